@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from mlabhub.core.messages import Message
+from mlabhub.messages import Message
 
 
 class MLabError(Exception):
