@@ -1,0 +1,109 @@
+"""JupyterHub's configuration as small functions, one for each concern.
+
+Guarantees: inner ports listen on 127.0.0.1 only; users' servers outlive the hub; every secret comes from a file of mode
+0600; the service's token has the scopes that `mlabhub.service.scopes` lists, and no more.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+from mlabhub.service.scopes import SERVICE_SCOPES
+from mlabhub.settings import SERVICE_NAME, Settings, load_settings
+
+SPAWNERS = {
+    "container": "mlabhub.spawners.container.MLabContainerSpawner",
+    "process": "mlabhub.spawners.process.MLabProcessSpawner",
+}
+SUPERVISOR_NAME = "mlabhub-supervisor"
+COMMAND_LINE_NAME = "mlabhub-command-line"
+START_SECONDS = 120
+"""A container starts in seconds; the rest is Jupyter's own start on a busy machine."""
+HTTP_SECONDS = 60
+
+
+def configure(c: Any, settings: Settings | None = None) -> None:
+    """Fill in the hub's configuration object from an installation's settings."""
+    settings = settings or load_settings()
+    configure_addresses(c, settings)
+    configure_files(c, settings)
+    configure_accounts(c, settings)
+    configure_services(c, settings)
+    configure_spawner(c, settings)
+    configure_pages(c, settings)
+
+
+def configure_addresses(c: Any, settings: Settings) -> None:
+    """Set where proxy and hub listen. The proxy is not ours to start: the supervisor does."""
+    scheme = "https" if settings.tls_cert else "http"
+    c.JupyterHub.bind_url = f"{scheme}://{settings.host}:{settings.port}{settings.base_url}"
+    c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
+    c.JupyterHub.cleanup_servers = False
+    c.JupyterHub.cleanup_proxy = False
+    c.ConfigurableHTTPProxy.should_start = False
+    c.ConfigurableHTTPProxy.api_url = settings.proxy_api_url
+    c.ConfigurableHTTPProxy.auth_token = settings.proxy_token_file.read_text()
+
+
+def configure_files(c: Any, settings: Settings) -> None:
+    """Set where the hub keeps its database and secrets."""
+    c.JupyterHub.db_url = f"sqlite:///{settings.state_dir / 'jupyterhub.sqlite'}"
+    c.JupyterHub.cookie_secret_file = str(settings.secrets_dir / "cookie")
+
+
+def configure_accounts(c: Any, settings: Settings) -> None:
+    """Set who may log in: accounts that an administrator opened."""
+    c.JupyterHub.authenticator_class = "mlabhub.authenticator.MLabAuthenticator"
+    c.MLabAuthenticator.first_run_file = str(settings.state_dir / "first-run.json")
+    c.MLabAuthenticator.admin_users = {settings.admin}
+    c.MLabAuthenticator.allow_all = True  # NativeAuthenticator itself asks whether the account is open
+    c.MLabAuthenticator.minimum_password_length = 8
+    c.MLabAuthenticator.check_common_password = True
+    c.MLabAuthenticator.allowed_failed_logins = 10
+    c.MLabAuthenticator.seconds_before_next_try = 60
+
+
+def configure_services(c: Any, settings: Settings) -> None:
+    """Register the service and the supervisor with the hub, and what each may do."""
+    c.JupyterHub.services = [
+        {
+            "name": SERVICE_NAME,
+            "url": f"http://127.0.0.1:{settings.service_port}",
+            "api_token": settings.service_token_file.read_text(),
+            "oauth_no_confirm": True,
+            "display": True,
+        },
+        {"name": SUPERVISOR_NAME, "api_token": (settings.secrets_dir / "supervisor-token").read_text()},
+        {"name": COMMAND_LINE_NAME, "api_token": (settings.secrets_dir / "command-line-token").read_text()},
+    ]
+    c.JupyterHub.load_roles = [
+        {"name": "user", "scopes": ["self", f"access:services!service={SERVICE_NAME}"]},
+        {"name": "mlabhub-service", "scopes": list(SERVICE_SCOPES), "services": [SERVICE_NAME]},
+        {"name": "mlabhub-routes", "scopes": ["proxy"], "services": [SUPERVISOR_NAME]},
+        # `mlabhub user`, for whoever may read the state folder's secrets on this machine.
+        {"name": "mlabhub-accounts", "scopes": ["admin:users", "admin:groups"], "services": [COMMAND_LINE_NAME]},
+    ]
+
+
+def configure_spawner(c: Any, settings: Settings) -> None:
+    """Set the backend's spawner and how long a start may take."""
+    c.JupyterHub.spawner_class = SPAWNERS[settings.backend]
+    c.JupyterHub.allow_named_servers = True
+    # Answer a refusal with its sentence instead of "202, pending": a gate that says no does so within this time.
+    c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 3}
+    # Refusals are our service's business and cost little: let a whole class press Start at once.
+    c.JupyterHub.concurrent_spawn_limit = 200
+    c.Spawner.start_timeout = START_SECONDS
+    c.Spawner.http_timeout = HTTP_SECONDS
+
+
+def configure_pages(c: Any, settings: Settings) -> None:
+    """Set our templates, and the launch page as the place to start from."""
+    c.JupyterHub.template_paths = [str(resources.files("mlabhub") / "hubtemplates")]
+    c.JupyterHub.template_vars = {
+        "mlabhub_prefix": settings.service_prefix,
+        "mlabhub_backend": settings.backend,
+        "mlabhub_simulated": settings.simulate_gpus,
+    }
+    c.JupyterHub.default_url = settings.service_prefix

@@ -1,0 +1,180 @@
+"""What is decided once per state folder and then remembered: instance, inner ports, secrets, the first admin.
+
+Guarantees: each file is written whole or not at all, and never again once it is there, so an interrupted first run goes
+on where it stopped; secrets are readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlabhub.errors import InvalidConfiguration, MLabError
+
+SECRETS = ("spawner", "service-token", "supervisor-token", "command-line-token", "proxy-token")
+INNER_PORTS = ("hub", "proxy-api", "service")
+
+
+class AlreadyRunning(MLabError):
+    """Another supervisor holds this state folder."""
+
+    code = "already_running"
+
+
+class PortInUse(MLabError):
+    """The public port is taken."""
+
+    code = "port_in_use"
+
+
+def make_private_folders(*folders: Path) -> None:
+    """Create folders with mode 0700. Raises `InvalidConfiguration` when the place cannot be written."""
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise InvalidConfiguration(
+                f"The folder {folder} cannot be made: {error.strerror}. Mend that, or name another one with --state."
+            ) from error
+
+
+def write_once(path: Path, text: str) -> str:
+    """Write a private file unless it is there; return what it has. Safe against an interruption at any point."""
+    if path.exists():
+        return path.read_text()
+    temporary = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return text
+
+
+def lock_state(state_dir: Path) -> int:
+    """Take the state folder's lock and keep it as long as the returned descriptor is open.
+
+    Raises `AlreadyRunning` with the holder's process id.
+    """
+    path = state_dir / "run" / "up.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise AlreadyRunning(
+            f"A hub already runs on the state folder {state_dir} (process {holder}). "
+            "Stop it first, or name another folder with --state."
+        ) from None
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def read_instance(state_dir: Path) -> str:
+    """Return this installation's random id: eight hexadecimal digits."""
+    return write_once(state_dir / "instance", secrets.token_hex(4))
+
+
+def make_secrets(secrets_dir: Path) -> None:
+    """Make the secrets that the parts share with each other, 32 bytes each, in hexadecimal."""
+    for name in SECRETS:
+        write_once(secrets_dir / name, secrets.token_hex(32))
+    write_once(secrets_dir / "cookie", secrets.token_hex(32))
+
+
+def make_first_run(state_dir: Path, url: str, admin: str) -> tuple[dict[str, str], bool]:
+    """Return address, first admin and password, and whether they were made just now.
+
+    The address follows the options of the latest start; name and password are those of the first.
+    """
+    path = state_dir / "first-run.json"
+    made = not path.exists()
+    password = secrets.token_urlsafe(15)
+    text = write_once(path, json.dumps({"url": url, "admin": admin, "password": password}) + "\n")
+    try:
+        values: dict[str, str] = json.loads(text)
+        known = {"url": str(values["url"]), "admin": str(values["admin"]), "password": str(values["password"])}
+    except (ValueError, KeyError, TypeError):
+        raise InvalidConfiguration(
+            f"{path} is damaged. Put it back from a backup, or delete it: a new one names the same admin with a new "
+            "password, which takes effect only on an empty hub database."
+        ) from None
+    if known["url"] != url:
+        known["url"] = url
+        temporary = path.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(known) + "\n")
+        temporary.replace(path)
+    return known, made
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise `PortInUse` unless the public port can be listened on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except PermissionError:
+            raise PortInUse(
+                f"Port {port} needs root. Start as root, or choose a port above 1023 with --port."
+            ) from None
+        except OSError as error:
+            raise PortInUse(
+                f"Port {port} cannot be used: {error.strerror}. Choose another one with --port, or end the program "
+                f"that listens there (`ss -ltnp 'sport = :{port}'` names it)."
+            ) from None
+
+
+def choose_ports(state_dir: Path, reserved: Iterable[int]) -> dict[str, int]:
+    """Return the inner ports, the same as last time where they are still free."""
+    path = state_dir / "ports.json"
+    try:
+        known = {name: int(port) for name, port in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        known = {}
+    taken = set(reserved)
+    ports: dict[str, int] = {}
+    for name in INNER_PORTS:
+        port = known.get(name, 0)
+        if port in taken or not _is_free(port):
+            port = _free_port(taken)
+        taken.add(port)
+        ports[name] = port
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(ports) + "\n")
+    temporary.replace(path)
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    if not 1024 <= port <= 65535:
+        return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port(taken: set[int]) -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port not in taken:
+            return port
