@@ -1,0 +1,153 @@
+"""Client of the mlabhub service, for spawners and for the command line on the same machine.
+
+Every call is idempotent on the service's side, so each is tried again for `retry_s` seconds while the service is
+restarted; then `Unavailable` is raised and nothing was started. There is no way to start without a reservation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from mlabhub.client.transport import Answer, NoAnswer, NotSent, exchange, make_http
+from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.plan import from_dict as plan_from_dict
+from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, TooLarge, Unavailable
+from mlabhub.messages import N_, Message
+from mlabhub.settings import Settings
+
+DEFAULT_SERVER = "_"
+"""How the hub's default server, whose name is empty, is written in a URL. No hub server can have this name."""
+
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+_ERRORS: dict[int, type[MLabError]] = {
+    400: InvalidLaunch,
+    403: NotPermitted,
+    404: NotFound,
+    409: LaunchRefused,
+    413: TooLarge,
+    422: InvalidLaunch,
+}
+
+
+@dataclass(frozen=True)
+class Admission:
+    """The service's answer to a spawner: may it start, and exactly what."""
+
+    admitted: bool
+    plan: LaunchPlan | None
+    payer: str | None
+    reasons: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Return why not, in one text for the person."""
+        return " ".join(self.reasons)
+
+
+class ServiceClient:
+    """Talks to the service with the spawners' shared secret.
+
+    ``secret`` is called for each request, so that a changed secret file is seen without a restart.
+    """
+
+    def __init__(self, base_url: str, secret: Callable[[], str], *, retry_s: float = 8.0, timeout_s: float = 10.0):
+        self._http = make_http(base_url, "", timeout_s=timeout_s)
+        self._secret = secret
+        self._retry_s = retry_s
+
+    @classmethod
+    def from_settings(cls, settings: Settings, **keywords: float) -> ServiceClient:
+        """Make a client of the service of this installation."""
+        return cls(settings.service_url, lambda: settings.spawner_secret_file.read_text().strip(), **keywords)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def reserve(
+        self,
+        user: str,
+        server: str,
+        *,
+        launch_id: str,
+        user_options: dict[str, Any],
+        groups: tuple[str, ...],
+        backend: str,
+        deadline_s: float,
+    ) -> Admission:
+        """Redeem the launch that ``user_options`` names, or be admitted on the spot under ``launch_id``.
+
+        ``deadline_s`` counts from now; after it hub and backend are asked whether the start came to anything.
+        Raises an `MLabError` when the launch is malformed, used or unknown, `Unavailable` when there is no answer.
+        """
+        body = {
+            "launch_id": launch_id,
+            "user_options": user_options,
+            "groups": list(groups),
+            "backend": backend,
+            "deadline": deadline_s,
+        }
+        answer = await self._call("PUT", _path(user, server), body)
+        admitted = answer.get("decision") == "admit"
+        return Admission(
+            admitted=admitted,
+            plan=plan_from_dict(answer["plan"]) if admitted else None,
+            payer=answer.get("payer"),
+            reasons=tuple(str(reason["message"]) for reason in answer.get("reasons", ())),
+        )
+
+    async def held(self, user: str, server: str, launch_id: str) -> None:
+        """Say that the server of this launch runs."""
+        await self._call("POST", _path(user, server) + "/held", {"launch_id": launch_id})
+
+    async def released(self, user: str, server: str, launch_id: str) -> None:
+        """Say that nothing of this launch runs any more. Also right for a launch that the service does not know."""
+        await self._call("POST", _path(user, server) + "/released", {"launch_id": launch_id})
+
+    async def reconcile(self, *, repair: bool = False) -> dict[str, Any]:
+        """Compare hub, backend and ledger now; with ``repair`` also act on what is only shown otherwise."""
+        return await self._call("POST", "api/v1/reconcile", {"repair": repair})
+
+    async def _call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = await self._patiently(method, path, body)
+        if answer.status < 400 and isinstance(answer.body, dict):
+            return answer.body
+        kind = _ERRORS.get(answer.status, Unavailable)
+        data = answer.body.get("error", {}) if isinstance(answer.body, dict) else {}
+        data = {key: value for key, value in data.items() if key != "message"} if isinstance(data, dict) else {}
+        raise kind(answer.sentence or _unavailable(f"HTTP {answer.status}"), **data)
+
+    async def _patiently(self, method: str, path: str, body: dict[str, Any]) -> Answer:
+        give_up = time.monotonic() + self._retry_s
+        for attempt in range(1_000_000):
+            try:
+                headers = {"Authorization": f"Bearer {self._secret()}"}
+                answer = await exchange(self._http, method, path, json=body, headers=headers)
+                if answer.status not in {502, 503, 504}:
+                    return answer
+                reason = answer.sentence or f"HTTP {answer.status}"
+            except (NotSent, NoAnswer, OSError) as error:
+                reason = str(error)
+            if time.monotonic() >= give_up:
+                break
+            await asyncio.sleep(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])
+        raise Unavailable(_unavailable(reason), log_text=f"{method} {path}: {reason}")
+
+
+def _unavailable(reason: str) -> Message:
+    return Message.of(
+        N_(
+            "The launch service does not answer ({reason}), so nothing was changed. "
+            "Try again in a minute; if it stays so, tell an administrator."
+        ),
+        reason=reason,
+    )
+
+
+def _path(user: str, server: str) -> str:
+    return f"api/v1/reservations/{quote(user, safe='')}/{quote(server or DEFAULT_SERVER, safe='')}"
