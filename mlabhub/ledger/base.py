@@ -1,0 +1,49 @@
+"""What every ledger can do.
+
+Guarantees of every implementation, kept by one contract suite over all of them: `commit` is all or nothing, and what it
+returned from survives the process and the machine (the memory ledger: the process excepted); there is never more than
+one active reservation of a server; reading never waits for a writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from mlabhub.errors import Unavailable
+from mlabhub.ledger.records import AuditEntry, Contents, Record, Reservation
+
+
+class LedgerUnavailable(Unavailable):
+    """The ledger cannot be written or read; nothing was changed."""
+
+    code = "ledger_unavailable"
+
+
+class LedgerConflict(Exception):
+    """A commit would have left two active reservations of one server; nothing of it was kept."""
+
+
+class Ledger(Protocol):
+    """Calls block; the service makes them in a thread, `commit` from one thread at a time."""
+
+    def load(self, since: float) -> Contents:
+        """Return all that is active, and the answers and released launches since that time."""
+
+    def commit(self, records: Iterable[Record]) -> None:
+        """Keep all the records, or none of them: reservations, answers and ids replace those of the same key.
+
+        Raises `LedgerUnavailable` with the reason in words, or `LedgerConflict`.
+        """
+
+    def reservation(self, launch_id: str) -> Reservation | None:
+        """Return a launch, however old."""
+
+    def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
+        """Return the newest entries first; ``before`` is the number of the last one already seen."""
+
+    def forget_answers(self, before: float) -> None:
+        """Drop the stored answers that are older than that time."""
+
+    def close(self) -> None:
+        """Close the files."""

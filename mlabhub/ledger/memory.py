@@ -1,0 +1,62 @@
+"""A ledger that lives in memory: for tests and for trying rules out. It keeps the contract, durability excepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from mlabhub.ledger.base import LedgerConflict
+from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, StoredAnswer
+
+
+class MemoryLedger:
+    """Dictionaries behind the ledger's interface."""
+
+    def __init__(self) -> None:
+        self._reservations: dict[str, Reservation] = {}
+        self._answers: dict[tuple[str, str], StoredAnswer] = {}
+        self._ids: dict[tuple[str, str], KnownId] = {}
+        self._audit: list[AuditEntry] = []
+
+    def load(self, since: float) -> Contents:
+        """Return all that is active, and the answers and released launches since that time."""
+        everything = self._reservations.values()
+        return Contents(
+            reservations=tuple(one for one in everything if one.active),
+            spent=frozenset(one.launch_id for one in everything if one.released is not None and one.released >= since),
+            answers=tuple(answer for answer in self._answers.values() if answer.created >= since),
+            ids=tuple(self._ids.values()),
+        )
+
+    def commit(self, records: Iterable[Record]) -> None:
+        """Keep all the records, or none of them."""
+        records = tuple(records)
+        reservations = dict(self._reservations)
+        reservations.update((one.launch_id, one) for one in records if isinstance(one, Reservation))
+        servers = [(one.user, one.server) for one in reservations.values() if one.active]
+        if len(servers) != len(set(servers)):
+            raise LedgerConflict("two active reservations of one server")
+        self._reservations = reservations
+        for record in records:
+            if isinstance(record, StoredAnswer):
+                self._answers[record.actor, record.key] = record
+            elif isinstance(record, KnownId):
+                self._ids[record.kind, record.name] = record
+            elif isinstance(record, AuditEntry):
+                self._audit.append(replace(record, number=len(self._audit) + 1))
+
+    def reservation(self, launch_id: str) -> Reservation | None:
+        """Return a launch, however old."""
+        return self._reservations.get(launch_id)
+
+    def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
+        """Return the newest entries first."""
+        entries = self._audit if before is None else self._audit[: max(before - 1, 0)]
+        return tuple(entry for entry in reversed(entries) if user is None or entry.user == user)[:limit]
+
+    def forget_answers(self, before: float) -> None:
+        """Drop the stored answers that are older than that time."""
+        self._answers = {key: answer for key, answer in self._answers.items() if answer.created >= before}
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,139 @@
+"""The ledger's tables, and how records become rows and rows records. The migrations lead here; a test compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
+from sqlalchemy.engine import RowMapping
+
+from mlabhub.ledger.records import AuditEntry, KnownId, Reservation, StoredAnswer
+from mlabhub.messages import Message
+
+metadata = MetaData()
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("launch_id", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("server", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("deadline", Float, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("group", Text),
+    Column("profile", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("gpu_type", Text),
+    Column("gpus", JSON, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("cpu", Float, nullable=False),
+    Column("memory_gib", Float, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("plan", JSON(none_as_null=True)),
+    Column("redeemed", Float),
+    Column("held", Float),
+    Column("ready", Float),
+    Column("released", Float),
+    Column("failure", JSON(none_as_null=True)),
+    Index("one_active_per_server", "user", "server", unique=True, sqlite_where=text("state != 'released'")),
+    Index("released_lately", "released"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("message", JSON, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("server", Text, nullable=False),
+    Column("launch_id", Text, nullable=False),
+    Index("audit_of_user", "user", "number"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("actor", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("answers_by_age", "created"),
+)
+
+ids = Table(
+    "ids",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+    UniqueConstraint("kind", "number", name="one_owner_per_number"),
+)
+
+
+def reservation_row(one: Reservation) -> dict[str, Any]:
+    """Return the row of a reservation."""
+    row = dict(vars(one))
+    row["gpus"] = list(one.gpus)
+    row["failure"] = None if one.failure is None else message_json(one.failure)
+    return row
+
+
+def reservation_of(row: RowMapping) -> Reservation:
+    """Return the reservation in a row."""
+    values = dict(row)
+    values["gpus"] = tuple(values["gpus"])
+    values["failure"] = None if values["failure"] is None else message_of(values["failure"])
+    return Reservation(**values)
+
+
+def audit_row(entry: AuditEntry) -> dict[str, Any]:
+    """Return the row of an audit entry; the ledger numbers it."""
+    row = dict(vars(entry))
+    del row["number"]
+    row["message"] = message_json(entry.message)
+    return row
+
+
+def audit_of(row: RowMapping) -> AuditEntry:
+    """Return the audit entry in a row."""
+    return AuditEntry(**{**row, "message": message_of(row["message"])})
+
+
+def answer_row(answer: StoredAnswer) -> dict[str, Any]:
+    """Return the row of a stored answer."""
+    return dict(vars(answer))
+
+
+def id_row(known: KnownId) -> dict[str, Any]:
+    """Return the row of a number."""
+    return dict(vars(known))
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """Return a message as JSON that `message_of` understands, so that it can be spoken in any language later."""
+    return {"text": message.template, "values": {name: _value_json(value) for name, value in message.values}}
+
+
+def message_of(data: Mapping[str, Any]) -> Message:
+    """Return the message that `message_json` wrote."""
+    return Message(data["text"], tuple((name, _value_of(value)) for name, value in data["values"].items()))
+
+
+def _value_json(value: Any) -> Any:
+    if isinstance(value, Message):
+        return message_json(value)
+    return value if isinstance(value, (str, int, float)) else str(value)
+
+
+def _value_of(value: Any) -> Any:
+    return message_of(value) if isinstance(value, dict) else value
