@@ -79,7 +79,7 @@ def _hub(settings: Settings) -> httpx.Client:
         token = (settings.secrets_dir / "command-line-token").read_text()
     except OSError as error:
         raise InvalidConfiguration(
-            f"The secrets in {settings.secrets_dir} cannot be read: {error.strerror}. Run this as the hub's user (root)."
+            f"The secrets in {settings.secrets_dir} cannot be read: {error.strerror}. Run this as root."
         ) from error
     headers = {"Authorization": f"token {token}", "Accept": "application/jupyterhub-pagination+json"}
     return httpx.Client(base_url=f"{settings.hub_url}api/", headers=headers, trust_env=False, timeout=30)

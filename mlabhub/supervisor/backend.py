@@ -1,0 +1,87 @@
+"""Choose and prepare what people's servers run on: containers where an engine works, else plain processes.
+
+Guarantees: root never falls back to plain processes by itself (everybody would be root); a fallback says what it does
+not protect and which command mends it; the engine's service is ready, the firewall up and the base image there before
+the hub starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from mlabhub.engine.found import Engine, find_engine
+from mlabhub.engine.podman_service import podman_service_command
+from mlabhub.errors import EngineUnavailable
+from mlabhub.settings import BackendName, Settings
+from mlabhub.supervisor.children import Children, Command
+from mlabhub.supervisor.commands import make_environment
+from mlabhub.supervisor.steps import Steps
+
+NOT_ISOLATED = (
+    "Plain processes: nothing is isolated. Everybody's server runs as the user {user} and can read everybody's files and "
+    "the hub's own secrets. Containers protect them: `sudo make up`."
+)
+
+
+@dataclass
+class Backend:
+    """What was chosen, and what to tell about it."""
+
+    name: BackendName
+    engine: Engine | None = None
+    warnings: list[str] = field(default_factory=list)
+    _undo: list[Callable[[], None]] = field(default_factory=list)
+
+    async def start(self, settings: Settings, children: Children, steps: Steps) -> None:
+        """Bring up the engine's service and what containers need around them."""
+        if settings.simulate_gpus:
+            self.warnings.append(f"Simulated GPUs: {settings.simulate_gpus}. They compute nothing.")
+        if self.engine is None:
+            return
+        if self.engine.kind == "podman":
+            with steps.step(f"Podman {self.engine.version}"):
+                await children.start(make_podman_command(settings))
+
+    async def close(self) -> None:
+        """Take back what only a running hub needs."""
+        for undo in self._undo:
+            await asyncio.to_thread(undo)
+
+
+def prepare_backend(wanted: BackendName | None, state_dir: Path) -> Backend:
+    """Return the backend to use. Raises `EngineUnavailable` if containers are wanted, or needed, and impossible."""
+    if wanted == "process":
+        return Backend("process", warnings=[_not_isolated()])
+    try:
+        return Backend("container", find_engine(state_dir / "run"))
+    except EngineUnavailable as error:
+        if wanted == "container" or os.geteuid() == 0:
+            raise
+        return Backend("process", warnings=[str(error), _not_isolated()])
+
+
+def _not_isolated() -> str:
+    return NOT_ISOLATED.format(user=os.environ.get("USER") or os.geteuid())
+
+
+def make_podman_command(settings: Settings) -> Command:
+    """Return Podman's API service on a socket of our own."""
+    argv, more = podman_service_command(settings)
+    socket = settings.run_dir / "podman.sock"
+
+    async def is_ready() -> bool:
+        try:
+            async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(socket)), timeout=5) as client:
+                return (await client.get("http://podman/_ping")).is_success
+        except (httpx.HTTPError, OSError):
+            return False
+
+    return Command(
+        name="podman", argv=argv, env=make_environment(settings, **more), cwd=settings.state_dir, is_ready=is_ready
+    )

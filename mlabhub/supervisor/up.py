@@ -1,0 +1,180 @@
+"""From an empty state folder to a running hub, and on until SIGTERM.
+
+Guarantees: nothing is started when the configuration is wrong, the folder in use or the port taken; an interrupted
+start leaves nothing that the next one trips over; SIGTERM and Ctrl-C stop hub, proxy and service and leave people's
+servers alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+
+from mlabhub.catalog import load_catalog
+from mlabhub.errors import InvalidConfiguration
+from mlabhub.settings import BackendName, Settings, default_state_dir
+from mlabhub.supervisor import first_run
+from mlabhub.supervisor.backend import Backend, prepare_backend
+from mlabhub.supervisor.children import Children
+from mlabhub.supervisor.commands import (
+    CHECKOUT,
+    find_proxy,
+    make_hub_command,
+    make_proxy_command,
+    make_service_command,
+)
+from mlabhub.supervisor.steps import Steps
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line of `mlabhub up` said."""
+
+    backend: BackendName | None = None
+    config_dir: Path | None = None
+    state_dir: Path | None = None
+    host: str = ""
+    port: int = 8000
+    base_url: str = "/"
+    simulate_gpus: str = ""
+    admin: str = "admin"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+def run(options: Options) -> None:
+    """Run until SIGTERM or SIGINT. Raises `MLabError` if it cannot start."""
+    console = Console(stderr=False, soft_wrap=True)
+    state_dir = (options.state_dir or default_state_dir()).absolute()
+    first_run.make_private_folders(state_dir, state_dir / "run", state_dir / "secrets", state_dir / "log")
+    lock = first_run.lock_state(state_dir)
+    try:
+        with _disk_errors(state_dir):
+            asyncio.run(_main(options, state_dir, console))
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _disk_errors(state_dir: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or state_dir
+        raise InvalidConfiguration(
+            f"{place}: {error.strerror or error}. Mend that (`df -h {state_dir}` shows the space), then start again."
+        ) from error
+
+
+async def _main(options: Options, state_dir: Path, console: Console) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    steps = Steps(console)
+    with steps.step("configuration"):
+        settings, backend = _prepare(options, state_dir)
+    children = Children(settings.log_dir, lambda text: console.print(f"  {escape(text)}", highlight=False))
+    starting = asyncio.ensure_future(_start(settings, backend, children, steps))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            _greet(settings, backend, console, steps.total())
+            await stopping
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        console.print("  stopping; people's servers run on", highlight=False)
+        await children.stop()
+        await backend.close()
+
+
+def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
+    """Check everything that can be wrong before anything is started."""
+    config_dir = (options.config_dir or CHECKOUT / "spawner_profiles").absolute()
+    load_catalog(config_dir)
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise InvalidConfiguration("--tls-cert and --tls-key belong together: give both, or neither.")
+    for file in filter(None, (options.tls_cert, options.tls_key)):
+        if not os.access(file, os.R_OK):
+            raise InvalidConfiguration(f"{file} cannot be read; it must be a PEM file that this user may read.")
+    base_url = f"/{options.base_url.strip('/')}/" if options.base_url.strip("/") else "/"
+    first_run.check_port(options.host, options.port)
+    find_proxy()
+    ports = first_run.choose_ports(state_dir, [options.port])
+    first_run.make_secrets(state_dir / "secrets")
+    scheme = "https" if options.tls_cert else "http"
+    backend = prepare_backend(options.backend, state_dir)
+    settings = Settings(
+        instance=first_run.read_instance(state_dir),
+        state_dir=state_dir,
+        config_dir=config_dir,
+        backend=backend.name,
+        host=options.host,
+        port=options.port,
+        base_url=base_url,
+        public_url=f"{scheme}://{_public_name(options.host)}:{options.port}{base_url}",
+        tls_cert=options.tls_cert and options.tls_cert.absolute(),
+        tls_key=options.tls_key and options.tls_key.absolute(),
+        hub_port=ports["hub"],
+        proxy_api_port=ports["proxy-api"],
+        service_port=ports["service"],
+        engine_kind=backend.engine.kind if backend.engine else None,
+        engine_url=backend.engine.url if backend.engine else None,
+        engine_rootless=backend.engine.rootless if backend.engine else False,
+        simulate_gpus=options.simulate_gpus,
+        admin=_admin_name(state_dir, options.admin),
+    )
+    settings.save()
+    return settings, backend
+
+
+def _admin_name(state_dir: Path, wanted: str) -> str:
+    """The first administrator's name is decided by the first start."""
+    values, _ = first_run.make_first_run(state_dir, "", wanted)
+    return values["admin"]
+
+
+def _public_name(host: str) -> str:
+    """Return the name in the address that works on this machine in any case."""
+    return "localhost" if host in ("", "0.0.0.0", "::", "127.0.0.1", "::1") else host
+
+
+async def _start(settings: Settings, backend: Backend, children: Children, steps: Steps) -> None:
+    await backend.start(settings, children, steps)
+    with steps.step("proxy"):
+        await children.start(make_proxy_command(settings))
+    with steps.step("hub and service"):
+        await asyncio.gather(children.start(make_hub_command(settings)), children.start(make_service_command(settings)))
+
+
+def _greet(settings: Settings, backend: Backend, console: Console, seconds: float) -> None:
+    known, _ = first_run.make_first_run(settings.state_dir, settings.public_url, settings.admin)
+    shown = settings.state_dir / "run" / "password-shown"
+    lines = [f"mlabhub runs at [bold]{escape(settings.public_url)}[/]  [dim]({seconds:.1f} s)[/]"]
+    if settings.host in ("", "0.0.0.0", "::"):
+        elsewhere = settings.public_url.replace("localhost", socket.gethostname(), 1)
+        lines += [f"from other machines: {escape(elsewhere)}"]
+    if not shown.exists():
+        lines += [
+            f"first administrator: [bold]{escape(known['admin'])}[/]",
+            f"password: [bold]{escape(known['password'])}[/]",
+        ]
+        lines += [f"[dim](shown once; kept in {escape(str(settings.state_dir / 'first-run.json'))})[/]"]
+        shown.touch(mode=0o600)
+    lines += [f"[yellow]{escape(warning)}[/]" for warning in backend.warnings]
+    lines += [f"[dim]logs: {escape(str(settings.log_dir))} · Ctrl-C stops the hub; people's servers run on[/]"]
+    console.print(Panel.fit("\n".join(lines), padding=(0, 2)), highlight=False)

@@ -1,0 +1,102 @@
+"""What a newcomer does in the browser, for two people of two groups at once, by hand of a real Chromium."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.installation import Installation, wait_for
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a Chromium with a fresh profile."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def _logged_in(browser: Browser, hub: Installation, name: str, password: str) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    page.goto(hub.url)
+    page.fill("input[name=username]", name)
+    page.fill("input[name=password]", password)
+    page.click("input[type=submit], button[type=submit]")
+    page.wait_for_url(re.compile("services/mlabhub"))
+    yield page
+    context.close()
+
+
+def _launch(page: Page, profile: str, name: str) -> None:
+    page.goto(page.url.split("services/")[0] + "services/mlabhub/launch")
+    page.locator(f"input[name=profile][value={profile}]").check(force=True)
+    page.fill("input[name=display_name]", name)
+    page.get_by_role("button", name=re.compile("^Start")).click()
+    page.wait_for_url(re.compile("/starting/|/user/"))
+
+
+def _run_cell(page: Page, code: str) -> None:
+    """Open a notebook from the launcher, type code into its first cell and run it."""
+    page.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
+    cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
+    cell.click(timeout=60_000)
+    page.wait_for_timeout(1000)
+    page.keyboard.insert_text(code)
+    page.keyboard.press("Control+Enter")
+
+
+def test_two_people_of_two_groups_at_once(hub: Installation, people: dict[str, str], browser: Browser) -> None:
+    with (
+        _logged_in(browser, hub, "alice", people["alice"]) as alice,
+        _logged_in(browser, hub, "bob", people["bob"]) as bob,
+    ):
+        _launch(alice, "cpu", "train_one")
+        _launch(bob, "gpu", "")
+        for page in (alice, bob):
+            page.wait_for_url(re.compile("/lab"), timeout=120_000)
+        _run_cell(alice, "open('/mnt/user/alice/hello.txt', 'w').write('from a cell')")
+        written = hub.state / "nas" / "user" / "alice" / "hello.txt"
+        wait_for(written.exists, 60, "the cell's file on the NAS")
+        assert written.read_text() == "from a cell"
+        assert written.stat().st_uid == (hub.state / "nas" / "user" / "alice").stat().st_uid != 0
+        _sees_nothing_of_alice(bob, hub)
+        _stop(alice, hub, "alice")
+        _stop(bob, hub, "bob")
+    assert hub.containers(running=False) == {}
+    assert written.exists()
+
+
+def _sees_nothing_of_alice(bob: Page, hub: Installation) -> None:
+    """Neither bob's pages nor alice's server show bob anything of alice."""
+    bob.goto(f"{hub.url}services/mlabhub/")
+    assert "alice" not in bob.content()
+    assert "train_one" not in bob.content()
+    answer = bob.goto(f"{hub.url}user/alice/train-one/lab")
+    assert answer is not None
+    assert answer.status in (403, 404)
+
+
+def _stop(page: Page, hub: Installation, name: str) -> None:
+    """Press Stop on the home page and confirm."""
+    page.goto(f"{hub.url}services/mlabhub/")
+    page.get_by_role("button", name=re.compile("^Stop")).or_(
+        page.get_by_role("link", name=re.compile("^Stop"))
+    ).first.click()
+    confirm = page.get_by_role("button", name=re.compile("Stop"))
+    if confirm.count():
+        confirm.first.click()
+    page.goto(f"{hub.url}services/mlabhub/")
+    with hub.api(name) as client:
+        wait_for(lambda: not client.get(f"hub/api/users/{name}").json()["servers"], 60, f"{name}'s server to stop")
+    page.reload()
+    expect(page.get_by_role("button", name=re.compile("^Stop"))).to_have_count(0)
