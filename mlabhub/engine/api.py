@@ -1,0 +1,301 @@
+"""The engine's HTTP API as we need it: the part of Docker's that Podman speaks too; `podman.py` has the rest.
+
+Guarantees: "not there" is None or False and no error; removing what is gone already is fine; whatever else goes wrong
+is an `EngineError` with the engine's own words in the log, or `EngineUnavailable` if it does not answer at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from mlabhub.engine.found import Engine
+from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container, get_docker_network
+from mlabhub.errors import EngineUnavailable, Unavailable
+from mlabhub.messages import N_, Message
+
+DOCKER_VERSION = "/v1.41"
+ANSWER_SECONDS = 60.0
+LONG_SECONDS = 1800.0
+"""Saving a large layer takes as long as writing it does."""
+
+
+class EngineError(Unavailable):
+    """The engine answered, and could not do it. ``engine_status`` is its HTTP status, ``reason`` its words."""
+
+    code = "engine_error"
+
+
+@dataclass(frozen=True)
+class ContainerInfo:
+    """A container as the engine sees it. ``state`` is the engine's word: created, running, exited, ..."""
+
+    id: str
+    name: str
+    state: str
+    labels: Mapping[str, str]
+    image_id: str
+    networks: Mapping[str, str]
+    pid: int = 0
+    exit_code: int | None = None
+    oom_killed: bool = False
+    started: str = ""
+    environment: tuple[str, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        """Return whether its processes live."""
+        return self.state in {"running", "paused", "stopping"}
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """An image as the engine sees it."""
+
+    id: str
+    references: tuple[str, ...]
+    labels: Mapping[str, str]
+    config: Mapping[str, Any]
+
+
+class EngineApi:
+    """Talks to one engine over its unix socket. One object serves one event loop."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        socket = engine.url.removeprefix("unix://")
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=socket, limits=httpx.Limits(max_connections=32)),
+            base_url="http://engine",
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=5.0),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def create(self, spec: ContainerSpec) -> str:
+        """Create a container and return its id. Raises `EngineError`, status 409 if the name is taken."""
+        answer = await self._call(
+            "POST", f"{DOCKER_VERSION}/containers/create", params={"name": spec.name}, json=get_docker_container(spec)
+        )
+        return str(answer["Id"])
+
+    async def start(self, container: str) -> None:
+        """Start a container; fine if it runs."""
+        await self._call("POST", f"{DOCKER_VERSION}/containers/{container}/start")
+
+    async def stop(self, container: str, seconds: int = 10) -> None:
+        """Ask the container's processes to end, and end them after ``seconds``; fine if they have, or it is gone."""
+        await self._call(
+            "POST",
+            f"{DOCKER_VERSION}/containers/{container}/stop",
+            params={"t": seconds},
+            fine=(404,),
+            timeout=ANSWER_SECONDS + seconds,
+        )
+
+    async def remove(self, container: str) -> None:
+        """End and remove a container with its anonymous volumes; fine if it is gone."""
+        await self._call(
+            "DELETE", f"{DOCKER_VERSION}/containers/{container}", params={"force": "true", "v": "true"}, fine=(404,)
+        )
+
+    async def container(self, name: str) -> ContainerInfo | None:
+        """Return a container by name or id."""
+        answer = await self._call("GET", f"{DOCKER_VERSION}/containers/{name}/json", fine=(404,))
+        return None if answer is None else _inspected(answer)
+
+    async def containers(self, labels: Mapping[str, str]) -> tuple[ContainerInfo, ...]:
+        """Return all containers with these labels, running or not."""
+        answer = await self._call(
+            "GET", f"{DOCKER_VERSION}/containers/json", params={"all": "true", "filters": _by_labels(labels)}
+        )
+        return tuple(_listed(item) for item in answer)
+
+    async def logs(self, container: str, lines: int = 20) -> str:
+        """Return the end of what a container wrote."""
+        response = await self._send(
+            "GET",
+            f"{DOCKER_VERSION}/containers/{container}/logs",
+            params={"stdout": "true", "stderr": "true", "tail": str(lines)},
+        )
+        return _demultiplexed(response.content) if response.is_success else ""
+
+    async def changes(self, container: str) -> tuple[tuple[int, str], ...]:
+        """Return what a container changed in its image's files: (0 changed, 1 added, 2 deleted; path)."""
+        answer = await self._call(
+            "GET", f"{DOCKER_VERSION}/containers/{container}/changes", timeout=LONG_SECONDS, fine=(404,)
+        )
+        return tuple((int(item["Kind"]), str(item["Path"])) for item in answer or ())
+
+    async def commit(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
+        """Save a stopped container's files as an image and return its id."""
+        answer = await self._call(
+            "POST",
+            f"{DOCKER_VERSION}/commit",
+            params=[("container", container), ("repo", repository), ("tag", tag)] + [("changes", c) for c in changes],
+            timeout=LONG_SECONDS,
+        )
+        return str(answer["Id"])
+
+    async def squash(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
+        """Save a stopped container's files as an image of one layer and return its id."""
+        async with self._http.stream(
+            "GET", f"{DOCKER_VERSION}/containers/{container}/export", timeout=LONG_SECONDS
+        ) as exported:
+            exported.raise_for_status()
+            answer = await self._send(
+                "POST",
+                f"{DOCKER_VERSION}/images/create",
+                params=[("fromSrc", "-"), ("repo", repository), ("tag", tag)] + [("changes", c) for c in changes],
+                content=exported.aiter_raw(),
+                timeout=LONG_SECONDS,
+            )
+        if not answer.is_success:
+            raise _engine_error(answer)
+        saved = await self.image(f"{repository}:{tag}")
+        if saved is None:
+            raise EngineError(N_("The engine did not keep what was installed."), log_text=answer.text[-500:])
+        return saved.id
+
+    async def image(self, reference: str) -> ImageInfo | None:
+        """Return an image by reference or id."""
+        answer = await self._call("GET", f"{DOCKER_VERSION}/images/{reference}/json", fine=(404,))
+        if answer is None:
+            return None
+        config = answer.get("Config") or {}
+        return ImageInfo(
+            _bare(answer["Id"]), tuple(answer.get("RepoTags") or ()), dict(config.get("Labels") or {}), config
+        )
+
+    async def images(self, labels: Mapping[str, str]) -> tuple[ImageInfo, ...]:
+        """Return all images with these labels."""
+        answer = await self._call("GET", f"{DOCKER_VERSION}/images/json", params={"filters": _by_labels(labels)})
+        return tuple(
+            ImageInfo(_bare(item["Id"]), tuple(item.get("RepoTags") or ()), dict(item.get("Labels") or {}), {})
+            for item in answer
+        )
+
+    async def remove_image(self, reference: str) -> None:
+        """Remove an image; fine if it is gone, or if something still uses it."""
+        await self._call("DELETE", f"{DOCKER_VERSION}/images/{reference}", fine=(404, 409))
+
+    async def create_network(self, spec: NetworkSpec) -> None:
+        """Create a network. Raises `EngineError` if its name or subnet is taken."""
+        await self._call("POST", f"{DOCKER_VERSION}/networks/create", json=get_docker_network(spec))
+
+    async def network_subnet(self, name: str) -> str | None:
+        """Return a network's first subnet, None if there is no such network."""
+        answer = await self._call("GET", f"{DOCKER_VERSION}/networks/{name}", fine=(404,))
+        return None if answer is None else next(iter(_subnets(answer)), None)
+
+    async def networks(self, labels: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
+        """Return networks (all, or those with these labels): name and subnets."""
+        params = {"filters": _by_labels(labels)} if labels else {}
+        answer = await self._call("GET", f"{DOCKER_VERSION}/networks", params=params)
+        return {str(item["Name"]): _subnets(item) for item in answer}
+
+    async def remove_network(self, name: str) -> bool:
+        """Remove a network that nothing uses. Return whether it is gone now."""
+        answer = await self._send("DELETE", f"{DOCKER_VERSION}/networks/{name}")
+        return answer.is_success or answer.status_code == 404
+
+    async def _call(self, method: str, path: str, *, fine: tuple[int, ...] = (), **keywords: Any) -> Any:
+        answer = await self._send(method, path, **keywords)
+        if answer.status_code in fine:
+            return None
+        if answer.status_code == 304:
+            return None
+        if not answer.is_success:
+            raise _engine_error(answer)
+        return answer.json() if answer.content else None
+
+    async def _send(self, method: str, path: str, **keywords: Any) -> httpx.Response:
+        try:
+            return await self._http.request(method, path, **keywords)
+        except httpx.HTTPError as error:
+            raise EngineUnavailable(
+                Message.of(
+                    N_("{engine} does not answer on this machine. Running servers go on; try again in a minute."),
+                    engine=self.engine.kind.capitalize(),
+                ),
+                log_text=f"{method} {path} at {self.engine.url}: {type(error).__name__} {error}",
+            ) from error
+
+
+def _engine_error(answer: httpx.Response) -> EngineError:
+    try:
+        body = answer.json()
+        reason = str(body.get("cause") or body.get("message") or body) if isinstance(body, dict) else str(body)
+        text = str(body.get("message") or reason) if isinstance(body, dict) else reason
+    except ValueError:
+        reason = text = answer.text
+    return EngineError(
+        Message.of(
+            N_("The container engine could not do it: {reason}. An administrator finds more in the hub's log."),
+            reason=reason.strip()[-300:].rstrip("."),
+        ),
+        log_text=f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {text.strip()[-2000:]}",
+        engine_status=answer.status_code,
+    )
+
+
+def _inspected(answer: Mapping[str, Any]) -> ContainerInfo:
+    state = answer["State"]
+    return ContainerInfo(
+        id=str(answer["Id"]),
+        name=str(answer["Name"]).lstrip("/"),
+        state=str(state["Status"]),
+        labels=dict(answer["Config"].get("Labels") or {}),
+        image_id=_bare(answer["Image"]),
+        networks=_addresses(answer.get("NetworkSettings")),
+        pid=int(state.get("Pid") or 0),
+        exit_code=None if state.get("Running") else int(state.get("ExitCode") or 0),
+        oom_killed=bool(state.get("OOMKilled")),
+        started=str(state.get("StartedAt") or ""),
+        environment=tuple(answer["Config"].get("Env") or ()),
+    )
+
+
+def _listed(item: Mapping[str, Any]) -> ContainerInfo:
+    return ContainerInfo(
+        id=str(item["Id"]),
+        name=str((item.get("Names") or [""])[0]).lstrip("/"),
+        state=str(item["State"]),
+        labels=dict(item.get("Labels") or {}),
+        image_id=_bare(item.get("ImageID") or ""),
+        networks=_addresses(item.get("NetworkSettings")),
+    )
+
+
+def _addresses(settings: Mapping[str, Any] | None) -> dict[str, str]:
+    networks = (settings or {}).get("Networks") or {}
+    return {str(name): str((network or {}).get("IPAddress") or "") for name, network in networks.items()}
+
+
+def _subnets(network: Mapping[str, Any]) -> tuple[str, ...]:
+    configs = (network.get("IPAM") or {}).get("Config") or ()
+    return tuple(str(config["Subnet"]) for config in configs if config.get("Subnet"))
+
+
+def _by_labels(labels: Mapping[str, str]) -> str:
+    return json.dumps({"label": [f"{name}={value}" if value else name for name, value in labels.items()]})
+
+
+def _bare(image_id: str) -> str:
+    return str(image_id).removeprefix("sha256:")
+
+
+def _demultiplexed(raw: bytes) -> str:
+    """Return the text of a log in which each piece has a header of 8 bytes: stream, three zeros, length."""
+    pieces, at = [], 0
+    while at + 8 <= len(raw):
+        length = int.from_bytes(raw[at + 4 : at + 8], "big")
+        pieces.append(raw[at + 8 : at + 8 + length])
+        at += 8 + length
+    return b"".join(pieces).decode("utf-8", "replace")
