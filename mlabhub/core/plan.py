@@ -1,0 +1,114 @@
+"""The launch plan: everything that a backend needs to start one server, decided, without one word of any backend.
+
+Guarantees: a plan is a value that survives JSON unchanged; its environment has only our own variables, and no value in it
+was chosen freely by a user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from mlabhub.core.capacity import Placement
+from mlabhub.core.identity import Identity
+from mlabhub.core.profiles import LaunchRequest
+from mlabhub.core.storage import Mount, Storage, mounts_for
+from mlabhub.errors import MLabError
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """One server, ready to be started."""
+
+    launch_id: str
+    user: str
+    server_name: str
+    display_name: str
+    profile: str
+    image: str
+    image_reference: str
+    group: str | None
+    cpu: float
+    memory_gib: float
+    shm_gib: float
+    pids: int
+    gpu_type: str | None
+    gpus: tuple[str, ...]
+    environment: dict[str, str]
+    mounts: tuple[Mount, ...]
+    identity: Identity
+    sudo: bool
+    node: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON types."""
+        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: object) -> LaunchPlan:
+        """Return the plan that `to_dict` was called on.
+
+        Raises
+        ------
+        MLabError
+            It is not a plan.
+        """
+        try:
+            return _ADAPTER.validate_python(plain)
+        except ValidationError as error:
+            raise MLabError(
+                "The service's launch plan cannot be read; are hub and service of one version?", log_text=str(error)
+            ) from None
+
+
+_ADAPTER = TypeAdapter(LaunchPlan)
+
+
+def make_plan(
+    request: LaunchRequest,
+    *,
+    launch_id: str,
+    identity: Identity,
+    placement: Placement,
+    storage: Storage,
+    display_name: str = "",
+) -> LaunchPlan:
+    """Return the plan for a request that was admitted at ``placement``; ``storage`` must be located."""
+    return LaunchPlan(
+        launch_id=launch_id,
+        user=request.user,
+        server_name=request.server_name,
+        display_name=display_name,
+        profile=request.profile,
+        image=request.image,
+        image_reference=request.image_reference,
+        group=request.group,
+        cpu=request.cpu,
+        memory_gib=request.memory_gib,
+        shm_gib=request.shm_gib,
+        pids=request.pids,
+        gpu_type=placement.gpu_type or request.gpu_type,
+        gpus=placement.gpus,
+        environment=_environment(request, launch_id, identity, storage),
+        mounts=mounts_for(storage, identity),
+        identity=identity,
+        sudo=request.sudo,
+        node=placement.node,
+    )
+
+
+def _environment(request: LaunchRequest, launch_id: str, identity: Identity, storage: Storage) -> dict[str, str]:
+    environment: Mapping[str, object] = {
+        "MLABHUB_LAUNCH_ID": launch_id,
+        "MLABHUB_USER": identity.account,
+        "MLABHUB_UID": identity.uid,
+        "MLABHUB_GID": identity.gid,
+        "MLABHUB_GROUPS": ",".join(f"{group.account}:{group.gid}" for group in identity.groups),
+        "MLABHUB_HOME": storage.home(identity.name),
+        "MLABHUB_SUDO": int(request.sudo),
+    }
+    return {name: str(value) for name, value in environment.items()}

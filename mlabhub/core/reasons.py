@@ -1,0 +1,63 @@
+"""Why a launch cannot start: a code for programs and a sentence for people.
+
+Guarantees: who holds what is put into words by `describe_holders` alone, so that what may be told about others is
+decided in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mlabhub.core.holdings import Holding
+from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS, format_gpu_type, format_number
+from mlabhub.messages import N_, Message
+
+NEVER = frozenset({"group_never", "user_never", "never_fits", "no_such_gpu"})
+"""Codes that waiting does not cure."""
+
+MOST_NAMES = 10
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason."""
+
+    code: str
+    message: Message
+
+
+def unit_of(resource: str) -> Message | str:
+    """Return what stands behind an amount: ``A100``, ``GPU``, ``CPU``, ``GiB``, ``servers``."""
+    if resource.startswith(GPU_PREFIX):
+        return format_gpu_type(resource[len(GPU_PREFIX) :])
+    units: dict[str, Message | str] = {
+        CPU: "CPU",
+        MEMORY: Message(N_("GiB of memory")),
+        SERVERS: Message(N_("servers")),
+        GPU: "GPU",
+    }
+    return units[resource]
+
+
+def amount_of(resource: str, amount: float) -> Message:
+    """Say an amount: ``2 A100``, ``16 GiB of memory``."""
+    return Message.of(N_("{number} {unit}"), number=format_number(amount), unit=unit_of(resource))
+
+
+def describe_holders(holders: Sequence[tuple[str, float]]) -> Message | str:
+    """Say who holds how much: ``alice 2, bob 4``."""
+    return _list([f"{name} {format_number(amount)}" for name, amount in holders])
+
+
+def describe_servers(holdings: Iterable[Holding], resource: str) -> Message | str:
+    """Say how much of a resource each of one user's servers holds: ``train 2, default 1``."""
+    held = ((holding.server or "default", holding.amounts.get(resource, 0)) for holding in holdings)
+    return _list([f"{server} {format_number(amount)}" for server, amount in held if amount])
+
+
+def _list(items: Sequence[str]) -> Message | str:
+    shown = ", ".join(items[:MOST_NAMES])
+    if len(items) > MOST_NAMES:
+        return Message.of(N_("{shown} and {more} more"), shown=shown, more=len(items) - MOST_NAMES)
+    return shown
