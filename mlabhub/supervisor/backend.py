@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from mlabhub.engine.firewall import FirewallUnavailable, apply_firewall
 from mlabhub.engine.found import Engine, find_engine
 from mlabhub.engine.podman_service import podman_service_command
 from mlabhub.errors import EngineUnavailable
@@ -24,9 +24,14 @@ from mlabhub.supervisor.commands import make_environment
 from mlabhub.supervisor.steps import Steps
 
 NOT_ISOLATED = (
-    "Plain processes: nothing is isolated. Everybody's server runs as the user {user} and can read everybody's files and "
-    "the hub's own secrets. Containers protect them: `sudo make up`."
+    "Plain processes: nothing is isolated. Everybody's server runs as the user {user} and can read everybody's files "
+    "and the hub's own secrets. Containers protect them: `sudo make up`."
 )
+
+ROOTLESS = (
+    "Rootless Podman: people are kept apart from each other, but their files all belong to {user} on this machine, and "
+    "this machine's own ports stay open to their servers. `sudo make up` closes both."
+).format(user=os.environ.get("USER") or "one account")
 
 
 @dataclass
@@ -36,7 +41,6 @@ class Backend:
     name: BackendName
     engine: Engine | None = None
     warnings: list[str] = field(default_factory=list)
-    _undo: list[Callable[[], None]] = field(default_factory=list)
 
     async def start(self, settings: Settings, children: Children, steps: Steps) -> None:
         """Bring up the engine's service and what containers need around them."""
@@ -47,11 +51,17 @@ class Backend:
         if self.engine.kind == "podman":
             with steps.step(f"Podman {self.engine.version}"):
                 await children.start(make_podman_command(settings))
+        await self._raise_firewall(settings)
 
-    async def close(self) -> None:
-        """Take back what only a running hub needs."""
-        for undo in self._undo:
-            await asyncio.to_thread(undo)
+    async def _raise_firewall(self, settings: Settings) -> None:
+        """Close this machine's own ports to people's servers. The rules stay while servers may run without the hub."""
+        if self.engine is not None and self.engine.rootless:
+            self.warnings.append(ROOTLESS)
+            return
+        try:
+            await asyncio.to_thread(apply_firewall, settings.instance, settings.port)
+        except FirewallUnavailable as error:
+            self.warnings.append(str(error))
 
 
 def prepare_backend(wanted: BackendName | None, state_dir: Path) -> Backend:
