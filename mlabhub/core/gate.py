@@ -1,7 +1,7 @@
 """The readers of untrusted launch options that `mlabhub.core.profiles.resolve` is made of.
 
-Guarantees: each takes any object and returns a checked value or raises an `MLabError` whose sentence shows the offending
-value (cut to 80 characters) and the valid ones.
+Guarantees: each takes any object and returns a checked value or raises an `MLabError` whose sentence shows the
+offending value (cut to 80 characters) and the valid ones.
 """
 
 from __future__ import annotations

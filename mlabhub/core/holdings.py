@@ -1,8 +1,8 @@
 """Who holds what, indexed so that one decision among thousands of servers costs the same as among ten.
 
-Guarantees: every active state counts (`pending`, `held`, `stopping`, `unknown`); adding the same holding twice counts it
-once; a GPU has at most one holder; sums are exact, in whatever order holdings came and went. Adding, removing and every
-question but `Holdings.holders` take a time that does not grow with the number of holdings.
+Guarantees: every active state counts (`pending`, `held`, `stopping`, `unknown`); adding the same holding twice counts
+it once; a GPU has at most one holder; sums are exact, in whatever order holdings came and went. Adding, removing and
+every question but `Holdings.holders` take a time that does not grow with the number of holdings.
 """
 
 from __future__ import annotations

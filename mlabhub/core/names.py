@@ -34,7 +34,35 @@ RESERVED_FOLDERS = frozenset({"root", "aquota.user", "aquota.group", "quota.user
 """Names that mean something to a file system or to those who look after it."""
 
 SYSTEM_ACCOUNTS = frozenset(
-    ["root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup", "list", "irc", "gnats", "nobody", "nogroup", "sshd", "messagebus", "systemd-network", "systemd-resolve", "systemd-timesync", "_apt", "postgres", "mysql"]
+    [
+        "root",
+        "daemon",
+        "bin",
+        "sys",
+        "sync",
+        "games",
+        "man",
+        "lp",
+        "mail",
+        "news",
+        "uucp",
+        "proxy",
+        "www-data",
+        "backup",
+        "list",
+        "irc",
+        "gnats",
+        "nobody",
+        "nogroup",
+        "sshd",
+        "messagebus",
+        "systemd-network",
+        "systemd-resolve",
+        "systemd-timesync",
+        "_apt",
+        "postgres",
+        "mysql",
+    ]
 )
 """Accounts that Debian and Ubuntu keep for the system: nobody's own name."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from mlabhub.core.schema import Amount, KeyFault, Model, Positive, Text, key_faults
 from mlabhub.core.units import format_number, is_amount
@@ -43,15 +44,10 @@ class NumberOption(Model):
         if not isinstance(value, dict):
             return value
         full = dict(value)
-        choices = full.get("choices")
-        if isinstance(choices, list | tuple) and choices and all(is_amount(choice) for choice in choices):
-            bounds = {"min": min(choices), "max": max(choices)}
-            if full.keys() & bounds.keys() and any(full.get(key, bound) != bound for key, bound in bounds.items()):
-                raise key_faults([KeyFault(("choices",), Message(N_("give either choices, or min and max")))])
-            full = {**full, **bounds}
-            full.setdefault("default", choices[0])
-        elif "min" in full:
-            full.setdefault("default", full["min"])
+        if "choices" in full:
+            return _with_bounds(full)
+        if "min" in full:
+            full.setdefault("default", full["min"] if is_amount(full["min"]) else 0.0)
         return full
 
     @model_validator(mode="after")
@@ -68,6 +64,20 @@ class NumberOption(Model):
             )
             raise key_faults([KeyFault(("default",), message)])
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Describe the short forms too."""
+        full = handler.resolve_ref_schema(handler(core_schema))
+        number = {
+            key: value for key, value in full["properties"]["min"].items() if key in ("type", "minimum", "maximum")
+        }
+        full.pop("required")
+        full["anyOf"] = [{"required": ["choices"]}, {"required": ["min", "max"]}]
+        return {
+            "description": full.pop("description"),
+            "anyOf": [number, {"type": "array", "items": number, "minItems": 1}, full],
+        }
 
     @property
     def fixed(self) -> bool:
@@ -111,3 +121,17 @@ class NumberOption(Model):
         steps = max(0, math.floor((bound - self.min) / self.step + _TOLERANCE))
         most = self.min + steps * self.step
         return NumberOption(min=self.min, max=most, default=min(self.default, most), step=self.step, unit=self.unit)
+
+
+def _with_bounds(full: dict[str, Any]) -> dict[str, Any]:
+    """Complete what is given as choices; a choice that is no number is left for its own field to name."""
+    choices = full["choices"]
+    if not isinstance(choices, list | tuple):
+        return {"min": 0.0, "max": 0.0, "default": 0.0, **full}
+    if not choices:
+        raise key_faults([KeyFault(("choices",), Message(N_("is empty; list at least one number")))])
+    numbers = [choice for choice in choices if is_amount(choice)] or [0.0]
+    bounds = {"min": min(numbers), "max": max(numbers)}
+    if any(full.get(key, bound) != bound for key, bound in bounds.items()):
+        raise key_faults([KeyFault(("choices",), Message(N_("give either choices, or min and max")))])
+    return {"default": numbers[0], **full, **bounds}

@@ -1,8 +1,8 @@
 """Where a server can run: what is free on each node, and the place that leaves the largest holes.
 
-Guarantees: a place has all that is asked for at once, on one node that takes servers, with healthy GPUs of one type that
-nobody holds; where there is such a place, one is found. Placement is best fit: of all places the one where the fewest
-GPUs of that type are left, then the least CPU and memory; a server without GPUs goes to nodes with few GPUs first.
+Guarantees: a place has all that is asked for at once, on one node that takes servers, with healthy GPUs of one type
+that nobody holds; where there is such a place, one is found. Placement is best fit: of all places the one where the
+fewest GPUs of that type are left, then the least CPU and memory; a server without GPUs goes to nodes with few first.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def find_place(
 def free_rooms(
     request: LaunchRequest, gpu_types: Sequence[str], overcommit: float, holdings: Holdings, capacity: Capacity
 ) -> Iterator[Room]:
-    """Return what is free on each node that takes servers, one room per GPU type; only the GPUs chosen by id, if any."""
+    """Return what is free on each node that takes servers, by GPU type; only the GPUs chosen by id, if any."""
     for node in capacity.nodes:
         if not node.schedulable:
             continue

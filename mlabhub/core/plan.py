@@ -1,7 +1,7 @@
 """The launch plan: everything that a backend needs to start one server, decided, without one word of any backend.
 
-Guarantees: a plan is a value that survives JSON unchanged; its environment has only our own variables, and no value in it
-was chosen freely by a user.
+Guarantees: a plan is a value that survives JSON unchanged; its environment has only our own variables, and no value in
+it was chosen freely by a user.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Profiles, images, the catalogue, and `resolve`: the one gate that every launch's options pass.
 
-Guarantees: `resolve` is total (any JSON value gives a `LaunchRequest` or an `MLabError` with a sentence); what it returns
-lies within the profile; nothing of the options reaches a request but slugs that the catalogue has and numbers that the
-profile permits. The image's reference comes from the catalogue, never from the options.
+Guarantees: `resolve` is total (any JSON value gives a `LaunchRequest` or an `MLabError` with a sentence); what it
+returns lies within the profile; nothing of the options reaches a request but slugs that the catalogue has and numbers
+that the profile permits. The image's reference comes from the catalogue, never from the options.
 """
 
 from __future__ import annotations
@@ -306,7 +306,8 @@ def _shared_memory(profile: Profile, further: Mapping[str, float], memory: float
         raise InvalidLaunch(
             Message.of(
                 N_(
-                    "shm_gib cannot be {value}: it is part of the memory, which is {memory} GiB. Take less, or more memory."
+                    "shm_gib cannot be {value}: it is part of the memory, which is {memory} GiB. "
+                    "Take less of it, or more memory."
                 ),
                 value=further["shm_gib"],
                 memory=memory,

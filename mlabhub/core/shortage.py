@@ -1,7 +1,7 @@
 """Why there is no place for a request, in words: what is short, where most of it is, and what would start.
 
-Guarantees: "never" is said only of what no node could hold even if it were empty, healthy and open; a nearest request is
-named only after a place for it was found.
+Guarantees: "never" is said only of what no node could hold even if it were empty, healthy and open; a nearest request
+is named only after a place for it was found.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which folders of the NAS a user's server gets, and where.
 
-Guarantees: what is mounted follows from the person's name and groups alone, never from what a request says; every source
-is exactly one folder below its root, every target exactly one below its prefix, whatever the names are.
+Guarantees: what is mounted follows from the person's name and groups alone, never from what a request says; every
+source is exactly one folder below its root, every target exactly one below its prefix, whatever the names are.
 """
 
 from __future__ import annotations

@@ -1,0 +1,125 @@
+"""Faults of the configuration folder, as ``FILE:LINE: key.path: what is wrong, what would be right``.
+
+Guarantees: one line per fault, whatever stands in the file; the text says what would be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from mlabhub.core.quote import quote
+from mlabhub.core.schema import FAULT
+from mlabhub.errors import InvalidConfiguration
+from mlabhub.messages import N_, Message
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong. ``line`` counts from 1; it is 0 where the file as a whole is meant."""
+
+    file: Path
+    line: int
+    path: KeyPath
+    message: Message
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else str(self.file)
+        keys = f"{key_path(self.path)}: " if self.path else ""
+        return f"{where}: {keys}{self.message}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fault as JSON types."""
+        return {
+            "file": str(self.file),
+            "line": self.line or None,
+            "path": key_path(self.path),
+            "message": str(self.message),
+        }
+
+
+class InvalidCatalog(InvalidConfiguration):
+    """The configuration folder has faults: its text lists all of them, one a line."""
+
+    def __init__(self, directory: Path, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        message = Message.of(
+            N_("The configuration in {directory} cannot be used; faults: {count}.\n{faults}"),
+            directory=directory,
+            count=len(faults),
+            faults="\n".join(str(fault) for fault in faults),
+        )
+        super().__init__(message, faults=[fault.to_dict() for fault in faults])
+
+
+def key_path(path: KeyPath) -> str:
+    """Print a path of keys: ``profiles.gpu.images[1]``."""
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            shown = key if key and key.isprintable() and len(key) <= 80 else quote(key)
+            text += f".{shown}" if text else shown
+    return text
+
+
+def read_error(error: ErrorDetails) -> list[tuple[KeyPath, Message]]:
+    """Turn one of pydantic's errors into paths and sentences of ours."""
+    path = tuple(key for key in error["loc"] if key != "[key]")
+    if error["type"] == FAULT:
+        return [((*path, *fault.at), fault.message) for fault in error["ctx"]["faults"]]
+    return [(path, _describe(error["type"], error.get("ctx", {}), error["input"], str(error["msg"])))]
+
+
+_NOUNS = {
+    "float_type": N_("a number, such as 2 or 0.5"),
+    "int_type": N_("a whole number"),
+    "int_from_float": N_("a whole number"),
+    "string_type": N_("text; put it in quotes if it looks like a number"),
+    "bool_type": N_("true or false"),
+    "dict_type": N_("a mapping of keys to values"),
+    "model_type": N_("a mapping of keys to values"),
+    "model_attributes_type": N_("a mapping of keys to values"),
+    "tuple_type": N_("a list, such as [a, b]"),
+    "list_type": N_("a list, such as [a, b]"),
+    "finite_number": N_("a finite number"),
+    "literal_error": N_("one of {expected}"),
+    "greater_than": N_("more than {gt}"),
+    "greater_than_equal": N_("{ge} or more"),
+    "less_than": N_("less than {lt}"),
+    "less_than_equal": N_("{le} or less"),
+}
+
+_PATTERNS = {
+    "^[a-z0-9]+(-[a-z0-9]+)*$": N_("lower-case letters, digits and single hyphens, such as cpu or a100-train"),
+    "^[a-z0-9]+(?:[-.][a-z0-9]+)*$": N_("a GPU type in lower case, such as a100, or any"),
+    "^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$": N_("an image's reference, such as localhost/mlabhub/base:latest"),
+}
+
+
+def _describe(kind: str, context: Mapping[str, Any], value: object, text: str) -> Message:
+    if kind == "missing":
+        return Message(N_("is missing; add it"))
+    if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
+        return _must_be(Message(_PATTERNS[context["pattern"]]), value)
+    if kind in _NOUNS:
+        return _must_be(Message.of(_NOUNS[kind], context), value)
+    if kind in ("string_too_long", "string_too_short"):
+        bounds = {"least": context.get("min_length", 0), "most": context.get("max_length", "-")}
+        if kind == "string_too_long":
+            return Message.of(N_("is too long; at most {most} characters"), bounds)
+        return Message(N_("is empty; write something"))
+    if kind == "too_short":
+        return Message(N_("is empty; list at least one"))
+    return Message.of(N_("cannot be {value}: {text}"), value=quote(value), text=text)
+
+
+def _must_be(what: Message, value: object) -> Message:
+    return Message.of(N_("must be {what}; it is {value}"), what=what, value=quote(value))

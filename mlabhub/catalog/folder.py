@@ -1,0 +1,233 @@
+"""Load the configuration folder: four files, checked one by one and against each other.
+
+Guarantees: all faults of all files are reported together, in the files' order; a `Catalog` is returned only if there is
+none. ``profiles.yaml`` must be there; for each other file that is not, a note says what holds instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from mlabhub.catalog.faults import Fault, InvalidCatalog, KeyPath, read_error
+from mlabhub.catalog.yaml_file import Document, read_document
+from mlabhub.core.profiles import Catalog, ImageChoice, ImageSpec, Profile, ProfileSpec
+from mlabhub.core.quotas import Quotas
+from mlabhub.core.quote import quote, quote_all
+from mlabhub.core.schema import Model, Slug
+from mlabhub.core.storage import Storage
+from mlabhub.messages import N_, Message
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+BASE_IMAGE = ImageSpec(display_name="Base", reference="localhost/mlabhub/base:latest")
+
+
+class ProfilesFile(Model):
+    """``profiles.yaml``."""
+
+    profiles: dict[Slug, ProfileSpec] = Field(min_length=1, description="Profiles by slug, in the order of the page.")
+
+
+class ImagesFile(Model):
+    """``images.yaml``."""
+
+    images: dict[Slug, ImageSpec] = Field(min_length=1, description="Images by slug.")
+
+
+FILES: Mapping[str, type[Model]] = {
+    "profiles.yaml": ProfilesFile,
+    "images.yaml": ImagesFile,
+    "quotas.yaml": Quotas,
+    "storage.yaml": Storage,
+}
+
+_INSTEAD = {
+    "images.yaml": N_("{file} is absent: there is one image, base ({reference})."),
+    "quotas.yaml": N_("{file} is absent: nobody is limited."),
+    "storage.yaml": N_("{file} is absent: home and shared folders are in the state folder."),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a folder says: a catalogue, or faults; notes on what was taken for granted."""
+
+    catalog: Catalog | None
+    faults: tuple[Fault, ...]
+    notes: tuple[Message, ...]
+
+
+def default_directory() -> Path:
+    """Return the folder that is shipped beside the package."""
+    return Path(__file__).resolve().parents[2] / "spawner_profiles"
+
+
+def load_catalog(directory: Path | str) -> Catalog:
+    """Return the folder's catalogue.
+
+    Raises
+    ------
+    InvalidCatalog
+        With every fault of the folder.
+    """
+    loaded = read_folder(directory)
+    if loaded.catalog is None:
+        raise InvalidCatalog(Path(directory), loaded.faults)
+    return loaded.catalog
+
+
+def load_quotas(file: Path | str) -> Quotas:
+    """Return the quotas of one file, YAML or JSON, wherever it is.
+
+    Raises
+    ------
+    InvalidCatalog
+        With every fault of the file.
+    """
+    document = read_document(Path(file))
+    quotas = _validated(document, Quotas)
+    if quotas is None:
+        raise InvalidCatalog(Path(file), document.faults)
+    return quotas
+
+
+def read_folder(directory: Path | str) -> Loaded:
+    """Read and check a folder; faults are returned, not raised."""
+    folder = Path(directory)
+    strays = _stray_faults(folder)
+    if strays is None:
+        message = Message(N_("is not a folder that can be read; name the one that has profiles.yaml"))
+        return Loaded(None, (Fault(folder, 0, (), message),), ())
+    documents = {name: read_document(folder / name) for name in FILES if _is_there(folder / name)}
+    models = {name: _validated(document, FILES[name]) for name, document in documents.items()}
+    faults = list(strays)
+    if "profiles.yaml" not in documents:
+        message = Message(N_("is missing; copy the one that comes with mlabhub and change it"))
+        faults.append(Fault(folder / "profiles.yaml", 0, (), message))
+    _check_references(documents)
+    for document in documents.values():
+        faults += sorted(document.faults, key=lambda fault: fault.line)
+    notes = tuple(
+        Message.of(text, file=folder / name, reference=BASE_IMAGE.reference)
+        for name, text in _INSTEAD.items()
+        if name not in documents
+    )
+    return Loaded(None if faults else _assemble(models), tuple(faults), notes)
+
+
+def _is_there(file: Path) -> bool:
+    return file.exists() or file.is_symlink()
+
+
+def _stray_faults(folder: Path) -> list[Fault] | None:
+    """Blame files that look like configuration and would be ignored; None if the folder cannot be listed."""
+    faults = []
+    try:
+        files = sorted(folder.iterdir())
+    except OSError:
+        return None
+    for file in files:
+        if file.suffix in (".yaml", ".yml") and file.name not in FILES and not file.name.startswith("."):
+            message = Message.of(
+                N_("is not read by this version; remove or rename it. Read are: {known}"), known=quote_all(FILES)
+            )
+            faults.append(Fault(file, 0, (), message))
+    return faults
+
+
+def _validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
+    """Return the file's content as a model; what is wrong goes into the document's faults."""
+    data = document.data
+    if document.faults and data is None:
+        return None
+    if data is None:
+        data = {}
+    try:
+        validated = model.model_validate(data)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["type"] == "extra_forbidden":
+                path = tuple(detail["loc"])
+                document.blame(path, _unknown_key(model, path))
+                continue
+            for path, message in read_error(detail):
+                document.blame(path, message)
+        return None
+    return None if document.faults else validated
+
+
+def _unknown_key(model: type[Model], path: KeyPath) -> Message:
+    parent = _model_at(model, path[:-1])
+    known = list(parent.model_fields) if parent is not None else []
+    close = difflib.get_close_matches(str(path[-1]), known, 1)
+    if close:
+        return Message.of(
+            N_("is not a known key; did you mean {close}? Known: {known}"), close=close[0], known=quote_all(known, 20)
+        )
+    return Message.of(N_("is not a known key; known: {known}"), known=quote_all(known, 20))
+
+
+def _model_at(model: type[Model], path: KeyPath) -> type[Model] | None:
+    """Return the model whose keys stand at a path."""
+    annotation: Any = model
+    for key in path:
+        found = _model_in(annotation)
+        if typing.get_origin(annotation) in (dict, Mapping):
+            annotation = typing.get_args(annotation)[1]
+        elif found is not None and key in found.model_fields:
+            annotation = found.model_fields[str(key)].annotation
+    return _model_in(annotation)
+
+
+def _model_in(annotation: Any) -> type[Model] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next((found for found in map(_model_in, typing.get_args(annotation)) if found is not None), None)
+    return None
+
+
+def _check_references(documents: Mapping[str, Document]) -> None:
+    """Blame profiles for images that are not there; works on what was read, valid or not."""
+    profiles = documents.get("profiles.yaml")
+    if profiles is None:
+        return
+    known = ["base"]
+    if "images.yaml" in documents:
+        images = _mapping(documents["images.yaml"].data, "images")
+        if images is None:
+            return
+        known = list(images)
+    for slug, profile in (_mapping(profiles.data, "profiles") or {}).items():
+        chosen = profile.get("images") if isinstance(profile, dict) else None
+        for index, image in enumerate(chosen if isinstance(chosen, list) else []):
+            if isinstance(image, str) and image not in known:
+                message = Message.of(
+                    N_("there is no image {image}; images.yaml has: {known}"),
+                    image=quote(image),
+                    known=quote_all(known),
+                )
+                profiles.blame(("profiles", slug, "images", index), message)
+
+
+def _mapping(data: object, key: str) -> dict[str, Any] | None:
+    value = data.get(key) if isinstance(data, dict) else None
+    return value if isinstance(value, dict) else None
+
+
+def _assemble(models: Mapping[str, Any]) -> Catalog:
+    images = models["images.yaml"].images if "images.yaml" in models else {"base": BASE_IMAGE}
+    return Catalog(
+        profiles=tuple(Profile(slug=slug, **dict(spec)) for slug, spec in models["profiles.yaml"].profiles.items()),
+        images=tuple(ImageChoice(slug=slug, **dict(spec)) for slug, spec in images.items()),
+        quotas=models.get("quotas.yaml", Quotas()),
+        storage=models.get("storage.yaml", Storage()),
+    )

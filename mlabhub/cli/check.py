@@ -1,0 +1,48 @@
+"""``mlabhub check`` and ``mlabhub schema``: the configuration folder, seen before the hub sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlabhub.catalog import InvalidCatalog, Loaded, default_directory, folder_schema, read_folder
+
+
+def check(
+    directory: Annotated[
+        Path | None, typer.Argument(help="The configuration folder; the shipped spawner_profiles/ if absent.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Validate the configuration folder: every fault with its file and line; exit status 2 on any."""
+    folder = directory or default_directory()
+    loaded = read_folder(folder)
+    if as_json:
+        _print_json(folder, loaded)
+        if loaded.faults:
+            raise typer.Exit(2)
+        return
+    if loaded.catalog is None:
+        raise InvalidCatalog(folder, loaded.faults)
+    for note in loaded.notes:
+        typer.echo(str(note))
+    catalog = loaded.catalog
+    typer.echo(f"{folder}: no faults; {len(catalog.profiles)} profiles, {len(catalog.images)} images.")
+
+
+def schema() -> None:
+    """Print the JSON schema of the configuration folder."""
+    typer.echo(json.dumps(folder_schema(), indent=2))
+
+
+def _print_json(folder: Path, loaded: Loaded) -> None:
+    answer = {
+        "directory": str(folder),
+        "valid": not loaded.faults,
+        "faults": [fault.to_dict() for fault in loaded.faults],
+        "notes": [str(note) for note in loaded.notes],
+    }
+    typer.echo(json.dumps(answer, indent=2))
