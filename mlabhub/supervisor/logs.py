@@ -7,6 +7,7 @@ only, since a hub's log names users.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -26,7 +27,10 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="replace")
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Drop the line: a full disk must not take the hub down."""
+        """Drop what cannot be written and open the file anew for the next line: a full disk must not stop the hub."""
+        stream, self.stream = self.stream, None  # type: ignore[assignment]  # emit() opens it again
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.close()
 
 
 class LogFile:
