@@ -24,6 +24,29 @@ LAST_ID = 299_999
 
 Kind = Literal["user", "group"]
 
+SYSTEM_ACCOUNT = N_(
+    "{subject} is an account of this machine's system (id {number}): nobody can work under it. Use another name."
+)
+SYSTEM_FOLDER = N_(
+    "The folder {folder} of {subject} belongs to the system (id {owner}). "
+    "An administrator has to give it an id of its own (chown)."
+)
+FOREIGN_FOLDER = N_(
+    "The folder {folder} of {subject} belongs to somebody else (id {owner}). "
+    "An administrator has to give it an id of its own (chown)."
+)
+TWO_OWNERS = N_(
+    "The folder {folder} belongs to id {owner}, but {subject} has id {chosen}. "
+    "An administrator has to make them agree (chown or usermod)."
+)
+TWO_NAMES = N_(
+    "The id {number} of {subject} belongs to another name as well. "
+    "An administrator has to give one of them another id (usermod)."
+)
+NONE_LEFT = N_(
+    "No id is left for {subject}: all of {first} to {last} are taken. An administrator has to close accounts."
+)
+
 
 @dataclass(frozen=True)
 class GroupId:
@@ -91,50 +114,29 @@ def choose_id(
         The account or the folder is the system's or somebody else's, they contradict each other, or no id is free.
     """
     subject = _subject(name, kind)
-    if kind == "group" and account is not None and not is_ordinary(account):
-        account = None  # The hub's group "staff" is not the system's: it gets an id of its own.
     if account is not None and not is_ordinary(account):
-        raise _refusal(
-            N_(
-                "{subject} is an account of this machine's system (id {number}): nobody can work under it. Use another name."
-            ),
-            subject=subject,
-            number=account,
-        )
+        if kind == "user":
+            raise _refusal(SYSTEM_ACCOUNT, subject=subject, number=account)
+        account = None  # The hub's group "staff" is not the system's: it gets an id of its own.
     chosen = account if account is not None else remembered
     if folder_owner is not None:
         _check_folder(subject, folder or folder_name(name), folder_owner, chosen, taken)
         return folder_owner
     if chosen is not None and is_ordinary(chosen) and chosen not in taken:
         return chosen
-    if account is not None:
-        raise _taken(subject, account)
+    if chosen is not None:
+        raise _refusal(TWO_NAMES, subject=subject, number=chosen)
     return _first_free(subject, taken, first, last)
 
 
 def _check_folder(subject: Message, folder: str, owner: int, chosen: int | None, taken: Collection[int]) -> None:
     values = {"subject": subject, "folder": quote(folder), "owner": owner}
     if not is_ordinary(owner):
-        raise _refusal(
-            N_(
-                "The folder {folder} of {subject} belongs to the system (id {owner}). An administrator has to give it away (chown)."
-            ),
-            values,
-        )
+        raise _refusal(SYSTEM_FOLDER, values)
     if chosen is not None and chosen != owner:
-        raise _refusal(
-            N_(
-                "The folder {folder} belongs to id {owner}, but {subject} has id {chosen}. An administrator has to make them agree (chown or usermod)."
-            ),
-            {**values, "chosen": chosen},
-        )
+        raise _refusal(TWO_OWNERS, {**values, "chosen": chosen})
     if owner in taken:
-        raise _refusal(
-            N_(
-                "The folder {folder} of {subject} belongs to somebody else (id {owner}). An administrator has to give it its own id (chown)."
-            ),
-            values,
-        )
+        raise _refusal(FOREIGN_FOLDER, values)
 
 
 def _first_free(subject: Message, taken: Collection[int], first: int, last: int) -> int:
@@ -142,24 +144,7 @@ def _first_free(subject: Message, taken: Collection[int], first: int, last: int)
     for number in range(first, last + 1):
         if number not in occupied and is_ordinary(number):
             return number
-    raise _refusal(
-        N_(
-            "No user id is left for {subject}: all of {first} to {last} are taken. An administrator has to close accounts."
-        ),
-        subject=subject,
-        first=first,
-        last=last,
-    )
-
-
-def _taken(subject: Message, number: int) -> LaunchRefused:
-    return _refusal(
-        N_(
-            "The id {number} of {subject} belongs to another name as well. An administrator has to give one of them another id (usermod)."
-        ),
-        subject=subject,
-        number=number,
-    )
+    raise _refusal(NONE_LEFT, subject=subject, first=first, last=last)
 
 
 def _subject(name: str, kind: Kind) -> Message:

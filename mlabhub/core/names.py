@@ -33,38 +33,8 @@ _HASHED = "---"
 RESERVED_FOLDERS = frozenset({"root", "aquota.user", "aquota.group", "quota.user", "quota.group"})
 """Names that mean something to a file system or to those who look after it."""
 
-SYSTEM_ACCOUNTS = frozenset(
-    [
-        "root",
-        "daemon",
-        "bin",
-        "sys",
-        "sync",
-        "games",
-        "man",
-        "lp",
-        "mail",
-        "news",
-        "uucp",
-        "proxy",
-        "www-data",
-        "backup",
-        "list",
-        "irc",
-        "gnats",
-        "nobody",
-        "nogroup",
-        "sshd",
-        "messagebus",
-        "systemd-network",
-        "systemd-resolve",
-        "systemd-timesync",
-        "_apt",
-        "postgres",
-        "mysql",
-    ]
-)
-"""Accounts that Debian and Ubuntu keep for the system: nobody's own name."""
+SYSTEM_ACCOUNTS = frozenset({"root", "daemon", "bin", "sys", "nobody", "nogroup"})
+"""Names that are the system's everywhere; other system accounts are known by their id (see `identity.choose_id`)."""
 
 
 def user_slug(user: str) -> str:

@@ -69,9 +69,7 @@ class NumberOption(Model):
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Describe the short forms too."""
         full = handler.resolve_ref_schema(handler(core_schema))
-        number = {
-            key: value for key, value in full["properties"]["min"].items() if key in ("type", "minimum", "maximum")
-        }
+        number = {key: full["properties"]["min"][key] for key in ("type", "minimum", "maximum")}
         full.pop("required")
         full["anyOf"] = [{"required": ["choices"]}, {"required": ["min", "max"]}]
         return {
