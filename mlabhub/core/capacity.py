@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from mlabhub.core.units import to_micro
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -44,12 +46,14 @@ class Node:
         return {gpu_type: tuple(gpus) for gpu_type, gpus in by_type.items()}
 
     @cached_property
-    def counts(self) -> Mapping[str, int]:
-        """All GPUs by type, healthy or not."""
-        counts: dict[str, int] = {}
-        for gpu in self.gpus:
-            counts[gpu.type] = counts.get(gpu.type, 0) + 1
-        return counts
+    def cpu_micro(self) -> int:
+        """The cores in millionths."""
+        return to_micro(self.cpu)
+
+    @cached_property
+    def memory_micro(self) -> int:
+        """The memory in millionths of a GiB."""
+        return to_micro(self.memory_gib)
 
 
 @dataclass(frozen=True)
@@ -70,17 +74,6 @@ class Capacity:
         for gpu in self.gpus.values():
             counts[gpu.type] = counts.get(gpu.type, 0) + 1
         return tuple(sorted(counts, key=lambda gpu_type: (-counts[gpu_type], gpu_type)))
-
-    @cached_property
-    def by_name(self) -> Mapping[str, Node]:
-        """Nodes by name."""
-        return {node.name: node for node in self.nodes}
-
-    @cached_property
-    def open_nodes(self) -> tuple[Node, ...]:
-        """Nodes that take new servers, without those that have GPUs first: these are kept for who needs them."""
-        nodes = (node for node in self.nodes if node.schedulable)
-        return tuple(sorted(nodes, key=lambda node: (len(node.gpus), node.name)))
 
 
 @dataclass(frozen=True)

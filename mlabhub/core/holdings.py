@@ -7,7 +7,7 @@ every question but `Holdings.holders` take a time that does not grow with the nu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -142,6 +142,11 @@ class Holdings:
     def is_free(self, uuid: str) -> bool:
         """Whether nobody holds a GPU."""
         return uuid not in self._by_gpu
+
+    @property
+    def gpus(self) -> KeysView[str]:
+        """Every GPU that is held."""
+        return self._by_gpu.keys()
 
     def group(self, group: str) -> Usage:
         """Return what a group's members hold on its account."""
