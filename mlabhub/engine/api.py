@@ -18,7 +18,6 @@ from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container
 from mlabhub.errors import EngineUnavailable, Unavailable
 from mlabhub.messages import N_, Message
 
-DOCKER_VERSION = "/v1.41"
 ANSWER_SECONDS = 60.0
 LONG_SECONDS = 1800.0
 """Saving a large layer takes as long as writing it does."""
@@ -81,19 +80,19 @@ class EngineApi:
     async def create(self, spec: ContainerSpec) -> str:
         """Create a container and return its id. Raises `EngineError`, status 409 if the name is taken."""
         answer = await self._call(
-            "POST", f"{DOCKER_VERSION}/containers/create", params={"name": spec.name}, json=get_docker_container(spec)
+            "POST", "/containers/create", params={"name": spec.name}, json=get_docker_container(spec)
         )
         return str(answer["Id"])
 
     async def start(self, container: str) -> None:
         """Start a container; fine if it runs."""
-        await self._call("POST", f"{DOCKER_VERSION}/containers/{container}/start")
+        await self._call("POST", f"/containers/{container}/start")
 
     async def stop(self, container: str, seconds: int = 10) -> None:
         """Ask the container's processes to end, and end them after ``seconds``; fine if they have, or it is gone."""
         await self._call(
             "POST",
-            f"{DOCKER_VERSION}/containers/{container}/stop",
+            f"/containers/{container}/stop",
             params={"t": seconds},
             fine=(404,),
             timeout=ANSWER_SECONDS + seconds,
@@ -101,43 +100,37 @@ class EngineApi:
 
     async def remove(self, container: str) -> None:
         """End and remove a container with its anonymous volumes; fine if it is gone."""
-        await self._call(
-            "DELETE", f"{DOCKER_VERSION}/containers/{container}", params={"force": "true", "v": "true"}, fine=(404,)
-        )
+        await self._call("DELETE", f"/containers/{container}", params={"force": "true", "v": "true"}, fine=(404,))
 
     async def container(self, name: str) -> ContainerInfo | None:
         """Return a container by name or id."""
-        answer = await self._call("GET", f"{DOCKER_VERSION}/containers/{name}/json", fine=(404,))
+        answer = await self._call("GET", f"/containers/{name}/json", fine=(404,))
         return None if answer is None else _inspected(answer)
 
     async def containers(self, labels: Mapping[str, str]) -> tuple[ContainerInfo, ...]:
         """Return all containers with these labels, running or not."""
-        answer = await self._call(
-            "GET", f"{DOCKER_VERSION}/containers/json", params={"all": "true", "filters": _by_labels(labels)}
-        )
+        answer = await self._call("GET", "/containers/json", params={"all": "true", "filters": _by_labels(labels)})
         return tuple(_listed(item) for item in answer)
 
     async def logs(self, container: str, lines: int = 20) -> str:
         """Return the end of what a container wrote."""
         response = await self._send(
             "GET",
-            f"{DOCKER_VERSION}/containers/{container}/logs",
+            f"/containers/{container}/logs",
             params={"stdout": "true", "stderr": "true", "tail": str(lines)},
         )
         return _demultiplexed(response.content) if response.is_success else ""
 
     async def changes(self, container: str) -> tuple[tuple[int, str], ...]:
         """Return what a container changed in its image's files: (0 changed, 1 added, 2 deleted; path)."""
-        answer = await self._call(
-            "GET", f"{DOCKER_VERSION}/containers/{container}/changes", timeout=LONG_SECONDS, fine=(404,)
-        )
+        answer = await self._call("GET", f"/containers/{container}/changes", timeout=LONG_SECONDS, fine=(404,))
         return tuple((int(item["Kind"]), str(item["Path"])) for item in answer or ())
 
     async def commit(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
         """Save a stopped container's files as an image and return its id."""
         answer = await self._call(
             "POST",
-            f"{DOCKER_VERSION}/commit",
+            "/commit",
             params=[("container", container), ("repo", repository), ("tag", tag)] + [("changes", c) for c in changes],
             timeout=LONG_SECONDS,
         )
@@ -145,13 +138,11 @@ class EngineApi:
 
     async def squash(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
         """Save a stopped container's files as an image of one layer and return its id."""
-        async with self._http.stream(
-            "GET", f"{DOCKER_VERSION}/containers/{container}/export", timeout=LONG_SECONDS
-        ) as exported:
+        async with self._http.stream("GET", f"/containers/{container}/export", timeout=LONG_SECONDS) as exported:
             exported.raise_for_status()
             answer = await self._send(
                 "POST",
-                f"{DOCKER_VERSION}/images/create",
+                "/images/create",
                 params=[("fromSrc", "-"), ("repo", repository), ("tag", tag)] + [("changes", c) for c in changes],
                 content=exported.aiter_raw(),
                 timeout=LONG_SECONDS,
@@ -165,7 +156,7 @@ class EngineApi:
 
     async def image(self, reference: str) -> ImageInfo | None:
         """Return an image by reference or id."""
-        answer = await self._call("GET", f"{DOCKER_VERSION}/images/{reference}/json", fine=(404,))
+        answer = await self._call("GET", f"/images/{reference}/json", fine=(404,))
         if answer is None:
             return None
         config = answer.get("Config") or {}
@@ -175,7 +166,7 @@ class EngineApi:
 
     async def images(self, labels: Mapping[str, str]) -> tuple[ImageInfo, ...]:
         """Return all images with these labels."""
-        answer = await self._call("GET", f"{DOCKER_VERSION}/images/json", params={"filters": _by_labels(labels)})
+        answer = await self._call("GET", "/images/json", params={"filters": _by_labels(labels)})
         return tuple(
             ImageInfo(_bare(item["Id"]), tuple(item.get("RepoTags") or ()), dict(item.get("Labels") or {}), {})
             for item in answer
@@ -183,26 +174,26 @@ class EngineApi:
 
     async def remove_image(self, reference: str) -> None:
         """Remove an image; fine if it is gone, or if something still uses it."""
-        await self._call("DELETE", f"{DOCKER_VERSION}/images/{reference}", fine=(404, 409))
+        await self._call("DELETE", f"/images/{reference}", fine=(404, 409))
 
     async def create_network(self, spec: NetworkSpec) -> None:
         """Create a network. Raises `EngineError` if its name or subnet is taken."""
-        await self._call("POST", f"{DOCKER_VERSION}/networks/create", json=get_docker_network(spec))
+        await self._call("POST", "/networks/create", json=get_docker_network(spec))
 
     async def network_subnet(self, name: str) -> str | None:
         """Return a network's first subnet, None if there is no such network."""
-        answer = await self._call("GET", f"{DOCKER_VERSION}/networks/{name}", fine=(404,))
+        answer = await self._call("GET", f"/networks/{name}", fine=(404,))
         return None if answer is None else next(iter(_subnets(answer)), None)
 
     async def networks(self, labels: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
         """Return networks (all, or those with these labels): name and subnets."""
         params = {"filters": _by_labels(labels)} if labels else {}
-        answer = await self._call("GET", f"{DOCKER_VERSION}/networks", params=params)
+        answer = await self._call("GET", "/networks", params=params)
         return {str(item["Name"]): _subnets(item) for item in answer}
 
     async def remove_network(self, name: str) -> bool:
         """Remove a network that nothing uses. Return whether it is gone now."""
-        answer = await self._send("DELETE", f"{DOCKER_VERSION}/networks/{name}")
+        answer = await self._send("DELETE", f"/networks/{name}")
         return answer.is_success or answer.status_code == 404
 
     async def _call(self, method: str, path: str, *, fine: tuple[int, ...] = (), **keywords: Any) -> Any:

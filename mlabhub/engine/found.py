@@ -81,14 +81,8 @@ def find_podman(run_dir: Path) -> Engine:
         )
     version = _podman_version(program)
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_PODMAN:
-        raise EngineUnavailable(
-            Message.of(
-                N_(
-                    "Podman {version} is too old: 4.0 or newer is needed. Install Docker instead: `apt-get install docker.io`."
-                ),
-                version=version,
-            )
-        )
+        template = N_("Podman {version} is too old, 4.0 is needed. Or use Docker: `apt-get install docker.io`.")
+        raise EngineUnavailable(Message.of(template, version=version))
     missing = missing_parts()
     if missing:
         raise EngineUnavailable(

@@ -1,0 +1,163 @@
+"""What was installed in a server outlives it: its container's writable layer becomes an image, the container goes.
+
+Guarantees: a container is removed only after what it changed is saved; doing it twice, or again after a crash in the
+middle, gives the same; a server's secrets are not in its saved image; the number of layers is bounded. Every launch
+gets a new container, so another size, GPU or GPU count never meets an old one's limits.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlabhub.engine import labels
+from mlabhub.engine.api import ContainerInfo, EngineApi, EngineError, ImageInfo
+
+MOST_LAYERS = 20
+"""Saved layers before they are squashed into one; overlayfs stops at a few hundred, and each makes lookups slower."""
+
+_IGNORED = (
+    "/dev",
+    "/etc/group",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/mtab",
+    "/etc/passwd",
+    "/etc/resolv.conf",
+    "/etc/sudoers.d/mlabhub",
+    "/mnt",
+    "/proc",
+    "/run",
+    "/sys",
+    "/tmp",
+    "/var/lib/mlabhub",
+    "/var/run",
+)
+"""What the engine, the mounts and the image's entry touch at every start."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A saved image: whose it is, what it grew from."""
+
+    reference: str
+    id: str
+    user: str
+    server_name: str
+    image: str
+    image_reference: str
+    parent: str
+    layers: int
+    root: bool
+
+
+def worth_keeping(changes: Iterable[tuple[int, str]]) -> bool:
+    """Return whether anything was installed, changed or deleted beyond what every start touches.
+
+    A folder counts as changed when something in it was; alone that is no reason.
+    """
+    paths = [path for _, path in changes]
+    parents = {posixpath.dirname(path) for path in paths}
+    return any(path not in parents and not _is_ignored(path) for path in paths)
+
+
+def make_changes(
+    container: ContainerInfo, image_environment: Sequence[str], new_labels: Mapping[str, str]
+) -> list[str]:
+    """Return Containerfile lines that take one launch's environment out of the image made from its container."""
+    kept = dict(entry.split("=", 1) for entry in image_environment if "=" in entry)
+    lines = []
+    for entry in container.environment:
+        name, _, value = entry.partition("=")
+        if kept.get(name, "") != value:
+            lines.append(f"ENV {name}={_quoted(kept.get(name, ''))}")
+    lines += [f"LABEL {name}={_quoted(value)}" for name, value in new_labels.items()]
+    return lines + [f"LABEL {name}={_quoted('')}" for name in labels.NOTHING_KEPT]
+
+
+class SavedLayers:
+    """Keeps what was installed in the servers of one installation."""
+
+    def __init__(self, api: EngineApi, instance: str, *, most_layers: int = MOST_LAYERS):
+        self._api = api
+        self._instance = instance
+        self._most_layers = most_layers
+
+    async def carry_over(self, container: ContainerInfo, slug: str) -> bool:
+        """Save what a stopped container changed, then remove it. Return whether there was anything to save."""
+        saved = False
+        if container.state != "created" and worth_keeping(await self._api.changes(container.id)):
+            await self._save(container, slug)
+            saved = True
+        await self._api.remove(container.id)
+        return saved
+
+    async def of_user(self, user: str) -> tuple[Saved, ...]:
+        """Return the saved images of a user's servers."""
+        mine = {labels.INSTANCE: self._instance, labels.USER: user, labels.PARENT: ""}
+        return tuple(_saved(image) for image in await self._api.images(mine) if image.references)
+
+    async def find(self, slug: str, image: str) -> Saved | None:
+        """Return what was saved in a server on top of a catalogue image."""
+        found = await self._api.image(labels.saved_reference(slug, image))
+        return None if found is None else _saved(found)
+
+    async def reset(self, user: str, server_name: str) -> None:
+        """Forget what was installed in a server, on top of whichever image."""
+        for saved in await self.of_user(user):
+            if saved.server_name == server_name:
+                await self._api.remove_image(saved.reference)
+
+    async def _save(self, container: ContainerInfo, slug: str) -> None:
+        image_slug = container.labels[labels.IMAGE]
+        grew_from = await self._api.image(container.image_id)
+        layers = int(container.labels.get(labels.LAYERS) or 0) + 1
+        squash = layers > self._most_layers
+        lines = make_changes(
+            container,
+            () if grew_from is None else tuple(grew_from.config.get("Env") or ()),
+            {labels.LAYERS: str(1 if squash else layers)},
+        )
+        repository = labels.saved_repository(slug)
+        if squash:
+            await self._api.squash(container.id, repository, image_slug, lines)
+        else:
+            await self._api.commit(container.id, repository, image_slug, lines)
+        await self._forget_predecessor(container, grew_from)
+
+    async def _forget_predecessor(self, container: ContainerInfo, grew_from: ImageInfo | None) -> None:
+        """Remove the saved image that the new one replaced; its layers stay as long as the new one needs them."""
+        if grew_from is None or not grew_from.labels.get(labels.PARENT):
+            return  # It is the catalogue's.
+        await self._api.remove(container.id)
+        await self._api.remove_image(grew_from.id)
+
+
+def _saved(image: ImageInfo) -> Saved:
+    try:
+        return Saved(
+            reference=next(iter(image.references), image.id),
+            id=image.id,
+            user=image.labels[labels.USER],
+            server_name=image.labels[labels.SERVER],
+            image=image.labels[labels.IMAGE],
+            image_reference=image.labels.get(labels.REFERENCE, ""),
+            parent=image.labels[labels.PARENT],
+            layers=int(image.labels.get(labels.LAYERS) or 1),
+            root=image.labels.get(labels.ROOT) == "1",
+        )
+    except (KeyError, ValueError) as error:
+        raise EngineError(
+            f"The saved image {image.id[:12]} has lost its labels. Reset the server to start anew."
+        ) from error
+
+
+def _is_ignored(path: str) -> bool:
+    if "/__pycache__" in path:
+        return True
+    return any(path == ignored or path.startswith(f"{ignored}/") for ignored in _IGNORED)
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'

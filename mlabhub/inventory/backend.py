@@ -1,0 +1,73 @@
+"""Servers as the backend has them, whatever hub and ledger believe.
+
+Guarantees: `Backend.servers` sees all of this installation's servers or raises `BackendUnreachable`; `Backend.remove`
+keeps what was installed in a server and may be called twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mlabhub.core.capacity import Capacity
+from mlabhub.errors import Unavailable
+from mlabhub.settings import Settings
+
+
+class BackendUnreachable(Unavailable):
+    """The backend cannot be asked; nothing is known about what runs."""
+
+    code = "backend_unreachable"
+
+
+@dataclass(frozen=True)
+class BackendServer:
+    """One server. ``started`` is in seconds since the epoch; ``handle`` a container's id, or a process's."""
+
+    launch_id: str
+    user: str
+    server_name: str
+    state: Literal["running", "starting", "exited"]
+    started: float | None
+    gpus: tuple[str, ...]
+    handle: str
+
+
+@dataclass(frozen=True)
+class SavedLayer:
+    """What was installed in a server on top of a catalogue image; ``newer_image``: that image is another one now."""
+
+    user: str
+    server_name: str
+    image: str
+    newer_image: bool
+
+
+class Backend(Protocol):
+    """What the service asks of a backend."""
+
+    async def capacity(self) -> Capacity:
+        """Return what there is. Raises an `MLabError` if it cannot be known."""
+
+    async def servers(self) -> tuple[BackendServer, ...]:
+        """Return every server of this installation, running or not. Raises `BackendUnreachable`."""
+
+    async def remove(self, server: BackendServer) -> None:
+        """Stop a server, keep what was installed in it, and leave nothing else of it. Raises `BackendUnreachable`."""
+
+    async def saved(self, user: str) -> tuple[SavedLayer, ...]:
+        """Return what is kept of a user's servers. Raises `BackendUnreachable`."""
+
+    async def reset(self, user: str, server_name: str) -> None:
+        """Forget what was installed in a stopped server. Raises `BackendUnreachable`."""
+
+
+def make_backend(settings: Settings) -> Backend:
+    """Return the backend of an installation."""
+    if settings.backend == "process":
+        from mlabhub.inventory.process import ProcessBackend
+
+        return ProcessBackend(settings)
+    from mlabhub.inventory.container import ContainerBackend
+
+    return ContainerBackend(settings)

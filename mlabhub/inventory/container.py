@@ -1,0 +1,110 @@
+"""Servers that are containers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from mlabhub.core.capacity import Capacity
+from mlabhub.core.names import server_slug, user_slug
+from mlabhub.engine import ContainerInfo, Engine, EngineError, labels, make_api
+from mlabhub.engine.networks import UserNetworks
+from mlabhub.engine.saved import Saved, SavedLayers
+from mlabhub.errors import EngineUnavailable, InvalidConfiguration
+from mlabhub.inventory.backend import BackendServer, BackendUnreachable, SavedLayer
+from mlabhub.inventory.machine import Inventory
+from mlabhub.settings import Settings
+
+STOP_SECONDS = 10
+_STARTING = {"created", "configured", "initialized", "starting"}
+_T = TypeVar("_T")
+
+
+class ContainerBackend:
+    """Containers on Podman or Docker that carry the installation's label."""
+
+    def __init__(self, settings: Settings):
+        if settings.engine_kind is None or settings.engine_url is None:
+            raise InvalidConfiguration(
+                "The settings name no container engine. Start `mlabhub up` again, which finds it."
+            )
+        self._mine = {labels.INSTANCE: settings.instance, labels.LAUNCH_ID: ""}
+        self._api = make_api(Engine(settings.engine_kind, settings.engine_url, settings.engine_rootless, ""))
+        self._networks = UserNetworks(self._api, settings.instance, settings.network_pool)
+        self._saved = SavedLayers(self._api, settings.instance)
+        self._inventory = Inventory(settings)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def capacity(self) -> Capacity:
+        """Return what this machine has."""
+        return await asyncio.to_thread(self._inventory.read)
+
+    async def servers(self) -> tuple[BackendServer, ...]:
+        """Return every server, running or not."""
+        return tuple(_server(found) for found in await _reach(self._api.containers(self._mine)))
+
+    async def remove(self, server: BackendServer) -> None:
+        """Stop a server, save what was installed in it, remove it, and its user's network with the last one."""
+        await _reach(self._remove(server))
+
+    async def saved(self, user: str) -> tuple[SavedLayer, ...]:
+        """Return what is kept of a user's servers."""
+        kept = await _reach(self._saved.of_user(user))
+        return tuple([SavedLayer(one.user, one.server_name, one.image, await self._is_newer(one)) for one in kept])
+
+    async def reset(self, user: str, server_name: str) -> None:
+        """Forget what was installed in a stopped server."""
+        await _reach(self._saved.reset(user, server_name))
+
+    async def _remove(self, server: BackendServer) -> None:
+        found = await self._api.container(server.handle)
+        if found is not None:
+            await self._api.stop(found.id, STOP_SECONDS)
+            stopped = await self._api.container(found.id)
+            if stopped is not None:
+                await self._saved.carry_over(stopped, server_slug(server.user, server.server_name))
+        await self._networks.remove_if_unused(server.user, user_slug(server.user))
+
+    async def _is_newer(self, saved: Saved) -> bool:
+        if not saved.image_reference:
+            return False
+        current = await _reach(self._api.image(saved.image_reference))
+        return current is not None and current.id != saved.parent
+
+
+async def _reach(answer: Awaitable[_T]) -> _T:
+    try:
+        return await answer
+    except (EngineUnavailable, EngineError) as error:
+        raise BackendUnreachable(error.message, log_text=error.log_text) from error
+
+
+def _server(found: ContainerInfo) -> BackendServer:
+    state: Literal["running", "starting", "exited"] = "exited"
+    if found.running:
+        state = "running"
+    elif found.state in _STARTING:
+        state = "starting"
+    return BackendServer(
+        launch_id=found.labels[labels.LAUNCH_ID],
+        user=found.labels.get(labels.USER, ""),
+        server_name=found.labels.get(labels.SERVER, ""),
+        state=state,
+        started=_seconds(found.started),
+        gpus=tuple(filter(None, found.labels.get(labels.GPUS, "").split(","))),
+        handle=found.id,
+    )
+
+
+def _seconds(text: str) -> float | None:
+    """Return an engine's time, of which Python 3.10 reads no nanoseconds; None if it has none."""
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(text[:19] + "+00:00")
+        return moment.timestamp() if moment.year > 1 else None
+    return None

@@ -1,0 +1,50 @@
+"""Servers that are plain processes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mlabhub.core.capacity import Capacity
+from mlabhub.engine import processes
+from mlabhub.inventory.backend import BackendServer, SavedLayer
+from mlabhub.inventory.machine import Inventory
+from mlabhub.settings import Settings
+
+
+class ProcessBackend:
+    """Processes of this machine that carry the installation's id."""
+
+    def __init__(self, settings: Settings):
+        self._instance = settings.instance
+        self._inventory = Inventory(settings)
+
+    async def capacity(self) -> Capacity:
+        """Return what this machine has."""
+        return await asyncio.to_thread(self._inventory.read)
+
+    async def servers(self) -> tuple[BackendServer, ...]:
+        """Return the servers that run."""
+        found = await asyncio.to_thread(processes.find_servers, self._instance)
+        return tuple(
+            BackendServer(
+                launch_id=server.launch_id,
+                user=server.user,
+                server_name=server.server_name,
+                state="running",
+                started=server.started,
+                gpus=server.gpus,
+                handle=str(server.pid),
+            )
+            for server in found
+        )
+
+    async def remove(self, server: BackendServer) -> None:
+        """End every process of a server."""
+        await asyncio.to_thread(processes.end_server, self._instance, server.launch_id)
+
+    async def saved(self, user: str) -> tuple[SavedLayer, ...]:
+        """Return nothing: what a process installs is in the user's own folder."""
+        return ()
+
+    async def reset(self, user: str, server_name: str) -> None:
+        """Do nothing, for the same reason."""

@@ -1,0 +1,221 @@
+"""Users' servers in containers: DockerSpawner, on Podman or Docker, with our gate and our containers.
+
+Guarantees: every start makes a new container from what was saved or from the catalogue's image; what a crash left
+behind is saved first; nothing of a stopped server is left but what was installed in it. The engine being away never
+makes a running server count as stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dockerspawner import DockerSpawner
+from traitlets import default
+
+from mlabhub.core.names import server_slug, user_slug
+from mlabhub.core.plan import LaunchPlan
+from mlabhub.engine import ContainerInfo, ContainerSpec, Engine, EngineApi, labels, make_api
+from mlabhub.engine.networks import UserNetworks
+from mlabhub.engine.podman_service import open_files_limit, processes_limit
+from mlabhub.engine.saved import SavedLayers
+from mlabhub.errors import EngineUnavailable, InvalidConfiguration, LaunchRefused, MLabError
+from mlabhub.messages import N_, Message
+from mlabhub.settings import Settings
+from mlabhub.spawners import verify
+from mlabhub.spawners.folders import ensure_folders
+from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
+from mlabhub.spawners.plan_to_container import PORT, STOP_SECONDS, Surroundings, hub_url, make_container
+
+LAST_LINES = 15
+
+
+class SharedEngine(Shared):
+    """The engine as all container spawners of one hub see it."""
+
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self.engine = engine_of(settings)
+        self.api: EngineApi = make_api(self.engine)
+        self.networks = UserNetworks(self.api, settings.instance, settings.network_pool)
+        self.saved = SavedLayers(self.api, settings.instance)
+        public = urlsplit(settings.public_url)
+        local = public.hostname in {None, "localhost", "127.0.0.1", "::1"}
+        self.tls_name = "" if settings.tls_cert is None or local else str(public.hostname)
+        self.open_files, self.processes = open_files_limit(), processes_limit()
+
+
+def engine_of(settings: Settings) -> Engine:
+    """Return the engine that `up` chose. Raises `InvalidConfiguration` if the settings name none."""
+    if settings.engine_kind is None or settings.engine_url is None:
+        raise InvalidConfiguration("The settings name no container engine. Start `mlabhub up` again, which finds it.")
+    return Engine(settings.engine_kind, settings.engine_url, settings.engine_rootless, "")
+
+
+class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
+    """Starts a user's server in a container of its own."""
+
+    backend = "container"
+    _spec: ContainerSpec | None = None
+
+    @classmethod
+    def share(cls, settings: Settings) -> SharedEngine:
+        """Return what this hub's spawners share."""
+        return SharedEngine(settings)
+
+    @default("cmd")
+    def _default_cmd(self) -> list[str]:
+        return ["jupyterhub-singleuser"]
+
+    @default("client_kwargs")
+    def _default_client_kwargs(self) -> dict[str, str]:
+        engine = self.shared.engine
+        return {"base_url": engine.url, "version": "1.41" if engine.kind == "podman" else "auto"}
+
+    @default("pull_policy")
+    def _default_pull_policy(self) -> str:
+        return "skip"  # Which image, and that it is there, is settled before.
+
+    @default("use_internal_ip")
+    def _default_use_internal_ip(self) -> bool:
+        return True
+
+    @default("port")
+    def _default_port(self) -> int:
+        return PORT
+
+    @default("object_name")
+    def _default_object_name(self) -> str:
+        return labels.container_name(self.shared.settings.instance, self._slug)
+
+    @property
+    def _slug(self) -> str:
+        return server_slug(self.user.name, self.name)
+
+    async def check_allowed(self, image: str) -> str:
+        """Return the plan's image: the option ``image`` is one of our catalogue's, which the service has read."""
+        return self.image
+
+    # -- start
+
+    async def apply_plan(self, plan: LaunchPlan) -> None:
+        """Save what a crash left, find the image, make folders and network, and decide on the container."""
+        shared = self.shared
+        await self._carry_over_leftovers()
+        await asyncio.to_thread(ensure_folders, plan.mounts, Path(shared.settings.nas_dir))
+        around = await self._look_around(plan)
+        self.image = around.image
+        self.object_name = self._default_object_name()
+        self.network_name = around.network
+        self.hub_connect_url = hub_url(around)
+        self.mem_limit = round(plan.memory_gib * 2**30)
+        self.cpu_limit = plan.cpu
+        self._spec = make_container(
+            plan, around, command=tuple(await self.get_command()), hub_environment=self.get_env()
+        )
+
+    async def _look_around(self, plan: LaunchPlan) -> Surroundings:
+        shared = self.shared
+        catalogue = await shared.api.image(plan.image_reference)
+        saved = await shared.saved.find(self._slug, plan.image)
+        if catalogue is None and saved is None:
+            raise LaunchRefused(
+                Message.of(
+                    N_(
+                        "The image {image} ({reference}) is not on this machine. "
+                        "An administrator can build it: `mlabhub image build {image}`."
+                    ),
+                    image=plan.image,
+                    reference=plan.image_reference,
+                )
+            )
+        network, gateway = await shared.networks.ensure(plan.user, user_slug(plan.user))
+        return Surroundings(
+            instance=shared.settings.instance,
+            image=plan.image_reference if saved is None else saved.reference,
+            parent=catalogue.id if saved is None and catalogue else saved.parent if saved else "",
+            layers=0 if saved is None else saved.layers,
+            root_once=saved is not None and saved.root,
+            network=network,
+            gateway=gateway,
+            port=shared.settings.port,
+            tls_name=shared.tls_name,
+            open_files=shared.open_files,
+            processes=shared.processes,
+            sources={},
+        )
+
+    async def create_object(self) -> dict[str, str]:
+        """Create the container through the engine's own API: Podman's Docker API loses GPUs silently."""
+        if self._spec is None:
+            raise MLabError("A container was to be created before its plan was known.")
+        return {"Id": await self.shared.api.create(self._spec)}
+
+    async def start_object(self) -> None:
+        """Start the container."""
+        await self.shared.api.start(self.container_id)
+
+    async def get_object(self) -> dict[str, str] | None:
+        """Return the container if there is one."""
+        found = await self._container()
+        self.object_id = found.id if found else ""
+        return {"Id": found.id} if found else None
+
+    async def get_ip_and_port(self) -> tuple[str, int]:
+        """Return where the server will answer."""
+        found = await self._container()
+        address = found.networks.get(self.network_name, "") if found else ""
+        if not address:
+            raise LaunchRefused(await self._ended_early("exited"), code="ended_early")
+        return address, self.port
+
+    async def verify_start(self, plan: LaunchPlan) -> None:
+        """Look into the started container for the plan's GPUs."""
+        if plan.gpus:
+            found = await self._container()
+            await asyncio.to_thread(
+                verify.check_gpus, found.pid if found else 0, plan.gpus, self.shared.settings.instance
+            )
+
+    async def last_words(self) -> str:
+        """Return the end of the container's log."""
+        return (await self.shared.api.logs(self.object_id or self.object_name, LAST_LINES)).strip()
+
+    # -- poll, stop
+
+    async def poll(self) -> Any:
+        """Return None while the server runs, or while the engine cannot say; else how it ended."""
+        if not self.object_id:
+            return 0
+        try:
+            found = await self._container()
+        except EngineUnavailable as error:
+            self.log.warning("mlabhub: %s counts as running: %s", self._log_name, error.log_text)
+            return None
+        if found is None:
+            return 0
+        if found.running or found.state in {"created", "configured", "initialized"}:
+            return None
+        return f"exit code {found.exit_code}" + (", out of memory" if found.oom_killed else "")
+
+    async def discard(self) -> None:
+        """Stop the container, save what was installed in it, remove it, and its user's network with the last one."""
+        found = await self._container()
+        if found is not None:
+            await self.shared.api.stop(found.id, STOP_SECONDS)
+            await self.shared.saved.carry_over(found, self._slug)
+        self.object_id = ""
+        await self.shared.networks.remove_if_unused(self.user.name, user_slug(self.user.name))
+
+    async def _carry_over_leftovers(self) -> None:
+        found = await self._container()
+        if found is not None:
+            self.log.warning("mlabhub: %s is left of an earlier start and is saved first", found.name)
+            await self.shared.api.stop(found.id, STOP_SECONDS)
+            await self.shared.saved.carry_over(found, self._slug)
+
+    async def _container(self) -> ContainerInfo | None:
+        found: ContainerInfo | None = await self.shared.api.container(self.object_name)
+        return found

@@ -1,0 +1,323 @@
+"""The gate that every start passes, the same for all backends; put it before an ecosystem's own spawner.
+
+Guarantees: no start without a reservation, and none with an amount, image or path that the service's plan does not
+name: `user_options` reach the service and nothing else. Every refusal is a `SpawnException` with a sentence. A
+reservation is given back only when nothing of the server is left; where that is not known the service's reconciler
+finds out. After a restart of the hub a server is known again by `launch_id`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from jupyterhub.spawner import SpawnException
+from tornado import web
+from traitlets import Any as AnyTrait
+from traitlets import Float, default
+from traitlets.config import LoggingConfigurable
+from ulid import ULID
+
+from mlabhub.client import ServiceClient
+from mlabhub.core.plan import LaunchPlan
+from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
+from mlabhub.messages import N_, Message
+from mlabhub.settings import Settings, load_settings
+from mlabhub.spawners.progress import Progress
+from mlabhub.spawners.refusal import make_refusal
+
+if TYPE_CHECKING:
+    from jupyterhub.spawner import Spawner as Base
+else:
+    # Not a Spawner: KubeSpawner's own base classes must come before that one.
+    Base = LoggingConfigurable
+
+GRACE_SECONDS = 60.0
+"""How long after its time-outs a start may still come to something."""
+_STATE = "mlabhub"
+
+
+def ignore_user_options(spawner: Any, user_options: Any) -> None:
+    """Apply no option to the spawner: they are the service's to read."""
+
+
+class Shared:
+    """What all spawners of one hub share: settings and the client of the service."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.service = ServiceClient.from_settings(settings)
+
+
+class MLabSpawnerMixin(Base):
+    """Redeem or ask for admission, start exactly what was planned, give it back."""
+
+    backend = ""
+    """The backend's name in our API."""
+
+    user_options = AnyTrait(default_value={})
+    """Not a Dict: what a request sends instead of one is refused in words, by the gate."""
+
+    up_interval = Float(0.1, help="Seconds between two looks at whether a started server answers.").tag(config=True)
+
+    _shared: Shared | None = None
+    _background: set[asyncio.Task[None]] = set()  # noqa: RUF012 - one for all spawners: tasks outlive their spawner
+
+    @default("apply_user_options")
+    def _ignore_user_options(self) -> Callable[..., None]:
+        return ignore_user_options
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.launch_id = ""
+        self.gpus: tuple[str, ...] = ()
+        self.spent: dict[str, float] = {}
+        self._progress = Progress()
+        self._left_over = False
+        super().__init__(*args, **kwargs)
+
+    # -- what a backend says about itself
+
+    async def apply_plan(self, plan: LaunchPlan) -> None:
+        """Prepare the start of exactly this plan."""
+        raise NotImplementedError
+
+    async def verify_start(self, plan: LaunchPlan) -> None:
+        """Look whether what was started has what the plan gives it. Raises `MLabError` if not."""
+
+    async def last_words(self) -> str:
+        """Return the end of the server's log, for when it ended too early."""
+        return ""
+
+    async def discard(self) -> None:
+        """Stop and remove whatever there is of this server, keeping what was installed. Idempotent."""
+        raise NotImplementedError
+
+    @classmethod
+    def share(cls, settings: Settings) -> Shared:
+        """Return what this hub's spawners share."""
+        return Shared(settings)
+
+    @property
+    def shared(self) -> Any:
+        """What this hub's spawners share, made at first use."""
+        cls = type(self)
+        if cls._shared is None:
+            cls._shared = cls.share(load_settings())
+        return cls._shared
+
+    # -- start
+
+    async def start(self) -> Any:
+        """Pass the gate and start what it admitted. Raises `SpawnException`."""
+        self._progress = Progress()
+        self.spent = {}
+        self.launch_id, self.gpus, self._left_over = "", (), False
+        try:
+            return await self._start()
+        except (SpawnException, asyncio.CancelledError):
+            raise
+        except MLabError as error:
+            raise make_refusal(error) from error
+        except Exception as error:
+            self.log.exception("mlabhub: the start of %s failed", self._log_name)
+            sentence = N_("The server could not be started; the reason is in the hub's log. Tell an administrator.")
+            raise make_refusal(MLabError(sentence, log_text=f"{type(error).__name__}: {error}")) from error
+
+    async def _start(self) -> Any:
+        with self._phase("gate"):
+            plan = await self._pass_gate()
+        try:
+            with self._phase("plan"):
+                await self.apply_plan(plan)
+            self._progress.add(40, Message(N_("Starting the server")))
+            with self._phase("start"):
+                address = await super().start()
+            with self._phase("verify"):
+                await self.verify_start(plan)
+            self._progress.add(60, Message(N_("Waiting for Jupyter")))
+            with self._phase("jupyter"):
+                await self._wait_until_up(address)
+            with self._phase("held"):
+                await self.shared.service.held(self.user.name, self.name, self.launch_id)
+        except BaseException:
+            await self._undo()
+            raise
+        self._progress.add(95, Message(N_("Jupyter answers")))
+        self.log.info("mlabhub: %s runs as launch %s; %s", self._log_name, self.launch_id, self._times())
+        return address
+
+    async def _pass_gate(self) -> LaunchPlan:
+        self._progress.add(5, Message(N_("Asking for a place")))
+        options = check_is_object(self.user_options)
+        named = options.get("launch_id")
+        launch_id = named if isinstance(named, str) and named else str(ULID())
+        admission = await self.shared.service.reserve(
+            self.user.name,
+            self.name,
+            launch_id=launch_id,
+            user_options=options,
+            groups=tuple(sorted(group.name for group in self.user.groups)),
+            backend=self.backend,
+            deadline_s=self.start_timeout + self.http_timeout + GRACE_SECONDS,
+        )
+        if not admission.admitted or admission.plan is None:
+            raise LaunchRefused(admission.sentence or N_("The launch was refused without a reason."))
+        plan: LaunchPlan = admission.plan
+        self.launch_id, self.gpus, self._left_over = plan.launch_id, plan.gpus, True
+        self._forget_redeemed(options)
+        if plan.gpus:
+            what = Message.of(N_("Admitted, with {gpus} GPUs"), gpus=len(plan.gpus))
+        else:
+            what = Message(N_("Admitted"))
+        self._progress.add(15, what)
+        return plan
+
+    def _forget_redeemed(self, options: dict[str, Any]) -> None:
+        """Store the options without the launch that is used now: the hub replays them when it is asked without any."""
+        if "launch_id" in options:
+            self.user_options = {key: value for key, value in options.items() if key != "launch_id"}
+            self.orm_spawner.user_options = self.user_options
+            self.user.db.commit()
+
+    async def _wait_until_up(self, address: Any) -> None:
+        """Return when the server answers. Raises with its last words if it ended instead, or takes too long."""
+        host, port = address
+        give_up = time.monotonic() + self.start_timeout - 5
+        while not await _answers(host, int(port), self.server.base_url):
+            status = await self.poll()
+            if status is not None:
+                raise LaunchRefused(await self._ended_early(status), code="ended_early")
+            if time.monotonic() > give_up:
+                message = Message.of(
+                    N_("The server did not answer within {seconds} seconds. Its last words: {words}"),
+                    seconds=int(self.start_timeout),
+                    words=await self.last_words() or "-",
+                )
+                raise LaunchRefused(message, code="too_slow")
+            await asyncio.sleep(self.up_interval)
+
+    async def _ended_early(self, status: Any) -> Message:
+        words = await self.last_words()
+        return Message.of(
+            N_("The server ended right after its start ({status}). Its last words: {words}"),
+            status=status,
+            words=words or "-",
+        )
+
+    async def _undo(self) -> None:
+        """Leave nothing of a failed start; if that is not possible now, the reservation stays for the reconciler."""
+        try:
+            await self.discard()
+        except (MLabError, OSError) as error:
+            self.log.warning("mlabhub: what is left of launch %s stays for the reconciler: %s", self.launch_id, error)
+        else:
+            self._gone()
+
+    # -- stop
+
+    async def stop(self, now: bool = False) -> None:
+        """Stop the server and leave nothing of it but what was installed."""
+        try:
+            await self.discard()
+        except MLabError as error:
+            self.log.warning("mlabhub: %s could not be stopped: %s", self._log_name, error.log_text)
+            refusal = web.HTTPError(error.status, error.log_text)
+            refusal.jupyterhub_message = str(error.message)  # type: ignore[attr-defined]
+            raise refusal from error
+        self._gone()
+
+    async def run_post_stop_hook(self) -> None:
+        """Clean up after a server that ended by itself, then run the site's own hook."""
+        if self._left_over:
+            await self._undo()
+        hook = super().run_post_stop_hook()
+        if hook is not None:
+            await hook
+
+    def _gone(self) -> None:
+        """Give the reservation back without waiting for the answer: the reconciler guarantees it."""
+        launch_id, self.launch_id, self.gpus, self._left_over = self.launch_id, "", (), False
+        if launch_id:
+            task = asyncio.ensure_future(self._release(self.user.name, self.name, launch_id))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def _release(self, user: str, server: str, launch_id: str) -> None:
+        try:
+            await self.shared.service.released(user, server, launch_id)
+        except MLabError as error:
+            self.log.warning("mlabhub: launch %s could not be given back, the reconciler will: %s", launch_id, error)
+
+    # -- state
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what a restarted hub needs to know the server again."""
+        state: dict[str, Any] = super().get_state()
+        if self.launch_id:
+            state[_STATE] = {"launch_id": self.launch_id, "gpus": list(self.gpus)}
+        return state
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Know a server again that an earlier hub started."""
+        super().load_state(state)
+        ours = state.get(_STATE) or {}
+        self.launch_id = str(ours.get("launch_id", ""))
+        self.gpus = tuple(ours.get("gpus", ()))
+        self._left_over = bool(self.launch_id)
+
+    # -- what a person sees of it
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield what the start is doing, as the hub's pages show it."""
+        async for step in self._progress.follow():
+            yield {"progress": step.percent, "message": str(step.message)}
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent[name] = self.spent.get(name, 0.0) + time.monotonic() - began
+
+    def _times(self) -> str:
+        return ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in self.spent.items())
+
+
+def check_is_object(options: Any) -> dict[str, Any]:
+    """Return launch options that can be sent on. Raises `InvalidLaunch`."""
+    if options is None:
+        return {}
+    if not isinstance(options, dict):
+        raise InvalidLaunch(
+            Message.of(
+                N_("user_options must be an object of names and values, not {kind}."), kind=type(options).__name__
+            )
+        )
+    try:
+        json.dumps(options, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidLaunch(
+            Message(N_("user_options has a number that is none, such as NaN or Infinity. Give a finite number.")),
+            log_text=str(error),
+        ) from error
+    return options
+
+
+async def _answers(host: str, port: int, base_url: str) -> bool:
+    """Return whether a Jupyter server answers there."""
+    try:
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2)
+    except (OSError, asyncio.TimeoutError):
+        return False
+    try:
+        writer.write(f"GET {base_url}api HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        return (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/")
+    except (OSError, asyncio.TimeoutError):
+        return False
+    finally:
+        writer.close()

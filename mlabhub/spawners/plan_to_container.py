@@ -1,0 +1,138 @@
+"""Translate a launch plan into a container: a pure function, and the only place where it is decided what is in one.
+
+Guarantees: what the plan says wins over what the hub says, and a user says nothing; GPUs are those of the plan and no
+others; MKNOD and NET_RAW are never given; without sudo nobody in the container can gain a privilege.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlabhub.core.names import server_slug
+from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.storage import WORKSPACE
+from mlabhub.engine import labels
+from mlabhub.engine.cdi import cdi_name
+from mlabhub.engine.spec import Bind, ContainerSpec
+
+GIB = 2**30
+STOP_SECONDS = 10
+PORT = 8888
+
+ENTRY_CAPABILITIES = ("CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID")
+"""To become the user, and to pass signals on to them. The image's entry gives up all of them on the way."""
+
+ROOT_CAPABILITIES = (
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+)
+"""What apt, dpkg and sudo need, where the profile allows sudo."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a plan does not know: this installation, and what was found or made for this start."""
+
+    instance: str
+    image: str
+    """Id or reference of the image to start from: the catalogue's, or what was saved on top of it."""
+    parent: str
+    """Id of the catalogue's image that it grew from."""
+    layers: int
+    """Saved layers on top of the catalogue's image."""
+    root_once: bool
+    """Whether somebody was root in a container that the image grew from."""
+    network: str
+    gateway: str
+    port: int
+    """Of the public proxy."""
+    tls_name: str
+    """The name in the proxy's certificate, empty without TLS."""
+    open_files: int
+    processes: int
+    sources: dict[str, str]
+    """Mount sources that are replaced by others, by the plan's."""
+
+
+def make_container(
+    plan: LaunchPlan, around: Surroundings, *, command: tuple[str, ...], hub_environment: dict[str, str]
+) -> ContainerSpec:
+    """Return the container for a plan."""
+    slug = server_slug(plan.user, plan.server_name)
+    return ContainerSpec(
+        name=labels.container_name(around.instance, slug),
+        image=around.image,
+        command=(*command, *jupyter_arguments(plan)),
+        environment={**hub_environment, **gpu_environment(plan), **plan.environment},
+        labels=make_labels(plan, around),
+        binds=tuple(
+            Bind(around.sources.get(mount.source, mount.source), mount.target, mount.read_only) for mount in plan.mounts
+        ),
+        network=around.network,
+        cpu=plan.cpu,
+        memory_bytes=round(plan.memory_gib * GIB),
+        shm_bytes=round(plan.shm_gib * GIB),
+        pids=plan.pids,
+        open_files=around.open_files,
+        processes=around.processes,
+        capabilities=ROOT_CAPABILITIES if plan.sudo else ENTRY_CAPABILITIES,
+        no_new_privileges=not plan.sudo,
+        devices=tuple(cdi_name(uuid, around.instance) for uuid in plan.gpus),
+        hosts=extra_hosts(around),
+        hostname=slug,
+        stop_seconds=STOP_SECONDS,
+    )
+
+
+def jupyter_arguments(plan: LaunchPlan) -> tuple[str, ...]:
+    """Return where JupyterLab begins: it shows all folders, and opens the user's own."""
+    return (f"--ServerApp.root_dir={WORKSPACE}", f"--ServerApp.preferred_dir={plan.environment['MLABHUB_HOME']}")
+
+
+def gpu_environment(plan: LaunchPlan) -> dict[str, str]:
+    """Return what the server is told about its GPUs.
+
+    ``void`` keeps NVIDIA's own hook from giving an image that asks for ``all`` every GPU of the machine.
+    """
+    return {"NVIDIA_VISIBLE_DEVICES": "void", "MLABHUB_GPUS": ",".join(plan.gpus)}
+
+
+def make_labels(plan: LaunchPlan, around: Surroundings) -> dict[str, str]:
+    """Return the labels by which the reconciler knows the container, and its saved image is known later."""
+    return {
+        labels.INSTANCE: around.instance,
+        labels.LAUNCH_ID: plan.launch_id,
+        labels.USER: plan.user,
+        labels.SERVER: plan.server_name,
+        labels.GPUS: ",".join(plan.gpus),
+        labels.IMAGE: plan.image,
+        labels.REFERENCE: plan.image_reference,
+        labels.PARENT: around.parent,
+        labels.LAYERS: str(around.layers),
+        labels.ROOT: "1" if plan.sudo or around.root_once else "0",
+    }
+
+
+def hub_url(around: Surroundings) -> str:
+    """Return where the hub is for the container: this machine's end of its network, through the public proxy.
+
+    With TLS it is the public name, so that the certificate fits; `extra_hosts` leads it to the same address.
+    """
+    if around.tls_name:
+        return f"https://{around.tls_name}:{around.port}"
+    return f"http://{around.gateway}:{around.port}"
+
+
+def extra_hosts(around: Surroundings) -> tuple[tuple[str, str], ...]:
+    """Return the entries of ``/etc/hosts`` that lead to this machine."""
+    return ((around.tls_name, around.gateway),) if around.tls_name else ()

@@ -1,0 +1,95 @@
+"""Users' servers as plain processes of the account that runs the hub: for development and a first look without root.
+
+Guarantees: the same gate and the same folders as with containers; a server outlives the hub and is known again by it.
+None about isolation: every server can do what the hub's account can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from subprocess import DEVNULL, STDOUT
+from typing import Any
+
+from jupyterhub.spawner import SimpleLocalProcessSpawner
+from traitlets import default
+
+from mlabhub.core.names import server_slug
+from mlabhub.core.plan import LaunchPlan
+from mlabhub.engine import processes
+from mlabhub.spawners.folders import ensure_folders
+from mlabhub.spawners.mixin import MLabSpawnerMixin
+
+LAST_BYTES = 2000
+
+
+class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
+    """Starts a user's server as a process."""
+
+    backend = "process"
+    _plan: LaunchPlan | None = None
+
+    @default("cmd")
+    def _default_cmd(self) -> list[str]:
+        return [sys.executable, "-m", "jupyterhub.singleuser"]
+
+    @default("args")
+    def _default_args(self) -> list[str]:
+        return ["--allow-root"] if os.geteuid() == 0 else []
+
+    @property
+    def _log_file(self) -> Path:
+        folder: Path = self.shared.settings.log_dir / "servers"
+        return folder / f"{server_slug(self.user.name, self.name)}.log"
+
+    async def apply_plan(self, plan: LaunchPlan) -> None:
+        """Make the folders and remember what the environment must say."""
+        await asyncio.to_thread(ensure_folders, plan.mounts, Path(self.shared.settings.nas_dir))
+        self._plan = plan
+        self.home_dir = plan.mounts[0].source
+        self.notebook_dir = self.home_dir
+        self._log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._log_file.open("wb") as log:
+            # The process gets a copy of its own, which outlives the hub.
+            self.popen_kwargs = {"stdin": DEVNULL, "stdout": os.dup(log.fileno()), "stderr": STDOUT}
+
+    def get_env(self) -> dict[str, str]:
+        """Return the process's environment: the hub's, ours, and the GPUs of the plan."""
+        environment: dict[str, str] = super().get_env()
+        if self._plan is not None:
+            environment.update(make_environment(self._plan, self.shared.settings.instance, self.home_dir))
+        return environment
+
+    async def last_words(self) -> str:
+        """Return the end of the process's log."""
+        try:
+            return self._log_file.read_bytes()[-LAST_BYTES:].decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+    async def poll(self) -> Any:
+        """Return None while the process runs. One that only has the same number is not taken for it."""
+        if self.proc is None and self.pid and not processes.is_server(self.pid, self.launch_id):
+            self.pid = 0
+        return await super().poll()
+
+    async def discard(self) -> None:
+        """End the process and all that it started."""
+        if self.launch_id:
+            await asyncio.to_thread(processes.end_server, self.shared.settings.instance, self.launch_id)
+        if self.proc is not None:
+            self.proc.wait()
+        self.pid = 0
+
+
+def make_environment(plan: LaunchPlan, instance: str, home: str) -> dict[str, str]:
+    """Return what the environment of a plan's process says beyond the hub's own."""
+    return {
+        **plan.environment,
+        "MLABHUB_HOME": home,
+        processes.INSTANCE: instance,
+        processes.GPUS: ",".join(plan.gpus),
+        "CUDA_VISIBLE_DEVICES": ",".join(plan.gpus),
+    }
