@@ -1,0 +1,124 @@
+"""``mlabhub image``: build, list and check the images that people's servers run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mlabhub.images import Built, Finding, build_images, check_image, list_images
+from mlabhub.images.program import ImageError, Report
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+
+STEP = re.compile(r"^STEP \d+/\d+|^#\d+ \[|^(Asking|Making|Another build|No registry)")
+"""The lines of an engine's output that tell how far it is."""
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command()
+def build(
+    names: Annotated[list[str] | None, typer.Argument(help="Images of images/; all of them if absent.")] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every layer again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Build images, and what they grow from, unless they are up to date."""
+    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    with _showing(console) as report:
+        try:
+            built = build_images(names or (), no_cache=no_cache, report=report)
+        except ImageError as error:
+            console.print(error.log_text, style="dim", markup=False)
+            raise
+    if as_json:
+        _print_json([dataclasses.asdict(image) for image in built])
+        return
+    for image in built:
+        done = f"built in {image.seconds:.0f} s" if image.seconds else "up to date"
+        console.print(f"{image.reference}  {done}, {_size(image)}")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the images of images/, and whether the engine has them."""
+    images = list_images()
+    if as_json:
+        _print_json([dataclasses.asdict(image) for image in images])
+        return
+    table = Table("image", "state", "size", "built", "id", box=None, pad_edge=False)
+    for image in images:
+        table.add_row(image.reference, _state(image), _size(image), (image.created or "")[:19], _short_id(image))
+    Console().print(table)
+
+
+@app.command()
+def check(
+    reference: Annotated[str, typer.Argument(help="An image that the engine has, of ours or of others.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what an image lacks to run people's servers, and what mends it."""
+    findings = check_image(reference)
+    if as_json:
+        _print_json([{**dataclasses.asdict(finding), "ok": finding.ok} for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(_describe(finding))
+    if any(finding.needed and not finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _showing(console: Console) -> Iterator[Report]:
+    """Show what the engine does: one live line on a terminal, else a line for each of its steps, with the time."""
+    started = time.monotonic()
+
+    def line(text: str) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - started), 60)
+        return f"{minutes}:{seconds:02}  {text}"
+
+    if not console.is_terminal:
+        yield lambda text: console.print(line(text), markup=False) if STEP.match(text) else None
+        return
+    with console.status("") as status:
+        step = ""
+
+        def report(text: str) -> None:
+            nonlocal step
+            step = text if STEP.match(text) else step
+            shown = line(step if step == text else f"{step[:60]}  {text}")
+            status.update(shown[: console.width - 4].replace("[", "\\["))
+
+        yield report
+
+
+def _state(image: Built) -> str:
+    if image.id is None:
+        return f"not built: mlabhub image build {image.name}"
+    return "up to date" if image.up_to_date else f"changed since: mlabhub image build {image.name}"
+
+
+def _size(image: Built) -> str:
+    return f"{image.size / 2**20:.0f} MiB" if image.size else ""
+
+
+def _short_id(image: Built) -> str:
+    return (image.id or "").removeprefix("sha256:")[:12]
+
+
+def _describe(finding: Finding) -> str:
+    if finding.ok:
+        return f"ok       {finding.name}" + (f" {finding.found}" if finding.found != "yes" else "")
+    return f"{'lacks' if finding.needed else 'better'}{'':<4}{finding.name}: {finding.fix}"
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))

@@ -1,0 +1,140 @@
+"""apt's sources and settings of this machine, for building images of the same distribution.
+
+Guarantees: only the distribution's own sources are taken (component ``main``, a suite of this release): what a vendor's
+repository brings does not belong into an image; where the machine is of another distribution the image keeps its own.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries", "Acquire::ForceIPv")
+OF_THIS_MACHINE = ("::CaInfo", "::CaPath", "::SslCert", "::SslKey", "::Proxy-Auto-Detect")
+"""Settings that name files of the machine, which a build does not have."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One line of sources.list."""
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+    keyring: str | None = None
+    trusted: bool = False
+
+
+@dataclass(frozen=True)
+class AptSite:
+    """What apt uses here. ``distribution`` and ``release`` as in os-release: ``debian``, ``bookworm``."""
+
+    distribution: str
+    release: str
+    sources: tuple[Source, ...]
+    settings: tuple[str, ...]
+
+
+def read_apt(root: Path = Path("/")) -> AptSite | None:
+    """Return what apt uses on this machine; None where it is not Debian or a child of it."""
+    release_file = root / "etc/os-release"
+    if not release_file.exists() or not (root / "etc/apt").is_dir():
+        return None
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', release_file.read_text(), re.MULTILINE))
+    distribution, codename = release.get("ID", ""), release.get("VERSION_CODENAME", "")
+    if not distribution or not codename:
+        return None
+    sources = tuple(source for source in _all_sources(root) if is_own(source, codename))
+    return AptSite(distribution, codename, sources, read_settings())
+
+
+def is_own(source: Source, release: str) -> bool:
+    """Tell whether a source is the distribution's own."""
+    suite = re.fullmatch(rf"{release}([-/](updates|security))?", source.suite)
+    return suite is not None and "main" in source.components
+
+
+def read_settings() -> tuple[str, ...]:
+    """Return the lines of apt's configuration that say how to fetch."""
+    try:
+        dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    lines = (line for line in dump.splitlines() if line.startswith(SETTINGS) and not line.endswith('"";'))
+    return tuple(line for line in lines if not any(word in line for word in OF_THIS_MACHINE))
+
+
+def parse_list(text: str) -> Iterator[Source]:
+    """Read a sources.list: ``deb [signed-by=...] URI SUITE COMPONENT...``."""
+    for line in text.splitlines():
+        match = re.match(r"\s*deb\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+(\S+)\s+([^#]+)", line)
+        if match:
+            options = dict(option.lower().split("=", 1) for option in (match[1] or "").split() if "=" in option)
+            trusted = options.get("trusted") == "yes"
+            yield Source(match[2], match[3], tuple(match[4].split()), _keyring(match[1] or ""), trusted)
+
+
+def parse_stanzas(text: str) -> Iterator[Source]:
+    """Read a .sources file: stanzas of ``Types``, ``URIs``, ``Suites``, ``Components``, ``Signed-By``."""
+    for stanza in re.split(r"\n\s*\n", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)):
+        pairs = re.findall(r"^([A-Za-z-]+):[ \t]*(.*)$", stanza, re.MULTILINE)
+        fields = {key.lower(): value.split() for key, value in pairs}
+        if "deb" not in fields.get("types", ()) or fields.get("enabled") == ["no"]:
+            continue
+        keyring = next((path for path in fields.get("signed-by", ()) if path.startswith("/")), None)
+        for uri in fields.get("uris", ()):
+            for suite in fields.get("suites", ()):
+                yield Source(uri, suite, tuple(fields.get("components", ())), keyring, fields.get("trusted") == ["yes"])
+
+
+def for_release(sources: tuple[Source, ...], here: str, wanted: str) -> tuple[Source, ...]:
+    """Return the same mirrors for another release of the same distribution."""
+    return tuple(replace(source, suite=source.suite.replace(here, wanted)) for source in sources)
+
+
+def format_sources(sources: tuple[Source, ...], keyrings: str | None = None) -> str:
+    """Return a sources.list. ``keyrings`` is the folder where own keyrings lie; None leaves their paths as they are."""
+    lines = []
+    for source in sources:
+        options = ["trusted=yes"] if source.trusted else []
+        if source.keyring and not _is_archive_key(source.keyring):
+            place = source.keyring if keyrings is None else f"{keyrings}/{Path(source.keyring).name}"
+            options.append(f"signed-by={place}")
+        shown = f"[{' '.join(options)}] " if options else ""
+        lines.append(f"deb {shown}{source.uri} {source.suite} {' '.join(source.components)}\n")
+    return "".join(lines)
+
+
+def make_files(site: AptSite, *, place: str, ca: str | None) -> dict[str, bytes]:
+    """Return the files of the build's archive: apt's settings, and the sources for images of this very release."""
+    settings = [*site.settings, *([f'Acquire::https::CaInfo "{ca}";'] if ca else [])]
+    files = {"apt.conf": "".join(f"{line}\n" for line in settings).encode()}
+    if site.sources:
+        folder = f"apt-{site.distribution}-{site.release}"
+        files[f"{folder}/sources.list"] = format_sources(site.sources, f"{place}/{folder}").encode()
+        for keyring in {source.keyring for source in site.sources} - {None}:
+            if keyring and not _is_archive_key(keyring) and Path(keyring).is_file():
+                files[f"{folder}/{Path(keyring).name}"] = Path(keyring).read_bytes()
+    return files
+
+
+def _all_sources(root: Path) -> Iterator[Source]:
+    apt = root / "etc/apt"
+    for file in (apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))):
+        if file.is_file() and file.suffix == ".list":
+            yield from parse_list(file.read_text(errors="replace"))
+        elif file.is_file() and file.suffix == ".sources":
+            yield from parse_stanzas(file.read_text(errors="replace"))
+
+
+def _keyring(options: str) -> str | None:
+    match = re.search(r"signed-by=(/[^\s,]+)", options)
+    return match[1] if match else None
+
+
+def _is_archive_key(path: str) -> bool:
+    """Tell whether a keyring is the distribution's own, which every image has."""
+    return re.fullmatch(r"/usr/share/keyrings/(debian|ubuntu)-archive-keyring\.(gpg|pgp)", path) is not None

@@ -1,0 +1,135 @@
+"""Build what is not there yet, parents first.
+
+Guarantees: an image that is up to date costs one question to the engine; two builds at once wait for each other; the
+archive with the site's settings exists only while the engine runs, readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mlabhub.engine.podman_service import open_files_limit, processes_limit
+from mlabhub.images import site
+from mlabhub.images.parents import find_parent
+from mlabhub.images.program import ImageError, Program, Report, find_program
+from mlabhub.images.recipes import IMAGES_DIR, Recipe, build_order, load_recipes, make_version
+
+WORK_DIR = IMAGES_DIR.parent / ".cache" / "images"
+VERSION_LABEL = "mlabhub.version"
+MOST_FILES = min(16384, open_files_limit())
+MOST_PROCESSES = min(16384, processes_limit())
+
+
+@dataclass(frozen=True)
+class Built:
+    """An image of ours in the engine. ``seconds`` is 0 where nothing had to be done; ``size`` is in bytes."""
+
+    name: str
+    reference: str
+    version: str
+    up_to_date: bool
+    id: str | None = None
+    size: int | None = None
+    created: str | None = None
+    seconds: float = 0.0
+
+
+def build_images(names: Iterable[str], *, no_cache: bool, report: Report, folder: Path = IMAGES_DIR) -> list[Built]:
+    """Build these images, or all, and what they grow from. Raises `ImageError`, `EngineUnavailable`, `NotFound`."""
+    recipes = load_recipes(folder)
+    order = build_order(recipes, list(names) or recipes)
+    with _work_dir() as work_dir:
+        program = find_program(work_dir)
+        return [_build(program, recipe, recipes, no_cache=no_cache, report=report) for recipe in order]
+
+
+def list_images(folder: Path = IMAGES_DIR) -> list[Built]:
+    """Return every image of ``images/`` and whether the engine has it."""
+    recipes = load_recipes(folder)
+    with _work_dir() as work_dir:
+        program = find_program(work_dir)
+        return [_look(program, recipe, make_version(recipe, recipes)) for recipe in recipes.values()]
+
+
+def make_build_command(program: Program, recipe: Recipe, parent: str, secret: Path, version: str) -> list[str]:
+    """Return the arguments of the engine's program."""
+    arguments = ["build", "--network=host", f"--secret=id={site.SECRET_ID},src={secret}"]
+    arguments += [f"--build-arg=PARENT={parent}", f"--label={VERSION_LABEL}={version}"]
+    arguments += [f"--tag={recipe.reference}", f"--file={recipe.folder / 'Containerfile'}"]
+    if program.engine.kind == "podman":
+        arguments += ["--layers", "--force-rm", "--pull=never", "--http-proxy=false"]
+        # Podman asks for more than it may give where raising limits is forbidden, or where pid_max is low.
+        arguments += [f"--ulimit=nofile={MOST_FILES}:{MOST_FILES}", f"--ulimit=nproc={MOST_PROCESSES}:{MOST_PROCESSES}"]
+    else:
+        arguments += ["--progress=plain"]
+    return [*arguments, str(recipe.folder)]
+
+
+def _build(program: Program, recipe: Recipe, recipes: Mapping[str, Recipe], *, no_cache: bool, report: Report) -> Built:
+    started = time.monotonic()
+    version = make_version(recipe, recipes)
+    before = _look(program, recipe, version)
+    if before.up_to_date and not no_cache:
+        return before
+    with _lock(report), tempfile.TemporaryDirectory(prefix="mlabhub-build-") as folder:
+        before = _look(program, recipe, version)  # somebody else may just have built it
+        if before.up_to_date and not no_cache:
+            return before
+        parent = recipes.get(recipe.parent)
+        reference = parent.reference if parent else find_parent(program, recipe.parent, report)
+        secret = Path(folder) / "site.tar.gz"
+        secret.touch(mode=0o600)
+        secret.write_bytes(site.make_archive(site.read_site()))
+        command = make_build_command(program, recipe, reference, secret, version)
+        program.run(*command, *(["--no-cache"] if no_cache else []), report=report)
+    after = _look(program, recipe, version)
+    if not after.up_to_date:
+        raise ImageError(f"{recipe.reference} was built, but the engine does not show it. Run the build again.")
+    if before.id and before.id != after.id:
+        program.ask("image", "rm", before.id)  # refused, as it should be, while something still grows from it
+    return Built(**{**vars(after), "seconds": time.monotonic() - started})
+
+
+def _look(program: Program, recipe: Recipe, version: str) -> Built:
+    known: dict[str, Any] | None = program.inspect(recipe.reference)
+    if known is None:
+        return Built(recipe.name, recipe.reference, version, up_to_date=False)
+    labels = (known.get("Config") or {}).get("Labels") or {}
+    return Built(
+        recipe.name,
+        recipe.reference,
+        version,
+        up_to_date=labels.get(VERSION_LABEL) == version,
+        id=str(known["Id"]),
+        size=known.get("Size"),
+        created=known.get("Created"),
+    )
+
+
+@contextlib.contextmanager
+def _work_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="mlabhub-engine-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def _lock(report: Report) -> Iterator[None]:
+    WORK_DIR.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(WORK_DIR / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report("Another build is running here; waiting for its end")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

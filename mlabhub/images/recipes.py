@@ -1,0 +1,90 @@
+"""The folder ``images/``: which images there are, what each grows from, and whether one has changed.
+
+Guarantees: parents come before children; a circle or an unknown parent is said in words; the same files give the same
+version on every machine, and any change below an image changes its version too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mlabhub.errors import InvalidConfiguration, NotFound
+
+IMAGES_DIR = Path(__file__).resolve().parents[2] / "images"
+PREFIX = "localhost/mlabhub/"
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parent: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One image: its folder with the Containerfile, and its parent, one of ours by name or one of a registry."""
+
+    name: str
+    parent: str
+    folder: Path
+
+    @property
+    def reference(self) -> str:
+        """What the built image is called in the engine."""
+        return f"{PREFIX}{self.name}:latest"
+
+
+def load_recipes(folder: Path = IMAGES_DIR) -> dict[str, Recipe]:
+    """Read ``images.yaml``. Raises `InvalidConfiguration`."""
+    file = folder / "images.yaml"
+    try:
+        entries = TypeAdapter(dict[str, _Entry]).validate_python(YAML(typ="safe").load(file.read_text()))
+    except (OSError, YAMLError, ValidationError) as error:
+        raise InvalidConfiguration(f"{file} cannot be used: {error}") from error
+    recipes = {name: Recipe(name, entry.parent, folder / name) for name, entry in entries.items()}
+    for recipe in recipes.values():
+        if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", recipe.name):
+            raise InvalidConfiguration(f"{file}: {recipe.name!r} cannot be an image's name: use a-z, 0-9 and -.")
+        if not (recipe.folder / "Containerfile").is_file():
+            raise InvalidConfiguration(f"{file}: {recipe.name} has no {recipe.folder / 'Containerfile'}.")
+    build_order(recipes, recipes)
+    return recipes
+
+
+def build_order(recipes: Mapping[str, Recipe], names: Iterable[str]) -> tuple[Recipe, ...]:
+    """Return the images to build for these, parents first. Raises `NotFound`, `InvalidConfiguration`."""
+    order: dict[str, Recipe] = {}
+    for name in names:
+        if name not in recipes:
+            raise NotFound(f"There is no image {name!r}. There are: {', '.join(sorted(recipes))}.")
+        chain: list[str] = []
+        while name in recipes and name not in order:
+            if name in chain:
+                raise InvalidConfiguration(f"images.yaml: {' grows from '.join([*chain, name])}: a circle.")
+            chain.append(name)
+            name = recipes[name].parent
+        order.update((link, recipes[link]) for link in reversed(chain))
+    return tuple(order.values())
+
+
+def make_version(recipe: Recipe, recipes: Mapping[str, Recipe]) -> str:
+    """Return what stands for the content of an image: of its folder, and of all that it grows from."""
+    parent = recipes.get(recipe.parent)
+    digest = hashlib.sha256((make_version(parent, recipes) if parent else recipe.parent).encode())
+    for file in sorted(path for path in recipe.folder.rglob("*") if path.is_file() and _counts(path)):
+        mode = "x" if file.stat().st_mode & 0o100 else "-"
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(recipe.folder)} {mode} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _counts(path: Path) -> bool:
+    return "__pycache__" not in path.parts and path.name not in {"README.md", "requirements.in"}
