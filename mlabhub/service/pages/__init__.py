@@ -1,0 +1,36 @@
+"""The pages that people see: home, launch, starting, confirm.
+
+Guarantees: every page works by keyboard and without JavaScript; every value that a person or a machine supplied is
+escaped; nothing is loaded from another host; acts that cannot be undone ask on a page of their own first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tornado.web import StaticFileHandler, url
+
+from mlabhub.service.pages.confirm import ConfirmHandler
+from mlabhub.service.pages.home import HomeHandler
+from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
+from mlabhub.service.pages.notfound import NotFoundHandler
+from mlabhub.service.pages.starting import ProgressHandler, StartingHandler
+
+STATIC_DIR = Path(__file__).parent / "static"
+
+__all__ = ["NotFoundHandler", "routes"]
+
+
+def routes(prefix: str) -> list[Any]:
+    """Return the routes of all pages below ``prefix``, which ends in a slash."""
+    return [
+        url(prefix, HomeHandler),
+        url(prefix.rstrip("/"), HomeHandler),
+        url(prefix + r"launch", LaunchHandler),
+        url(prefix + r"launch/preview", PreviewHandler),
+        url(prefix + r"starting/([0-9A-Za-z-]{1,64})", StartingHandler),
+        url(prefix + r"starting/([0-9A-Za-z-]{1,64})/progress", ProgressHandler),
+        url(prefix + r"(stop|reset)", ConfirmHandler),
+        url(prefix + r"static/(.+)", StaticFileHandler, {"path": str(STATIC_DIR)}),
+    ]

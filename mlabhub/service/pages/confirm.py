@@ -1,0 +1,113 @@
+"""Acts that matter ask first, on a page of their own: stop a server, reset its environment.
+
+A page of another user's server may share our origin, so that it can send any form that we could send. What it cannot
+do unseen is read this page: the hub's login cookie is not accepted from its scripts (`HubOAuth` wants our token, whose
+cookie only our path gets), no page may frame ours, and a window that opens ours loses hold of it. So the act needs a
+token that only this page shows. With ``subdomain_host`` there is no shared origin at all.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from mlabhub.errors import NotFound, NotPermitted
+from mlabhub.i18n import N_
+from mlabhub.messages import Message
+from mlabhub.service.pages.base import PageHandler
+from mlabhub.service.pages.confirm_token import ConfirmTokens
+from mlabhub.service.views import ServerView
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a page asks before an act."""
+
+    title: str
+    consequences: tuple[str, ...]
+    button: str
+    done: str
+
+
+QUESTIONS = {
+    "stop": Question(
+        N_("Stop {server}?"),
+        (
+            N_("Everything that runs in it ends now: notebooks, terminals, training runs. Save your work first."),
+            N_("Your files under /mnt stay. What you installed with pip or apt stays too."),
+            N_("Its GPUs, processors and memory are free for others at once."),
+        ),
+        N_("Stop the server"),
+        N_("{server} was stopped."),
+    ),
+    "reset": Question(
+        N_("Reset the environment of {server}?"),
+        (
+            N_("What you installed with pip or apt, and every file outside /mnt, is deleted. This cannot be undone."),
+            N_("Your files under /mnt stay."),
+            N_("The next start begins from the newest version of the image."),
+        ),
+        N_("Delete what I installed"),
+        N_("The environment of {server} was reset. The next start begins from the newest image."),
+    ),
+}
+STALE = N_(
+    "This question was answered already, or stood open for more than ten minutes. Look at it again, then decide."
+)
+
+
+class ConfirmHandler(PageHandler):
+    """Asks, and then acts."""
+
+    @property
+    def tokens(self) -> ConfirmTokens:
+        """The tokens of this application, made when first needed."""
+        tokens: ConfirmTokens = self.application.settings.setdefault("confirm_tokens", ConfirmTokens())
+        return tokens
+
+    async def get(self, act: str) -> None:
+        """Ask."""
+        await self._ask(act)
+
+    async def post(self, act: str) -> None:
+        """Act, if the question was seen."""
+        self.require_own_form()
+        user, server_name = self.subject(), self.get_body_argument("server", "")
+        server = await self._server(user, server_name)
+        if not self.tokens.redeem(
+            self.get_body_argument("confirm", ""), *self._about(act, user, server_name), now=time.time()
+        ):
+            self.set_status(NotPermitted.status)
+            await self._ask(act, problem=self.t(STALE))
+            return
+        if act == "stop":
+            await self.launcher.stop(self.person, user, server_name)
+        else:
+            await self.launcher.reset(self.person, user, server_name)
+        self.redirect(self.page_url(user=self._other(user), done=act, server=server.server_name), status=303)
+
+    async def _ask(self, act: str, problem: str = "") -> None:
+        user, server_name = self.subject(), self.get_argument("server", "")
+        server = await self._server(user, server_name)
+        self.render_page(
+            "confirm.html",
+            act=act,
+            question=QUESTIONS[act],
+            server=server,
+            other=self._other(user),
+            problem=problem,
+            confirm=self.tokens.make(*self._about(act, user, server_name), now=time.time()),
+            back=self.page_url(user=self._other(user)),
+        )
+
+    def _about(self, act: str, user: str, server_name: str) -> tuple[str, str, str, str]:
+        return (self.person.name, act, user, server_name)
+
+    def _other(self, user: str) -> str | None:
+        return user if user != self.person.name else None
+
+    async def _server(self, user: str, server_name: str) -> ServerView:
+        for server in await self.launcher.servers(user):
+            if server.server_name == server_name:
+                return server
+        raise NotFound(Message.of(N_("{user} has no server by this name. It may have been deleted."), user=user))

@@ -1,0 +1,178 @@
+"""The launch form: what it shows for a profile, and what its fields say as launch options.
+
+Guarantees: pure; whatever a form sends becomes options that `mlabhub.core.profiles.resolve` judges, so that page, API
+and hub have one gate; what a person chose is shown again, also when it was refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlabhub.core.options import NumberOption
+from mlabhub.core.profiles import ImageChoice, Profile
+from mlabhub.core.units import ANY_GPU, format_gpu_type, format_number
+from mlabhub.i18n import N_, Translator
+
+NUMBERS = ("cpu", "memory_gib", "gpus")
+TEXTS = ("profile", "image", "group", "gpu_type")
+FURTHER = "option-"
+# A range with so few values is shown as buttons.
+MOST_BUTTONS = 8
+# What one field may hold; the gate says the rest.
+LONGEST = 300
+
+LABELS = {
+    "cpu": N_("CPU cores"),
+    "memory_gib": N_("Memory"),
+    "gpus": N_("GPUs"),
+    "gpu_type": N_("GPU type"),
+    "image": N_("Image"),
+    "group": N_("Group that pays"),
+    "shm_gib": N_("Shared memory (/dev/shm)"),
+}
+UNITS = {"memory_gib": "GiB", "shm_gib": "GiB"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several values."""
+
+    value: str
+    label: str
+    selected: bool
+
+
+@dataclass(frozen=True)
+class Field:
+    """One thing to choose. ``kind``: ``number``, ``buttons``, ``select``, or ``fixed`` where there is no choice."""
+
+    name: str
+    label: str
+    kind: str
+    value: str
+    text: str
+    unit: str = ""
+    help: str = ""
+    choices: tuple[Choice, ...] = ()
+    low: str = ""
+    high: str = ""
+    step: str = ""
+
+
+def read_options(arguments: Mapping[str, str]) -> dict[str, Any]:
+    """Return the launch options that a form's fields say. An empty field takes the profile's default."""
+    options: dict[str, Any] = {}
+    further: dict[str, Any] = {}
+    for name, text in arguments.items():
+        text = text.strip()[:LONGEST]
+        if not text:
+            continue
+        if name in TEXTS and not (name == "gpu_type" and text == ANY_GPU):
+            options[name] = text
+        elif name in NUMBERS:
+            options[name] = _number(text)
+        elif name.startswith(FURTHER):
+            further[name.removeprefix(FURTHER)] = _number(text)
+    return {**options, "options": further} if further else options
+
+
+def _number(text: str) -> float | int | str:
+    """Return the number that a field holds; what is none stays text, for the gate to refuse with its sentence."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        return text
+    return int(number) if number.is_integer() else number
+
+
+def kept_arguments(arguments: Mapping[str, str]) -> dict[str, str]:
+    """Return the choices of a form that an address can take along, so that nothing has to be chosen twice."""
+    return {
+        name: text[:LONGEST]
+        for name, text in arguments.items()
+        if text and (name in (*TEXTS, *NUMBERS, "user", "server", "name") or name.startswith(FURTHER))
+    }
+
+
+def make_fields(
+    profile: Profile,
+    images: Iterable[ImageChoice],
+    gpu_types: Sequence[str],
+    arguments: Mapping[str, str],
+    t: Translator,
+) -> dict[str, Field]:
+    """Return the profile's fields by name, in the page's order."""
+    fields: dict[str, Field] = {}
+    if profile.gpus.max > 0:
+        fields["gpus"] = number_field("gpus", profile.gpus, arguments.get("gpus", ""), t)
+        fields["gpu_type"] = _gpu_type_field(profile, gpu_types, arguments.get("gpu_type", ""), t)
+    fields["cpu"] = number_field("cpu", profile.cpu, arguments.get("cpu", ""), t)
+    fields["memory_gib"] = number_field("memory_gib", profile.memory_gib, arguments.get("memory_gib", ""), t)
+    for slug, option in profile.further.items():
+        fields[slug] = number_field(slug, option, arguments.get(FURTHER + slug, ""), t, prefix=FURTHER)
+    by_slug = {image.slug: image for image in images}
+    offered = [by_slug[slug] for slug in profile.images if slug in by_slug]
+    fields["image"] = choice_field(
+        "image", [(i.slug, i.display_name) for i in offered], arguments.get("image", ""), t, "select"
+    )
+    return fields
+
+
+def number_field(name: str, option: NumberOption, typed: str, t: Translator, *, prefix: str = "") -> Field:
+    """Return the field for a number: fixed, a few buttons, or a number with bounds."""
+    label, unit = t(LABELS.get(name, name)), option.unit or UNITS.get(name, "")
+    value = typed or format_number(option.default)
+    text = f"{format_number(option.default)} {unit}".strip()
+    if option.fixed:
+        return Field(prefix + name, label, "fixed", format_number(option.default), text)
+    values = option.choices or _few_values(option)
+    if values:
+        choices = tuple(
+            Choice(format_number(one), format_number(one), selected=_same_number(value, one)) for one in values
+        )
+        return Field(prefix + name, label, "buttons", value, text, unit=unit, choices=choices)
+    low, high, step = (format_number(bound) for bound in (option.min, option.max, option.step))
+    return Field(
+        prefix + name,
+        label,
+        "number",
+        value,
+        text,
+        unit=unit,
+        low=low,
+        high=high,
+        step=step,
+        help=t(N_("{low} to {high}"), low=option.min, high=option.max),
+    )
+
+
+def choice_field(
+    name: str, offered: Sequence[tuple[str, str]], chosen: str, t: Translator, kind: str = "buttons"
+) -> Field:
+    """Return the field for one of some named values; with one value there is nothing to choose."""
+    value = chosen if chosen in [slug for slug, _ in offered] else (offered[0][0] if offered else "")
+    text = dict(offered).get(value, "")
+    choices = tuple(Choice(slug, label, selected=slug == value) for slug, label in offered)
+    return Field(name, t(LABELS[name]), kind if len(offered) > 1 else "fixed", value, text, choices=choices)
+
+
+def _gpu_type_field(profile: Profile, present: Sequence[str], chosen: str, t: Translator) -> Field:
+    offered = [(slug, format_gpu_type(slug)) for slug in profile.offered_gpu_types(present)]
+    if profile.any_gpu_type and len(offered) > 1:
+        offered.insert(0, (ANY_GPU, t(N_("any"))))
+    return choice_field("gpu_type", offered, chosen, t)
+
+
+def _few_values(option: NumberOption) -> tuple[float, ...]:
+    count = math.floor((option.max - option.min) / option.step + 1e-9) + 1
+    return tuple(option.min + index * option.step for index in range(count)) if count <= MOST_BUTTONS else ()
+
+
+def _same_number(text: str, number: float) -> bool:
+    typed = _number(text)
+    return not isinstance(typed, str) and math.isclose(typed, number)

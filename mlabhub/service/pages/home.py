@@ -1,0 +1,148 @@
+"""Home: the servers that a person has, what each is doing, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+from mlabhub.core.units import format_cpu, format_gib, format_gpus
+from mlabhub.i18n import N_, Translator
+from mlabhub.service.pages.base import PageHandler
+from mlabhub.service.pages.confirm import QUESTIONS
+from mlabhub.service.pages.words import server_title
+from mlabhub.service.views import CatalogView, ServerView
+
+
+@dataclass(frozen=True)
+class State:
+    """A server's state in words: a tag, what it means, and what its time is."""
+
+    tag: str
+    explanation: str
+    since: str
+
+
+STATES = {
+    "pending": State(N_("Starting"), N_("It is being made ready."), N_("Began")),
+    "running": State(N_("Running"), N_("It keeps running when you close the browser."), N_("Started")),
+    "stopping": State(N_("Stopping"), N_("What you installed is being saved."), N_("Started")),
+    "stopped": State(N_("Stopped"), N_("It holds nothing. Your files are kept."), N_("Stopped")),
+    "unknown": State(
+        N_("Unknown"), N_("The hub cannot see it at the moment, and leaves it alone until it can."), N_("Started")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One server as the page shows it; an address that is empty is not offered."""
+
+    name: str
+    state: str
+    text: State
+    since: datetime | None
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    newer_image: bool = False
+    has_saved: bool = False
+    open_url: str = ""
+    watch_url: str = ""
+    start_url: str = ""
+    stop_url: str = ""
+    reset_url: str = ""
+
+
+class HomeHandler(PageHandler):
+    """The page."""
+
+    async def get(self) -> None:
+        """Show a person's servers: one's own, or for admins anybody's."""
+        user = self.subject()
+        servers = await self.launcher.servers(user)
+        view = await self.launcher.catalog_for(replace(self.person, name=user))
+        other = user if user != self.person.name else None
+        self.render_page(
+            "home.html",
+            title=self.t(N_("Servers of {user}"), user=user) if other else self.t(N_("My servers")),
+            other=other,
+            notice=self._notice(servers),
+            cards=[make_card(server, view, self.t, self.page_url, other) for server in in_order(servers)],
+        )
+
+    def _notice(self, servers: Sequence[ServerView]) -> str:
+        """Say that an act was done, if it was: the address is only believed as far as the servers bear it out."""
+        question = QUESTIONS.get(self.get_query_argument("done", ""))
+        name = self.get_query_argument("server", "")
+        server = next((one for one in servers if one.server_name == name), None)
+        if question is None or server is None or server.state == "running":
+            return ""
+        return self.t(question.done, server=server_title(self.t, server))
+
+
+def in_order(servers: Sequence[ServerView]) -> list[ServerView]:
+    """Return servers that run or are about to first, the newest first among them; the stopped ones by name."""
+    return sorted(
+        servers, key=lambda one: (one.state == "stopped", -(one.since or 0), one.display_name or one.server_name)
+    )
+
+
+def make_card(
+    server: ServerView, view: CatalogView, t: Translator, url: Callable[..., str], other: str | None = None
+) -> Card:
+    """Return what the page shows of a server."""
+    about = {"user": other, "server": server.server_name}
+    stopped = server.state == "stopped"
+    return Card(
+        name=server_title(t, server),
+        state=server.state,
+        text=STATES[server.state],
+        since=datetime.fromtimestamp(server.since, timezone.utc).astimezone() if server.since is not None else None,
+        facts=facts_of(server, view, t),
+        newer_image=server.newer_image,
+        has_saved=server.has_saved,
+        open_url=server.url if server.state == "running" else "",
+        watch_url=url(f"starting/{server.launch_id}") if server.state == "pending" and server.launch_id else "",
+        start_url=url("launch", **about, **_same_choice(server)) if stopped else "",
+        stop_url=url("stop", **about) if server.state in ("running", "pending", "unknown") else "",
+        reset_url=url("reset", **about) if stopped and server.has_saved else "",
+    )
+
+
+def _same_choice(server: ServerView) -> dict[str, str]:
+    """Return the query that opens the launch page with what the server was last started with."""
+    choice = {
+        "profile": server.profile,
+        "image": server.image,
+        "group": server.group,
+        "gpu_type": server.gpu_type,
+        "gpus": server.gpus,
+        "cpu": server.cpu,
+        "memory_gib": server.memory_gib,
+    }
+    return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in choice.items() if value}
+
+
+def facts_of(server: ServerView, view: CatalogView, t: Translator) -> list[tuple[str, str]]:
+    """Return label and value of what is known about a server; what is not known is left out, never shown as zero."""
+    names = {profile.slug: profile.display_name for profile in view.profiles}
+    images = {image.slug: image.display_name for image in view.images}
+    size = [
+        format_cpu(server.cpu) if server.cpu is not None else "",
+        format_gib(server.memory_gib) if server.memory_gib is not None else "",
+        _gpus_text(server, view, t),
+    ]
+    facts = [
+        (t(N_("Profile")), names.get(server.profile, server.profile)),
+        (t(N_("Size")), " · ".join(part for part in size if part)),
+        (t(N_("Image")), images.get(server.image, server.image)),
+        (t(N_("Group that pays")), server.group or ""),
+    ]
+    return [(label, value) for label, value in facts if value]
+
+
+def _gpus_text(server: ServerView, view: CatalogView, t: Translator) -> str:
+    if not server.gpus:
+        return ""
+    text = format_gpus(server.gpus, server.gpu_type)
+    simulated = any(gpu.simulated for node in view.nodes for gpu in node.gpus)
+    return t(N_("{gpus} (simulated)"), gpus=text) if simulated else text

@@ -1,0 +1,7 @@
+// Say exact times in the reader's own time zone; the page came with the hub's.
+for (const time of document.querySelectorAll("time[title]")) {
+  const when = new Date(time.dateTime);
+  if (!Number.isNaN(when.getTime())) {
+    time.title = when.toLocaleString(document.documentElement.lang);
+  }
+}

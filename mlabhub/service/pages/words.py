@@ -1,0 +1,71 @@
+"""Small sentences that several pages share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mlabhub.core.options import NumberOption
+from mlabhub.core.profiles import Profile
+from mlabhub.core.units import GPU, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
+from mlabhub.i18n import N_, Translator
+from mlabhub.service.views import CatalogView, UsageView
+
+
+class Named(Protocol):
+    """What has a server's name; the default server has none."""
+
+    @property
+    def server_name(self) -> str:
+        """The hub's name."""
+
+    @property
+    def display_name(self) -> str:
+        """What its owner typed."""
+
+
+def server_title(t: Translator, server: Named) -> str:
+    """Return what a server is called on pages: what its owner typed, else the hub's name for it."""
+    return server.display_name or server.server_name or t(N_("Default server"))
+
+
+def size_text(cpu: float, memory_gib: float, gpu_type: str | None, gpus: int) -> str:
+    """Return a size in one line: ``4 CPU · 16 GiB · 2 A100``."""
+    parts = [format_cpu(cpu), format_gib(memory_gib)]
+    if gpus:
+        parts.append(format_gpus(gpus, gpu_type))
+    return " · ".join(parts)
+
+
+def range_text(profile: Profile, gpu_types: tuple[str, ...]) -> str:
+    """Return between which sizes a profile lets one choose: ``2–16 CPU · 4–64 GiB · 1–4 A100 / T4``."""
+    parts = [f"{_range(profile.cpu)} CPU", f"{_range(profile.memory_gib)} GiB"]
+    if profile.gpus.max:
+        names = " / ".join(format_gpu_type(gpu_type) for gpu_type in gpu_types) or format_gpu_type(None)
+        parts.append(f"{_range(profile.gpus)} {names}")
+    return " · ".join(parts)
+
+
+def _range(option: NumberOption) -> str:
+    low, high = format_number(option.min), format_number(option.max)
+    return low if option.fixed else f"{low}–{high}"
+
+
+def limit_facts(view: CatalogView, group: str | None, t: Translator) -> list[tuple[str, str]]:
+    """Return who holds how many GPUs of what they may hold: the person, and the group that would pay."""
+    facts = [(t(N_("Your GPUs")), _usage_text(view.user_usage, t))]
+    facts += [
+        (t(N_("GPUs of {group}"), group=usage.name), _usage_text(usage, t))
+        for usage in view.group_usage
+        if usage.name == group
+    ]
+    return facts if view.gpu_types else []
+
+
+def _usage_text(usage: UsageView, t: Translator) -> str:
+    used, limit, guaranteed = (amounts.get(GPU) for amounts in (usage.used, usage.limit, usage.guaranteed))
+    text = (
+        t(N_("{used} in use"), used=used or 0)
+        if limit is None
+        else t(N_("{used} of {limit} in use"), used=used or 0, limit=limit)
+    )
+    return text if not guaranteed else t(N_("{text}, {guaranteed} guaranteed"), text=text, guaranteed=guaranteed)

@@ -1,0 +1,250 @@
+"""A launcher in memory: the real catalogue, gate and admission, without hub, ledger or engine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from mlabhub.core.admission import Capacity, Gpu, Holding, Holdings, Node, decide
+from mlabhub.core.profiles import Catalog, LaunchRequest, resolve, visible_profiles
+from mlabhub.core.reasons import Reason
+from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound
+from mlabhub.messages import Message
+from mlabhub.service.views import (
+    CatalogView,
+    GpuView,
+    LaunchAnswer,
+    LaunchStatus,
+    NodeView,
+    Person,
+    Preview,
+    ServerView,
+    Step,
+    UsageView,
+)
+
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+
+CATALOG = Catalog.model_validate(
+    {
+        "images": [
+            {"slug": "base", "display_name": "Base (Python 3.11)", "reference": "localhost/mlabhub/base:1"},
+            {"slug": "pytorch", "display_name": "PyTorch 2.9", "reference": "localhost/mlabhub/pytorch:1"},
+        ],
+        "profiles": [
+            {
+                "slug": "cpu",
+                "display_name": "CPU workbench",
+                "description": "Notebooks, data preparation, plots.",
+                "images": ["base", "pytorch"],
+                "cpu": {"min": 1, "max": 16, "default": 4},
+                "memory_gib": {"min": 2, "max": 64, "default": 8, "step": 2},
+            },
+            {
+                "slug": "gpu",
+                "display_name": "GPU",
+                "description": "Training and inference.",
+                "images": ["pytorch", "base"],
+                "cpu": {"choices": [4, 8, 16], "default": 8},
+                "memory_gib": {"min": 8, "max": 128, "default": 32, "step": 8},
+                "gpus": {"choices": [1, 2, 4, 8], "default": 1},
+                "gpu_types": ["any"],
+                "shm_gib": {"min": 1, "max": 32, "default": 8},
+            },
+            {
+                "slug": "vision-only",
+                "display_name": "Vision's own",
+                "groups": ["vision"],
+                "images": ["base"],
+                "cpu": 2,
+                "memory_gib": 4,
+            },
+        ],
+        "quotas": {
+            "groups": {"vision": {"guaranteed": {"gpu": 4}, "limit": {"gpu": 6}}},
+            "users": {"default": {"gpu": 4, "servers": 5}},
+        },
+    }
+)
+
+
+def make_capacity() -> Capacity:
+    """Return one machine with 4 A100 and 4 T4, simulated."""
+    gpus = tuple(
+        Gpu(f"GPU-sim-{kind}-{number}", kind, "n1", kind.upper(), 40.0, simulated=True)
+        for kind in ("a100", "t4")
+        for number in range(4)
+    )
+    return Capacity((Node("n1", 64, 512, gpus),))
+
+
+class MemoryLauncher:
+    """The methods that the pages call, over dictionaries. ``groups`` are the hub's."""
+
+    def __init__(self, groups: dict[str, tuple[str, ...]]) -> None:
+        self.groups = groups
+        self.capacity = make_capacity()
+        self.holdings = Holdings()
+        self.views: dict[tuple[str, str], ServerView] = {}
+        self.statuses: dict[str, LaunchStatus] = {}
+        self.keys: dict[tuple[str, str], LaunchAnswer] = {}
+        self.calls: list[tuple[Any, ...]] = []
+        self.down: MLabError | None = None
+
+    async def launch(
+        self,
+        actor: Person,
+        *,
+        user: str,
+        server_name: str,
+        display_name: str,
+        user_options: dict[str, Any],
+        idempotency_key: str | None = None,
+    ) -> LaunchAnswer:
+        """Admit or refuse; the same key gives the same answer."""
+        self._check()
+        self.calls.append(("launch", actor.name, user, server_name, display_name, user_options))
+        if idempotency_key and (known := self.keys.get((user, idempotency_key))):
+            return known
+        if (view := self.views.get((user, server_name))) and view.state != "stopped":
+            raise LaunchRefused(Message.of("The server {name} is running already.", name=display_name or "-"))
+        request = resolve(CATALOG, user, self.groups.get(user, ()), user_options, server_name)
+        decision = decide(request, CATALOG.quotas, self.holdings, (), self.capacity, time.time())
+        if decision.placement is None:
+            raise LaunchRefused(decision.reasons[0].message)
+        launch_id = f"01J{len(self.calls):023d}"
+        self.hold(request, launch_id, decision.placement.gpus, decision.placement.gpu_type, display_name)
+        answer = LaunchAnswer("starting", launch_id, f"starting/{launch_id}")
+        if idempotency_key:
+            self.keys[user, idempotency_key] = answer
+        return answer
+
+    def hold(
+        self, request: LaunchRequest, launch_id: str, gpus: tuple[str, ...], gpu_type: str | None, display_name: str
+    ) -> None:
+        """Count a launch as starting."""
+        self.holdings.add(
+            Holding(
+                request.user,
+                request.server_name,
+                launch_id,
+                request.group,
+                request.cpu,
+                request.memory_gib,
+                gpu_type,
+                gpus,
+                "n1",
+            )
+        )
+        url = f"/user/{request.user}/{request.server_name}"
+        self.views[request.user, request.server_name] = ServerView(
+            user=request.user,
+            server_name=request.server_name,
+            display_name=display_name,
+            state="pending",
+            profile=request.profile,
+            image=request.image,
+            group=request.group,
+            gpu_type=gpu_type,
+            gpus=request.gpus,
+            cpu=request.cpu,
+            memory_gib=request.memory_gib,
+            since=time.time(),
+            url=url,
+            launch_id=launch_id,
+        )
+        now = time.time()
+        steps = (
+            Step(now - 1.4, Message.of("Admitted on {node}", node="n1"), True),
+            Step(now, Message("Starting the container"), False),
+        )
+        self.statuses[launch_id] = LaunchStatus(
+            launch_id, request.user, request.server_name, display_name, "starting", steps, url
+        )
+
+    def finish(self, launch_id: str, failure: str | None = None) -> None:
+        """Let a launch become ready, or fail."""
+        status = self.statuses[launch_id]
+        key = status.user, status.server_name
+        if failure is None:
+            steps = tuple(replace(step, done=True) for step in status.steps)
+            self.statuses[launch_id] = replace(status, state="ready", steps=steps)
+            self.views[key] = replace(self.views[key], state="running")
+        else:
+            self.statuses[launch_id] = replace(status, state="failed", failure=Message.of("{why}", why=failure))
+            self.holdings.remove(launch_id)
+            self.views[key] = replace(self.views[key], state="stopped")
+
+    async def preview(self, actor: Person, user: str, user_options: dict[str, Any]) -> Preview:
+        """Decide without holding."""
+        self._check()
+        try:
+            request = resolve(CATALOG, user, self.groups.get(user, ()), user_options)
+        except InvalidLaunch as error:
+            return Preview(False, (Reason(error.code, error.message),), None)
+        decision = decide(request, CATALOG.quotas, self.holdings, (), self.capacity, time.time())
+        return Preview(decision.verdict == "admit", decision.reasons, request)
+
+    async def launch_status(self, launch_id: str) -> LaunchStatus:
+        """Return a launch's state."""
+        self._check()
+        if launch_id not in self.statuses:
+            raise NotFound("There is no launch by this id.")
+        return self.statuses[launch_id]
+
+    async def servers(self, user: str) -> tuple[ServerView, ...]:
+        """Return a user's servers."""
+        self._check()
+        return tuple(view for (owner, _), view in self.views.items() if owner == user)
+
+    async def stop(self, actor: Person, user: str, server_name: str) -> None:
+        """Stop a server."""
+        self._check()
+        self.calls.append(("stop", actor.name, user, server_name))
+        view = self.views[user, server_name]
+        self.views[user, server_name] = replace(view, state="stopped", has_saved=True, since=time.time())
+        if view.launch_id:
+            self.holdings.remove(view.launch_id)
+
+    async def reset(self, actor: Person, user: str, server_name: str) -> None:
+        """Forget what was installed."""
+        self._check()
+        self.calls.append(("reset", actor.name, user, server_name))
+        self.views[user, server_name] = replace(self.views[user, server_name], has_saved=False, newer_image=False)
+
+    async def catalog_for(self, actor: Person, user: str | None = None) -> CatalogView:
+        """Return what the launch page shows."""
+        self._check()
+        user = user or actor.name
+        groups = self.groups.get(user, ())
+        usage = [
+            UsageView(name, self.holdings.group(name).as_amounts(), quota.limit, quota.guaranteed)
+            for name, quota in CATALOG.quotas.groups.items()
+        ]
+        gpus = tuple(
+            GpuView(
+                gpu.uuid,
+                gpu.type,
+                gpu.name,
+                gpu.memory_gib,
+                gpu.simulated,
+                gpu.healthy,
+                self.holdings.holder_of(gpu.uuid) is not None,
+            )
+            for gpu in self.capacity.gpus.values()
+        )
+        return CatalogView(
+            profiles=visible_profiles(CATALOG, groups, self.capacity.gpu_types),
+            images=CATALOG.images,
+            groups=groups,
+            default_group=groups[0] if groups else None,
+            user_usage=UsageView(user, self.holdings.user(user).as_amounts(), CATALOG.quotas.user_limit(user), {}),
+            group_usage=tuple(usage),
+            nodes=(NodeView("n1", True, 64, 64, 512, 512, gpus),),
+            gpu_types=self.capacity.gpu_types,
+        )
+
+    def _check(self) -> None:
+        if self.down is not None:
+            raise self.down

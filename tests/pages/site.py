@@ -1,0 +1,118 @@
+"""A whole site: our routes in a real tornado application, and a stand-in for the hub that vouches for people."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler, StaticFileHandler
+
+from mlabhub.service.pages import NotFoundHandler, routes
+from mlabhub.settings import Settings
+from tests.pages.launcher import MemoryLauncher
+
+PREFIX = "/services/mlabhub/"
+HUB_STATIC = Path(sys.prefix) / "share" / "jupyterhub" / "static"
+
+
+class WhoAmI(RequestHandler):
+    """The hub's ``/user``: the token is the name, and who is called root is an admin."""
+
+    def get(self) -> None:
+        """Vouch for the holder of a token that was given out."""
+        name = self.request.headers.get("Authorization", "").removeprefix("token ")
+        groups = self.settings["launcher"].groups
+        if name not in groups:
+            self.set_status(403)
+            self.finish({"message": "no such token"})
+            return
+        scopes = ["access:services!service=mlabhub"]
+        self.finish(
+            {"kind": "user", "name": name, "admin": name == "root", "groups": list(groups[name]), "scopes": scopes}
+        )
+
+
+class LoginAs(HubOAuthenticated, RequestHandler):
+    """A shortcut through the login: gives the cookie that the hub's OAuth would have led to."""
+
+    def get(self, name: str) -> None:
+        """Set the login cookie."""
+        self.hub_auth = self.settings["hub_auth"]
+        self.hub_auth.set_cookie(self, name)
+        self.redirect(self.get_argument("next", PREFIX))
+
+
+class Landing(RequestHandler):
+    """Where a server, or the hub's own pages, would be."""
+
+    def get(self, path: str) -> None:
+        """Say so."""
+        self.finish(f"<!DOCTYPE html><html lang=en><title>there</title><h1>Arrived at {path}</h1></html>")
+
+
+class Logo(RequestHandler):
+    """The hub's logo."""
+
+    def get(self) -> None:
+        """Answer with the picture."""
+        self.set_header("Content-Type", "image/png")
+        self.finish((HUB_STATIC / "images" / "jupyterhub-80.png").read_bytes())
+
+
+class Site:
+    """The application on a port of its own."""
+
+    def __init__(self, launcher: MemoryLauncher, state_dir: Path, **settings: Any) -> None:
+        socket = bind_sockets(0, "127.0.0.1")[0]
+        self.port = socket.getsockname()[1]
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.url = self.origin + PREFIX
+        self.launcher = launcher
+        self.settings = Settings(
+            instance="cafe0001",
+            state_dir=state_dir,
+            config_dir=state_dir,
+            public_url=self.origin + "/",
+            hub_port=1,
+            proxy_api_port=2,
+            service_port=self.port,
+            **{"backend": "container", "simulate_gpus": "4xA100,4xT4", **settings},
+        )
+        hub_auth = HubOAuth(
+            api_url=f"{self.origin}/hub/api",
+            api_token="service-token",
+            oauth_client_id="service-mlabhub",
+            base_url=PREFIX,
+            hub_prefix="/hub/",
+            hub_host="",
+            access_scopes={"access:services!service=mlabhub"},
+            cache_max_age=0,
+        )
+        self.app = Application(
+            [
+                *routes(PREFIX),
+                (r"/hub/api/user", WhoAmI),
+                (r"/hub/static/(.+)", StaticFileHandler, {"path": str(HUB_STATIC)}),
+                (r"/hub/logo", Logo),
+                (r"/login-as/(\w+)", LoginAs),
+                (r"/((?:user|hub)/.*)", Landing),
+            ],
+            default_handler_class=NotFoundHandler,
+            cookie_secret=secrets.token_bytes(32),
+            xsrf_cookies=True,
+            launcher=launcher,
+            settings=self.settings,
+            hub_auth=hub_auth,
+        )
+        self._server = HTTPServer(self.app)
+        self._server.add_sockets([socket])
+
+    async def close(self) -> None:
+        """Stop listening."""
+        self._server.stop()
+        await self._server.close_all_connections()
