@@ -110,7 +110,7 @@ class EngineApi:
     async def containers(self, labels: Mapping[str, str]) -> tuple[ContainerInfo, ...]:
         """Return all containers with these labels, running or not."""
         answer = await self._call("GET", "/containers/json", params={"all": "true", "filters": _by_labels(labels)})
-        return tuple(_listed(item) for item in answer)
+        return tuple(_listed(item) for item in answer if _has_labels(item, labels))
 
     async def logs(self, container: str, lines: int = 20) -> str:
         """Return the end of what a container wrote."""
@@ -170,6 +170,7 @@ class EngineApi:
         return tuple(
             ImageInfo(_bare(item["Id"]), tuple(item.get("RepoTags") or ()), dict(item.get("Labels") or {}), {})
             for item in answer
+            if _has_labels(item, labels)
         )
 
     async def remove_image(self, reference: str) -> None:
@@ -189,7 +190,7 @@ class EngineApi:
         """Return networks (all, or those with these labels): name and subnets."""
         params = {"filters": _by_labels(labels)} if labels else {}
         answer = await self._call("GET", "/networks", params=params)
-        return {str(item["Name"]): _subnets(item) for item in answer}
+        return {str(item["Name"]): _subnets(item) for item in answer if _has_labels(item, labels or {})}
 
     async def remove_network(self, name: str) -> bool:
         """Remove a network that nothing uses. Return whether it is gone now."""
@@ -275,7 +276,15 @@ def _subnets(network: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _by_labels(labels: Mapping[str, str]) -> str:
-    return json.dumps({"label": [f"{name}={value}" if value else name for name, value in labels.items()]})
+    """Return a filter by the first label; `_has_labels` does the rest, as Podman 4.3 finds no image by two."""
+    name, value = next(iter(labels.items()))
+    return json.dumps({"label": [f"{name}={value}" if value else name]})
+
+
+def _has_labels(item: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Return whether an item has these labels; an empty value stands for any."""
+    found = item.get("Labels") or {}
+    return all(name in found and value in {"", found[name]} for name, value in labels.items())
 
 
 def _bare(image_id: str) -> str:

@@ -36,6 +36,9 @@ _IGNORED = (
 )
 """What the engine, the mounts and the image's entry touch at every start."""
 
+_OF_THE_ENGINE = frozenset({"HOME", "HOSTNAME", "PATH", "TERM", "container"})
+"""Variables that the engine adds by itself, where the image has none."""
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -68,9 +71,8 @@ def make_changes(
     """Return Containerfile lines that take one launch's environment out of the image made from its container."""
     kept = dict(entry.split("=", 1) for entry in image_environment if "=" in entry)
     lines = []
-    for entry in container.environment:
-        name, _, value = entry.partition("=")
-        if kept.get(name, "") != value:
+    for name, _, value in (entry.partition("=") for entry in container.environment):
+        if value not in {"", kept.get(name)} and (name in kept or name not in _OF_THE_ENGINE):
             lines.append(f"ENV {name}={_quoted(kept.get(name, ''))}")
     lines += [f"LABEL {name}={_quoted(value)}" for name, value in new_labels.items()]
     return lines + [f"LABEL {name}={_quoted('')}" for name in labels.NOTHING_KEPT]
