@@ -5,5 +5,14 @@ Guarantees: an answer is complete or it is an error: because of an outage alone 
 
 from mlabhub.inventory.backend import Backend, BackendServer, BackendUnreachable, SavedLayer, make_backend
 from mlabhub.inventory.machine import Inventory
+from mlabhub.inventory.simulated import prepare_simulated
 
-__all__ = ["Backend", "BackendServer", "BackendUnreachable", "Inventory", "SavedLayer", "make_backend"]
+__all__ = [
+    "Backend",
+    "BackendServer",
+    "BackendUnreachable",
+    "Inventory",
+    "SavedLayer",
+    "make_backend",
+    "prepare_simulated",
+]

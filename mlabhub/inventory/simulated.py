@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 from mlabhub.core.capacity import Gpu
-from mlabhub.engine.cdi import SIMULATED_PREFIX, cdi_name
+from mlabhub.engine.cdi import SIMULATED_PREFIX, cdi_name, write_simulated_spec
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.messages import N_, Message
+from mlabhub.settings import Settings
 
 MOST = 256
 _GROUP = re.compile(r"\s*(\d{1,3})\s*[xX*]\s*([A-Za-z][A-Za-z0-9-]{0,19})\s*")
@@ -60,3 +61,9 @@ def make_gpu(gpu_type: str, number: int, node: str, instance: str) -> Gpu:
         simulated=True,
         cdi=cdi_name(uuid, instance),
     )
+
+
+def prepare_simulated(settings: Settings) -> None:
+    """Tell the container engine of the simulated GPUs, or take back what an earlier start told it. Raises OSError."""
+    gpus = make_simulated(settings.simulate_gpus, "", settings.instance)
+    write_simulated_spec(settings.instance, [gpu.uuid for gpu in gpus])

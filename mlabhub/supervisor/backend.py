@@ -18,6 +18,8 @@ from mlabhub.engine.firewall import FirewallUnavailable, apply_firewall
 from mlabhub.engine.found import Engine, find_engine
 from mlabhub.engine.podman_service import podman_service_command
 from mlabhub.errors import EngineUnavailable
+from mlabhub.images.build import build_images, list_images
+from mlabhub.inventory.simulated import prepare_simulation
 from mlabhub.settings import BackendName, Settings
 from mlabhub.supervisor.children import Children, Command
 from mlabhub.supervisor.commands import make_environment
@@ -51,7 +53,12 @@ class Backend:
         if self.engine.kind == "podman":
             with steps.step(f"Podman {self.engine.version}"):
                 await children.start(make_podman_command(settings))
+        await asyncio.to_thread(prepare_simulation, settings)
         await self._raise_firewall(settings)
+        missing = [image.name for image in await asyncio.to_thread(list_images) if image.id is None]
+        if missing:
+            with steps.step(f"image {', '.join(missing)}: built once, takes some minutes"):
+                await asyncio.to_thread(build_images, missing, no_cache=False, report=lambda line: None)
 
     async def _raise_firewall(self, settings: Settings) -> None:
         """Close this machine's own ports to people's servers. The rules stay while servers may run without the hub."""
