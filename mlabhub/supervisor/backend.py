@@ -19,7 +19,7 @@ from mlabhub.engine.found import Engine, find_engine
 from mlabhub.engine.podman_service import podman_service_command
 from mlabhub.errors import EngineUnavailable
 from mlabhub.images.build import build_images, list_images
-from mlabhub.inventory.simulated import prepare_simulation
+from mlabhub.inventory.simulated import prepare_simulated
 from mlabhub.settings import BackendName, Settings
 from mlabhub.supervisor.children import Children, Command
 from mlabhub.supervisor.commands import make_environment
@@ -53,7 +53,7 @@ class Backend:
         if self.engine.kind == "podman":
             with steps.step(f"Podman {self.engine.version}"):
                 await children.start(make_podman_command(settings))
-        await asyncio.to_thread(prepare_simulation, settings)
+        await asyncio.to_thread(prepare_simulated, settings)
         await self._raise_firewall(settings)
         missing = [image.name for image in await asyncio.to_thread(list_images) if image.id is None]
         if missing:

@@ -28,9 +28,10 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Drop what cannot be written and open the file anew for the next line: a full disk must not stop the hub."""
-        stream, self.stream = self.stream, None  # type: ignore[assignment]  # emit() opens it again
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.close()
+        stream, self.stream = self.stream, None  # emit() opens it again
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                stream.close()
 
 
 class LogFile:

@@ -22,6 +22,7 @@ from rich.panel import Panel
 
 from mlabhub.catalog import load_catalog
 from mlabhub.errors import InvalidConfiguration
+from mlabhub.inventory.simulated import parse_simulated
 from mlabhub.settings import BackendName, Settings, default_state_dir
 from mlabhub.supervisor import first_run
 from mlabhub.supervisor.backend import Backend, prepare_backend
@@ -113,6 +114,7 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     base_url = f"/{options.base_url.strip('/')}/" if options.base_url.strip("/") else "/"
     first_run.check_port(options.host, options.port)
     find_proxy()
+    parse_simulated(options.simulate_gpus)
     ports = first_run.choose_ports(state_dir, [options.port])
     first_run.make_secrets(state_dir / "secrets")
     scheme = "https" if options.tls_cert else "http"
