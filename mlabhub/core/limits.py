@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mlabhub.core.holdings import Holdings, Usage
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
+from mlabhub.core.quote import plain
 from mlabhub.core.reasons import Reason, amount_of, describe_holders, describe_servers, unit_of
 from mlabhub.core.units import format_number, from_micro, to_micro
 from mlabhub.messages import N_, Message
@@ -39,7 +40,7 @@ class _Excess:
         return Message.of(
             template,
             more,
-            name=self.name,
+            name=plain(self.name),
             asked=amount_of(self.resource, from_micro(self.asked)),
             used=format_number(from_micro(self.usage.get(self.resource))),
             limit=format_number(from_micro(self.limit)),

@@ -44,7 +44,7 @@ class NumberOption(Model):
         if not isinstance(value, dict):
             return value
         full = dict(value)
-        if "choices" in full:
+        if full.get("choices") or ("choices" in full and "min" not in full):
             return _with_bounds(full)
         if "min" in full:
             full.setdefault("default", full["min"] if is_amount(full["min"]) else 0.0)

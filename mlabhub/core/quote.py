@@ -5,6 +5,8 @@ Guarantees: one line, at most 80 characters, only printable ones, whatever the v
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 MOST = 80
 
 
@@ -28,9 +30,14 @@ def quote(value: object) -> str:
     return f"a {_printable(type(value).__name__)}"
 
 
-def quote_all(values: object, most: int = 12) -> str:
+def plain(text: str) -> str:
+    """Return a name without quotation marks, made fit for a line."""
+    return _cut(_printable(text[: MOST + 1]), MOST)
+
+
+def quote_all(values: Iterable[str], most: int = 12) -> str:
     """Return names one after the other, ``a, b, c``, the first ``most`` of them; ``-`` when there are none."""
-    names = [_cut(_printable(str(value)), MOST) for value in values] if hasattr(values, "__iter__") else []
+    names = [plain(value) for value in values]
     shown = ", ".join(names[:most])
     return f"{shown}, …" if len(names) > most else shown or "-"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mlabhub.core.holdings import Holding
+from mlabhub.core.quote import plain
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS, format_gpu_type, format_number
 from mlabhub.messages import N_, Message
 
@@ -47,7 +48,7 @@ def amount_of(resource: str, amount: float) -> Message:
 
 def describe_holders(holders: Sequence[tuple[str, float]]) -> Message | str:
     """Say who holds how much: ``alice 2, bob 4``."""
-    return _list([f"{name} {format_number(amount)}" for name, amount in holders])
+    return _list([f"{plain(name)} {format_number(amount)}" for name, amount in holders])
 
 
 def describe_servers(holdings: Iterable[Holding], resource: str) -> Message | str:
