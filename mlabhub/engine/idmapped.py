@@ -2,12 +2,12 @@
 
 A mount with such a map shows only the ids in it as they are. Everybody else's files belong to nobody there: not even
 root can pass for their owner, read what is closed to the user, or leave a file of root's or a setuid one behind, as no
-id that is not in the map can own anything. Podman's own user namespaces would do this for the whole container, but as of
+id that is not in the map can own anything. Podman's own user namespaces would do this for the whole container, but in
 Podman 4.3 only with a map of one piece, which would give the user's files on the NAS other ids.
 
-Guarantees: only the user's own id and those of their groups are in the map; the mount exists for the moment that the
-engine needs to copy it into the container, and goes with the process if that is killed in between. Linux 5.12 and a file
-system that knows such mounts are needed (ext4, xfs, btrfs; not NFS): `IdMapUnavailable` says so.
+Guarantees: only the user's own id and those of their groups are in the map; a mount exists only until the engine has
+its own copy in the container. Linux 5.12 and a file system that knows such mounts are needed (ext4, xfs, btrfs; not
+NFS): `IdMapUnavailable` says so.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from mlabhub.errors import LaunchRefused
@@ -59,30 +58,39 @@ def make_map(ids: Iterable[int]) -> str:
 
 
 @contextmanager
-def idmapped(folders: Iterable[str], uid: int, gids: Iterable[int], parent: Path) -> Iterator[Mapping[str, str]]:
-    """Mount folders with only these ids in the map, below ``parent``; yield where each is. Blocks.
+def idmapped(places: Mapping[str, str], uid: int, gids: Iterable[int]) -> Iterator[None]:
+    """Mount folders at their places with only these ids in the map, until the block ends. Blocks.
 
     Raises `IdMapUnavailable` if the kernel or a folder's file system cannot do it.
     """
-    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as stack:
         namespace = stack.enter_context(_user_namespace(make_map([uid]), make_map(gids)))
-        places: dict[str, str] = {}
-        for folder in folders:
-            place = stack.enter_context(_place(parent))
+        for folder, place in places.items():
+            stack.callback(unmount, Path(place))
             _mount(folder, place, namespace)
-            places[folder] = place
-        yield places
+        yield
 
 
-@contextmanager
-def _place(parent: Path) -> Iterator[str]:
-    place = tempfile.mkdtemp(dir=parent)
-    try:
-        yield place
-    finally:
-        _libc.umount2(os.fsencode(place), _MNT_DETACH)
-        os.rmdir(place)
+def make_places(folders: Iterable[str], parent: Path) -> dict[str, str]:
+    """Return an empty folder below ``parent`` for each of these to be mounted at."""
+    places = {folder: parent / str(number) for number, folder in enumerate(folders)}
+    for place in places.values():
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return {folder: str(place) for folder, place in places.items()}
+
+
+def unmount(place: Path) -> None:
+    """Take a mount and its place away; fine if there is none. What is mounted is never removed."""
+    _libc.umount2(os.fsencode(place), _MNT_DETACH)
+    with suppress(OSError):
+        place.rmdir()
+        place.parent.rmdir()
+
+
+def unmount_stale(parent: Path) -> None:
+    """Take away what a killed process left below ``parent``."""
+    for place in parent.glob("*/*"):
+        unmount(place)
 
 
 def _mount(folder: str, place: str, namespace: int) -> None:

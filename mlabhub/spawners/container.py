@@ -8,6 +8,7 @@ makes a running server count as stopped.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from traitlets import default
 from mlabhub.core.names import server_slug, user_slug
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import ContainerInfo, ContainerSpec, Engine, EngineApi, labels, make_api
+from mlabhub.engine.idmapped import idmapped, make_places, unmount, unmount_stale
 from mlabhub.engine.networks import UserNetworks
 from mlabhub.engine.podman_service import open_files_limit, processes_limit
 from mlabhub.engine.saved import SavedLayers
@@ -45,6 +47,8 @@ class SharedEngine(Shared):
         local = public.hostname in {None, "localhost", "127.0.0.1", "::1"}
         self.tls_name = "" if settings.tls_cert is None or local else str(public.hostname)
         self.open_files, self.processes = open_files_limit(), processes_limit()
+        self.mounts_dir = settings.run_dir / "mounts"
+        unmount_stale(self.mounts_dir)
 
 
 def engine_of(settings: Settings) -> Engine:
@@ -54,11 +58,20 @@ def engine_of(settings: Settings) -> Engine:
     return Engine(settings.engine_kind, settings.engine_url, settings.engine_rootless, "")
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A start that is decided. ``places`` is where folders are mounted for it, where that is needed."""
+
+    plan: LaunchPlan
+    spec: ContainerSpec
+    places: dict[str, str]
+
+
 class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
     """Starts a user's server in a container of its own."""
 
     backend = "container"
-    _spec: ContainerSpec | None = None
+    _prepared: Prepared | None = None
 
     @classmethod
     def share(cls, settings: Settings) -> SharedEngine:
@@ -112,9 +125,8 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
         self.hub_connect_url = hub_url(around)
         self.mem_limit = round(plan.memory_gib * 2**30)
         self.cpu_limit = plan.cpu
-        self._spec = make_container(
-            plan, around, command=tuple(await self.get_command()), hub_environment=self.get_env()
-        )
+        spec = make_container(plan, around, command=tuple(await self.get_command()), hub_environment=self.get_env())
+        self._prepared = Prepared(plan, spec, around.sources)
 
     async def _look_around(self, plan: LaunchPlan) -> Surroundings:
         shared = self.shared
@@ -144,18 +156,34 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             tls_name=shared.tls_name,
             open_files=shared.open_files,
             processes=shared.processes,
-            sources={},
+            sources=self._make_places(plan, root=plan.sudo or (saved is not None and saved.root)),
         )
+
+    def _make_places(self, plan: LaunchPlan, *, root: bool) -> dict[str, str]:
+        """Return where the folders are mounted with a map of ids, if somebody in the container can be root."""
+        if not root:
+            return {}
+        return make_places((mount.source for mount in plan.mounts), self.shared.mounts_dir / plan.launch_id)
 
     async def create_object(self) -> dict[str, str]:
         """Create the container through the engine's own API: Podman's Docker API loses GPUs silently."""
-        if self._spec is None:
+        if self._prepared is None:
             raise MLabError("A container was to be created before its plan was known.")
-        return {"Id": await self.shared.api.create(self._spec)}
+        return {"Id": await self.shared.api.create(self._prepared.spec)}
 
     async def start_object(self) -> None:
-        """Start the container."""
-        await self.shared.api.start(self.container_id)
+        """Start the container, with its folders behind a map of ids if root is possible in it."""
+        if self._prepared is None or not self._prepared.places:
+            await self.shared.api.start(self.container_id)
+            return
+        identity = self._prepared.plan.identity
+        gids = [identity.gid, *(group.gid for group in identity.groups)]
+        mounted = idmapped(self._prepared.places, identity.uid, gids)
+        await asyncio.to_thread(mounted.__enter__)
+        try:
+            await self.shared.api.start(self.container_id)
+        finally:
+            await asyncio.to_thread(mounted.__exit__, None, None, None)
 
     async def get_object(self) -> dict[str, str] | None:
         """Return the container if there is one."""
@@ -207,6 +235,8 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             await self.shared.api.stop(found.id, STOP_SECONDS)
             await self.shared.saved.carry_over(found, self._slug)
         self.object_id = ""
+        for place in self._prepared.places.values() if self._prepared else ():
+            unmount(Path(place))
         await self.shared.networks.remove_if_unused(self.user.name, user_slug(self.user.name))
 
     async def _carry_over_leftovers(self) -> None:
