@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# Who we are on this machine, and the system packages: only what is missing is installed, nothing is ever asked.
+
+if ((EUID == 0)); then
+    RIGHTS=root
+elif sudo -n true 2>/dev/null; then
+    RIGHTS=sudo
+else
+    RIGHTS=none
+fi
+
+# package:program pairs; a program that is there, however it came, needs no package.
+CONTAINER_PARTS=(
+    podman:podman runc:runc conmon:conmon netavark:netavark aardvark-dns:aardvark-dns catatonit:catatonit
+    nftables:nft iproute2:ip iptables:iptables uidmap:newuidmap slirp4netns:slirp4netns fuse-overlayfs:fuse-overlayfs
+    mmdebstrap:mmdebstrap
+)
+DOCKER_PARTS=(nftables:nft iproute2:ip mmdebstrap:mmdebstrap)
+TEST_PARTS=(chromium:chromium shellcheck:shellcheck fonts-wqy-zenhei:@chinese-font)
+OLD_PODMAN_PARTS=(docker.io:dockerd docker-buildx:@buildx)
+
+PLACES="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman:/usr/local/libexec/podman"
+
+as_root() {
+    case $RIGHTS in
+    root) "$@" ;;
+    sudo) sudo -n --preserve-env=http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,all_proxy,DEBIAN_FRONTEND "$@" ;;
+    none) return 1 ;;
+    esac
+}
+
+have() {
+    case $1 in
+    @chinese-font) command -v fc-list >/dev/null && [[ $(fc-list :lang=zh) ]] ;;
+    @buildx) docker buildx version >/dev/null 2>&1 ;;
+    @venv) python_works "$PYTHON" ;;
+    runc) have_program runc || have_program crun ;;
+    chromium) have_program chromium || have_program chromium-browser || have_program google-chrome ;;
+    *) have_program "$1" ;;
+    esac
+}
+
+have_program() { PATH=$PLACES command -v "$1" >/dev/null; }
+
+docker_answers() {
+    [[ -S /var/run/docker.sock || ${DOCKER_HOST:-} ]] && have_program docker &&
+        timeout 5 docker version --format '{{.Server.Platform.Name}}' >/dev/null 2>&1
+}
+
+# The packages that are missing here, one a line.
+missing_packages() {
+    local part parts=(ca-certificates:update-ca-certificates)
+    if [[ $WITH_CONTAINERS ]]; then
+        if docker_answers; then parts+=("${DOCKER_PARTS[@]}"); else parts+=("${CONTAINER_PARTS[@]}"); fi
+    fi
+    [[ $WITH_TESTS ]] && parts+=("${TEST_PARTS[@]}")
+    for part in "${parts[@]}"; do
+        have "${part#*:}" || echo "${part%%:*}"
+    done
+    have @venv || echo python3-venv
+}
+
+packages_are_there() { [[ ! -e $CACHE/apt.unfinished && -z $(missing_packages) ]]; }
+
+install_packages() {
+    local packages
+    export DEBIAN_FRONTEND=noninteractive
+    command -v apt-get >/dev/null || {
+        echo "This is neither Debian nor Ubuntu: install by hand what is missing: $(missing_packages | xargs)"
+        return 1
+    }
+    touch "$CACHE/apt.unfinished"
+    as_root dpkg --configure -a --force-confold # finishes what a killed run left behind
+    as_root apt-get -q -y -o DPkg::Lock::Timeout=300 --fix-broken install
+    refresh_lists
+    mapfile -t packages < <(missing_packages | usable_packages)
+    if ((${#packages[@]})); then
+        echo "Installing: ${packages[*]}"
+        as_root apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold \
+            install "${packages[@]}"
+    fi
+    rm -f "$CACHE/apt.unfinished"
+}
+
+# Lists that are a day old may name versions that the mirror no longer has.
+refresh_lists() {
+    [[ $(find /var/lib/apt/lists -name '*Packages*' -mmin -1440 2>/dev/null) ]] ||
+        as_root apt-get -q -o DPkg::Lock::Timeout=300 update
+}
+
+# Podman before 4.0 (Ubuntu 22.04) cannot keep networks apart: Docker takes its place there.
+usable_packages() {
+    local version packages
+    mapfile -t packages
+    if [[ " ${packages[*]} " == *' podman '* ]]; then
+        version=$(apt-cache show --no-all-versions podman 2>/dev/null | sed -n 's/^Version: \([0-9]*\).*/\1/p')
+        if ((${version:-0} < 4)); then
+            packages=("${OLD_PODMAN_PARTS[@]%%:*}" "${DOCKER_PARTS[@]%%:*}" ca-certificates python3-venv)
+        fi
+    fi
+    printf '%s\n' "${packages[@]}"
+}
+
+# Whether containers can be run without root. Prints what is in the way.
+rootless_obstacle() {
+    local user
+    user=$(id -un)
+    have_program podman || { echo "Podman is not installed"; return; }
+    have_program newuidmap || { echo "newuidmap is missing"; return; }
+    grep -q "^\($user\|$EUID\):" /etc/subuid 2>/dev/null || { echo "$user has no range in /etc/subuid"; return; }
+    timeout 20 podman unshare true >/dev/null 2>&1 || echo "Podman cannot make user namespaces for $user"
+}
