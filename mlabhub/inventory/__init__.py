@@ -5,7 +5,7 @@ Guarantees: an answer is complete or it is an error: because of an outage alone 
 
 from mlabhub.inventory.backend import Backend, BackendServer, BackendUnreachable, SavedLayer, make_backend
 from mlabhub.inventory.machine import Inventory
-from mlabhub.inventory.simulated import prepare_simulation
+from mlabhub.inventory.simulated import prepare_simulated
 
 __all__ = [
     "Backend",
@@ -14,5 +14,5 @@ __all__ = [
     "Inventory",
     "SavedLayer",
     "make_backend",
-    "prepare_simulation",
+    "prepare_simulated",
 ]

@@ -63,7 +63,7 @@ def make_gpu(gpu_type: str, number: int, node: str, instance: str) -> Gpu:
     )
 
 
-def prepare_simulation(settings: Settings) -> None:
+def prepare_simulated(settings: Settings) -> None:
     """Tell the container engine of the simulated GPUs, or take back what an earlier start told it. Raises OSError."""
     gpus = make_simulated(settings.simulate_gpus, "", settings.instance)
     write_simulated_spec(settings.instance, [gpu.uuid for gpu in gpus])
