@@ -145,7 +145,7 @@ def _server(user: str, model: dict[str, Any]) -> HubServer:
         display_name=str(model.get("display_name") or ""),
         pending=str(model["pending"]) if model.get("pending") else None,
         ready=bool(model.get("ready")),
-        url=str(model.get("full_url") or model.get("url") or ""),
+        url=str(model.get("url") or ""),
         started=model.get("started"),
         user_options=options if isinstance(options, dict) else {},
     )

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from mlabhub.client.transport import Answer, NoAnswer, NotSent, exchange, make_http
 from mlabhub.core.plan import LaunchPlan
-from mlabhub.core.plan import from_dict as plan_from_dict
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, TooLarge, Unavailable
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
@@ -96,7 +95,7 @@ class ServiceClient:
         admitted = answer.get("decision") == "admit"
         return Admission(
             admitted=admitted,
-            plan=plan_from_dict(answer["plan"]) if admitted else None,
+            plan=LaunchPlan.from_dict(answer["plan"]) if admitted else None,
             payer=answer.get("payer"),
             reasons=tuple(str(reason["message"]) for reason in answer.get("reasons", ())),
         )
@@ -105,9 +104,13 @@ class ServiceClient:
         """Say that the server of this launch runs."""
         await self._call("POST", _path(user, server) + "/held", {"launch_id": launch_id})
 
-    async def released(self, user: str, server: str, launch_id: str) -> None:
-        """Say that nothing of this launch runs any more. Also right for a launch that the service does not know."""
-        await self._call("POST", _path(user, server) + "/released", {"launch_id": launch_id})
+    async def released(self, user: str, server: str, launch_id: str, *, reason: str = "") -> None:
+        """Say that nothing of this launch runs any more; ``reason`` is shown to its owner if the start failed.
+
+        Also right for a launch that the service does not know.
+        """
+        body = {"launch_id": launch_id, "reason": reason[:2000]}
+        await self._call("POST", _path(user, server) + "/released", body)
 
     async def reconcile(self, *, repair: bool = False) -> dict[str, Any]:
         """Compare hub, backend and ledger now; with ``repair`` also act on what is only shown otherwise."""

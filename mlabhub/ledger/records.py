@@ -26,7 +26,8 @@ class Reservation:
     """One launch of one server. Times are seconds since the epoch, None for what has not happened.
 
     ``options`` are the asker's user_options without the launch_id, ``plan`` is what the backend is told to make of
-    them (None for a server that was found and adopted). ``ready`` is when the hub was first seen to serve it.
+    them (None for a server that was found and adopted). ``ready`` is when the hub was first seen to serve it,
+    ``changed`` when the state last changed.
     """
 
     launch_id: str
@@ -34,6 +35,7 @@ class Reservation:
     server: str
     state: State
     created: float
+    changed: float
     deadline: float
     origin: Origin = "launch"
     actor: str = ""
@@ -84,6 +86,11 @@ class StoredAnswer:
     status: int
     body: dict[str, Any] = field(hash=False)
     created: float
+
+    @property
+    def final(self) -> bool:
+        """Return whether a repetition gets it again; what failed on our side may be tried anew under the same key."""
+        return self.status < 500
 
 
 @dataclass(frozen=True)

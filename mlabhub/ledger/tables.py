@@ -21,6 +21,7 @@ reservations = Table(
     Column("server", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("created", Float, nullable=False),
+    Column("changed", Float, nullable=False),
     Column("deadline", Float, nullable=False),
     Column("origin", Text, nullable=False),
     Column("actor", Text, nullable=False),

@@ -15,6 +15,7 @@ def upgrade() -> None:
         sa.Column("server", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
+        sa.Column("changed", sa.Float(), nullable=False),
         sa.Column("deadline", sa.Float(), nullable=False),
         sa.Column("origin", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),

@@ -1,0 +1,243 @@
+"""Put the service together: the tornado application over the parts, and the process around it.
+
+Guarantees: one service per ledger, kept by a lock; nothing listens before the ledger was read; SIGTERM lets the batch
+in hand finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
+from tornado import httputil
+from tornado.httpserver import HTTPServer
+from tornado.web import Application, RequestHandler, url
+from ulid import ULID
+
+from mlabhub.catalog import load_catalog
+from mlabhub.client import HubClient
+from mlabhub.errors import InvalidConfiguration, MLabError
+from mlabhub.inventory import Backend, make_backend
+from mlabhub.ledger import open_sqlite
+from mlabhub.messages import N_, Message
+from mlabhub.service import pages
+from mlabhub.service.bodylimit import LimitBodies
+from mlabhub.service.capacity import CapacityCache
+from mlabhub.service.catalogue import CatalogSource
+from mlabhub.service.desk import SpawnerDesk
+from mlabhub.service.identity import MachineAccounts
+from mlabhub.service.launcher import Launcher
+from mlabhub.service.metrics import Metrics
+from mlabhub.service.openapi import make_openapi
+from mlabhub.service.reconciler import Reconciler
+from mlabhub.service.routes import api_routes
+from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
+from mlabhub.service.world import Hub, World
+from mlabhub.service.writer import Writer
+from mlabhub.settings import Settings
+
+log = logging.getLogger(__name__)
+BODY_TIMEOUT_S = 20.0
+IDLE_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts that act, and the application over them."""
+
+    world: World
+    reconciler: Reconciler
+    application: Application
+
+
+class _Application(Application):
+    """An application that answers a body beyond the limit with a sentence."""
+
+    def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
+        return LimitBodies(super().start_request(server_conn, request_conn), request_conn)
+
+
+class _OAuthCallback(HubOAuthCallbackHandler):
+    """The end of a login, with the application's own connection to the hub's login."""
+
+    def initialize(self) -> None:
+        self.hub_auth = self.application.settings["hub_auth"]
+
+
+def make_service(world: World, *, hub_token: str, spawner_secret: str) -> Service:
+    """Return the service over a world whose writer was started."""
+    reconciler = Reconciler(world)
+    launcher = Launcher(world, reconciler.settle, reconciler.wake)
+    desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake)
+    prefix = world.settings.service_prefix
+    application = _Application(
+        [
+            *api_routes(prefix),
+            url(prefix + "oauth_callback", _OAuthCallback),
+            *pages.routes(prefix),
+        ],
+        default_handler_class=pages.NotFoundHandler,
+        log_function=_log_request,
+        world=world,
+        launcher=launcher,
+        reconciler=reconciler,
+        desk=desk,
+        settings=world.settings,
+        hub_auth=make_hub_auth(world.settings, hub_token),
+        spawner_secret=spawner_secret,
+        openapi=make_openapi(prefix),
+        cookie_secret=hmac.new(hub_token.encode(), b"mlabhub service cookies", hashlib.sha256).digest(),
+        xsrf_cookies=True,
+    )
+    return Service(world, reconciler, application)
+
+
+def make_hub_auth(settings: Settings, token: str) -> HubOAuth:
+    """Return the connection to the hub's login. A person's groups and rights are asked again after 20 s."""
+    return HubOAuth(
+        api_url=settings.hub_url + "api",
+        api_token=token,
+        base_url=settings.service_prefix,
+        hub_prefix=settings.base_url + "hub/",
+        oauth_client_id=CLIENT_ID,
+        oauth_redirect_uri=settings.service_prefix + "oauth_callback",
+        access_scopes={ACCESS_SCOPE},
+        cache_max_age=20,
+    )
+
+
+@asynccontextmanager
+async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> AsyncIterator[World]:
+    """Open the ledger, read the catalogue, start the writer; close them in the end."""
+    ledger = open_sqlite(settings.ledger_file)
+    metrics = Metrics()
+    catalog = CatalogSource(settings.config_dir, load_catalog, time.monotonic)
+    accounts = MachineAccounts(
+        lambda: catalog().storage.located(str(settings.nas_dir)), time.monotonic, own_folders=_owns_folders(settings)
+    )
+    world = World(
+        settings=settings,
+        ledger=ledger,
+        writer=Writer(ledger, time.time, metrics.commit_seconds.time),
+        hub=hub,
+        backend=backend,
+        capacity=CapacityCache(backend.capacity, time.monotonic),
+        accounts=accounts,
+        catalog=catalog,
+        clock=time.time,
+        make_launch_id=lambda: str(ULID()),
+        metrics=metrics,
+    )
+    await world.writer.start()
+    try:
+        yield world
+    finally:
+        await world.writer.stop()
+        accounts.close()
+        ledger.close()
+
+
+async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend | None = None) -> None:
+    """Run until SIGTERM or SIGINT. Raises `MLabError` when it cannot start."""
+    token, secret = _read_secret(settings.service_token_file), _read_secret(settings.spawner_secret_file)
+    with only_one(settings):
+        own_hub = None if hub is not None else HubClient(settings.hub_url, token)
+        chosen = hub or own_hub
+        assert chosen is not None
+        async with open_world(settings, hub=chosen, backend=backend or make_backend(settings)) as world:
+            service = make_service(world, hub_token=token, spawner_secret=secret)
+            server = _listen(service.application, settings)
+            reconciling = asyncio.create_task(service.reconciler.run(), name="reconciler")
+            log.info("The service listens on %s", settings.service_url)
+            await _until_stopped()
+            server.stop()
+            reconciling.cancel()
+            await server.close_all_connections()
+        if own_hub is not None:
+            await own_hub.close()
+
+
+def only_one(settings: Settings) -> FileLock:
+    """Return the lock on this installation's ledger, taken. Raises `MLabError` if another service has it."""
+    settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(settings.run_dir / "service.lock", mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise MLabError(
+            Message.of(
+                N_("Another service uses the ledger of {folder} already. Stop that one first; there can be only one."),
+                folder=str(settings.state_dir),
+            )
+        ) from None
+    return lock
+
+
+def _listen(application: Application, settings: Settings) -> HTTPServer:
+    server = HTTPServer(
+        application,
+        xheaders=True,
+        trusted_downstream=["127.0.0.1", "::1"],
+        body_timeout=BODY_TIMEOUT_S,
+        idle_connection_timeout=IDLE_TIMEOUT_S,
+        max_header_size=64 * 1024,
+    )
+    try:
+        server.listen(settings.service_port, "127.0.0.1")
+    except OSError as error:
+        raise MLabError(
+            Message.of(
+                N_("Port {port} cannot be used ({reason}). End the program that has it, or start with another --port."),
+                port=settings.service_port,
+                reason=error.strerror or str(error),
+            )
+        ) from error
+    return server
+
+
+async def _until_stopped() -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+def _owns_folders(settings: Settings) -> bool:
+    """Return whether servers run under their users' own numbers, so that folders' owners mean something."""
+    return settings.backend == "container" and not settings.engine_rootless
+
+
+def _read_secret(file: Path) -> str:
+    try:
+        secret = file.read_text().strip()
+    except OSError as error:
+        raise InvalidConfiguration(
+            Message.of(
+                N_("The secret {file} cannot be read ({reason}). `mlabhub up` makes it; run that first."),
+                file=str(file),
+                reason=error.strerror or str(error),
+            )
+        ) from error
+    if len(secret) < 16:
+        raise InvalidConfiguration(
+            Message.of(N_("The secret {file} is too short. Remove it; `mlabhub up` makes a new one."), file=str(file))
+        )
+    return secret
+
+
+def _log_request(handler: RequestHandler) -> None:
+    status = handler.get_status()
+    level = logging.ERROR if status >= 500 and status != 503 else logging.INFO if status >= 400 else logging.DEBUG
+    request = handler.request
+    log.log(level, "%d %s %s %.1f ms", status, request.method, request.path, 1000 * request.request_time())

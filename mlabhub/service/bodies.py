@@ -1,0 +1,152 @@
+"""Request bodies: JSON that is bounded in every way, and the shapes that the API takes.
+
+Guarantees: whatever bytes arrive, the result is a checked model or an `InvalidLaunch`/`TooLarge` with a sentence;
+strings that cannot be written as UTF-8, numbers that are not finite and nesting without end never get past here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mlabhub.errors import InvalidLaunch
+from mlabhub.messages import N_, Message
+
+LARGEST_BODY = 1024 * 1024
+_DEEPEST = 32
+_LONGEST_NUMBER = 40
+
+
+class InvalidBody(InvalidLaunch):
+    """The body is no JSON, or not of the shape that this call takes."""
+
+    code = "invalid_body"
+
+
+class Body(BaseModel):
+    """A request body: strict types, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LaunchBody(Body):
+    """Start a server. Without ``user``: one's own."""
+
+    user: str | None = Field(None, max_length=255)
+    server_name: str = Field("", max_length=255)
+    display_name: str = Field("", max_length=255)
+    user_options: dict[str, Any] = Field(default_factory=dict)
+
+
+class PreviewBody(Body):
+    """Ask what a launch would be answered, without reserving anything."""
+
+    user: str | None = Field(None, max_length=255)
+    server_name: str = Field("", max_length=255)
+    user_options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ReserveBody(Body):
+    """A spawner's request; ``deadline`` in seconds from now, after which hub and backend are asked about the start."""
+
+    launch_id: str = Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")
+    user_options: dict[str, Any] = Field(default_factory=dict)
+    groups: list[str] = Field(default_factory=list, max_length=1000)
+    backend: str = Field("", max_length=64)
+    deadline: float = Field(600.0, gt=0, le=86400)
+
+
+class HeldBody(Body):
+    """Which launch runs now."""
+
+    launch_id: str = Field(min_length=1, max_length=64)
+
+
+class ReleasedBody(Body):
+    """Which launch ended; ``reason`` is the sentence for its owner if it failed."""
+
+    launch_id: str = Field(min_length=1, max_length=64)
+    reason: str = Field("", max_length=2000)
+
+
+class ReconcileBody(Body):
+    """Compare hub, backend and ledger; with ``repair`` also stop what nobody can account for."""
+
+    repair: bool = False
+
+
+B = TypeVar("B", bound=Body)
+
+
+def parse(raw: bytes, shape: type[B]) -> B:
+    """Return the body as that shape; an empty body is an empty object. Raises `InvalidBody`."""
+    try:
+        return shape.model_validate(parse_json(raw) if raw.strip() else {})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or N_("the body")
+        raise InvalidBody(
+            Message.of(
+                N_("The request is not right at {where}: {fault}. The calls and their bodies are in openapi.json."),
+                where=where,
+                fault=first["msg"],
+            )
+        ) from error
+
+
+def parse_json(raw: bytes) -> Any:
+    """Return the JSON value. Raises `InvalidBody`."""
+    try:
+        text = raw.decode("utf-8")
+        value = json.loads(text, parse_constant=_not_finite, parse_float=_finite, parse_int=_bounded)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half of a surrogate pair cannot be written
+    except UnicodeError:
+        raise _invalid("it is not UTF-8 text") from None
+    except RecursionError:
+        raise _invalid("it is nested too deeply") from None
+    except ValueError as error:
+        raise _invalid(str(error)) from None
+    if _depth_exceeds(value, _DEEPEST):
+        raise _invalid("it is nested too deeply")
+    return value
+
+
+def _depth_exceeds(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            child
+            for one in level
+            if isinstance(one, (dict, list))
+            for child in (one.values() if isinstance(one, dict) else one)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"the number {text[:_LONGEST_NUMBER]} is too large")
+    return number
+
+
+def _bounded(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError(f"the number {text[:_LONGEST_NUMBER]}... is too large")
+    return int(text)
+
+
+def _not_finite(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number in JSON")
+
+
+def _invalid(why: str) -> InvalidBody:
+    return InvalidBody(
+        Message.of(N_("The request's body cannot be read: {why}. Send a JSON object in UTF-8."), why=why), why=why
+    )

@@ -1,0 +1,329 @@
+"""The acts that change the ledger, each a function of the projection: admit, redeem, hold, mark, release.
+
+Guarantees: every act can be repeated (a lost answer costs nothing); none does I/O or reads a clock; a launch's id is
+good for one start of one server with one set of options, and never again once it was released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlabhub.core.admission import Capacity, Decision, decide
+from mlabhub.core.identity import Identity
+from mlabhub.core.plan import make_plan
+from mlabhub.core.profiles import Catalog, LaunchRequest
+from mlabhub.core.reasons import Reason
+from mlabhub.core.storage import Storage
+from mlabhub.core.units import format_gpus
+from mlabhub.errors import LaunchRefused
+from mlabhub.ledger import AuditEntry, KnownId, Record, Reservation, StoredAnswer
+from mlabhub.messages import N_, Message
+from mlabhub.service.projection import Projection
+from mlabhub.service.writer import Act, Outcome
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A launch that passed the gate; `admit` decides on it. ``options`` are without the launch_id."""
+
+    launch_id: str
+    request: LaunchRequest
+    options: dict[str, Any]
+    actor: str
+    deadline_s: float
+    display_name: str = ""
+    by_spawner: bool = False
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a decision stands on besides the projection."""
+
+    catalog: Catalog
+    storage: Storage
+    capacity: Capacity
+    identify: Callable[[Projection], Identity]
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The reservation of a launch that may start."""
+
+    reservation: Reservation
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why it may not."""
+
+    reasons: tuple[Reason, ...]
+
+
+Answer = Admitted | Refused | StoredAnswer
+Keeper = Callable[[Admitted | Refused], StoredAnswer]
+"""Makes the answer that is kept under an ``Idempotency-Key``."""
+
+
+def admit(
+    wish: Wish, ground: Ground, now: float, *, key: tuple[str, str] | None = None, keep: Keeper | None = None
+) -> Act[Answer]:
+    """Decide on a launch and reserve what it gets. A launch that was decided on before gets its first answer."""
+
+    def act(projection: Projection) -> Outcome[Answer]:
+        stored = projection.answer(*key) if key is not None else None
+        if stored is not None and stored.final:
+            return Outcome(stored)
+        known = projection.launch(wish.launch_id)
+        if known is not None:
+            return Outcome(Admitted(_same_launch(known, wish)))
+        if projection.is_spent(wish.launch_id):
+            raise used(wish.launch_id)
+        return _decide(projection, wish, ground, now, keep)
+
+    return act
+
+
+def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep: Keeper | None) -> Outcome[Answer]:
+    request = wish.request
+    other = projection.of_server(request.user, request.server_name)
+    if other is not None:
+        decision = Decision("refuse", reasons=(_name_in_use(other),))
+    else:
+        decision = decide(request, ground.catalog.quotas, projection.holdings, (), ground.capacity, now)
+    if decision.placement is None:
+        answer: Admitted | Refused = Refused(decision.reasons)
+        records: tuple[Record, ...] = (_refused(wish, decision.reasons, now),)
+    else:
+        identity = ground.identify(projection)
+        plan = make_plan(
+            request,
+            launch_id=wish.launch_id,
+            identity=identity,
+            placement=decision.placement,
+            storage=ground.storage,
+            display_name=wish.display_name,
+        )
+        reservation = Reservation(
+            launch_id=wish.launch_id,
+            user=request.user,
+            server=request.server_name,
+            state="pending",
+            created=now,
+            changed=now,
+            deadline=now + wish.deadline_s,
+            origin="spawner" if wish.by_spawner else "launch",
+            actor=wish.actor,
+            display_name=wish.display_name,
+            group=request.group,
+            profile=request.profile,
+            image=request.image,
+            gpu_type=plan.gpu_type,
+            gpus=plan.gpus,
+            node=plan.node,
+            cpu=request.cpu,
+            memory_gib=request.memory_gib,
+            options=wish.options,
+            plan=plan.to_dict(),
+            redeemed=now if wish.by_spawner else None,
+        )
+        answer = Admitted(reservation)
+        records = (reservation, _admitted(wish, reservation, now), *_new_ids(projection, identity))
+    return Outcome(answer, (*records, keep(answer)) if keep else records)
+
+
+def redeem(
+    launch_id: str, user: str, server: str, options: dict[str, Any], deadline: float, now: float
+) -> Act[Reservation]:
+    """Give a spawner the launch that was decided on before. Raises `LaunchRefused` for any other launch."""
+
+    def act(projection: Projection) -> Outcome[Reservation]:
+        known = projection.launch(launch_id)
+        if known is None:
+            raise used(launch_id) if projection.is_spent(launch_id) else unknown(launch_id)
+        if (known.user, known.server, known.options) != (user, server, options):
+            raise unknown(launch_id)
+        if known.state != "pending":
+            raise used(launch_id)
+        if known.redeemed is not None:
+            return Outcome(known)
+        redeemed = replace(known, redeemed=now, deadline=max(known.deadline, deadline))
+        return Outcome(redeemed, (redeemed,))
+
+    return act
+
+
+def hold(launch_id: str, user: str, server: str, now: float) -> Act[Reservation]:
+    """Note that the server of a launch runs. Raises `LaunchRefused` if that launch was given up: it must stop again."""
+
+    def act(projection: Projection) -> Outcome[Reservation]:
+        known = projection.launch(launch_id)
+        if known is None:
+            raise used(launch_id) if projection.is_spent(launch_id) else unknown(launch_id)
+        if (known.user, known.server) != (user, server):
+            raise unknown(launch_id)
+        if known.state == "stopping":
+            raise used(launch_id)
+        if known.state == "held":
+            return Outcome(known)
+        held = replace(known, state="held", held=known.held or now, changed=now)
+        return Outcome(held, (held,))
+
+    return act
+
+
+def release(
+    launch_id: str,
+    now: float,
+    *,
+    actor: str,
+    why: Message,
+    failure: Message | None = None,
+    only: Reservation | None = None,
+    answer: StoredAnswer | None = None,
+) -> Act[Reservation | None]:
+    """Give back what a launch holds. Fine for one that holds nothing (any more): the answer is None then.
+
+    With ``only``, nothing is done unless the reservation still is exactly that; ``answer`` replaces what is kept under
+    the ``Idempotency-Key`` of the launch.
+    """
+
+    def act(projection: Projection) -> Outcome[Reservation | None]:
+        known = projection.launch(launch_id)
+        if known is None or (only is not None and known != only):
+            return Outcome(None)
+        released = replace(known, state="released", released=now, changed=now, failure=failure or known.failure)
+        records: tuple[Record, ...] = (released, audit_of(released, now, actor, "release", why))
+        return Outcome(released, (*records, answer) if answer else records)
+
+    return act
+
+
+def change(
+    expected: Reservation, now: float, *, actor: str, act_name: str, why: Message, **changes: Any
+) -> Act[Reservation | None]:
+    """Change a reservation that still is exactly as expected, with a line in the audit; None if it is not."""
+
+    def act(projection: Projection) -> Outcome[Reservation | None]:
+        if projection.launch(expected.launch_id) != expected:
+            return Outcome(None)
+        changed = replace(expected, **{"changed": now, **changes})
+        return Outcome(changed, (changed, audit_of(changed, now, actor, act_name, why)))
+
+    return act
+
+
+def note_ready(one: Reservation, now: float) -> Act[Reservation | None]:
+    """Note that the hub serves a server that is held; None if the reservation is not the same any more."""
+
+    def act(projection: Projection) -> Outcome[Reservation | None]:
+        if projection.launch(one.launch_id) != one:
+            return Outcome(None)
+        ready = replace(one, state="held", held=one.held or now, ready=now, changed=now)
+        return Outcome(ready, (ready,))
+
+    return act
+
+
+def adopt(found: Reservation, now: float, why: Message) -> Act[Reservation | None]:
+    """Count a server that runs without a reservation; GPUs that are another's already are left with that one."""
+
+    def act(projection: Projection) -> Outcome[Reservation | None]:
+        if projection.launch(found.launch_id) or projection.of_server(found.user, found.server):
+            return Outcome(None)
+        free = tuple(uuid for uuid in found.gpus if projection.holdings.is_free(uuid))
+        adopted = replace(found, gpus=free, changed=now)
+        return Outcome(adopted, (adopted, audit_of(adopted, now, "reconciler", "adopt", why)))
+
+    return act
+
+
+def audit_of(one: Reservation, now: float, actor: str, act: str, message: Message) -> AuditEntry:
+    """Return a line of the audit about a reservation."""
+    return AuditEntry(now, actor, act, message, user=one.user, server=one.server, launch_id=one.launch_id)
+
+
+def used(launch_id: str) -> LaunchRefused:
+    """Return the refusal of a launch that is over or under way."""
+    return LaunchRefused(
+        Message.of(
+            N_("The launch {launch_id} was used already, or given up. Start the server anew from the launch page."),
+            launch_id=launch_id,
+        ),
+        code="launch_used",
+    )
+
+
+def unknown(launch_id: str) -> LaunchRefused:
+    """Return the refusal of a launch that was never made, or for somebody or something else."""
+    return LaunchRefused(
+        Message.of(
+            N_(
+                "There is no launch {launch_id} of this user, server and options. "
+                "Start the server from the launch page, or leave launch_id out."
+            ),
+            launch_id=launch_id,
+        ),
+        code="launch_unknown",
+    )
+
+
+def refusal(refused: Refused) -> LaunchRefused:
+    """Return the error that tells a person why a launch was refused."""
+    sentences = Message.of(" ".join(f"{{r{n}}}" for n in range(len(refused.reasons))), _numbered(refused.reasons))
+    reasons = [{"code": reason.code, "message": str(reason.message)} for reason in refused.reasons]
+    return LaunchRefused(sentences, reasons=reasons)
+
+
+def _numbered(reasons: tuple[Reason, ...]) -> dict[str, Message]:
+    return {f"r{n}": reason.message for n, reason in enumerate(reasons)}
+
+
+def _same_launch(known: Reservation, wish: Wish) -> Reservation:
+    """Return the reservation if the wish is a repetition of the one it was made for."""
+    same = (known.user, known.server, known.options) == (wish.request.user, wish.request.server_name, wish.options)
+    if not same:
+        raise unknown(wish.launch_id)
+    if known.state != "pending":
+        raise used(wish.launch_id)
+    return known
+
+
+def _name_in_use(other: Reservation) -> Reason:
+    templates = {
+        "pending": N_("{user}'s server {name} is being started already. Watch that start, or choose another name."),
+        "held": N_("{user}'s server {name} runs already. Open it, or choose another name."),
+        "stopping": N_("{user}'s server {name} is still being stopped. Try again in a moment."),
+        "unknown": N_(
+            "{user}'s server {name} still runs from an earlier start that the hub has lost. "
+            "An administrator can end it with `mlabhub reconcile --repair`; another name works at once."
+        ),
+    }
+    name: Any = other.display_name or other.server or Message(N_("(default)"))
+    return Reason("name_in_use", Message.of(templates[other.state], user=other.user, name=name))
+
+
+def _admitted(wish: Wish, one: Reservation, now: float) -> AuditEntry:
+    message = Message.of(
+        N_("{profile} admitted on {node}: {cpu} CPU, {memory_gib} GiB, {gpus}; {payer} pays"),
+        profile=one.profile,
+        node=one.node,
+        cpu=one.cpu,
+        memory_gib=one.memory_gib,
+        gpus=format_gpus(len(one.gpus), one.gpu_type) if one.gpus else Message(N_("no GPU")),
+        payer=one.group or Message(N_("no group")),
+    )
+    return audit_of(one, now, wish.actor, "admit", message)
+
+
+def _refused(wish: Wish, reasons: tuple[Reason, ...], now: float) -> AuditEntry:
+    message = Message.of(" ".join(f"{{r{n}}}" for n in range(len(reasons))), _numbered(reasons))
+    request = wish.request
+    return AuditEntry(now, wish.actor, "refuse", message, request.user, request.server_name, wish.launch_id)
+
+
+def _new_ids(projection: Projection, identity: Identity) -> tuple[KnownId, ...]:
+    wanted = [KnownId("user", identity.name, identity.uid)]
+    wanted += [KnownId("group", group.name, group.gid) for group in identity.groups]
+    return tuple(one for one in wanted if projection.known_id(one.kind, one.name) != one.number)

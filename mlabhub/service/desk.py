@@ -1,0 +1,128 @@
+"""What spawners are told: may this server start, and exactly what; and what spawners tell: it runs, it is gone.
+
+Guarantees: a spawn that names a launch gets that launch or nothing; one that names none is decided on at the same gate
+as the launch page's; every call can be repeated with the same result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mlabhub.core.gate import check_launch_id
+from mlabhub.core.names import check_user_name
+from mlabhub.core.profiles import resolve
+from mlabhub.errors import LaunchRefused
+from mlabhub.ledger import Reservation
+from mlabhub.messages import N_, Message
+from mlabhub.service import decisions
+from mlabhub.service.bodies import ReleasedBody, ReserveBody
+from mlabhub.service.decisions import Ground, Refused, Wish
+from mlabhub.service.world import World
+
+
+class SpawnerDesk:
+    """Answers spawners. ``supersede`` gives back an old launch of a server that the hub starts anew."""
+
+    def __init__(
+        self, world: World, supersede: Callable[[str, str, str], Awaitable[None]], wake_reconciler: Callable[[], None]
+    ):
+        self._world = world
+        self._supersede = supersede
+        self._wake = wake_reconciler
+
+    async def reserve(self, user: str, server: str, body: ReserveBody) -> dict[str, Any]:
+        """Redeem the launch that the options name, or decide on the spot."""
+        options = dict(body.user_options)
+        launch_id = options.pop("launch_id", None)
+        if launch_id is not None:
+            check_launch_id(launch_id)
+            return _admitted(await self._redeem(launch_id, user, server, options, body))
+        answer = await self._decide(user, server, options, body)
+        if isinstance(answer, Refused):
+            return _refused(answer)
+        return _admitted(answer)
+
+    async def held(self, user: str, server: str, launch_id: str) -> dict[str, Any]:
+        """Note that it runs. Raises `LaunchRefused` if it has to stop again, for its launch was given up."""
+        one = await self._world.writer.submit(decisions.hold(launch_id, user, server, self._world.clock()))
+        self._wake()
+        return {"state": one.state, "launch_id": launch_id}
+
+    async def released(self, user: str, server: str, body: ReleasedBody) -> dict[str, Any]:
+        """Note that nothing of it runs any more; fine for a launch that is not known (any more)."""
+        known = self._world.writer.projection.launch(body.launch_id)
+        if known is not None and (known.user, known.server) != (user, server):
+            raise decisions.unknown(body.launch_id)
+        failure = Message.of(N_("{reason}"), reason=body.reason) if body.reason else None
+        act = decisions.release(
+            body.launch_id,
+            self._world.clock(),
+            actor="spawner",
+            why=failure or Message(N_("the hub's spawner says that it ended")),
+            failure=failure,
+        )
+        one = await self._world.writer.submit(act)
+        return {"state": "released", "launch_id": body.launch_id, "was_held": one is not None}
+
+    async def _redeem(
+        self, launch_id: str, user: str, server: str, options: dict[str, Any], body: ReserveBody
+    ) -> Reservation:
+        now = self._world.clock()
+        act = decisions.redeem(launch_id, user, server, options, now + body.deadline, now)
+        try:
+            return await self._world.writer.submit(act)
+        except LaunchRefused as error:
+            if error.data.get("code") == "launch_unknown" and await self._was_made(launch_id):
+                raise decisions.used(launch_id) from error
+            raise
+
+    async def _was_made(self, launch_id: str) -> bool:
+        past = await asyncio.to_thread(self._world.ledger.reservation, launch_id)
+        return past is not None and not past.active
+
+    async def _decide(
+        self, user: str, server: str, options: dict[str, Any], body: ReserveBody
+    ) -> Reservation | Refused:
+        check_user_name(user)
+        world = self._world
+        catalog = world.catalog()
+        request = resolve(catalog, user, body.groups, options, server)
+        facts, capacity = await asyncio.gather(world.accounts.look_up(user, body.groups), world.capacity.get())
+        other = world.writer.projection.of_server(user, server)
+        if other is not None and other.launch_id != body.launch_id:
+            await self._supersede(user, server, body.launch_id)
+        wish = Wish(
+            launch_id=body.launch_id,
+            request=request,
+            options=options,
+            actor=user,
+            deadline_s=body.deadline,
+            by_spawner=True,
+        )
+        storage = catalog.storage.located(str(world.settings.nas_dir))
+        ground = Ground(catalog, storage, capacity, facts.choose)
+        answer = await world.writer.submit(decisions.admit(wish, ground, world.clock()))
+        if isinstance(answer, Refused):
+            world.metrics.decisions.labels("refuse").inc()
+            return answer
+        assert isinstance(answer, decisions.Admitted)  # no Idempotency-Key, no stored answer
+        world.metrics.decisions.labels("admit").inc()
+        return answer.reservation
+
+
+def _admitted(one: Reservation) -> dict[str, Any]:
+    return {
+        "decision": "admit",
+        "launch_id": one.launch_id,
+        "payer": one.group,
+        "placement": {"node": one.node, "gpus": list(one.gpus)},
+        "plan": one.plan,
+        "reasons": [],
+    }
+
+
+def _refused(refused: Refused) -> dict[str, Any]:
+    reasons = [{"code": reason.code, "message": str(reason.message)} for reason in refused.reasons]
+    return {"decision": "refuse", "payer": None, "placement": None, "plan": None, "reasons": reasons}

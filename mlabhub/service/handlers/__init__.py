@@ -1,0 +1,1 @@
+"""HTTP handlers of the API, each a few lines: read the request, ask, answer."""

@@ -1,0 +1,213 @@
+"""What every API handler shares: who asks, JSON in, JSON out, errors as JSON with a sentence.
+
+Guarantees: a request with a cookie needs the XSRF token, one with a hub token in its header does not; a hub token needs
+the scope to use this service; an administrator's rights come with a token only if the token itself may start anyone's
+servers, so that the token inside an administrator's own server is good for their own servers only.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from http.client import responses
+from typing import Any, TypeVar
+
+from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
+from tornado.web import HTTPError, RequestHandler
+
+from mlabhub.client.service import DEFAULT_SERVER
+from mlabhub.errors import MLabError, NotFound, NotPermitted, Unavailable
+from mlabhub.messages import N_, Message
+from mlabhub.service import bodies
+from mlabhub.service.desk import SpawnerDesk
+from mlabhub.service.json_views import to_json
+from mlabhub.service.launcher import Launcher
+from mlabhub.service.reconciler import Reconciler
+from mlabhub.service.views import Person
+from mlabhub.service.world import World
+
+log = logging.getLogger(__name__)
+B = TypeVar("B", bound=bodies.Body)
+ALL_SERVERS = {"start:servers", "delete:servers"}
+
+
+class JsonHandler(RequestHandler):
+    """JSON out, errors included; nothing about who asks."""
+
+    @property
+    def world(self) -> World:
+        """The parts of this process."""
+        world: World = self.application.settings["world"]
+        return world
+
+    @property
+    def launcher(self) -> Launcher:
+        """The one launcher of this process."""
+        launcher: Launcher = self.application.settings["launcher"]
+        return launcher
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """The one reconciler of this process."""
+        reconciler: Reconciler = self.application.settings["reconciler"]
+        return reconciler
+
+    @property
+    def desk(self) -> SpawnerDesk:
+        """Where spawners are answered."""
+        desk: SpawnerDesk = self.application.settings["desk"]
+        return desk
+
+    def set_default_headers(self) -> None:
+        """Answers are JSON for this one request."""
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def compute_etag(self) -> None:
+        """Answers are never cached, so they need no tag."""
+
+    def body(self, shape: type[B]) -> B:
+        """Return the request's body as that shape."""
+        return bodies.parse(self.request.body, shape)
+
+    def answer(self, value: Any, status: int = 200) -> None:
+        """Finish with a view or a dictionary."""
+        self.set_status(status)
+        self.finish(json.dumps(to_json(value), separators=(",", ":")).encode())
+
+    def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
+        """Log a refusal in one line, and only what nobody expected with its traceback."""
+        if isinstance(value, MLabError):
+            log.info("%s %s: %s", self.request.method, self.request.path, value.log_text)
+        else:
+            super().log_exception(kind, value, trace)
+
+    def write_error(self, status_code: int, **keywords: Any) -> None:
+        """Answer with a sentence, whatever went wrong."""
+        error = keywords.get("exc_info", (None, None, None))[1]
+        if not isinstance(error, MLabError):
+            error = _sentence(status_code)
+        else:
+            status_code = error.status
+        self.answer(error.to_dict(), status_code)
+
+
+class ApiHandler(HubOAuthenticated, JsonHandler):
+    """A call for people: by the hub's login, or by a hub token."""
+
+    person: Person
+    _identifying = False
+
+    def initialize(self) -> None:
+        """Take the application's own connection to the hub's login."""
+        self.hub_auth = self.application.settings["hub_auth"]
+
+    def check_xsrf_cookie(self) -> None:
+        """Check it while identifying, when it is known whether a cookie is used; not at tornado's earlier call."""
+        if self._identifying:
+            super().check_xsrf_cookie()
+
+    async def prepare(self) -> None:
+        """Find out who asks. Raises `NotPermitted`."""
+        self._identifying = True
+        try:
+            model = await self.hub_auth.get_user(self, sync=False)
+            model = self.check_hub_user(model) if model else None
+        except UserNotAllowed:
+            raise NotPermitted(
+                N_("This account or token may not use this service; a token needs access:services!service=mlabhub.")
+            ) from None
+        except HTTPError as error:
+            raise Unavailable(
+                N_("The hub cannot say who you are. Try again in a minute."), log_text=str(error)
+            ) from None
+        if model is None:
+            raise NotPermitted(
+                N_("Log in, or send a token of the hub. With a login's cookie, the page's X-Xsrftoken is needed, too.")
+            )
+        self.current_user = model
+        self.person = self._person(model)
+
+    def require_admin(self) -> None:
+        """Let only administrators pass."""
+        if not self.person.admin:
+            raise NotPermitted(N_("This is for administrators."))
+
+    def subject(self, name: str | None) -> str:
+        """Return whom the call is about: oneself, or for administrators anyone."""
+        if name is None or name == self.person.name:
+            return self.person.name
+        self.require_admin()
+        return name
+
+    def _person(self, model: dict[str, Any]) -> Person:
+        admin = bool(model.get("admin"))
+        if getattr(self, "_token_authenticated", False):
+            admin = admin and self.hub_auth.check_scopes(ALL_SERVERS, model) == ALL_SERVERS
+        name = str(model["name"])
+        if model.get("kind") != "user":
+            name = f"service {name}"  # no user can have a space and this word: a service is nobody's namesake
+        return Person(name, admin, tuple(str(group) for group in model.get("groups") or ()))
+
+
+class SpawnerHandler(JsonHandler):
+    """A call for spawners: by the shared secret."""
+
+    def check_xsrf_cookie(self) -> None:
+        """No cookie counts here."""
+
+    def prepare(self) -> None:
+        """Check the secret."""
+        if not knows_secret(self):
+            raise NotPermitted(N_("This call is for the hub's spawners: the secret is missing or wrong."))
+
+    def path_server(self, name: str) -> str:
+        """Return the server's name from its place in the URL."""
+        return server_of(name)
+
+
+class NoSuchCall(JsonHandler):
+    """Whatever else is below the API's address."""
+
+    def check_xsrf_cookie(self) -> None:
+        """There is nothing to protect."""
+
+    def prepare(self) -> None:
+        """Say so."""
+        raise NotFound(
+            Message.of(
+                N_("There is no call {method} {path}. All calls are in api/v1/openapi.json."),
+                method=self.request.method,
+                path=self.request.path[:200],
+            )
+        )
+
+
+def knows_secret(handler: RequestHandler) -> bool:
+    """Return whether a request carries the spawners' secret."""
+    given = handler.request.headers.get("Authorization", "").encode("utf-8", "replace")
+    wanted: str = handler.application.settings["spawner_secret"]
+    return hmac.compare_digest(given, f"Bearer {wanted}".encode())
+
+
+def server_of(name: str) -> str:
+    """Return the hub's server name for its place in a URL; ``_`` and nothing stand for the default server."""
+    return "" if name == DEFAULT_SERVER else name
+
+
+def _sentence(status: int) -> MLabError:
+    texts = {
+        400: N_("The request cannot be understood."),
+        403: N_("You may not do this."),
+        404: N_("There is nothing at this address."),
+        405: N_("This address has no such method; all calls are in api/v1/openapi.json."),
+    }
+    text = texts.get(status)
+    if text is None and status < 500:
+        return MLabError(responses.get(status, "The request is wrong."), code="http")
+    return MLabError(
+        text or N_("The service failed at this; nothing was changed. Its log has the details."),
+        code="http" if text else "internal",
+    )

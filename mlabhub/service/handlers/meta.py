@@ -1,0 +1,87 @@
+"""Calls about the service itself: its health, its measures, its description, a round of the reconciler."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from mlabhub import __version__
+from mlabhub.service.bodies import ReconcileBody
+from mlabhub.service.handlers.base import ApiHandler, JsonHandler, knows_secret
+from mlabhub.service.reconciler import WORDS, Report
+
+
+class HealthHandler(JsonHandler):
+    """``GET health``, for anyone: nothing in it names a person."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Reading only."""
+
+    def get(self) -> None:
+        """Say whether launches can be decided on: 200, or 503 while the ledger cannot be written."""
+        fault = self.world.writer.fault
+        last = self.reconciler.last
+        unreachable = last.error if last is not None else None
+        report = {
+            "status": "failing" if fault else "degraded" if unreachable else "ok",
+            "version": __version__,
+            "ledger": fault.message if fault else "ok",
+            "reconciler": unreachable.message if unreachable else "ok" if last else "not yet run",
+        }
+        self.answer(report, 503 if fault else 200)
+
+
+class MetricsHandler(ApiHandler):
+    """``GET metrics``"""
+
+    async def get(self) -> None:
+        """Answer in Prometheus' text format."""
+        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.finish(self.world.metrics.render(self.world.writer.projection))
+
+
+class OpenApiHandler(JsonHandler):
+    """``GET openapi.json``, for anyone."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Reading only."""
+
+    def get(self) -> None:
+        """Describe every call."""
+        self.answer(self.application.settings["openapi"])
+
+
+class ReconcileHandler(ApiHandler):
+    """``POST reconcile``, for administrators and for whoever may read the spawners' secret on this machine."""
+
+    async def prepare(self) -> None:
+        """Let the secret pass as well."""
+        if not knows_secret(self):
+            await super().prepare()
+            self.require_admin()
+
+    async def post(self) -> None:
+        """Compare hub, backend and ledger now."""
+        report = await self.reconciler.round(repair=self.body(ReconcileBody).repair or self._asked_in_query())
+        if report.error is not None:
+            raise report.error
+        self.answer(_told(report))
+
+    def _asked_in_query(self) -> bool:
+        return self.get_query_argument("repair", "") == "1"
+
+
+def _told(report: Report) -> dict[str, object]:
+    return {
+        "findings": [
+            {
+                "kind": finding.kind,
+                "user": finding.user,
+                "server_name": finding.server,
+                "launch_id": finding.launch_id,
+                "gpus": finding.gpus,
+                "message": WORDS[finding.kind],
+                "done": done,
+            }
+            for finding, done in report.findings
+        ]
+    }

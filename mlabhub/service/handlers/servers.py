@@ -1,0 +1,78 @@
+"""Calls about servers, GPUs, quotas and the audit."""
+
+from __future__ import annotations
+
+from mlabhub.errors import InvalidLaunch
+from mlabhub.messages import N_
+from mlabhub.service.handlers.base import ApiHandler, server_of
+
+MOST_ENTRIES = 1000
+
+
+class ServersHandler(ApiHandler):
+    """``GET servers``"""
+
+    async def get(self) -> None:
+        """List one's own servers; for administrators ``?user=NAME``, or ``?all=1`` for all that hold something."""
+        if self.get_query_argument("all", "") == "1":
+            self.require_admin()
+            self.answer({"servers": self.launcher.all_held()})
+            return
+        user = self.subject(self.get_query_argument("user", None))
+        self.answer({"servers": await self.launcher.servers(user)})
+
+
+class StopHandler(ApiHandler):
+    """``POST servers/USER/SERVER/stop``"""
+
+    async def post(self, user: str, server: str) -> None:
+        """Stop a server."""
+        await self.launcher.stop(self.person, user, server_of(server))
+        self.answer({"state": "stopping"}, 202)
+
+
+class ResetHandler(ApiHandler):
+    """``POST servers/USER/SERVER/reset``"""
+
+    async def post(self, user: str, server: str) -> None:
+        """Forget what was installed in a stopped server."""
+        await self.launcher.reset(self.person, user, server_of(server))
+        self.answer({"state": "reset"})
+
+
+class GpusHandler(ApiHandler):
+    """``GET gpus``"""
+
+    async def get(self) -> None:
+        """List every node and GPU, and who holds it."""
+        self.answer({"nodes": await self.launcher.nodes(self.person)})
+
+
+class QuotasHandler(ApiHandler):
+    """``GET quotas``"""
+
+    async def get(self) -> None:
+        """List what groups and people hold and may hold."""
+        groups, users = self.launcher.quotas(self.person)
+        self.answer({"groups": groups, "users": users})
+
+
+class AuditHandler(ApiHandler):
+    """``GET audit``"""
+
+    async def get(self) -> None:
+        """List decisions and acts, newest first; ``?limit=``, ``?before=NUMBER``, ``?user=NAME``."""
+        self.require_admin()
+        limit, before = self._number("limit"), self._number("before")
+        entries = await self.launcher.audit(
+            limit=min(limit or 100, MOST_ENTRIES), before=before, user=self.get_query_argument("user", None)
+        )
+        self.answer({"entries": entries})
+
+    def _number(self, name: str) -> int | None:
+        text = self.get_query_argument(name, None)
+        if text is None:
+            return None
+        if not text.isdecimal() or not 0 < int(text[:18]) == int(text):
+            raise InvalidLaunch(N_("limit and before must be whole numbers above 0."), key=name)
+        return int(text)

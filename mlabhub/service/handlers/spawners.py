@@ -1,0 +1,30 @@
+"""Calls of spawners: reserve, held, released."""
+
+from __future__ import annotations
+
+from mlabhub.service.bodies import HeldBody, ReleasedBody, ReserveBody
+from mlabhub.service.handlers.base import SpawnerHandler
+
+
+class ReserveHandler(SpawnerHandler):
+    """``PUT reservations/USER/SERVER``"""
+
+    async def put(self, user: str, server: str) -> None:
+        """Redeem a launch, or be admitted on the spot."""
+        self.answer(await self.desk.reserve(user, self.path_server(server), self.body(ReserveBody)))
+
+
+class HeldHandler(SpawnerHandler):
+    """``POST reservations/USER/SERVER/held``"""
+
+    async def post(self, user: str, server: str) -> None:
+        """Confirm that it runs."""
+        self.answer(await self.desk.held(user, self.path_server(server), self.body(HeldBody).launch_id))
+
+
+class ReleasedHandler(SpawnerHandler):
+    """``POST reservations/USER/SERVER/released``"""
+
+    async def post(self, user: str, server: str) -> None:
+        """Give back."""
+        self.answer(await self.desk.released(user, self.path_server(server), self.body(ReleasedBody)))

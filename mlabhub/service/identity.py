@@ -1,0 +1,177 @@
+"""Ask this machine who a user is: accounts, and owners of folders that are there already.
+
+Guarantees: nothing is ever changed here; a file server that hangs delays one launch for a few seconds and then refuses
+it with a sentence, it never stops the service. Which number follows from the facts is decided in `core.identity`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import os
+import pwd
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from mlabhub.core.identity import GroupId, Identity, choose_id
+from mlabhub.core.names import folder_name
+from mlabhub.core.storage import Storage
+from mlabhub.errors import Unavailable
+from mlabhub.messages import N_, Message
+from mlabhub.service.projection import Projection
+
+_PATIENCE_S = 5.0
+_FRESH_S = 30.0
+
+
+@dataclass(frozen=True)
+class NameFacts:
+    """What is known of one name: its account's number, and its folder with the owner it has."""
+
+    kind: Literal["user", "group"]
+    name: str
+    account: int | None
+    folder: str
+    folder_owner: int | None
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """What this machine says about a user and their groups; ``occupied`` are its accounts' and groups' numbers."""
+
+    user: NameFacts
+    account_gid: int | None
+    groups: tuple[NameFacts, ...]
+    occupied: frozenset[int]
+
+    def choose(self, projection: Projection) -> Identity:
+        """Return who the user is. Raises `LaunchRefused` when the facts contradict each other."""
+        chosen: set[int] = set()
+        uid = self._choose(self.user, projection, chosen)
+        groups = tuple(GroupId(facts.name, self._choose(facts, projection, chosen)) for facts in self.groups)
+        return Identity(self.user.name, uid, uid if self.account_gid is None else self.account_gid, groups)
+
+    def _choose(self, facts: NameFacts, projection: Projection, chosen: set[int]) -> int:
+        """Choose one number. A new one differs from every user's and group's: it is a user's own group as well."""
+        remembered = projection.known_id(facts.kind, facts.name)
+        candidates = {facts.account, facts.folder_owner, remembered} - {None}
+        if candidates:
+            owners = ((number, projection.id_owner(facts.kind, number)) for number in candidates if number is not None)
+            taken: Collection[int] = {number for number, owner in owners if owner not in (None, facts.name)}
+        else:
+            taken = self.occupied | projection.numbers | chosen
+        number = choose_id(
+            facts.name,
+            account=facts.account,
+            folder_owner=facts.folder_owner,
+            remembered=remembered,
+            taken=taken,
+            kind=facts.kind,
+            folder=facts.folder,
+        )
+        chosen.add(number)
+        return number
+
+
+class MachineAccounts:
+    """Looks names up on this machine, in threads, and remembers the answers for half a minute.
+
+    With ``own_folders`` (servers run under their users' numbers) the owners of existing folders count, too.
+    """
+
+    def __init__(self, storage: Callable[[], Storage], clock: Callable[[], float], *, own_folders: bool):
+        self._storage = storage
+        self._clock = clock
+        self._own_folders = own_folders
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="accounts")
+        self._known: dict[tuple[str, tuple[str, ...]], tuple[float, MachineFacts]] = {}
+        self._occupied: tuple[float, frozenset[int]] = (float("-inf"), frozenset())
+
+    async def look_up(self, user: str, groups: Sequence[str]) -> MachineFacts:
+        """Return the facts about a user and their groups. Raises `Unavailable` when the storage does not answer."""
+        now = self._clock()
+        key = (user, tuple(groups))
+        known = self._known.get(key)
+        if known is not None and 0 <= now - known[0] < _FRESH_S:
+            return known[1]
+        call = asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, user, tuple(groups), now)
+        try:
+            facts = await asyncio.wait_for(call, _PATIENCE_S)
+        except asyncio.TimeoutError:
+            raise Unavailable(_hangs(self._storage())) from None
+        except OSError as error:
+            raise Unavailable(_broken(error)) from error
+        self._known = {one: entry for one, entry in self._known.items() if 0 <= now - entry[0] < _FRESH_S}
+        self._known[key] = (now, facts)
+        return facts
+
+    def forget(self, user: str) -> None:
+        """Look this user up anew next time: a launch made their folder, perhaps."""
+        self._known = {key: entry for key, entry in self._known.items() if key[0] != user}
+
+    def close(self) -> None:
+        """Let the threads go; one that hangs in a file server does not hold up the exit."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _look_up(self, user: str, groups: tuple[str, ...], now: float) -> MachineFacts:
+        storage = self._storage()
+        account = _account(user)
+        home = f"{storage.user_root}/{folder_name(user)}"
+        owner = self._owner(home)
+        return MachineFacts(
+            user=NameFacts("user", user, account.pw_uid if account else None, home, owner.st_uid if owner else None),
+            account_gid=account.pw_gid if account else None,
+            groups=tuple(self._group(storage, group) for group in groups),
+            occupied=self._all_numbers(now),
+        )
+
+    def _group(self, storage: Storage, group: str) -> NameFacts:
+        folder = f"{storage.share_root}/{folder_name(group)}"
+        owner = self._owner(folder)
+        return NameFacts("group", group, _group_number(group), folder, owner.st_gid if owner else None)
+
+    def _owner(self, folder: str) -> os.stat_result | None:
+        if not self._own_folders:
+            return None
+        try:
+            return os.stat(folder)
+        except FileNotFoundError:
+            return None
+
+    def _all_numbers(self, now: float) -> frozenset[int]:
+        at, numbers = self._occupied
+        if not 0 <= now - at < _FRESH_S:
+            numbers = frozenset({one.pw_uid for one in pwd.getpwall()} | {one.gr_gid for one in grp.getgrall()})
+            self._occupied = (now, numbers)
+        return numbers
+
+
+def _account(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
+
+
+def _group_number(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except (KeyError, ValueError):
+        return None
+
+
+def _hangs(storage: Storage) -> Message:
+    return Message.of(
+        N_("The storage {root} does not answer, so nothing was started. Try again later; running servers go on."),
+        root=storage.user_root,
+    )
+
+
+def _broken(error: OSError) -> Message:
+    return Message.of(
+        N_("The storage {path} cannot be read ({reason}), so nothing was started. An administrator has to mend it."),
+        path=error.filename,
+        reason=error.strerror or str(error),
+    )

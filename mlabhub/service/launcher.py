@@ -1,0 +1,342 @@
+"""Launch, watch, stop and reset servers: the one way for pages, API and command line alike.
+
+Guarantees: whoever acts for somebody else is an administrator; a launch is durable before the hub hears of it, and is
+given back when the hub refuses it; when nobody knows whether the hub heard of it, it stays pending and the reconciler
+finds out. An ``Idempotency-Key`` gives the same answer again once a launch was decided on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from mlabhub.client import HubUser
+from mlabhub.client.transport import NoAnswer, NotSent
+from mlabhub.core.admission import decide
+from mlabhub.core.names import check_display_name, check_user_name, is_server_name
+from mlabhub.core.profiles import resolve
+from mlabhub.core.quote import quote
+from mlabhub.core.reasons import Reason
+from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
+from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
+from mlabhub.messages import N_, Message
+from mlabhub.service import decisions, listing
+from mlabhub.service.decisions import Admitted, Ground, Refused, Wish
+from mlabhub.service.views import (
+    CatalogView,
+    LaunchAnswer,
+    LaunchStatus,
+    NodeView,
+    Person,
+    Preview,
+    ServerView,
+    Step,
+    UsageView,
+)
+from mlabhub.service.world import World
+
+__all__ = ["CatalogView", "LaunchAnswer", "LaunchStatus", "Launcher", "Person", "Preview", "ServerView", "Step"]
+
+START_DEADLINE_S = 300.0
+"""How long a launch may stay unknown to the hub; the spawner's own deadline replaces it when it redeems the launch."""
+
+Settle = Callable[[str, str], Awaitable[None]]
+
+
+class Launcher:
+    """Acts on servers for people. ``settle`` looks at one server at once when the ledger may be behind."""
+
+    def __init__(self, world: World, settle: Settle, wake_reconciler: Callable[[], None]):
+        self._world = world
+        self._settle = settle
+        self._wake = wake_reconciler
+
+    async def launch(
+        self,
+        actor: Person,
+        *,
+        user: str,
+        server_name: str,
+        display_name: str,
+        user_options: dict[str, Any],
+        idempotency_key: str | None = None,
+    ) -> LaunchAnswer:
+        """Start a server: decide, reserve, ask the hub. Raises an `MLabError` with the reason if it does not start."""
+        _check_may_act(actor, user)
+        _check_server_name(server_name)
+        key = None if idempotency_key is None else (actor.name, _check_key(idempotency_key))
+        fingerprint = _fingerprint(user, server_name, display_name, user_options)
+        if key is not None and (stored := self._world.writer.projection.answer(*key)) is not None and stored.final:
+            return self._again(stored, fingerprint)
+        wish, ground = await self._prepare(actor, user, server_name, display_name, user_options)
+        now = self._world.clock()
+
+        def keep(answer: Admitted | Refused) -> StoredAnswer:
+            assert key is not None
+            if isinstance(answer, Refused):
+                return _stored(key, fingerprint, now, decisions.refusal(answer))
+            body = vars(self._answer(answer.reservation.launch_id))
+            return StoredAnswer(*key, fingerprint, 201, dict(body), now)
+
+        self._world.in_flight.add(wish.launch_id)
+        try:
+            act = decisions.admit(wish, ground, now, key=key, keep=keep if key else None)
+            answer = await self._world.writer.submit(act)
+            if isinstance(answer, StoredAnswer):
+                return self._again(answer, fingerprint)
+            self._count(answer)
+            if isinstance(answer, Refused):
+                raise decisions.refusal(answer)
+            await self._ask_hub(answer.reservation, lambda error: key and _stored(key, fingerprint, now, error))
+            return self._answer(wish.launch_id)
+        finally:
+            self._world.in_flight.discard(wish.launch_id)
+
+    async def preview(self, actor: Person, user: str, user_options: dict[str, Any], server_name: str = "") -> Preview:
+        """Return what a launch would be answered, reserving nothing."""
+        _check_may_act(actor, user)
+        hub_user = await self._world.hub.user(user)
+        catalog = self._world.catalog()
+        try:
+            request = resolve(catalog, user, hub_user.groups, user_options, server_name)
+        except MLabError as error:
+            return Preview(False, (Reason(error.code, error.message),), None)
+        capacity = await self._world.capacity.get()
+        holdings = self._world.writer.projection.holdings
+        decision = decide(request, catalog.quotas, holdings, (), capacity, self._world.clock())
+        return Preview(decision.verdict == "admit", decision.reasons, request)
+
+    async def launch_status(self, launch_id: str) -> LaunchStatus:
+        """Return how far a launch came. Raises `NotFound`."""
+        one = self._world.writer.projection.launch(launch_id)
+        if one is None:
+            one = await asyncio.to_thread(self._world.ledger.reservation, launch_id)
+        elif one.state == "held" and one.ready is None:
+            one = await self._look_whether_ready(one)
+        if one is None:
+            raise NotFound(Message.of(N_("There is no launch {launch_id}."), launch_id=quote(launch_id)))
+        return listing.launch_status(one, self._world.settings.base_url)
+
+    async def servers(self, user: str) -> tuple[ServerView, ...]:
+        """Return all servers of a user, running or not."""
+        hub_user, saved = await asyncio.gather(
+            self._world.hub.user(user, stopped=True), self._world.backend.saved(user)
+        )
+        held = self._world.writer.projection.of_user(user)
+        return listing.server_views(hub_user, held, saved, self._world.settings.base_url)
+
+    async def catalog_for(self, actor: Person) -> CatalogView:
+        """Return what the launch page shows to this person, by the groups that the hub has for them now."""
+        hub_user, capacity = await asyncio.gather(self._world.hub.user(actor.name), self._world.capacity.get())
+        actor = replace(actor, groups=hub_user.groups)
+        projection = self._world.writer.projection
+        catalog = self._world.catalog()
+        return listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self.may_see(actor))
+
+    async def nodes(self, actor: Person) -> tuple[NodeView, ...]:
+        """Return every node and GPU, and who holds it."""
+        capacity = await self._world.capacity.get()
+        projection = self._world.writer.projection
+        return listing.node_views(capacity, projection, self._world.catalog().quotas, self.may_see(actor))
+
+    def quotas(self, actor: Person) -> tuple[tuple[UsageView, ...], tuple[UsageView, ...]]:
+        """Return usage and limits: of one's groups and oneself, for administrators of all groups and users."""
+        quotas, projection = self._world.catalog().quotas, self._world.writer.projection
+        groups, users = set(actor.groups), {actor.name}
+        if actor.admin:
+            groups |= {*quotas.groups, *(one.group for one in projection if one.group is not None)}
+            users |= {one.user for one in projection}
+        return (
+            tuple(listing.usage_of_group(name, quotas, projection.holdings) for name in sorted(groups)),
+            tuple(listing.usage_of_user(name, quotas, projection.holdings) for name in sorted(users)),
+        )
+
+    async def stop(self, actor: Person, user: str, server_name: str) -> None:
+        """Stop a server. Fine if it does not run."""
+        _check_may_act(actor, user)
+        _check_server_name(server_name)
+        now = self._world.clock()
+        one = self._world.writer.projection.of_server(user, server_name)
+        marked = None
+        if one is not None and one.state in ("pending", "held"):
+            why = Message.of(N_("{actor} asked for it"), actor=actor.name)
+            marked = await self._world.writer.submit(
+                decisions.change(one, now, actor=actor.name, act_name="stop", why=why, state="stopping")
+            )
+        try:
+            await self._world.hub.stop(user, server_name)
+        except MLabError as error:
+            if one is not None and marked is not None:
+                undo = decisions.change(
+                    marked, now, actor="service", act_name="stop", why=error.message, state=one.state
+                )
+                await self._world.writer.submit(undo)
+            raise
+        finally:
+            self._wake()
+
+    async def reset(self, actor: Person, user: str, server_name: str) -> None:
+        """Forget what was installed in a server, so that its next start begins from the image."""
+        _check_may_act(actor, user)
+        _check_server_name(server_name)
+        if self._world.writer.projection.of_server(user, server_name) is not None:
+            raise LaunchRefused(N_("The server is running. Stop it first; what was installed can be reset then."))
+        await self._world.backend.reset(user, server_name)
+
+    def all_held(self) -> tuple[ServerView, ...]:
+        """Return every server that holds something, of all users."""
+        return listing.held_views(self._world.writer.projection, self._world.settings.base_url)
+
+    async def audit(self, *, limit: int, before: int | None, user: str | None) -> tuple[AuditEntry, ...]:
+        """Return the newest entries of the audit first."""
+        ledger = self._world.ledger
+        return await asyncio.to_thread(lambda: ledger.audit(limit=limit, before=before, user=user))
+
+    @staticmethod
+    def may_see(person: Person) -> Callable[[Reservation], bool]:
+        """Return who may learn that a server is somebody's: administrators, and members of the group that pays."""
+
+        def may_see(one: Reservation) -> bool:
+            return person.admin or one.user == person.name or one.group in person.groups
+
+        return may_see
+
+    async def _prepare(
+        self, actor: Person, user: str, server_name: str, display_name: str, options: dict[str, Any]
+    ) -> tuple[Wish, Ground]:
+        check_user_name(user)
+        if display_name:
+            check_display_name(display_name)
+        if "launch_id" in options:
+            raise InvalidLaunch(N_("A launch is given its launch_id by the service. Leave it out."), key="launch_id")
+        hub_user: HubUser = await self._world.hub.user(user)
+        catalog = self._world.catalog()
+        request = resolve(catalog, user, hub_user.groups, options, server_name)
+        facts, capacity = await asyncio.gather(
+            self._world.accounts.look_up(user, hub_user.groups), self._world.capacity.get()
+        )
+        if self._world.writer.projection.of_server(user, server_name) is not None:
+            await self._settle(user, server_name)
+        wish = Wish(
+            launch_id=self._world.make_launch_id(),
+            request=request,
+            options=options,
+            actor=actor.name,
+            deadline_s=START_DEADLINE_S,
+            display_name=display_name,
+        )
+        storage = catalog.storage.located(str(self._world.settings.nas_dir))
+        return wish, Ground(catalog, storage, capacity, facts.choose)
+
+    async def _ask_hub(self, one: Reservation, stored: Callable[[MLabError], StoredAnswer | None]) -> None:
+        """Ask the hub to start it. What comes of it is told by the spawner; only a clear refusal is acted on."""
+        try:
+            await self._world.hub.start(
+                one.user,
+                one.server,
+                display_name=one.display_name,
+                user_options={**one.options, "launch_id": one.launch_id},
+            )
+            return
+        except NoAnswer:
+            self._wake()
+            return
+        except NotSent as error:
+            refusal: MLabError = Unavailable(
+                Message.of(
+                    N_("The hub cannot be reached ({reason}); nothing was started. Try again in a minute."),
+                    reason=str(error),
+                )
+            )
+        except MLabError as error:
+            refusal = error
+        why = Message.of(N_("The hub did not start it: {reason}"), reason=refusal.message)
+        act = decisions.release(
+            one.launch_id,
+            self._world.clock(),
+            actor="service",
+            why=why,
+            failure=refusal.message,
+            answer=stored(refusal),
+        )
+        await self._world.writer.submit(act)
+        self._wake()
+        raise refusal
+
+    async def _look_whether_ready(self, one: Reservation) -> Reservation:
+        try:
+            server = (await self._world.hub.user(one.user)).server(one.server)
+        except MLabError:
+            return one
+        if server is None or not server.ready:
+            return one
+        now = self._world.clock()
+        act = decisions.note_ready(one, now)
+        return await self._world.writer.submit(act) or one
+
+    def _answer(self, launch_id: str) -> LaunchAnswer:
+        return LaunchAnswer("starting", launch_id, f"{self._world.settings.service_prefix}starting/{launch_id}")
+
+    def _again(self, stored: StoredAnswer, fingerprint: str) -> LaunchAnswer:
+        if stored.fingerprint != fingerprint:
+            raise InvalidLaunch(
+                Message.of(
+                    N_("The Idempotency-Key {key} was used for another request. Take a new key for a new request."),
+                    key=quote(stored.key),
+                )
+            )
+        if stored.status == 201:
+            return LaunchAnswer(**stored.body)
+        raise _repeated(stored)
+
+    def _count(self, answer: Admitted | Refused) -> None:
+        self._world.metrics.decisions.labels("refuse" if isinstance(answer, Refused) else "admit").inc()
+
+
+_KINDS: dict[int, type[MLabError]] = {403: NotPermitted, 404: NotFound, 422: InvalidLaunch}
+
+
+def _repeated(stored: StoredAnswer) -> MLabError:
+    """Return the refusal that the same request got before, word for word."""
+    error = dict(stored.body["error"])
+    return _KINDS.get(stored.status, LaunchRefused)(str(error.pop("message")), **error)
+
+
+def _stored(key: tuple[str, str], fingerprint: str, now: float, error: MLabError) -> StoredAnswer:
+    return StoredAnswer(*key, fingerprint, error.status, error.to_dict(), now)
+
+
+def _fingerprint(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _check_may_act(actor: Person, user: str) -> None:
+    if actor.name != user and not actor.admin:
+        raise NotPermitted(
+            Message.of(
+                N_("{actor} may not act for {user}: only administrators act for others."),
+                actor=quote(actor.name),
+                user=quote(user),
+            )
+        )
+
+
+def _check_server_name(name: str) -> None:
+    if name and not is_server_name(name):
+        raise InvalidLaunch(
+            Message.of(
+                N_("{name} cannot be a server's name: use a to z, 0 to 9 and single dashes, 1 to 30, a letter first."),
+                name=quote(name),
+            ),
+            key="server_name",
+        )
+
+
+def _check_key(key: str) -> str:
+    if not 1 <= len(key) <= 200 or not key.isprintable():
+        raise InvalidLaunch(N_("The Idempotency-Key must be 1 to 200 printable characters."), key="Idempotency-Key")
+    return key

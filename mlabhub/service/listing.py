@@ -1,0 +1,221 @@
+"""Views of the present state: servers, launches, nodes and what people hold. Pure functions of what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from mlabhub.client import HubServer, HubUser
+from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
+from mlabhub.core.profiles import Catalog, default_payer, visible_profiles
+from mlabhub.core.quotas import Quotas
+from mlabhub.core.units import CPU, MEMORY, format_gpus
+from mlabhub.inventory import SavedLayer
+from mlabhub.ledger import Reservation
+from mlabhub.messages import N_, Message
+from mlabhub.service.projection import Projection
+from mlabhub.service.views import (
+    CatalogView,
+    GpuView,
+    LaunchState,
+    LaunchStatus,
+    NodeView,
+    Person,
+    ServerState,
+    ServerView,
+    Step,
+    UsageView,
+)
+
+MaySee = Callable[[Reservation], bool]
+
+
+def server_url(base_url: str, user: str, server: str) -> str:
+    """Return the path of a user's server below the hub's address."""
+    own = f"{base_url}user/{quote(user, safe='')}/"
+    return f"{own}{quote(server, safe='')}/" if server else own
+
+
+def server_views(
+    hub_user: HubUser,
+    reservations: Iterable[Reservation],
+    saved: Iterable[SavedLayer],
+    base_url: str,
+) -> tuple[ServerView, ...]:
+    """Return all servers of a user: those the hub knows, those that hold something, those with a saved environment."""
+    at_hub = {server.name: server for server in hub_user.servers}
+    held = {one.server: one for one in reservations}
+    layers = {layer.server_name: layer for layer in saved}
+    names = sorted({*at_hub, *held, *layers}, key=lambda name: (name != "", name))
+    return tuple(
+        _server_view(hub_user.name, name, at_hub.get(name), held.get(name), layers.get(name), base_url)
+        for name in names
+    )
+
+
+def held_views(reservations: Iterable[Reservation], base_url: str) -> tuple[ServerView, ...]:
+    """Return every server that holds something, by user and name."""
+    ordered = sorted(reservations, key=lambda one: (one.user, one.server))
+    return tuple(_server_view(one.user, one.server, None, one, None, base_url) for one in ordered)
+
+
+def _server_view(
+    user: str,
+    name: str,
+    hub: HubServer | None,
+    held: Reservation | None,
+    layer: SavedLayer | None,
+    base_url: str,
+) -> ServerView:
+    common: dict[str, Any] = {
+        "user": user,
+        "server_name": name,
+        "display_name": (held.display_name if held else "") or (hub.display_name if hub else ""),
+        "state": _server_state(hub, held),
+        "url": (hub.url if hub else "") or server_url(base_url, user, name),
+        "newer_image": bool(layer and layer.newer_image),
+        "has_saved": layer is not None,
+    }
+    if held is None:
+        return ServerView(**common, image=layer.image if layer else "")
+    return ServerView(
+        **common,
+        profile=held.profile,
+        image=held.image,
+        group=held.group,
+        gpu_type=held.gpu_type,
+        gpus=len(held.gpus),
+        cpu=held.cpu or None,
+        memory_gib=held.memory_gib or None,
+        since=held.held or held.created,
+        launch_id=held.launch_id,
+    )
+
+
+def _server_state(hub: HubServer | None, held: Reservation | None) -> ServerState:
+    if held is None:
+        return "unknown" if hub is not None and hub.ready else "pending" if hub and hub.active else "stopped"
+    if held.state == "held":
+        return "running" if held.ready is not None or (hub is not None and hub.ready) else "pending"
+    return "unknown" if held.state == "unknown" else "stopping" if held.state == "stopping" else "pending"
+
+
+def launch_status(one: Reservation, base_url: str) -> LaunchStatus:
+    """Return how far a launch came."""
+    return LaunchStatus(
+        launch_id=one.launch_id,
+        user=one.user,
+        server_name=one.server,
+        display_name=one.display_name,
+        state=_launch_state(one),
+        steps=_steps(one),
+        url=server_url(base_url, one.user, one.server),
+        failure=_failure(one),
+    )
+
+
+def _launch_state(one: Reservation) -> LaunchState:
+    if one.state == "released":
+        return "failed" if one.ready is None else "ended"
+    if one.state == "stopping":
+        return "ended" if one.ready is not None else "failed"
+    if one.state == "unknown":
+        return "failed"
+    return "starting" if one.ready is None else "ready"
+
+
+def _steps(one: Reservation) -> tuple[Step, ...]:
+    gpus = format_gpus(len(one.gpus), one.gpu_type) if one.gpus else Message(N_("no GPU"))
+    on_node = Message.of(N_("Admitted: {gpus} on {node}"), gpus=gpus, node=one.node or "?")
+    happened = [
+        (one.created, on_node),
+        (one.redeemed, Message(N_("The hub prepares the server: folders, network, image"))),
+        (one.held, Message(N_("The server runs; waiting for JupyterLab to answer"))),
+        (one.ready, Message(N_("JupyterLab answers"))),
+    ]
+    known = [(at, message) for at, message in happened if at is not None]
+    final = _launch_state(one) != "starting"
+    return tuple(Step(at, message, done=final or n < len(known) - 1) for n, (at, message) in enumerate(known))
+
+
+def _failure(one: Reservation) -> Message | None:
+    if _launch_state(one) != "failed":
+        return None
+    if one.failure is not None:
+        return one.failure
+    if one.state == "unknown":
+        return Message(
+            N_("Hub and machine do not agree about this server. It is left alone; an administrator can see it.")
+        )
+    return Message(
+        N_("The server ended before it was ready. Start it again; if it happens again, tell an administrator.")
+    )
+
+
+def node_views(capacity: Capacity, projection: Projection, quotas: Quotas, may_see: MaySee) -> tuple[NodeView, ...]:
+    """Return every node with its GPUs; holders' names only where ``may_see`` allows it."""
+    return tuple(_node_view(node, projection, quotas, may_see) for node in capacity.nodes)
+
+
+def _node_view(node: Node, projection: Projection, quotas: Quotas, may_see: MaySee) -> NodeView:
+    used = projection.holdings.node(node.name).as_amounts()
+    return NodeView(
+        name=node.name,
+        schedulable=node.schedulable,
+        cpu=node.cpu,
+        cpu_free=max(0.0, node.cpu * quotas.cpu_overcommit - used.get(CPU, 0.0)),
+        memory_gib=node.memory_gib,
+        memory_gib_free=max(0.0, node.memory_gib - used.get(MEMORY, 0.0)),
+        gpus=tuple(_gpu_view(gpu, projection, may_see) for gpu in node.gpus),
+    )
+
+
+def _gpu_view(gpu: Gpu, projection: Projection, may_see: MaySee) -> GpuView:
+    holding = projection.holdings.holder_of(gpu.uuid)
+    holder = projection.launch(holding.launch_id) if holding else None
+    shown = holder if holder is not None and may_see(holder) else None
+    return GpuView(
+        uuid=gpu.uuid,
+        type=gpu.type,
+        name=gpu.name,
+        memory_gib=gpu.memory_gib,
+        simulated=gpu.simulated,
+        healthy=gpu.healthy,
+        held=holder is not None,
+        user=shown.user if shown else None,
+        server_name=shown.server if shown else None,
+        since=shown.created if shown else None,
+    )
+
+
+def usage_of_group(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
+    """Return what a group holds, may hold and may count on."""
+    quota = quotas.groups.get(name)
+    return UsageView(
+        name, holdings.group(name).as_amounts(), quotas.group_limit(name), quota.guaranteed if quota else {}
+    )
+
+
+def usage_of_user(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
+    """Return what a user holds and may hold."""
+    return UsageView(name, holdings.user(name).as_amounts(), quotas.user_limit(name), {})
+
+
+def catalog_view(
+    person: Person, groups: Sequence[str], catalog: Catalog, capacity: Capacity, projection: Projection, may_see: MaySee
+) -> CatalogView:
+    """Return what the launch page shows to this person."""
+    quotas, holdings = catalog.quotas, projection.holdings
+    profiles = visible_profiles(catalog, groups, capacity.gpu_types)
+    slugs = {slug for profile in profiles for slug in profile.images}
+    return CatalogView(
+        profiles=profiles,
+        images=tuple(image for image in catalog.images if image.slug in slugs),
+        groups=tuple(groups),
+        default_group=default_payer(quotas, groups),
+        user_usage=usage_of_user(person.name, quotas, holdings),
+        group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
+        nodes=node_views(capacity, projection, quotas, may_see),
+        gpu_types=capacity.gpu_types,
+    )

@@ -1,0 +1,120 @@
+"""What the ledger says, in memory, indexed for decisions.
+
+Guarantees: it is changed only by records that are committed next (or thrown away and rebuilt when the commit fails), by
+one writer at a time; whoever reads it between two awaits reads one consistent state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlabhub.core.admission import Holding, Holdings
+from mlabhub.ledger import AuditEntry, Contents, KnownId, Record, Reservation, StoredAnswer
+
+REMEMBER_S = 48 * 3600.0
+"""How long a released launch and a stored answer are kept at hand for a late repetition of their request."""
+
+
+class Projection:
+    """The active reservations and what hangs on them. ``numbers`` are all that users and groups were given."""
+
+    def __init__(self, contents: Contents):
+        self.holdings = Holdings()
+        self._launches: dict[str, Reservation] = {}
+        self._servers: dict[tuple[str, str], str] = {}
+        self._users: dict[str, set[str]] = {}
+        self._spent: dict[str, float | None] = dict.fromkeys(contents.spent)
+        self._answers: dict[tuple[str, str], StoredAnswer] = {}
+        self._ids: dict[tuple[str, str], int] = {}
+        self._id_owners: dict[tuple[str, int], str] = {}
+        self.numbers: set[int] = set()
+        everything: tuple[Record, ...] = (*contents.reservations, *contents.answers, *contents.ids)
+        for record in everything:
+            self.apply(record)
+
+    def apply(self, record: Record) -> None:
+        """Take over a record."""
+        if isinstance(record, Reservation):
+            self._apply_reservation(record)
+        elif isinstance(record, StoredAnswer):
+            self._answers[record.actor, record.key] = record
+        elif isinstance(record, KnownId):
+            self._ids[record.kind, record.name] = record.number
+            self._id_owners[record.kind, record.number] = record.name
+            self.numbers.add(record.number)
+        else:
+            assert isinstance(record, AuditEntry)  # it decides nothing and is not kept in memory
+
+    def launch(self, launch_id: str) -> Reservation | None:
+        """Return an active reservation by its launch."""
+        return self._launches.get(launch_id)
+
+    def of_server(self, user: str, server: str) -> Reservation | None:
+        """Return the active reservation of a server."""
+        launch_id = self._servers.get((user, server))
+        return None if launch_id is None else self._launches[launch_id]
+
+    def of_user(self, user: str) -> tuple[Reservation, ...]:
+        """Return a user's active reservations, oldest first."""
+        return tuple(sorted((self._launches[one] for one in self._users.get(user, ())), key=lambda one: one.created))
+
+    def is_spent(self, launch_id: str) -> bool:
+        """Return whether that launch was released lately, so that nothing may start under it again."""
+        return launch_id in self._spent
+
+    def answer(self, actor: str, key: str) -> StoredAnswer | None:
+        """Return what was answered to a request with this ``Idempotency-Key``."""
+        return self._answers.get((actor, key))
+
+    def known_id(self, kind: str, name: str) -> int | None:
+        """Return the number that was given to a user or group."""
+        return self._ids.get((kind, name))
+
+    def id_owner(self, kind: str, number: int) -> str | None:
+        """Return which user or group has that number."""
+        return self._id_owners.get((kind, number))
+
+    def forget(self, before: float) -> None:
+        """Drop the answers and released launches older than that time."""
+        self._spent = {one: at for one, at in self._spent.items() if at is not None and at >= before}
+        self._answers = {key: answer for key, answer in self._answers.items() if answer.created >= before}
+
+    def __iter__(self) -> Iterator[Reservation]:
+        return iter(self._launches.values())
+
+    def __len__(self) -> int:
+        return len(self._launches)
+
+    def _apply_reservation(self, one: Reservation) -> None:
+        if one.active:
+            self.holdings.add(make_holding(one))
+            self._launches[one.launch_id] = one
+            self._servers[one.user, one.server] = one.launch_id
+            self._users.setdefault(one.user, set()).add(one.launch_id)
+            return
+        self.holdings.remove(one.launch_id)
+        self._spent[one.launch_id] = one.released
+        if self._launches.pop(one.launch_id, None) is None:
+            return
+        if self._servers.get((one.user, one.server)) == one.launch_id:
+            del self._servers[one.user, one.server]
+        others = self._users[one.user]
+        others.discard(one.launch_id)
+        if not others:
+            del self._users[one.user]
+
+
+def make_holding(one: Reservation) -> Holding:
+    """Return what a reservation holds, as admission counts it."""
+    return Holding(
+        user=one.user,
+        server=one.server,
+        launch_id=one.launch_id,
+        group=one.group,
+        cpu=one.cpu,
+        memory_gib=one.memory_gib,
+        gpu_type=one.gpu_type,
+        gpus=one.gpus,
+        node=one.node or None,
+        state=one.state,
+    )

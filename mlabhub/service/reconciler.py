@@ -1,0 +1,290 @@
+"""Bring hub, backend and ledger together again, at start, every half minute, and soon after anything went wrong.
+
+Guarantees: nothing is decided while hub or backend does not answer; whatever is to be acted on is read a second time
+first, and acted on only if it still is so and is still the same launch; a server is taken out of use in the ledger
+before it is removed, so that no spawner can redeem or confirm it meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+
+from mlabhub.client import HubServer
+from mlabhub.core.admission import Capacity
+from mlabhub.errors import MLabError, NotFound
+from mlabhub.inventory import BackendServer
+from mlabhub.ledger import Reservation, State
+from mlabhub.messages import N_, Message
+from mlabhub.service import decisions
+from mlabhub.service.projection import REMEMBER_S
+from mlabhub.service.reconcile_rules import Finding, compare
+from mlabhub.service.world import World
+
+log = logging.getLogger(__name__)
+CALM_S = 30.0
+BUSY_S = 5.0
+ACTOR = "reconciler"
+_HOUR_S = 3600.0
+
+WORDS = {
+    "ready": N_("the hub serves it; the spawner's word was lost"),
+    "release": N_("neither the hub nor the machine has it"),
+    "remove": N_("the hub does not have it, and nobody works in it: it is removed, what was installed is kept"),
+    "lost": N_(
+        "it runs, but the hub has lost it: it is left alone, and its GPUs stay taken, until an administrator acts"
+    ),
+    "resume": N_("hub and machine agree that it runs"),
+    "unknown": N_("it runs, but the hub does not know it; `mlabhub reconcile --repair` ends it"),
+    "adopt": N_("it runs at the hub without a reservation: it is counted from now on"),
+    "orphan": N_(
+        "it runs without reservation, and the hub does not know it: it is counted, and left for an administrator"
+    ),
+    "double": N_("it runs beside another server of the same name; `mlabhub reconcile --repair` ends it"),
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one round found, and did."""
+
+    findings: tuple[tuple[Finding, bool], ...] = ()
+    error: MLabError | None = None
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """What hub and backend said, and when the asking began."""
+
+    at: float
+    hub: tuple[HubServer, ...]
+    backend: tuple[BackendServer, ...]
+
+
+class Reconciler:
+    """Compares and acts; one round at a time."""
+
+    def __init__(self, world: World):
+        self._world = world
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._forgot_at = float("-inf")
+        self.last: Report | None = None
+
+    def wake(self) -> None:
+        """Look again soon."""
+        self._wake.set()
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Look at once, then for ever; more often while something is on its way."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.round()
+                await self._housekeeping()
+            except MLabError as error:
+                log.warning("Not reconciled: %s", error.log_text)
+            except Exception:
+                log.exception("A round of the reconciler failed; the next one is in %s s", BUSY_S)
+            await self._rest(sleep)
+
+    async def round(self, *, repair: bool = False) -> Report:
+        """Compare everything once and act on it; with ``repair`` also on what is only shown otherwise."""
+        async with self._lock:
+            try:
+                report = await self._round(repair)
+            except MLabError as error:
+                report = Report(error=error)
+        self._world.metrics.rounds.labels("failed" if report.error else "done").inc()
+        self.last = report
+        return report
+
+    async def settle(self, user: str, server: str) -> None:
+        """Look at one server at once: somebody wants to start it, and the ledger says that it is in use."""
+        async with self._lock:
+            sight = await self._look_closely({(user, server)})
+            for finding in self._compare(sight, {(user, server)}, await self._past(sight)):
+                if finding.acting:
+                    await self._act(finding)
+
+    async def supersede(self, user: str, server: str, launch_id: str) -> None:
+        """The hub starts a server anew under another launch: give back an old one of which nothing runs (any more).
+
+        While the hub brings up the new one, its view of the old one is gone; so the backend alone is asked here.
+        """
+        async with self._lock:
+            now = self._world.clock()
+            old = self._world.writer.projection.of_server(user, server)
+            if old is None or old.launch_id == launch_id or old.launch_id in self._world.in_flight:
+                return
+            running = {one.launch_id: one for one in await self._world.backend.servers()}
+            aged = replace(old, changed=float("-inf"), redeemed=None)
+            backend = [running[old.launch_id]] if old.launch_id in running else []
+            for finding in compare((), backend, (aged,), now):
+                if finding.kind in ("release", "remove", "lost"):
+                    await self._act(replace(finding, reservation=old))
+
+    async def _rest(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        pause = asyncio.ensure_future(sleep(BUSY_S if self._is_busy() else CALM_S))
+        woken = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait({pause, woken}, return_when=asyncio.FIRST_COMPLETED)
+            if woken.done() and not pause.done():
+                await sleep(1.0)  # what was just asked for needs a moment to happen
+        finally:
+            pause.cancel()
+            woken.cancel()
+
+    def _is_busy(self) -> bool:
+        if self.last is None or self.last.error is not None or any(one.acting for one, _ in self.last.findings):
+            return True
+        try:
+            return any(_is_on_its_way(one) for one in self._world.writer.projection)
+        except MLabError:
+            return True
+
+    async def _round(self, repair: bool) -> Report:
+        sight = await self._look()
+        past = await self._past(sight)
+        found = self._compare(sight, None, past)
+        for finding in found:
+            self._world.metrics.findings.labels(finding.kind).inc()
+        todo = [finding for finding in found if finding.acting or repair]
+        if not todo:
+            return Report(tuple((finding, False) for finding in found))
+        again = await self._look_closely({(finding.user, finding.server) for finding in todo})
+        confirmed = set(self._compare(again, {(one.user, one.server) for one in todo}, past))
+        done = [(finding, finding in todo and finding in confirmed and await self._act(finding)) for finding in found]
+        return Report(tuple(done))
+
+    def _compare(
+        self, sight: _Sight, only: set[tuple[str, str]] | None, past: dict[str, Reservation]
+    ) -> tuple[Finding, ...]:
+        def wanted(user: str, server: str) -> bool:
+            return only is None or (user, server) in only
+
+        return compare(
+            [one for one in sight.hub if wanted(one.user, one.name)],
+            [one for one in sight.backend if wanted(one.user, one.server_name)],
+            [one for one in self._world.writer.projection if wanted(one.user, one.server)],
+            sight.at,
+            in_flight=self._world.in_flight,
+            past=past,
+        )
+
+    async def _look(self) -> _Sight:
+        """Ask both sides. The ledger is read after them: a server that one of them has was reserved before."""
+        at = self._world.clock()
+        hub, backend = await asyncio.gather(self._world.hub.active_servers(), self._world.backend.servers())
+        return _Sight(at, hub, backend)
+
+    async def _look_closely(self, servers: Iterable[tuple[str, str]]) -> _Sight:
+        """Ask both sides again, the hub for each user: its list may miss one who moved between two pages."""
+        at = self._world.clock()
+        at_hub: list[HubServer] = []
+        for user in sorted({user for user, _ in servers}):
+            try:
+                at_hub.extend((await self._world.hub.user(user)).servers)
+            except NotFound:
+                log.debug("The hub has no user %s any more", user)
+        return _Sight(at, tuple(at_hub), await self._world.backend.servers())
+
+    async def _past(self, sight: _Sight) -> dict[str, Reservation]:
+        projection = self._world.writer.projection
+        strangers = [one.launch_id for one in sight.backend if projection.launch(one.launch_id) is None]
+        known = [await asyncio.to_thread(self._world.ledger.reservation, launch_id) for launch_id in strangers]
+        return {one.launch_id: one for one in known if one is not None}
+
+    async def _act(self, finding: Finding) -> bool:
+        """Act on one finding; say whether it was done. What fails stays for the next round."""
+        why = Message(WORDS[finding.kind])
+        try:
+            done = await self._do(finding, why)
+        except MLabError as error:
+            log.warning("Not done: %s %s/%s: %s", finding.kind, finding.user, finding.server, error.log_text)
+            return False
+        if done:
+            log.info("%s %s/%s (%s): %s", finding.kind, finding.user, finding.server, finding.launch_id, why)
+        return done
+
+    async def _do(self, finding: Finding, why: Message) -> bool:
+        submit, now, one = self._world.writer.submit, self._world.clock(), finding.reservation
+        if finding.kind in ("adopt", "orphan"):
+            found = await self._found(finding, now)
+            return await submit(decisions.adopt(found, now, why)) is not None
+        if finding.kind in ("remove", "unknown", "double"):
+            return await self._remove(finding, why)
+        assert one is not None
+        if finding.kind == "ready":
+            return await submit(decisions.note_ready(one, now)) is not None
+        if finding.kind == "release":
+            return await submit(decisions.release(one.launch_id, now, actor=ACTOR, why=why, only=one)) is not None
+        wanted: State = "held" if finding.kind == "resume" else "unknown"
+        act = decisions.change(one, now, actor=ACTOR, act_name=finding.kind, why=why, state=wanted)
+        return await submit(act) is not None
+
+    async def _remove(self, finding: Finding, why: Message) -> bool:
+        submit, now, one = self._world.writer.submit, self._world.clock(), finding.reservation
+        assert finding.backend is not None
+        if one is not None and one.state != "stopping":
+            act = decisions.change(one, now, actor=ACTOR, act_name="remove", why=why, state="stopping")
+            one = await submit(act)
+            if one is None:
+                return False
+        await self._world.backend.remove(finding.backend)
+        if one is not None:
+            await submit(decisions.release(one.launch_id, self._world.clock(), actor=ACTOR, why=why, only=one))
+        return True
+
+    async def _found(self, finding: Finding, now: float) -> Reservation:
+        """Return the reservation for a server that has none; what it had before is taken over where it is known."""
+        server = finding.backend
+        assert server is not None
+        last = await asyncio.to_thread(self._world.ledger.reservation, server.launch_id)
+        capacity = await self._world.capacity.get()
+        started = server.started if server.started is not None else now
+        state: State = "held" if finding.kind == "adopt" else "unknown"
+        ready = now if finding.kind == "adopt" else None
+        if last is not None:
+            return replace(last, state=state, released=None, ready=last.ready or ready, gpus=server.gpus, failure=None)
+        return Reservation(
+            launch_id=server.launch_id,
+            user=server.user,
+            server=server.server_name,
+            state=state,
+            created=started,
+            changed=now,
+            deadline=now,
+            origin="adopted",
+            actor=ACTOR,
+            gpus=server.gpus,
+            gpu_type=_gpu_type(capacity, server),
+            node=_node(capacity, server),
+            held=started,
+            ready=ready,
+        )
+
+    async def _housekeeping(self) -> None:
+        now = self._world.clock()
+        if self._world.writer.fault is not None:
+            await self._world.writer.probe()
+        if not 0 <= now - self._forgot_at < _HOUR_S:
+            self._forgot_at = now
+            self._world.writer.projection.forget(now - REMEMBER_S)
+            await asyncio.to_thread(self._world.ledger.forget_answers, now - REMEMBER_S)
+
+
+def _is_on_its_way(one: Reservation) -> bool:
+    return one.state in ("pending", "stopping") or (one.state == "held" and one.ready is None)
+
+
+def _gpu_type(capacity: Capacity, server: BackendServer) -> str | None:
+    types = [capacity.gpus[uuid].type for uuid in server.gpus if uuid in capacity.gpus]
+    return types[0] if types else None
+
+
+def _node(capacity: Capacity, server: BackendServer) -> str:
+    nodes = [capacity.gpus[uuid].node for uuid in server.gpus if uuid in capacity.gpus]
+    return nodes[0] if nodes else capacity.nodes[0].name if len(capacity.nodes) == 1 else ""

@@ -1,0 +1,232 @@
+"""Every call of the API: its address, its handler, and what its OpenAPI description says; one table for both."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tornado.web import RequestHandler, url
+
+from mlabhub.ledger import AuditEntry
+from mlabhub.service import bodies
+from mlabhub.service.handlers import launches, meta, servers, spawners
+from mlabhub.service.handlers.base import NoSuchCall
+from mlabhub.service.views import LaunchAnswer, LaunchStatus, NodeView, Preview, ServerView, UsageView
+
+API = "api/v1/"
+Who = Literal["person", "admin", "spawner", "admin or spawner", "anyone"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One method of one address. ``answer`` is a view, or the views of an object's keys."""
+
+    method: Literal["get", "post", "put", "delete"]
+    summary: str
+    who: Who
+    status: int = 200
+    answer: Any = None
+    body: type[bodies.Body] | None = None
+    query: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """One address below the service's prefix; ``{name}`` stands for one part of the path."""
+
+    path: str
+    handler: type[RequestHandler]
+    calls: tuple[Call, ...]
+
+
+SERVER = "{user}/{server}"
+RESERVATION = {
+    "decision": Literal["admit", "refuse"],
+    "launch_id": str,
+    "payer": str | None,
+    "placement": dict,
+    "plan": dict,
+    "reasons": list[dict],  # type: ignore[type-arg]
+}
+STATE = {"state": str, "launch_id": str}
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        API + "launches",
+        launches.LaunchesHandler,
+        (
+            Call(
+                "post",
+                "Start a server: 201 when it was admitted, 409 with the reasons when not. "
+                "The same Idempotency-Key gives the same answer.",
+                "person",
+                201,
+                LaunchAnswer,
+                bodies.LaunchBody,
+                refusals=(403, 404, 409, 413, 422, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "launches/preview",
+        launches.PreviewHandler,
+        (
+            Call(
+                "post",
+                "What a launch would be answered; nothing is reserved.",
+                "person",
+                200,
+                Preview,
+                bodies.PreviewBody,
+            ),
+        ),
+    ),
+    Route(
+        API + "launches/{launch_id}",
+        launches.LaunchHandler,
+        (
+            Call("get", "How far a launch came.", "person", 200, LaunchStatus, refusals=(404,)),
+            Call("delete", "Call a launch off; its server is stopped if it runs.", "person", 200, LaunchStatus),
+        ),
+    ),
+    Route(
+        API + f"reservations/{SERVER}",
+        spawners.ReserveHandler,
+        (
+            Call(
+                "put",
+                "Redeem the launch that user_options name, or decide on the spot. A refusal is an answer (200) with "
+                "decision refuse; 409 launch_unknown or launch_used when the launch is not to be had.",
+                "spawner",
+                200,
+                RESERVATION,
+                bodies.ReserveBody,
+                refusals=(403, 409, 422, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + f"reservations/{SERVER}/held",
+        spawners.HeldHandler,
+        (
+            Call(
+                "post",
+                "Confirm that the server runs; 409 if its launch was given up, so that it has to stop again.",
+                "spawner",
+                200,
+                STATE,
+                bodies.HeldBody,
+                refusals=(409,),
+            ),
+        ),
+    ),
+    Route(
+        API + f"reservations/{SERVER}/released",
+        spawners.ReleasedHandler,
+        (
+            Call(
+                "post",
+                "Give back what a launch held; fine if it holds nothing.",
+                "spawner",
+                200,
+                STATE,
+                bodies.ReleasedBody,
+            ),
+        ),
+    ),
+    Route(
+        API + "servers",
+        servers.ServersHandler,
+        (
+            Call(
+                "get",
+                "One's own servers; for administrators of user=NAME, or with all=1 all that hold something.",
+                "person",
+                200,
+                {"servers": tuple[ServerView, ...]},
+                query=("user", "all"),
+            ),
+        ),
+    ),
+    Route(
+        API + f"servers/{SERVER}/stop",
+        servers.StopHandler,
+        (Call("post", "Stop a server. What was installed in it is kept.", "person", 202, {"state": str}),),
+    ),
+    Route(
+        API + f"servers/{SERVER}/reset",
+        servers.ResetHandler,
+        (
+            Call(
+                "post", "Forget what was installed in a stopped server.", "person", 200, {"state": str}, refusals=(409,)
+            ),
+        ),
+    ),
+    Route(
+        API + "gpus",
+        servers.GpusHandler,
+        (Call("get", "Every node and GPU, and who holds it.", "person", 200, {"nodes": tuple[NodeView, ...]}),),
+    ),
+    Route(
+        API + "quotas",
+        servers.QuotasHandler,
+        (
+            Call(
+                "get",
+                "What groups and people hold and may hold: one's own, for administrators all.",
+                "person",
+                200,
+                {"groups": tuple[UsageView, ...], "users": tuple[UsageView, ...]},
+            ),
+        ),
+    ),
+    Route(
+        API + "audit",
+        servers.AuditHandler,
+        (
+            Call(
+                "get",
+                "Decisions and acts, newest first.",
+                "admin",
+                200,
+                {"entries": tuple[AuditEntry, ...]},
+                query=("limit", "before", "user"),
+            ),
+        ),
+    ),
+    Route(
+        API + "reconcile",
+        meta.ReconcileHandler,
+        (
+            Call(
+                "post",
+                "Compare hub, backend and ledger now; with repair (or ?repair=1) also end what only runs by mistake.",
+                "admin or spawner",
+                200,
+                {"findings": list[dict]},  # type: ignore[type-arg]
+                bodies.ReconcileBody,
+                query=("repair",),
+                refusals=(503,),
+            ),
+        ),
+    ),
+    Route(API + "openapi.json", meta.OpenApiHandler, (Call("get", "This description.", "anyone", 200, {}),)),
+    Route(
+        "health",
+        meta.HealthHandler,
+        (Call("get", "Whether launches can be decided on.", "anyone", 200, {"status": str}),),
+    ),
+    Route("metrics", meta.MetricsHandler, (Call("get", "Measures for Prometheus.", "person", 200, str),)),
+)
+
+
+def api_routes(prefix: str) -> list[url]:
+    """Return tornado's routes of the API below ``prefix``, which ends in a slash."""
+    known = [url(_pattern(prefix + route.path), route.handler) for route in ROUTES]
+    return [*known, url(re.escape(prefix) + "api/.*", NoSuchCall)]
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\\{\w+\\}", "([^/]*)", re.escape(path)) + "$"

@@ -1,0 +1,144 @@
+"""What the service tells about itself: plain values, for the API and the pages alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
+from mlabhub.core.reasons import Reason
+from mlabhub.messages import Message
+
+LaunchState = Literal["starting", "ready", "failed", "ended"]
+ServerState = Literal["pending", "running", "stopping", "stopped", "unknown"]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asks: a user of the hub, vouched for by the hub."""
+
+    name: str
+    admin: bool = False
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LaunchAnswer:
+    """A launch was taken on; ``url`` is where its progress can be seen."""
+
+    state: Literal["starting"]
+    launch_id: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a launch would be answered now. Without a request, its options are wrong and the reasons say how."""
+
+    starts_now: bool
+    reasons: tuple[Reason, ...]
+    request: LaunchRequest | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happened to a launch; the last one may still be going on."""
+
+    at: float
+    message: Message
+    done: bool
+
+
+@dataclass(frozen=True)
+class LaunchStatus:
+    """How far a launch came. ``url`` is the server's address."""
+
+    launch_id: str
+    user: str
+    server_name: str
+    display_name: str
+    state: LaunchState
+    steps: tuple[Step, ...]
+    url: str
+    failure: Message | None = None
+
+
+@dataclass(frozen=True)
+class ServerView:
+    """One server of a user, running or not. Amounts are None where nothing is known of them."""
+
+    user: str
+    server_name: str
+    display_name: str
+    state: ServerState
+    profile: str = ""
+    image: str = ""
+    group: str | None = None
+    gpu_type: str | None = None
+    gpus: int = 0
+    cpu: float | None = None
+    memory_gib: float | None = None
+    since: float | None = None
+    url: str = ""
+    launch_id: str | None = None
+    newer_image: bool = False
+    has_saved: bool = False
+
+
+@dataclass(frozen=True)
+class UsageView:
+    """What a group or a user holds, and may hold, by resource."""
+
+    name: str
+    used: Mapping[str, float]
+    limit: Mapping[str, float]
+    guaranteed: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class GpuView:
+    """One GPU and who holds it; the holder's name is None for those who may not know it."""
+
+    uuid: str
+    type: str
+    name: str
+    memory_gib: float | None
+    simulated: bool
+    healthy: bool
+    held: bool
+    user: str | None = None
+    server_name: str | None = None
+    since: float | None = None
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """One machine: what it has and what of it is free."""
+
+    name: str
+    schedulable: bool
+    cpu: float
+    cpu_free: float
+    memory_gib: float
+    memory_gib_free: float
+    gpus: tuple[GpuView, ...]
+
+
+@dataclass(frozen=True)
+class CatalogView:
+    """What the launch page shows to one person: what they may choose, what is there, what they hold."""
+
+    profiles: tuple[Profile, ...]
+    images: tuple[ImageChoice, ...]
+    groups: tuple[str, ...]
+    default_group: str | None
+    user_usage: UsageView
+    group_usage: tuple[UsageView, ...]
+    nodes: tuple[NodeView, ...]
+    gpu_types: tuple[str, ...]
+
+    def free_gpus(self, gpu_type: str | None = None) -> int:
+        """Return how many healthy GPUs (of a type) nobody holds."""
+        gpus = (gpu for node in self.nodes if node.schedulable for gpu in node.gpus)
+        return sum(gpu.healthy and not gpu.held for gpu in gpus if gpu_type in (None, gpu.type))

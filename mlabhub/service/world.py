@@ -1,0 +1,66 @@
+"""Everything outside that the service works with, as parameters; tests and simulations put other things here.
+
+Nothing below imports a clock, opens a file or a socket by itself; it takes its `World`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mlabhub.client import HubServer, HubUser
+from mlabhub.core.admission import Capacity
+from mlabhub.core.identity import Identity
+from mlabhub.core.profiles import Catalog
+from mlabhub.inventory import Backend
+from mlabhub.ledger import Ledger
+from mlabhub.service.metrics import Metrics
+from mlabhub.service.projection import Projection
+from mlabhub.service.writer import Writer
+from mlabhub.settings import Settings
+
+
+class Hub(Protocol):
+    """The hub, as `mlabhub.client.HubClient` reaches it."""
+
+    async def user(self, name: str, *, stopped: bool = False) -> HubUser: ...
+    async def active_servers(self) -> tuple[HubServer, ...]: ...
+    async def start(self, user: str, server: str, *, display_name: str, user_options: dict[str, Any]) -> None: ...
+    async def stop(self, user: str, server: str) -> None: ...
+
+
+class Accounts(Protocol):
+    """Where numbers of users and groups come from, besides the ledger."""
+
+    async def look_up(self, user: str, groups: Sequence[str]) -> IdentityFacts: ...
+
+
+class IdentityFacts(Protocol):
+    """What the machine says about a user and their groups; `choose` combines it with what the ledger remembers."""
+
+    def choose(self, projection: Projection) -> Identity: ...
+
+
+class CapacitySource(Protocol):
+    """What the machines have, never older than a short while."""
+
+    async def get(self) -> Capacity: ...
+
+
+@dataclass
+class World:
+    """The parts of one service process. ``in_flight`` are the launches that are being asked of the hub right now."""
+
+    settings: Settings
+    ledger: Ledger
+    writer: Writer
+    hub: Hub
+    backend: Backend
+    capacity: CapacitySource
+    accounts: Accounts
+    catalog: Callable[[], Catalog]
+    clock: Callable[[], float]
+    make_launch_id: Callable[[], str]
+    metrics: Metrics
+    in_flight: set[str] = field(default_factory=set)
