@@ -1,0 +1,225 @@
+"""Write the generated parts of the reference: configuration keys, command line, HTTP API.
+
+    python docs/generate.py            write them into docs/reference/
+    python docs/generate.py --check    change nothing; exit status 1 if one is not what it should be
+
+A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Guarantees: nothing outside these marks is
+changed; what is written follows from the schema, the commands and the OpenAPI document alone, so it is the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+REFERENCE = Path(__file__).parent / "reference"
+Schema = Mapping[str, Any]
+
+
+def cell(text: str) -> str:
+    """Return a text that fits into one cell of a table."""
+    return " ".join(text.replace("``", "`").replace("|", "\\|").split())
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+# --- configuration ------------------------------------------------------------------------------------------------
+
+
+def write_configuration() -> str:
+    """Return every key of the configuration folder, file by file, then the parts they are made of."""
+    from mlabhub.catalog import folder_schema
+
+    schema = folder_schema()
+    parts: list[str] = []
+    shown: set[str] = set()
+    for file, entry in schema["properties"].items():
+        name = _target(entry)
+        needed = "" if file in schema.get("required", ()) else " It may be absent."
+        parts += [f"## {file}", f"{_sentence(schema['$defs'][name], file)}{needed}".strip(), _keys(schema, name)]
+        shown.add(name)
+    for name in _linked(schema, shown):
+        parts += [f"## {_words(name)}", cell(schema["$defs"][name].get("description", "")), _keys(schema, name)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _sentence(model: Schema, file: str) -> str:
+    text = cell(model.get("description", ""))
+    text = text.removeprefix(f"`{file}`").lstrip(".: ")
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _linked(schema: Schema, shown: set[str]) -> Iterator[str]:
+    """Yield the models that those shown refer to, and the ones they refer to, each once."""
+    waiting = [name for file in shown for name in _references(schema["$defs"][file])]
+    while waiting:
+        name = waiting.pop(0)
+        if name not in shown:
+            shown.add(name)
+            yield name
+            waiting += _references(schema["$defs"][name])
+
+
+def _references(part: Any) -> list[str]:
+    if isinstance(part, Mapping):
+        own = [_target(part)] if "$ref" in part else []
+        return own + [name for value in part.values() for name in _references(value)]
+    return [name for item in part for name in _references(item)] if isinstance(part, list) else []
+
+
+def _keys(schema: Schema, name: str) -> str:
+    model = schema["$defs"][name]
+    rows = []
+    for key, entry in own_keys(model).items():
+        needed = key in model.get("required", ())
+        default = "needed" if needed else f"`{_yaml(entry['default'])}`" if entry.get("default") is not None else ""
+        rows.append((f"`{key}`", _type(entry), default, cell(entry.get("description", ""))))
+    return table(("key", "value", "default", "meaning"), rows) if rows else ""
+
+
+def own_keys(model: Schema) -> Schema:
+    """Return a model's keys; a number option may also be written as a number or a list."""
+    forms = (model, *model.get("anyOf", ()))
+    keys: Schema = next((form["properties"] for form in forms if "properties" in form), {})
+    return keys
+
+
+def _type(entry: Schema) -> str:
+    if "$ref" in entry:
+        return f"[{_words(_target(entry)).lower()}](#{_words(_target(entry)).lower().replace(' ', '-')})"
+    for several in ("anyOf", "oneOf", "allOf"):
+        if several in entry:
+            kinds = [_type(one) for one in entry[several] if one.get("type") != "null"]
+            return " or ".join(dict.fromkeys(kinds))
+    if "enum" in entry or "const" in entry:
+        return ", ".join(f"`{value}`" for value in entry.get("enum", [entry.get("const")]))
+    if entry.get("type") == "array":
+        return f"list of {_type(entry.get('items', {}))}"
+    if entry.get("type") == "object":
+        return f"mapping to {_type(_values(entry))}"
+    kinds = {"boolean": "true or false", "number": "number", "integer": "whole number", "string": "text"}
+    return kinds.get(str(entry.get("type")), "anything") + _range(entry)
+
+
+def _values(entry: Schema) -> Schema:
+    patterns = entry.get("patternProperties")
+    return next(iter(patterns.values())) if patterns else entry.get("additionalProperties") or {}
+
+
+def _range(entry: Schema) -> str:
+    low, high = entry.get("minimum"), entry.get("maximum")
+    most = "" if high is None or high >= 1e12 else f" to {high:.10g}" if low is not None else f", at most {high:.10g}"
+    if "exclusiveMinimum" in entry:
+        return f", more than {entry['exclusiveMinimum']:.10g}{most}"
+    return f", {low:.10g}{most or ' or more'}" if low is not None else most
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list) and not value:
+        return "[]"
+    if isinstance(value, Mapping) and "min" in value and value["min"] == value.get("max"):
+        return _yaml(value["min"])  # a number option that leaves nothing to choose
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return '""' if value == "" else str(value)
+
+
+def _target(entry: Schema) -> str:
+    return str(entry["$ref"]).rpartition("/")[2]
+
+
+def _words(name: str) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removesuffix("Spec")).lower()
+    return words.capitalize()
+
+
+# --- command line -------------------------------------------------------------------------------------------------
+
+
+def write_command_line() -> str:
+    """Return every verb with its arguments and options."""
+    return "\n\n".join(part for path, command in commands() for part in _describe(path, command))
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every verb, as people type it, and its command (of click, or of the copy of it that Typer brings)."""
+    from mlabhub.cli import app
+
+    yield from _below("mlabhub", typer.main.get_command(app))
+
+
+def _below(path: str, group: Any) -> Iterator[tuple[str, Any]]:
+    context = group.context_class(group, info_name=path)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from _below(f"{path} {name}", command)
+        else:
+            yield f"{path} {name}", command
+
+
+def _describe(path: str, command: Any) -> Iterator[str]:
+    context = command.context_class(command, info_name=path)
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"## {path}"
+    yield cell(command.help or "")
+    yield f"```text\n{path} {usage}\n```"
+    records = [one.get_help_record(context) for one in command.params]
+    rows = [(f"`{cell(record[0])}`", cell(record[1])) for record in records if record]
+    if rows:
+        yield table(("argument or option", "meaning"), rows)
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "configuration": ("configuration.md", write_configuration),
+    "command-line": ("command-line.md", write_command_line),
+}
+
+
+def fill(text: str, name: str, part: str) -> str:
+    """Return a page with its generated part replaced. Raises `ValueError` if the page has no place for it."""
+    pattern = re.compile(rf"(<!-- generated: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"the page has no place for {name}: <!-- generated: {name} --> ... <!-- end -->")
+    return pattern.sub(lambda match: f"{match[1]}\n{part}\n\n{match[2]}", text)
+
+
+def pages() -> dict[Path, str]:
+    """Return the pages with generated parts as they should be."""
+    wanted: dict[Path, str] = {}
+    for name, (file, write) in PARTS.items():
+        page = REFERENCE / file
+        wanted[page] = fill(wanted.get(page) or page.read_text(), name, write())
+    return wanted
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with ``--check`` say which are not what they should be."""
+    stale = {page: text for page, text in pages().items() if page.read_text() != text}
+    for page, text in stale.items():
+        if "--check" in arguments:
+            print(f"{page} is not up to date: run `python docs/generate.py`", file=sys.stderr)
+        else:
+            page.write_text(text)
+            print(f"{page} written")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""Each dependency that was chosen by us has its line, with the reason, in the documentation."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docs.pages import CHECKOUT, DOCS
+
+PAGE = DOCS / "explanation" / "dependencies.md"
+
+
+def _requirement(text: str) -> str:
+    return re.split(r"[\s<>=!~;\[]", text, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def _arrays(text: str, header: str) -> Iterator[str]:
+    """Yield the strings of the arrays in one table of a TOML file (Python 3.10 has no reader for it)."""
+    section = re.split(r"^\[", text.split(f"[{header}]\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    for array in re.findall(r"^[\w-]+ = \[(.*?)\]$", section, re.MULTILINE | re.DOTALL):
+        yield from re.findall(r'"([^"]+)"', array)
+
+
+def python_packages() -> set[str]:
+    """Return what pyproject.toml and the images ask for by name."""
+    text = (CHECKOUT / "pyproject.toml").read_text()
+    project = text.split("[project]\n", 1)[1]
+    asked = re.findall(r'"([^"]+)"', re.search(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)[1])  # type: ignore[index]
+    asked += _arrays(text, "project.optional-dependencies")
+    for file in (*CHECKOUT.glob("images/*/requirements.in"), *CHECKOUT.glob("requirements/*.in")):
+        asked += [line for line in file.read_text().splitlines() if line and line[0] not in "#-"]
+    return {_requirement(text) for text in asked}
+
+
+def npm_packages() -> set[str]:
+    """Return what package.json asks for."""
+    found: set[str] = set()
+    for file in CHECKOUT.glob("*/package.json"):
+        found |= set(json.loads(file.read_text()).get("dependencies", {}))
+    return found
+
+
+def debian_packages() -> set[str]:
+    """Return what the images install from the distribution."""
+    found: set[str] = set()
+    for file in CHECKOUT.glob("images/*/Containerfile"):
+        for call in re.findall(r"apt-install((?:\s+\\\n|\s+[a-z0-9][a-z0-9.+-]+)+)", file.read_text()):
+            found |= set(re.findall(r"[a-z0-9][a-z0-9.+-]+", call))
+    return found
+
+
+@pytest.mark.parametrize("package", sorted(python_packages() | npm_packages() | debian_packages()))
+def test_has_its_line(package: str) -> None:
+    assert re.search(rf"^\| [^|]*`{re.escape(package)}`[^|]*\| .{{10,}} \|$", PAGE.read_text(), re.M), package
+
+
+def test_something_was_found() -> None:
+    assert {"jupyterhub", "pydantic", "pytest"} <= python_packages()
+    assert {"python3", "sudo"} <= debian_packages()
+    assert npm_packages() == {"configurable-http-proxy"}, sys.path
