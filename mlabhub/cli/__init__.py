@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-import click
 import typer
 import typer.core
 import typer.main
 
 from mlabhub import __version__
 from mlabhub.errors import InvalidConfiguration, MLabError, Unavailable
+
+if TYPE_CHECKING:
+    from typer import _click as click  # the types of what is overridden here: typer carries its own click
 
 VERBS = {
     "up": ("mlabhub.cli.up:up", "Run hub, proxy and service on this machine."),
