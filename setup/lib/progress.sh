@@ -70,7 +70,7 @@ fail() {
 
 fail_with_log() {
     local tail
-    tail=$(grep -v '^ *$' "$LOG" | tail -n 15)
+    tail=$(tac "$LOG" | sed '/^== /q' | tac | grep -v -e '^ *$' -e '^== ' | tail -n 15)
     printf '%s\n' "$tail" | cut -c1-220 | sed 's/^/    /' >&2
     fail "$(explain "$tail") What was said is in $LOG; run the same command again, it goes on where it stopped."
 }
@@ -86,7 +86,7 @@ explain() {
         echo "A package is not the one that was locked: the mirror serves something else, or a cache is damaged (\`pip cache purge\`)." ;;
     *'temporary failure resolving'* | *'could not resolve'* | *'network is unreachable'* | *'timed out'* | \
         *'connection refused'* | *'failed to establish a new connection'* | *'unable to connect'* | *'eai_again'* | \
-        *enotfound* | *econnrefused* | *'name or service not known'* | *'network does not answer'*)
+        *' enotfound'* | *' econnrefused'* | *'name or service not known'* | *'network does not answer'*)
         echo "The network does not answer; check it, or the mirrors and the proxy that apt, pip and npm are set up to use." ;;
     *'certificate verify failed'* | *'self-signed certificate'* | *'unable to get local issuer'*)
         echo "A certificate is not trusted; add your site's CA to the machine (update-ca-certificates) and to pip and npm." ;;
