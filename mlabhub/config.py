@@ -6,9 +6,9 @@ Guarantees: inner ports listen on 127.0.0.1 only; users' servers outlive the hub
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Any
 
+from mlabhub import hubtemplates
 from mlabhub.service.scopes import SERVICE_SCOPES
 from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 
@@ -100,10 +100,9 @@ def configure_spawner(c: Any, settings: Settings) -> None:
 
 def configure_pages(c: Any, settings: Settings) -> None:
     """Set our templates, and the launch page as the place to start from."""
-    c.JupyterHub.template_paths = [str(resources.files("mlabhub") / "hubtemplates")]
-    c.JupyterHub.template_vars = {
-        "mlabhub_prefix": settings.service_prefix,
-        "mlabhub_backend": settings.backend,
-        "mlabhub_simulated": settings.simulate_gpus,
-    }
+    c.JupyterHub.template_paths = [str(hubtemplates.FOLDER)]
+    c.JupyterHub.template_vars = hubtemplates.template_vars(settings)
+    c.JupyterHub.tornado_settings.update({"transforms": hubtemplates.transforms(settings)})
     c.JupyterHub.default_url = settings.service_prefix
+    # Any form at all keeps a visit of /hub/spawn from starting a server; our spawn.html leads to the launch page.
+    c.Spawner.options_form = "launch page"
