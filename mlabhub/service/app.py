@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
@@ -47,6 +48,7 @@ from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
 
 log = logging.getLogger(__name__)
+H = TypeVar("H", bound=HubOAuth)
 BODY_TIMEOUT_S = 20.0
 IDLE_TIMEOUT_S = 300.0
 
@@ -74,8 +76,8 @@ class _OAuthCallback(HubOAuthCallbackHandler):
         self.hub_auth = self.application.settings["hub_auth"]
 
 
-def make_service(world: World, *, hub_token: str, spawner_secret: str) -> Service:
-    """Return the service over a world whose writer was started."""
+def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Service:
+    """Return the service over a world whose writer was started. Cookies are signed by a key made of the hub's token."""
     reconciler = Reconciler(world)
     launcher = Launcher(world, reconciler.settle, reconciler.wake)
     desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake)
@@ -93,18 +95,18 @@ def make_service(world: World, *, hub_token: str, spawner_secret: str) -> Servic
         reconciler=reconciler,
         desk=desk,
         settings=world.settings,
-        hub_auth=make_hub_auth(world.settings, hub_token),
+        hub_auth=hub_auth,
         spawner_secret=spawner_secret,
         openapi=make_openapi(prefix),
-        cookie_secret=hmac.new(hub_token.encode(), b"mlabhub service cookies", hashlib.sha256).digest(),
+        cookie_secret=hmac.new(hub_auth.api_token.encode(), b"mlabhub service cookies", hashlib.sha256).digest(),
         xsrf_cookies=True,
     )
     return Service(world, reconciler, application)
 
 
-def make_hub_auth(settings: Settings, token: str) -> HubOAuth:
+def make_hub_auth(settings: Settings, token: str, kind: type[H] = HubOAuth) -> H:
     """Return the connection to the hub's login. A person's groups and rights are asked again after 20 s."""
-    return HubOAuth(
+    return kind(
         api_url=settings.hub_url + "api",
         api_token=token,
         base_url=settings.service_prefix,
@@ -155,7 +157,7 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
         chosen = hub or own_hub
         assert chosen is not None
         async with open_world(settings, hub=chosen, backend=backend or make_backend(settings)) as world:
-            service = make_service(world, hub_token=token, spawner_secret=secret)
+            service = make_service(world, hub_auth=make_hub_auth(settings, token), spawner_secret=secret)
             server = _listen(service.application, settings)
             reconciling = asyncio.create_task(service.reconciler.run(), name="reconciler")
             log.info("The service listens on %s", settings.service_url)

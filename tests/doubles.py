@@ -1,0 +1,187 @@
+"""Small real implementations of the service's outside: a hub, its logins, a backend. They keep state and can fail.
+
+`ScriptedHub` starts servers through a spawner that asks the service as ours does, so that whole flows run in one
+process without containers; everything that tests want to go wrong is an attribute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jupyterhub.services.auth import HubOAuth
+
+from mlabhub.client import HubServer, HubUser
+from mlabhub.core.capacity import Capacity, Gpu, Node
+from mlabhub.errors import LaunchRefused, NotFound, Unavailable
+from mlabhub.inventory import BackendServer, BackendUnreachable, SavedLayer
+
+Spawn = Callable[[str, str, dict[str, Any]], Awaitable[None]]
+
+
+def make_node(
+    name: str = "n1", gpus: int = 8, gpu_type: str = "a100", cpu: float = 64.0, memory_gib: float = 512.0
+) -> Node:
+    """Return a machine with simulated GPUs."""
+    found = tuple(
+        Gpu(f"GPU-{name}-{gpu_type}-{number}", gpu_type, name, gpu_type.upper(), 80.0, simulated=True)
+        for number in range(gpus)
+    )
+    return Node(name, cpu, memory_gib, found)
+
+
+@dataclass
+class ScriptedHub:
+    """A hub that knows some users. ``spawn`` is what its spawner does; it may raise the refusal that the hub shows."""
+
+    users: dict[str, HubUser] = field(default_factory=dict)
+    servers: dict[tuple[str, str], HubServer] = field(default_factory=dict)
+    spawn: Spawn | None = None
+    fault: Exception | None = None
+    stop_takes: Callable[[str, str], Awaitable[None]] | None = None
+    calls: list[str] = field(default_factory=list)
+    starts: int = 0
+
+    def add_user(self, name: str, *groups: str, admin: bool = False) -> None:
+        """Let the hub know a user."""
+        self.users[name] = HubUser(name, admin, groups)
+
+    async def user(self, name: str, *, stopped: bool = False) -> HubUser:
+        """Return one user with their servers."""
+        self._note(f"user {name}")
+        if name not in self.users:
+            raise NotFound(f"The hub has no user {name}.")
+        own = (one for (user, _), one in self.servers.items() if user == name)
+        return replace(self.users[name], servers=tuple(one for one in own if stopped or one.active))
+
+    async def active_servers(self) -> tuple[HubServer, ...]:
+        """Return the active servers."""
+        self._note("active_servers")
+        return tuple(one for one in self.servers.values() if one.active)
+
+    async def start(self, user: str, server: str, *, display_name: str, user_options: dict[str, Any]) -> None:
+        """Start a server as the hub does: pending, spawner, ready."""
+        self._note(f"start {user}/{server}")
+        self.starts += 1
+        if user not in self.users:
+            raise NotFound(f"The hub has no user {user}.")
+        known = self.servers.get((user, server))
+        if known is not None and known.pending == "spawn":
+            return
+        if known is not None and known.ready:
+            raise LaunchRefused(f"{user}:{server} is already running")
+        one = HubServer(user, server, display_name, pending="spawn", user_options=user_options)
+        self.servers[user, server] = one
+        try:
+            if self.spawn is not None:
+                await self.spawn(user, server, user_options)
+        except BaseException:
+            self.servers[user, server] = replace(one, pending=None)
+            raise
+        self.servers[user, server] = replace(one, pending=None, ready=True)
+
+    async def stop(self, user: str, server: str) -> None:
+        """Stop a server; fine if it does not run."""
+        self._note(f"stop {user}/{server}")
+        known = self.servers.get((user, server))
+        if known is None:
+            return
+        self.servers[user, server] = replace(known, ready=False, pending="stop")
+        if self.stop_takes is not None:
+            await self.stop_takes(user, server)
+        self.servers[user, server] = replace(known, ready=False, pending=None)
+
+    def lose(self, user: str, server: str) -> None:
+        """Forget a server, as a hub does that was killed before it saved its state."""
+        self.servers.pop((user, server), None)
+
+    def _note(self, call: str) -> None:
+        self.calls.append(call)
+        if self.fault is not None:
+            raise self.fault
+
+
+@dataclass
+class ScriptedBackend:
+    """Machines with servers on them; ``down`` makes every question fail."""
+
+    nodes: tuple[Node, ...] = (make_node(),)
+    running: dict[str, BackendServer] = field(default_factory=dict)
+    kept: dict[tuple[str, str], SavedLayer] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    down: bool = False
+    before_servers: Callable[[], None] | None = None
+
+    def run(
+        self, launch_id: str, user: str, server: str, gpus: tuple[str, ...] = (), state: str = "running"
+    ) -> BackendServer:
+        """Put a server on the machine."""
+        one = BackendServer(launch_id, user, server, state, 1.0, gpus, f"c-{launch_id}")  # type: ignore[arg-type]
+        self.running[launch_id] = one
+        return one
+
+    async def capacity(self) -> Capacity:
+        """Return the machines."""
+        self._answer()
+        return Capacity(self.nodes)
+
+    async def servers(self) -> tuple[BackendServer, ...]:
+        """Return what runs."""
+        self._answer()
+        if self.before_servers is not None:
+            self.before_servers()
+        return tuple(self.running.values())
+
+    async def remove(self, server: BackendServer) -> None:
+        """Remove a server, keeping its layer."""
+        self._answer()
+        if self.running.pop(server.launch_id, None) is not None:
+            self.removed.append(server.launch_id)
+            layer = SavedLayer(server.user, server.server_name, "base", False)
+            self.kept[server.user, server.server_name] = layer
+
+    async def saved(self, user: str) -> tuple[SavedLayer, ...]:
+        """Return a user's layers."""
+        self._answer()
+        return tuple(layer for (owner, _), layer in self.kept.items() if owner == user)
+
+    async def reset(self, user: str, server_name: str) -> None:
+        """Forget a layer."""
+        self._answer()
+        self.kept.pop((user, server_name), None)
+
+    def _answer(self) -> None:
+        if self.down:
+            raise BackendUnreachable("The engine does not answer.")
+
+
+class KnownTokens(HubOAuth):
+    """The hub's word on tokens, without the hub: a dictionary of user models."""
+
+    models: dict[str, dict[str, Any]]
+
+    def vouch(
+        self, token: str, name: str, *groups: str, admin: bool = False, scopes: tuple[str, ...] = (), kind: str = "user"
+    ) -> None:
+        """Let a token stand for someone."""
+        access = "access:services!service=mlabhub"
+        self.models[token] = {
+            "kind": kind,
+            "name": name,
+            "admin": admin,
+            "groups": list(groups),
+            "scopes": [access, *scopes] if "none" not in scopes else [],
+        }
+
+    async def _check_hub_authorization(
+        self, url: str, api_token: str, cache_key: str | None = None, use_cache: bool = True
+    ) -> dict[str, Any] | None:
+        await asyncio.sleep(0)
+        return self.models.get(api_token)
+
+
+def unreachable() -> Unavailable:
+    """Return the error of a hub that does not answer."""
+    return Unavailable("The hub cannot be asked now (connection refused).")

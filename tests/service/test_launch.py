@@ -1,0 +1,73 @@
+"""Launches from the API to the spawner and back, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.service.conftest import Running
+
+
+async def test_a_launch_is_admitted_started_watched_and_stopped(running: Running) -> None:
+    answer = await running.call(
+        "POST", "api/v1/launches", json={"server_name": "train", "user_options": {"profile": "gpu", "gpus": 2}}
+    )
+    assert answer.status_code == 201, answer.text
+    launch_id = answer.json()["launch_id"]
+    assert answer.json() == {
+        "state": "starting",
+        "launch_id": launch_id,
+        "url": f"/services/mlabhub/starting/{launch_id}",
+    }
+    one = running.of_server("alice", "train")
+    assert one is not None
+    assert (one.state, one.group, len(one.gpus), one.gpu_type) == ("held", "vision", 2, "a100")
+
+    status = (await running.call("GET", f"api/v1/launches/{launch_id}")).json()
+    assert status["state"] == "ready"
+    assert [step["done"] for step in status["steps"]] == [True] * 4
+
+    nodes = (await running.call("GET", "api/v1/gpus")).json()["nodes"]
+    assert sorted(gpu["user"] for gpu in nodes[0]["gpus"] if gpu["held"]) == ["alice", "alice"]
+    assert {gpu["user"] for gpu in (await running.call("GET", "api/v1/gpus", "carol")).json()["nodes"][0]["gpus"]} == {
+        None
+    }
+
+    assert (await running.call("POST", "api/v1/servers/alice/train/stop")).status_code == 202
+    assert running.of_server("alice", "train") is None
+    assert (await running.call("GET", f"api/v1/launches/{launch_id}")).json()["state"] == "ended"
+
+
+async def test_the_default_server_is_an_underscore_or_nothing_in_urls(running: Running) -> None:
+    for address in ("api/v1/servers/alice/_/stop", "api/v1/servers/alice//stop"):
+        assert (await running.call("POST", "api/v1/launches", json={})).status_code == 201
+        assert running.of_server("alice") is not None
+        assert (await running.call("POST", address)).status_code == 202
+        assert running.of_server("alice") is None
+
+
+async def test_a_full_group_is_refused_with_names_and_numbers(running: Running) -> None:
+    options = {"profile": "gpu", "gpus": 3}
+    for user in ("alice", "bob"):
+        answer = await running.call("POST", "api/v1/launches", user, json={"user_options": options})
+        assert answer.status_code == 201, answer.text
+    answer = await running.call("POST", "api/v1/launches", json={"server_name": "more", "user_options": options})
+    assert answer.status_code == 409
+    error = answer.json()["error"]
+    assert "vision holds 6 of 6 A100: alice 3, bob 3" in error["message"]
+    assert error["reasons"][0]["code"] == "group_limit"
+    assert running.of_server("alice", "more") is None
+
+
+async def test_a_hundred_at_once_for_eight_gpus(running: Running) -> None:
+    for number in range(100):
+        running.hub.add_user(f"u{number}")
+        running.tokens.vouch(f"t-u{number}", f"u{number}")
+    answers = await asyncio.gather(
+        *(
+            running.call("POST", "api/v1/launches", f"u{number}", json={"user_options": {"profile": "gpu"}})
+            for number in range(100)
+        )
+    )
+    assert sorted(answer.status_code for answer in answers) == [201] * 8 + [409] * 92
+    held = [uuid for one in running.projection for uuid in one.gpus]
+    assert len(held) == len(set(held)) == 8
