@@ -78,7 +78,9 @@ def decide(
     placement = find_place(request, gpu_types, overcommit, holdings, capacity)
     if placement is None:
         reasons += why_no_place(request, gpu_types, overcommit, holdings, capacity, within_limits=not reasons)
-    return Decision("refuse", reasons=reasons) if reasons else Decision("admit", placement)
+    if reasons or placement is None:
+        return Decision("refuse", reasons=reasons)
+    return Decision("admit", placement)
 
 
 def _open_types(

@@ -1,7 +1,7 @@
 """Why a launch cannot start: a code for programs and a sentence for people.
 
-Guarantees: who holds what is put into words by `describe_holders` alone, so that what may be told about others is
-decided in one place.
+Guarantees: who holds what is told by `name_holder` alone, so that what may be said about others is decided in one
+place.
 """
 
 from __future__ import annotations
@@ -46,9 +46,14 @@ def amount_of(resource: str, amount: float) -> Message:
     return Message.of(N_("{number} {unit}"), number=format_number(amount), unit=unit_of(resource))
 
 
+def name_holder(user: str) -> str:
+    """Return what may be told of who holds something."""
+    return plain(user)
+
+
 def describe_holders(holders: Sequence[tuple[str, float]]) -> Message | str:
     """Say who holds how much: ``alice 2, bob 4``."""
-    return _list([f"{plain(name)} {format_number(amount)}" for name, amount in holders])
+    return _list([f"{name_holder(name)} {format_number(amount)}" for name, amount in holders])
 
 
 def describe_servers(holdings: Iterable[Holding], resource: str) -> Message | str:

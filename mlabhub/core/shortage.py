@@ -14,12 +14,28 @@ from mlabhub.core.holdings import Holdings
 from mlabhub.core.placement import Room, find_place, free_rooms, needs_of, whole_rooms
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quote import quote, quote_all
-from mlabhub.core.reasons import Reason, amount_of
+from mlabhub.core.reasons import Reason, amount_of, name_holder
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, format_gpu_type, format_gpus, format_number, from_micro
 from mlabhub.messages import N_, Message
 
 MOST_LISTED = 5
-WAIT = N_("Wait until a server stops, or take less.")
+
+WAIT = N_("Wait until a server stops.")
+NO_MACHINE = N_("No machine is ready to run servers.")
+TRY_AGAIN = N_("Try again soon, or tell an administrator.")
+NO_GPU = N_("There is no GPU here. Choose a profile that needs none.")
+NO_TYPE = N_("There is no {type} here; there is: {types}.")
+NONE_HAS = N_("No machine has {asked}: the most is {most}, on {node}. Take {most} or less.")
+NONE_WITH_GPUS_HAS = N_("No machine with {gpus} has {asked}: the most is {most}, on {node}. Take {most} or less.")
+NONE_FREE = N_("No machine has {asked} free; free are: {free}.")
+NONE_FREE_BESIDE_GPUS = N_("No machine with {gpus} free has {asked} free as well; free are: {free}.")
+NEAREST = N_("{amount} would start now.")
+CLOSED = N_("These take no new servers: {nodes}.")
+SICK = N_("These GPUs are not healthy: {gpus}.")
+UNKNOWN_GPU = N_("There is no GPU {uuid} here. Leave the choice to us, or look at the list of GPUs.")
+OTHER_TYPE = N_("The GPU {uuid} is of type {type}, not {asked}. Choose another one.")
+HELD_GPU = N_("The GPU {uuid} is held by {name}. Choose another one, or wait.")
+APART = N_("The GPUs that were chosen are on different machines: {nodes}. Choose GPUs of one machine.")
 
 
 def why_no_place(
@@ -32,28 +48,23 @@ def why_no_place(
     within_limits: bool,
 ) -> tuple[Reason, ...]:
     """Return the reasons why `find_place` found none; ``within_limits`` says that no quota stands in the way."""
-    if not capacity.nodes:
-        return (
-            Reason(
-                "no_room", Message(N_("No machine is ready to run servers. Try again soon, or tell an administrator."))
-            ),
-        )
-    by_id = tuple(_chosen_reasons(request, holdings, capacity))
-    if by_id:
-        return by_id
+    uncounted = tuple(_uncounted(request, gpu_types, capacity))
+    if not any(node.schedulable for node in capacity.nodes):
+        return (Reason("no_room", _sentences([Message(NO_MACHINE), *uncounted, Message(TRY_AGAIN)])),)
+    chosen = tuple(_chosen_reasons(request, holdings, capacity))
+    if chosen:
+        return chosen
     never = _shortage(request, whole_rooms(request, gpu_types, capacity))
     if never is not None:
         return (Reason("never_fits", _say_never(request, *never, capacity)),)
     short = _shortage(request, free_rooms(request, gpu_types, overcommit, holdings, capacity))
-    if short is None:
-        return ()
-    resource, rooms = short
-    nearest = _nearest(
-        request, resource, rooms, lambda less: find_place(less, gpu_types, overcommit, holdings, capacity)
-    )
-    advice = nearest if nearest and within_limits else Message(WAIT)
-    parts = [_say_short(request, resource, rooms), advice, *_uncounted(request, gpu_types, capacity)]
-    return (Reason("no_room", _sentences(parts)),)
+    assert short is not None, "a room that fits is a place"
+
+    def starts_now(less: LaunchRequest) -> bool:
+        return find_place(less, gpu_types, overcommit, holdings, capacity) is not None
+
+    nearest = _nearest(request, *short, starts_now) if within_limits else None
+    return (Reason("no_room", _sentences([_say_short(request, *short), nearest or Message(WAIT), *uncounted])),)
 
 
 def _shortage(request: LaunchRequest, rooms: Iterable[Room]) -> tuple[str, list[Room]] | None:
@@ -69,55 +80,34 @@ def _shortage(request: LaunchRequest, rooms: Iterable[Room]) -> tuple[str, list[
 
 def _chosen_reasons(request: LaunchRequest, holdings: Holdings, capacity: Capacity) -> Iterator[Reason]:
     """Return what is wrong with GPUs that were asked for by id."""
+    nodes: dict[str, None] = {}
     for uuid in request.gpu_ids or ():
         gpu, holder = capacity.gpus.get(uuid), holdings.holder_of(uuid)
+        values = {"uuid": quote(uuid), "asked": format_gpu_type(request.gpu_type)}
         if gpu is None:
-            yield Reason(
-                "no_such_gpu",
-                Message.of(
-                    N_("There is no GPU {uuid} here. Leave the choice to us, or look at the list of GPUs."),
-                    uuid=quote(uuid),
-                ),
-            )
-        elif request.gpu_type is not None and gpu.type != request.gpu_type:
-            values = {
-                "uuid": quote(uuid),
-                "type": format_gpu_type(gpu.type),
-                "asked": format_gpu_type(request.gpu_type),
-            }
-            yield Reason(
-                "no_such_gpu",
-                Message.of(N_("The GPU {uuid} is of type {type}, not {asked}. Choose another one."), values),
-            )
+            yield Reason("no_such_gpu", Message.of(UNKNOWN_GPU, values))
+            continue
+        nodes[gpu.node] = None
+        if request.gpu_type is not None and gpu.type != request.gpu_type:
+            yield Reason("no_such_gpu", Message.of(OTHER_TYPE, values, type=format_gpu_type(gpu.type)))
         elif holder is not None:
-            yield Reason(
-                "gpu_held",
-                Message.of(
-                    N_("The GPU {uuid} is held by {name}. Choose another one, or wait."),
-                    uuid=quote(uuid),
-                    name=holder.user,
-                ),
-            )
+            yield Reason("gpu_held", Message.of(HELD_GPU, values, name=name_holder(holder.user)))
+    if len(nodes) > 1:
+        yield Reason("never_fits", Message.of(APART, nodes=quote_all(nodes, MOST_LISTED)))
 
 
 def _say_never(request: LaunchRequest, resource: str, rooms: Sequence[Room], capacity: Capacity) -> Message:
-    if not rooms or rooms[0].of(resource) == 0:
-        if not capacity.gpu_types:
-            return Message(N_("There is no GPU here. Choose a profile that needs none."))
+    most = rooms[0].of(resource) if rooms else 0
+    if resource == GPU and not most:
         types = quote_all(format_gpu_type(gpu_type) for gpu_type in capacity.gpu_types)
-        return Message.of(
-            N_("There is no {type} here; there is: {types}."), type=format_gpu_type(request.gpu_type), types=types
-        )
-    values = {
-        "asked": _amount(request, resource, needs_of(request)[resource]),
-        "most": _amount(request, resource, rooms[0].of(resource)),
-        "node": rooms[0].node.name,
-        "gpus": format_gpus(request.gpus, request.gpu_type),
-    }
-    if resource == GPU or not request.gpus:
-        return Message.of(N_("No machine has {asked}: the most is {most}, on {node}. Take {most} or less."), values)
+        asked = format_gpu_type(request.gpu_type)
+        return Message.of(NO_TYPE, type=asked, types=types) if capacity.gpu_types else Message(NO_GPU)
     return Message.of(
-        N_("No machine with {gpus} has {asked}: the most is {most}, on {node}. Take {most} or less."), values
+        NONE_HAS if resource == GPU or not request.gpus else NONE_WITH_GPUS_HAS,
+        asked=_amount(request, resource, needs_of(request)[resource]),
+        most=_amount(request, resource, most),
+        node=rooms[0].node.name,
+        gpus=format_gpus(request.gpus, request.gpu_type),
     )
 
 
@@ -125,53 +115,41 @@ def _say_short(request: LaunchRequest, resource: str, rooms: Sequence[Room]) -> 
     best: dict[str, int] = {}
     for room in rooms:
         best.setdefault(room.node.name, room.of(resource))
-    listed = [f"{name} {format_number(from_micro(amount))}" for name, amount in list(best.items())[:MOST_LISTED]]
-    values = {
-        "asked": _amount(request, resource, needs_of(request)[resource]),
-        "free": ", ".join(listed) + (", …" if len(best) > MOST_LISTED else ""),
-        "gpus": format_gpus(request.gpus, request.gpu_type),
-    }
-    if not rooms:
-        return Message(N_("No machine takes new servers at the moment."))
-    if resource == GPU or not request.gpus:
-        return Message.of(N_("No machine has {asked} free; free are: {free}."), values)
-    return Message.of(N_("No machine with {gpus} free has {asked} free as well; free are: {free}."), values)
+    free = [f"{name} {format_number(from_micro(amount))}" for name, amount in best.items()]
+    return Message.of(
+        NONE_FREE if resource == GPU or not request.gpus else NONE_FREE_BESIDE_GPUS,
+        asked=_amount(request, resource, needs_of(request)[resource]),
+        free=quote_all(free, MOST_LISTED),
+        gpus=format_gpus(request.gpus, request.gpu_type),
+    )
 
 
 def _nearest(
-    request: LaunchRequest, resource: str, rooms: Sequence[Room], find: Callable[[LaunchRequest], object]
+    request: LaunchRequest, resource: str, rooms: Sequence[Room], starts_now: Callable[[LaunchRequest], bool]
 ) -> Message | None:
     """Return the largest smaller amount of the short resource that would start now, in words, if there is one."""
-    most = rooms[0].of(resource) if rooms else 0
-    if most == 0:
-        return None
+    most = rooms[0].of(resource)
     if resource == GPU:
-        smaller = [
-            replace(request, gpus=count) for count in range(len(rooms[0].gpus), 0, -1) if request.gpu_ids is None
-        ]
+        counts = range(len(rooms[0].gpus), 0, -1) if request.gpu_ids is None else ()
+        smaller = [replace(request, gpus=count) for count in counts]
     elif resource == CPU:
         smaller = [replace(request, cpu=from_micro(most))]
     else:
         smaller = [replace(request, memory_gib=from_micro(most))]
-    found = next((less for less in smaller if find(less) is not None), None)
+    found = next((less for less in smaller if most and starts_now(less)), None)
     if found is None:
         return None
-    return Message.of(N_("{amount} would start now."), amount=_amount(request, resource, needs_of(found)[resource]))
+    return Message.of(NEAREST, amount=_amount(request, resource, needs_of(found)[resource]))
 
 
 def _uncounted(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> Iterator[Message]:
     """Name what is there but does not count: nodes that take no servers, GPUs that are not healthy."""
     closed = [node.name for node in capacity.nodes if not node.schedulable]
     if closed:
-        yield Message.of(N_("These take no new servers: {nodes}."), nodes=quote_all(closed, MOST_LISTED))
-    sick = [
-        f"{gpu.uuid} ({node.name})"
-        for node in capacity.nodes
-        for gpu in node.gpus
-        if request.gpus and not gpu.healthy and gpu.type in gpu_types
-    ]
-    if sick:
-        yield Message.of(N_("These GPUs are not healthy: {gpus}."), gpus=quote_all(sick, MOST_LISTED))
+        yield Message.of(CLOSED, nodes=quote_all(closed, MOST_LISTED))
+    gpus = [gpu for gpu in capacity.gpus.values() if request.gpus and gpu.type in gpu_types and not gpu.healthy]
+    if gpus:
+        yield Message.of(SICK, gpus=quote_all([f"{gpu.uuid} ({gpu.node})" for gpu in gpus], MOST_LISTED))
 
 
 def _amount(request: LaunchRequest, resource: str, micro: int) -> Message:
