@@ -40,7 +40,7 @@ def look_at_machine() -> Machine:
         has_runc=shutil.which("runc", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None,
         may_raise_limits=_may_raise_limits(),
         open_files=_hard_limit(resource.RLIMIT_NOFILE, MOST_OPEN_FILES),
-        processes=_hard_limit(resource.RLIMIT_NPROC, MOST_PROCESSES),
+        processes=processes_limit(),
     )
 
 
@@ -90,7 +90,15 @@ def open_files_limit() -> int:
 
 def processes_limit() -> int:
     """Return how many processes one user id may have here; a container's own limit is its cgroup's."""
-    return _hard_limit(resource.RLIMIT_NPROC, MOST_PROCESSES)
+    return _hard_limit(resource.RLIMIT_NPROC, min(MOST_PROCESSES, _most_pids()))
+
+
+def _most_pids() -> int:
+    """Return the kernel's own limit: Podman's service lowers its hard limit to it, and cannot give more than it has."""
+    try:
+        return int(Path("/proc/sys/kernel/pid_max").read_text())
+    except (OSError, ValueError):
+        return MOST_PROCESSES
 
 
 def _hard_limit(which: int, most: int) -> int:
