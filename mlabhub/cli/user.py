@@ -10,6 +10,7 @@ import secrets
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import bcrypt
 import httpx
@@ -17,7 +18,7 @@ import typer
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from mlabhub.core.names import check_group_name, check_user_name
+from mlabhub.core.names import check_user_name
 from mlabhub.errors import InvalidConfiguration, MLabError, NotFound, Unavailable
 from mlabhub.settings import Settings, load_settings
 
@@ -40,8 +41,6 @@ def add(
     name = name.lower()
     check_user_name(name)
     groups = group or []
-    for one in groups:
-        check_group_name(one)
     settings = _load(state)
     password = sys.stdin.readline().rstrip("\n") if password_stdin else secrets.token_urlsafe(12)
     if not 8 <= len(password.encode()) <= 72:
@@ -100,12 +99,12 @@ def _call(hub: httpx.Client, method: str, path: str, fine: tuple[int, ...] = (),
 
 def _make_user(hub: httpx.Client, name: str, groups: list[str], admin: bool) -> None:
     """Make user and groups; what is there already stays (409 is the hub's word for that)."""
-    _call(hub, "POST", f"users/{name}", (409,))
+    _call(hub, "POST", f"users/{quote(name)}", (409,))
     if admin:
-        _call(hub, "PATCH", f"users/{name}", admin=True)
+        _call(hub, "PATCH", f"users/{quote(name)}", admin=True)
     for group in groups:
-        _call(hub, "POST", f"groups/{group}", (409,))
-        _call(hub, "POST", f"groups/{group}/users", users=[name])
+        _call(hub, "POST", f"groups/{quote(group)}", (409,))
+        _call(hub, "POST", f"groups/{quote(group)}/users", users=[name])
 
 
 def _all_users(hub: httpx.Client) -> list[dict[str, Any]]:
