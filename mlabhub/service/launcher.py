@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -98,17 +98,25 @@ class Launcher:
 
     async def preview(self, actor: Person, user: str, user_options: dict[str, Any], server_name: str = "") -> Preview:
         """Return what a launch would be answered, reserving nothing."""
+        return (await self.previews(actor, user, [user_options], server_name))[0]
+
+    async def previews(
+        self, actor: Person, user: str, choices: Sequence[dict[str, Any]], server_name: str = ""
+    ) -> tuple[Preview, ...]:
+        """Return what each of these launch options would be answered, by one and the same state of the hub."""
         _check_may_act(actor, user)
-        hub_user = await self._world.hub.user(user)
-        catalog = self._world.catalog()
-        try:
-            request = resolve(catalog, user, hub_user.groups, user_options, server_name)
-        except MLabError as error:
-            return Preview(False, (Reason(error.code, error.message),), None)
-        capacity = await self._world.capacity.get()
-        holdings = self._world.writer.projection.holdings
-        decision = decide(request, catalog.quotas, holdings, (), capacity, self._world.clock())
-        return Preview(decision.verdict == "admit", decision.reasons, request)
+        hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
+        catalog, holdings = self._world.catalog(), self._world.writer.projection.holdings
+
+        def preview(user_options: dict[str, Any]) -> Preview:
+            try:
+                request = resolve(catalog, user, hub_user.groups, user_options, server_name)
+            except MLabError as error:
+                return Preview(False, (Reason(error.code, error.message),), None)
+            decision = decide(request, catalog.quotas, holdings, (), capacity, self._world.clock())
+            return Preview(decision.verdict == "admit", decision.reasons, request)
+
+        return tuple(preview(user_options) for user_options in choices)
 
     async def launch_status(self, launch_id: str) -> LaunchStatus:
         """Return how far a launch came. Raises `NotFound`."""

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
+from mlabhub.core.names import folder_name
 from mlabhub.core.profiles import Catalog, default_payer, visible_profiles
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.units import CPU, MEMORY, format_gpus
@@ -218,4 +219,8 @@ def catalog_view(
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
         nodes=node_views(capacity, projection, quotas, may_see),
         gpu_types=capacity.gpu_types,
+        folders=(
+            catalog.storage.home(person.name),
+            *(f"{catalog.storage.share_target}/{folder_name(group)}" for group in groups),
+        ),
     )

@@ -127,7 +127,10 @@ class NodeView:
 
 @dataclass(frozen=True)
 class CatalogView:
-    """What the launch page shows to one person: what they may choose, what is there, what they hold."""
+    """What the launch page shows to one person: what they may choose, what is there, what they hold.
+
+    ``folders`` are the paths that a server of theirs sees: their own, then one per group.
+    """
 
     profiles: tuple[Profile, ...]
     images: tuple[ImageChoice, ...]
@@ -137,6 +140,7 @@ class CatalogView:
     group_usage: tuple[UsageView, ...]
     nodes: tuple[NodeView, ...]
     gpu_types: tuple[str, ...]
+    folders: tuple[str, ...] = ()
 
     def free_gpus(self, gpu_type: str | None = None) -> int:
         """Return how many healthy GPUs (of a type) nobody holds."""
