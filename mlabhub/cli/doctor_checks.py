@@ -1,0 +1,354 @@
+"""What a machine needs to run people's servers: one small function a thing, each returning a value.
+
+Guarantees: nothing is changed by looking; a check that cannot tell says so instead of failing; every fix is words that
+a person can follow or a command that can be typed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mlabhub.engine.cdi import CDI_DIRS, NVIDIA_CDI_KIND
+from mlabhub.engine.found import Engine, find_engine
+from mlabhub.errors import MLabError
+from mlabhub.images import list_images, load_recipes
+from mlabhub.settings import Settings
+from mlabhub.supervisor.commands import find_proxy
+
+Status = Literal["ok", "missing", "better", "info"]
+LEAST_FREE_GIB = 5
+ENOUGH_FREE_GIB = 30
+CONTROLLERS = ("cpu", "memory", "pids")
+OLDEST_NODE = 20
+NVIDIA_VENDOR = "0x10de"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. ``missing``: servers do not run without it; ``better``: they do, but not as they should."""
+
+    name: str
+    status: Status
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the checks need to know beforehand. ``settings`` is None before the first `mlabhub up`."""
+
+    state_dir: Path
+    port: int
+    settings: Settings | None
+    engine: Engine | None
+    engine_fault: str
+    is_root: bool
+
+    @property
+    def wants_containers(self) -> bool:
+        """Whether an installation of this user would run containers: always as root, else where an engine works."""
+        if self.settings is not None:
+            return self.settings.backend == "container"
+        return self.is_root or self.engine is not None
+
+
+def look_at_machine(settings: Settings | None, state_dir: Path) -> Machine:
+    """Return what is known of this machine before the checks begin."""
+    engine, fault = None, ""
+    try:
+        engine = find_engine(state_dir / "run")
+    except MLabError as error:
+        fault = str(error)
+    port = settings.port if settings else 8000
+    return Machine(state_dir, port, settings, engine, fault, is_root=os.geteuid() == 0)
+
+
+def run_checks(machine: Machine) -> list[Check]:
+    """Return all findings in a fixed order; the slow ones run side by side."""
+    checks: Sequence[Callable[[Machine], Check | None]] = (
+        check_python,
+        check_proxy,
+        check_engine,
+        check_controllers,
+        check_user_namespaces,
+        check_firewall,
+        check_storage_driver,
+        check_engine_disk,
+        check_base_image,
+        check_state_disk,
+        check_port,
+        check_gpus,
+        check_subdomains,
+        check_clock,
+        check_registry,
+    )
+    with ThreadPoolExecutor(len(checks)) as pool:
+        return [found for found in pool.map(lambda check: check(machine), checks) if found is not None]
+
+
+def check_python(_: Machine) -> Check:
+    """The Python that runs the hub."""
+    return Check("Python", "ok", platform.python_version())
+
+
+def check_proxy(_: Machine) -> Check:
+    """configurable-http-proxy and its Node."""
+    try:
+        command = find_proxy()
+    except MLabError as error:
+        return Check("proxy", "missing", "not installed", str(error))
+    version = _ask(command[0], "--version") if len(command) > 1 else None
+    if version and int(re.sub(r"\D", "", version.split(".")[0]) or 0) < OLDEST_NODE:
+        return Check(
+            "proxy", "missing", f"Node {version}", f"Node {OLDEST_NODE} or newer is needed; `make up` installs it."
+        )
+    return Check("proxy", "ok", f"configurable-http-proxy, Node {version}" if version else command[0])
+
+
+def check_engine(machine: Machine) -> Check:
+    """Podman or Docker."""
+    if machine.engine is None:
+        status: Status = "missing" if machine.wants_containers else "better"
+        return Check("container engine", status, "none that works: servers are not isolated", machine.engine_fault)
+    rights = "without root" if machine.engine.rootless else "as root"
+    return Check("container engine", "ok", f"{machine.engine.kind.capitalize()} {machine.engine.version} {rights}")
+
+
+def check_controllers(machine: Machine) -> Check | None:
+    """The cgroup controllers that limit CPU, memory and processes."""
+    if machine.engine is None:
+        return None
+    found = read_controllers(Path("/"), os.geteuid() if machine.engine.rootless else 0)
+    lacking = [name for name in CONTROLLERS if name not in found]
+    if not lacking:
+        return Check("limits (cgroups)", "ok", ", ".join(CONTROLLERS))
+    if machine.engine.rootless:
+        fix = "Let systemd hand them down: `systemctl edit user@.service`, `[Service]`, `Delegate=cpu memory pids`."
+    else:
+        fix = "Enable them at boot: kernel parameters `cgroup_enable=memory cgroup_enable=cpuset`, then restart."
+    return Check("limits (cgroups)", "missing", f"no {', '.join(lacking)}: servers would have no such limit", fix)
+
+
+def read_controllers(root: Path, uid: int) -> set[str]:
+    """Return the controllers that may be used: root's, or those handed down to a user (unified hierarchy only)."""
+    unified = root / "sys/fs/cgroup/cgroup.controllers"
+    if unified.exists():
+        own = root / f"sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
+        return set(_read(own if uid else unified).split())
+    if uid:
+        return set()
+    rows = (line.split() for line in _read(root / "proc/cgroups").splitlines() if not line.startswith("#"))
+    return {row[0] for row in rows if len(row) == 4 and row[3] == "1"}
+
+
+def check_user_namespaces(machine: Machine) -> Check | None:
+    """User namespaces and ranges of ids, for containers without root."""
+    if machine.engine is None or not machine.engine.rootless or machine.engine.kind == "docker":
+        return None
+    name = "user namespaces"
+    if _read(Path("/proc/sys/user/max_user_namespaces")).strip() == "0":
+        return Check(name, "missing", "switched off", "`sudo sysctl -w user.max_user_namespaces=15000`")
+    if _read(Path("/proc/sys/kernel/unprivileged_userns_clone")).strip() == "0":
+        return Check(name, "missing", "for root only", "`sudo sysctl -w kernel.unprivileged_userns_clone=1`")
+    if shutil.which("newuidmap") is None:
+        return Check(name, "missing", "newuidmap is not installed", "`sudo apt-get install uidmap slirp4netns`")
+    user = _ask("id", "-un") or str(os.geteuid())
+    if not re.search(rf"^({re.escape(user)}|{os.geteuid()}):", _read(Path("/etc/subuid")), re.MULTILINE):
+        ranges = "--add-subuids 100000-165535 --add-subgids 100000-165535"
+        return Check(name, "missing", f"{user} has no range in /etc/subuid", f"`sudo usermod {ranges} {user}`")
+    return Check(name, "ok", f"a range of ids for {user}")
+
+
+def check_firewall(machine: Machine) -> Check | None:
+    """nftables, which keeps users' networks from the hub's inner ports and from each other."""
+    if machine.engine is None or machine.engine.rootless:
+        return None
+    nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if nft is None:
+        return Check("firewall (nft)", "missing", "not installed", "`apt-get install nftables`")
+    if machine.is_root and _ask(nft, "list", "tables") is None:
+        fix = (
+            "Load the kernel's module: `modprobe nf_tables`; in a virtual machine or container its host must allow it."
+        )
+        return Check("firewall (nft)", "missing", "does not work on this kernel", fix)
+    return Check("firewall (nft)", "ok", nft)
+
+
+def check_storage_driver(machine: Machine) -> Check | None:
+    """How the engine keeps images: without overlay every server copies its whole image."""
+    driver, folder = _engine_store(machine)
+    if driver is None:
+        return None
+    if driver == "vfs":
+        fix = (
+            "`apt-get install fuse-overlayfs`, or a kernel from 5.13 on; then `podman system reset` (drops all images)"
+        )
+        return Check("image store", "better", f"vfs in {folder}: every start copies a whole image", fix)
+    return Check("image store", "ok", f"{driver} in {folder}")
+
+
+def check_engine_disk(machine: Machine) -> Check | None:
+    """Room for images and for what people install."""
+    _, folder = _engine_store(machine)
+    return check_disk("disk of the image store", Path(folder)) if folder else None
+
+
+def check_state_disk(machine: Machine) -> Check:
+    """Room for the ledger, logs and, unless storage.yaml says otherwise, people's files."""
+    return check_disk("disk of the state folder", machine.state_dir)
+
+
+def check_disk(name: str, folder: Path) -> Check:
+    """Return whether a folder's disk has room."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    found = f"{free:.0f} GiB free at {folder}"
+    if free < ENOUGH_FREE_GIB:
+        status: Status = "missing" if free < LEAST_FREE_GIB else "better"
+        return Check(name, status, found, f"Make room: {ENOUGH_FREE_GIB} GiB or more is comfortable; `df -h {place}`")
+    return Check(name, "ok", found)
+
+
+def check_base_image(machine: Machine) -> Check | None:
+    """The image that servers start from."""
+    if machine.engine is None:
+        return None
+    try:
+        base = next(image for image in list_images() if image.name == "base")
+    except MLabError as error:
+        return Check("image base", "missing", "cannot be looked up", str(error))
+    if base.id is None:
+        return Check("image base", "missing", "not built", "`mlabhub image build base` (`make up` does it)")
+    if not base.up_to_date:
+        return Check("image base", "better", "its files have changed since", "`mlabhub image build base`")
+    return Check("image base", "ok", base.reference)
+
+
+def check_port(machine: Machine) -> Check:
+    """The public port: free, or ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", machine.port))
+        except PermissionError:
+            fix = "Take a port above 1023: `mlabhub up --port 8000`."
+            return Check("port", "missing", f"{machine.port} is for root alone", fix)
+        except OSError:
+            if machine.settings is not None and is_locked(machine.state_dir):
+                return Check("port", "ok", f"{machine.port}, in use by the running hub")
+            fix = f"`ss -ltnp 'sport = :{machine.port}'` shows whose it is; or `mlabhub up --port` with another."
+            return Check("port", "missing", f"{machine.port} is taken by another program", fix)
+    return Check("port", "ok", f"{machine.port} is free")
+
+
+def check_gpus(_: Machine) -> Check:
+    """NVIDIA's cards, driver and CDI specification."""
+    return assess_gpus(
+        cards=count_nvidia_cards(Path("/")),
+        driver=_read(Path("/proc/driver/nvidia/version")).splitlines()[:1],
+        has_cdi=any(NVIDIA_CDI_KIND in _read(file) for folder in CDI_DIRS for file in sorted(folder.glob("*"))),
+    )
+
+
+def assess_gpus(*, cards: int, driver: Sequence[str], has_cdi: bool) -> Check:
+    """Return the finding for so many cards, the driver's first line, and whether a specification names them."""
+    if not cards and not driver:
+        return Check("GPUs", "info", "no NVIDIA card", "To try the pages without one: `--simulate-gpus 4xA100`.")
+    if not driver:
+        return Check(
+            "GPUs", "missing", f"{cards} without a driver", "Install NVIDIA's driver: `apt-get install nvidia-driver`"
+        )
+    version = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", driver[0])
+    shown = f"{cards} with driver {version[0] if version else 'of an unknown version'}"
+    if not has_cdi:
+        fix = "`nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml` (package nvidia-container-toolkit)"
+        return Check("GPUs", "missing", f"{shown}, but containers cannot get them: no CDI specification", fix)
+    return Check("GPUs", "ok", f"{shown}, CDI specification there")
+
+
+def count_nvidia_cards(root: Path) -> int:
+    """Return how many NVIDIA display or compute devices are on the PCI bus."""
+    devices = (root / "sys/bus/pci/devices").glob("*")
+    return sum(
+        _read(device / "vendor").strip() == NVIDIA_VENDOR and _read(device / "class").startswith("0x03")
+        for device in devices
+    )
+
+
+def check_subdomains(_: Machine) -> Check:
+    """Whether users' pages have addresses of their own."""
+    return Check(
+        "subdomains",
+        "better",
+        "off: users' pages share the hub's address, so a page of one user can act as another who opens it",
+        "With a wildcard DNS name: `c.JupyterHub.subdomain_host = 'https://hub.example.org'` in jupyterhub_config.py",
+    )
+
+
+def check_clock(_: Machine) -> Check | None:
+    """Whether the clock is kept right; times of warnings and reports depend on it."""
+    answer = _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    if answer is None:
+        return None
+    if answer == "yes":
+        return Check("clock", "ok", "synchronised")
+    return Check("clock", "better", "not synchronised", "`apt-get install systemd-timesyncd`, or chrony")
+
+
+def check_registry(machine: Machine) -> Check | None:
+    """Whether images of others can be fetched; ours need no registry."""
+    if machine.engine is None:
+        return None
+    parent = load_recipes()["base"].parent
+    answers = _ask(machine.engine.kind, "manifest", "inspect", parent, seconds=8) is not None
+    found = "answers" if answers else "none answers: images are made from the distribution's packages"
+    return Check("image registry", "info", found)
+
+
+def is_locked(state_dir: Path) -> bool:
+    """Tell whether a hub runs from this state folder: `mlabhub up` keeps a lock there."""
+    try:
+        with open(state_dir / "run" / "up.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _engine_store(machine: Machine) -> tuple[str | None, str]:
+    if machine.engine is None:
+        return None, ""
+    question = "{{.Driver}} {{.DockerRootDir}}"
+    if machine.engine.kind == "podman":
+        question = "{{.Store.GraphDriverName}} {{.Store.GraphRoot}}"
+    driver, _, folder = (_ask(machine.engine.kind, "info", "--format", question) or "").partition(" ")
+    return driver or None, folder
+
+
+def _ask(*command: str, seconds: float = 20) -> str | None:
+    """Return what a program printed; None if it is not there, fails or does not answer."""
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
