@@ -106,14 +106,15 @@ def _type(entry: Schema) -> str:
     if entry.get("type") == "array":
         return f"list of {_type(entry.get('items', {}))}"
     if entry.get("type") == "object":
-        return f"mapping to {_type(_values(entry))}"
+        return f"mapping to {_type(_values(entry))}" if _values(entry) else "object"
     kinds = {"boolean": "true or false", "number": "number", "integer": "whole number", "string": "text"}
     return kinds.get(str(entry.get("type")), "anything") + _range(entry)
 
 
 def _values(entry: Schema) -> Schema:
     patterns = entry.get("patternProperties")
-    return next(iter(patterns.values())) if patterns else entry.get("additionalProperties") or {}
+    others = next(iter(patterns.values())) if patterns else entry.get("additionalProperties")
+    return others if isinstance(others, Mapping) else {}
 
 
 def _range(entry: Schema) -> str:
@@ -184,11 +185,95 @@ def _describe(path: str, command: Any) -> Iterator[str]:
         yield table(("argument or option", "meaning"), rows)
 
 
+# --- HTTP API -----------------------------------------------------------------------------------------------------
+
+CREDENTIALS = {
+    "person": "login or token",
+    "admin": "login or token of an administrator",
+    "spawner": "the spawners' secret",
+    "admin or spawner": "login or token of an administrator, or the spawners' secret",
+    "anyone": "none",
+}
+
+
+def write_http_api() -> str:
+    """Return every call of the service's API."""
+    from mlabhub.service.openapi import make_openapi
+    from mlabhub.service.routes import ROUTES
+
+    paths = make_openapi("/services/mlabhub/")["paths"]
+    parts: list[str] = []
+    for route in ROUTES:
+        for call in route.calls:
+            operation = paths["/" + route.path][call.method]
+            parts += [f"## {call.method.upper()} {route.path}", cell(operation["summary"])]
+            parts += [_facts(operation, CREDENTIALS[call.who]), _body(operation), _answer(operation)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _facts(operation: Schema, credentials: str) -> str:
+    query = [f"`{one['name']}`" for one in operation.get("parameters", ()) if one["in"] == "query"]
+    facts = [f"Credentials: {credentials}.", f"Query: {', '.join(query)}." if query else ""]
+    return " ".join(filter(None, [*facts, f"Answers: {_statuses(operation)}."]))
+
+
+def _statuses(operation: Schema) -> str:
+    return ", ".join(f"{status} {text['description'].lower().rstrip('.')}" for status, text in _grouped(operation))
+
+
+def _grouped(operation: Schema) -> Iterator[tuple[str, Schema]]:
+    """Yield the statuses, those with the same meaning together."""
+    seen: dict[str, list[str]] = {}
+    for status, response in operation["responses"].items():
+        seen.setdefault(response["description"], []).append(status)
+    for description, statuses in seen.items():
+        yield "/".join(statuses), {"description": description}
+
+
+def _body(operation: Schema) -> str:
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+    if not schema:
+        return ""
+    rows = [
+        (f"`{key}`", _type(entry), "needed" if key in schema.get("required", ()) else "")
+        for key, entry in schema.get("properties", {}).items()
+    ]
+    text = cell(schema.get("description", ""))
+    return f"{text}\n\n{table(('body', 'value', ''), rows)}"
+
+
+def _answer(operation: Schema) -> str:
+    good = next(response for status, response in operation["responses"].items() if status.startswith("2"))
+    schema = good["content"].get("application/json", {}).get("schema")
+    if schema is None:
+        return "The answer is plain text."
+    rows = [(f"`{key}`", _shape(entry)) for key, entry in schema.get("properties", {}).items()]
+    return table(("answer", "value"), rows) if rows else ""
+
+
+def _shape(entry: Schema) -> str:
+    """Return what an answer's key has; the keys of an object in it are named, one level deep."""
+    if entry.get("type") == "array" and entry["items"].get("properties"):
+        return f"list of objects with {_names(entry['items'])}"
+    if entry.get("properties"):
+        return f"object with {_names(entry)}"
+    if "anyOf" in entry:
+        return " or ".join(
+            dict.fromkeys("null" if one.get("type") == "null" else _shape(one) for one in entry["anyOf"])
+        )
+    return entry.get("description", "").rstrip(".").lower() or _type(entry)
+
+
+def _names(entry: Schema) -> str:
+    return ", ".join(f"`{name}`" for name in entry["properties"])
+
+
 # --- writing ------------------------------------------------------------------------------------------------------
 
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "configuration": ("configuration.md", write_configuration),
     "command-line": ("command-line.md", write_command_line),
+    "http-api": ("http-api.md", write_http_api),
 }
 
 
