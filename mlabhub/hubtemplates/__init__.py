@@ -21,10 +21,10 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import OutputTransform
 
 from mlabhub.i18n import (
+    DEFAULT_LANGUAGE,
     LANGUAGE_ARGUMENT,
     LANGUAGE_COOKIE,
     LANGUAGES,
-    Translator,
     choose_language,
     get_translator,
     match_language,
@@ -34,7 +34,7 @@ from mlabhub.settings import Settings
 FOLDER = Path(__file__).parent
 YEAR_S = 365 * 86400
 
-_translator: ContextVar[Translator] = ContextVar("translator", default=get_translator("en"))
+_language: ContextVar[str] = ContextVar("language", default=DEFAULT_LANGUAGE)
 _path: ContextVar[str] = ContextVar("path", default="")
 
 
@@ -46,7 +46,7 @@ class LanguageTransform(OutputTransform):
         cookie = request.cookies.get(LANGUAGE_COOKIE)
         language = choose_language(asked, cookie.value if cookie else None, request.headers.get("Accept-Language"))
         self._cookie = _language_cookie(language, base_url) if match_language(asked) else None
-        _translator.set(get_translator(language))
+        _language.set(language)
         _path.set(request.uri or "")
 
     def transform_first_chunk(
@@ -61,7 +61,7 @@ class LanguageTransform(OutputTransform):
 def template_vars(settings: Settings) -> dict[str, Any]:
     """Return ``JupyterHub.template_vars``; the hub calls those that are functions for each page."""
     return {
-        "_": lambda user: _translator.get(),
+        "_": lambda user: get_translator(_language.get()),
         "mlabhub_languages": lambda user: _other_languages(),
         "mlabhub_prefix": settings.service_prefix,
         "mlabhub_backend": settings.backend,
@@ -82,7 +82,7 @@ def _other_languages() -> list[tuple[str, str, str]]:
     path, _, query = _path.get().partition("?")
     if "/spawn" in path:
         return []
-    current = _translator.get().language
+    current = _language.get()
     arguments = [(name, value) for name, value in parse_qsl(query) if name != LANGUAGE_ARGUMENT]
     return [
         (code.replace("_", "-"), name, f"{path}?{urlencode([*arguments, (LANGUAGE_ARGUMENT, code)])}")

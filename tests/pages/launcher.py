@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from mlabhub.core.admission import Capacity, Gpu, Holding, Holdings, Node, decide
 from mlabhub.core.profiles import Catalog, LaunchRequest, resolve, visible_profiles
 from mlabhub.core.reasons import Reason
-from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound
+from mlabhub.errors import LaunchRefused, MLabError, NotFound
 from mlabhub.messages import Message
 from mlabhub.service.views import (
     CatalogView,
@@ -176,12 +177,15 @@ class MemoryLauncher:
             self.holdings.remove(launch_id)
             self.views[key] = replace(self.views[key], state="stopped")
 
-    async def preview(self, actor: Person, user: str, user_options: dict[str, Any]) -> Preview:
+    async def previews(self, actor: Person, user: str, choices: Sequence[dict[str, Any]]) -> tuple[Preview, ...]:
         """Decide without holding."""
         self._check()
+        return tuple(self._preview(user, user_options) for user_options in choices)
+
+    def _preview(self, user: str, user_options: dict[str, Any]) -> Preview:
         try:
             request = resolve(CATALOG, user, self.groups.get(user, ()), user_options)
-        except InvalidLaunch as error:
+        except MLabError as error:
             return Preview(False, (Reason(error.code, error.message),), None)
         decision = decide(request, CATALOG.quotas, self.holdings, (), self.capacity, time.time())
         return Preview(decision.verdict == "admit", decision.reasons, request)
@@ -213,10 +217,10 @@ class MemoryLauncher:
         self.calls.append(("reset", actor.name, user, server_name))
         self.views[user, server_name] = replace(self.views[user, server_name], has_saved=False, newer_image=False)
 
-    async def catalog_for(self, actor: Person, user: str | None = None) -> CatalogView:
+    async def catalog_for(self, actor: Person) -> CatalogView:
         """Return what the launch page shows."""
         self._check()
-        user = user or actor.name
+        user = actor.name
         groups = self.groups.get(user, ())
         usage = [
             UsageView(name, self.holdings.group(name).as_amounts(), quota.limit, quota.guaranteed)
@@ -243,6 +247,7 @@ class MemoryLauncher:
             group_usage=tuple(usage),
             nodes=(NodeView("n1", True, 64, 64, 512, 512, gpus),),
             gpu_types=self.capacity.gpu_types,
+            folders=(f"/mnt/user/{user}", *(f"/mnt/share/{group}" for group in groups)),
         )
 
     def _check(self) -> None:

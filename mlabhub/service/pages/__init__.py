@@ -22,6 +22,15 @@ STATIC_DIR = Path(__file__).parent / "static"
 __all__ = ["NotFoundHandler", "routes"]
 
 
+class Asset(StaticFileHandler):
+    """A style sheet or script of ours. Browsers ask each time whether it changed, so that pages and scripts fit."""
+
+    def set_extra_headers(self, path: str) -> None:
+        """Let the browser keep it, and ask."""
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+
 def routes(prefix: str) -> list[Any]:
     """Return the routes of all pages below ``prefix``, which ends in a slash."""
     return [
@@ -32,5 +41,5 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})", StartingHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})/progress", ProgressHandler),
         url(prefix + r"(stop|reset)", ConfirmHandler),
-        url(prefix + r"static/(.+)", StaticFileHandler, {"path": str(STATIC_DIR)}),
+        url(prefix + r"static/(.+)", Asset, {"path": str(STATIC_DIR)}),
     ]

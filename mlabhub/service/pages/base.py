@@ -1,7 +1,8 @@
 """What every page shares: who is asking, in which language, under which browser rules, and how errors look.
 
-Guarantees: a page is only ever shown to a person whom the hub vouches for; scripts, styles and frames come from this
-host only and never from inside the page's text; an error is a page with one sentence and the way on, never a traceback.
+Guarantees: a page is only ever shown to a person whom the hub vouches for, by the login's cookie and nothing else;
+scripts, styles and frames come from this host only and never from inside the page's text; an error is a page with one
+sentence and the way on, never a traceback.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from urllib.parse import urlencode
 from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
 from tornado.web import HTTPError, RequestHandler
 
-from mlabhub.errors import MLabError, NotPermitted
+from mlabhub.errors import MLabError, NotPermitted, Unavailable
 from mlabhub.i18n import (
     LANGUAGE_ARGUMENT,
     LANGUAGE_COOKIE,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ENVIRONMENT = make_environment()
+YEAR_DAYS = 365
 
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -51,25 +53,17 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-# One sentence each for what can go wrong before a handler of ours has anything to say.
-STATUS_SENTENCES = {
+# What can go wrong before a handler of ours has anything to say.
+SENTENCES = {
     400: N_("The hub could not read this request. Go back and try again."),
     403: N_("You may not see this page, or the form was open for too long. Go back, reload the page and try again."),
     404: N_("There is no page at this address. It may have been about a server that is gone."),
-    405: N_("This address cannot be used that way. Go back to your servers."),
-    413: N_("This request is too large."),
-    502: N_("The hub does not answer at the moment. Running servers go on; try again in a few seconds."),
-    503: N_("The hub does not answer at the moment. Running servers go on; try again in a few seconds."),
+    405: N_("This address cannot be used that way. Go on from your servers."),
 }
-UNKNOWN_FAULT = N_(
-    "This page could not be made because of a fault in the hub. Your servers go on. "
-    "Your admin finds the fault in the service's log at {time}."
-)
-STATUS_TITLES = {
+TITLES = {
     403: N_("Not permitted"),
     404: N_("Not found"),
     413: N_("Too large"),
-    502: N_("The hub does not answer"),
     503: N_("Not available at the moment"),
 }
 
@@ -78,7 +72,7 @@ class PageHandler(HubOAuthenticated, RequestHandler):
     """A page for a person who is logged in at the hub."""
 
     answers_json = False
-    t: Translator = get_translator("en")
+    t: Translator
 
     @property
     def launcher(self) -> Launcher:
@@ -99,9 +93,10 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         return Person(name=model["name"], admin=bool(model.get("admin")), groups=tuple(model.get("groups") or ()))
 
     def initialize(self) -> None:
-        """Take the hub's authentication from the application, where it has one of its own."""
-        if (hub_auth := self.application.settings.get("hub_auth")) is not None:
-            self.hub_auth = hub_auth
+        """Take the application's own connection to the hub's login; until it is asked, nobody is logged in."""
+        self.hub_auth = self.application.settings["hub_auth"]
+        self.current_user = None
+        self._set_language()
 
     def set_default_headers(self) -> None:
         """Tell the browser what pages of ours never do.
@@ -117,15 +112,28 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         self.set_header("Referrer-Policy", "same-origin")
         self.set_header("Cache-Control", "no-store")
 
+    def compute_etag(self) -> None:
+        """Pages are never stored, so they need no tag."""
+
     async def prepare(self) -> None:
-        """Find out language and person, or lead to the login."""
-        self._set_language()
+        """Find out who is asking, or lead to the login.
+
+        A token in a header or address is no login: the token inside a person's server, which its notebooks can read,
+        must not open that person's pages.
+        """
         try:
             model = await self.hub_auth.get_user(self, sync=False)
+            if model and getattr(self, "_token_authenticated", False):
+                raise NotPermitted(
+                    N_("Pages are for browsers that are logged in. Programs use api/v1 with their token.")
+                )
             self.current_user = self.check_hub_user(model) if model else None
         except UserNotAllowed:
-            raise NotPermitted(
-                N_("This account may not use this hub's servers. Ask your admin to let it in.")
+            raise NotPermitted(N_("This account may not use this hub's servers. Ask an administrator.")) from None
+        except HTTPError as error:
+            raise Unavailable(
+                N_("The hub cannot say who you are at the moment. Running servers go on; try again in a minute."),
+                log_text=str(error),
             ) from None
         if self.current_user is None:
             if self.answers_json or self.request.method not in ("GET", "HEAD"):
@@ -133,11 +141,13 @@ class PageHandler(HubOAuthenticated, RequestHandler):
             self.redirect(self.get_login_url())
 
     def _set_language(self) -> None:
-        wish = self.get_query_argument(LANGUAGE_ARGUMENT, None)
+        raw = self.request.query_arguments.get(LANGUAGE_ARGUMENT)
+        wish = raw[-1].decode("ascii", "replace") if raw else None
         language = choose_language(wish, self.get_cookie(LANGUAGE_COOKIE), self.request.headers.get("Accept-Language"))
         self.t = get_translator(language)
         if match_language(wish):
-            self.set_cookie(LANGUAGE_COOKIE, language, path=self.site.base_url, expires_days=365, samesite="Lax")
+            path = self.site.base_url
+            self.set_cookie(LANGUAGE_COOKIE, language, path=path, expires_days=YEAR_DAYS, samesite="Lax")
 
     def require_own_form(self) -> None:
         """Refuse a post that a script sent, or that came from another site; forms of ours navigate.
@@ -156,12 +166,16 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         if name != self.person.name and not self.person.admin:
             raise NotPermitted(
                 Message.of(
-                    N_("Only an admin may act for {user}. You are logged in as {person}."),
-                    user=name,
+                    N_("You are {person} and may not act for {user}: only administrators act for others."),
                     person=self.person.name,
+                    user=name,
                 )
             )
         return name
+
+    def other(self, user: str) -> str | None:
+        """Return the name if it is somebody else's."""
+        return user if user != self.person.name else None
 
     def page_url(self, path: str = "", **query: str | None) -> str:
         """Return the address of a page of ours; queries that are None or empty are left out."""
@@ -186,19 +200,21 @@ class PageHandler(HubOAuthenticated, RequestHandler):
             page_url=self.page_url,
             server_title=partial(server_title, self.t),
             hub_static=f"{site.base_url}hub/static/",
-            languages=[
-                (code, name, self._language_url(code)) for code, name in LANGUAGES.items() if code != self.t.language
-            ],
+            languages=self._other_languages(),
             isolated=site.backend != "process",
             simulated=bool(site.simulate_gpus),
             xsrf=self.xsrf_token.decode("ascii"),
             **values,
         )
 
-    def _language_url(self, language: str) -> str:
-        """Return this page in another language; after a post, the page's plain address."""
-        query = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        return f"{self.request.path}?{urlencode({**query, LANGUAGE_ARGUMENT: language})}"
+    def _other_languages(self) -> list[tuple[str, str, str]]:
+        """Return tag, name and address of this page in each other language; after a post, of the page itself."""
+        query = {name: values[-1] for name, values in self.request.query_arguments.items()}
+        return [
+            (code.replace("_", "-"), name, f"{self.request.path}?{urlencode({**query, LANGUAGE_ARGUMENT: code})}")
+            for code, name in LANGUAGES.items()
+            if code != self.t.language
+        ]
 
     def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
         """Log our own refusals in one line; what nobody foresaw with its traceback."""
@@ -213,12 +229,21 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         if isinstance(error, MLabError):
             self.set_status(error.status)
             sentence = self.t.say(error.message)
-        elif status_code in STATUS_SENTENCES:
-            sentence = self.t(STATUS_SENTENCES[status_code])
         else:
-            sentence = self.t(UNKNOWN_FAULT, time=self.t.time(datetime.now().astimezone()))
+            sentence = self._sentence(status_code)
         if self.answers_json:
             self.finish({"error": {"message": sentence}})
             return
-        title = self.t(STATUS_TITLES.get(self.get_status(), N_("This did not work")))
+        title = self.t(TITLES.get(self.get_status(), N_("This did not work")))
         self.render_page("error.html", status=self.get_status(), title=title, sentence=sentence)
+
+    def _sentence(self, status_code: int) -> str:
+        if status_code in SENTENCES:
+            return self.t(SENTENCES[status_code])
+        return self.t(
+            N_(
+                "This page could not be made because of a fault in the hub. Your servers go on. "
+                "Your administrator finds the fault in the service's log at {time}."
+            ),
+            time=self.t.time(datetime.now().astimezone()),
+        )

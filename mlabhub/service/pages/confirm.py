@@ -84,7 +84,7 @@ class ConfirmHandler(PageHandler):
             await self.launcher.stop(self.person, user, server_name)
         else:
             await self.launcher.reset(self.person, user, server_name)
-        self.redirect(self.page_url(user=self._other(user), done=act, server=server.server_name), status=303)
+        self.redirect(self.page_url(user=self.other(user), done=act, server=server.server_name), status=303)
 
     async def _ask(self, act: str, problem: str = "") -> None:
         user, server_name = self.subject(), self.get_argument("server", "")
@@ -94,17 +94,14 @@ class ConfirmHandler(PageHandler):
             act=act,
             question=QUESTIONS[act],
             server=server,
-            other=self._other(user),
+            other=self.other(user),
             problem=problem,
             confirm=self.tokens.make(*self._about(act, user, server_name), now=time.time()),
-            back=self.page_url(user=self._other(user)),
+            back=self.page_url(user=self.other(user)),
         )
 
     def _about(self, act: str, user: str, server_name: str) -> tuple[str, str, str, str]:
         return (self.person.name, act, user, server_name)
-
-    def _other(self, user: str) -> str | None:
-        return user if user != self.person.name else None
 
     async def _server(self, user: str, server_name: str) -> ServerView:
         for server in await self.launcher.servers(user):

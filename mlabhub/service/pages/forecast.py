@@ -5,17 +5,17 @@ Guarantees: pure; words come before icons, and no state is told by colour alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlabhub.core.profiles import Profile
 from mlabhub.core.reasons import NEVER
-from mlabhub.core.units import format_gpus
-from mlabhub.errors import MLabError
 from mlabhub.i18n import N_, Translator
-from mlabhub.service.pages.words import size_text
+from mlabhub.service.pages.words import gpus_text, size_text
 from mlabhub.service.views import Preview
 
+MOST_OFFERS = 16
 NOW, BUSY, NEVER_FITS, WRONG = "now", "busy", "never", "wrong"
 ICONS = {
     NOW: "fa-circle-check",
@@ -32,6 +32,14 @@ HEADLINES = {
 
 
 @dataclass(frozen=True)
+class Offer:
+    """Another choice that starts now, and the address of the page with it."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True)
 class Forecast:
     """The line below the choices."""
 
@@ -39,9 +47,7 @@ class Forecast:
     headline: str
     size: str = ""
     reasons: tuple[str, ...] = ()
-    offer: str = ""
-    offer_url: str = ""
-    offer_choice: Mapping[str, Any] | None = None
+    offer: Offer | None = None
 
     @property
     def icon(self) -> str:
@@ -49,44 +55,29 @@ class Forecast:
         return ICONS[self.kind]
 
 
-def make_forecast(
-    preview: Preview,
-    t: Translator,
-    *,
-    other: Preview | None = None,
-    url: str = "",
-    choice: Mapping[str, Any] | None = None,
-) -> Forecast:
-    """Say a preview; ``other`` is the nearest choice that starts now, at ``url``."""
-    kind = NOW if preview.starts_now else BUSY
+def make_forecast(preview: Preview, t: Translator, *, simulated: bool, offer: Offer | None = None) -> Forecast:
+    """Say a preview; ``offer`` is the nearest choice that starts now."""
+    kind = NOW if preview.starts_now else WRONG if preview.request is None else BUSY
     if any(reason.code in NEVER for reason in preview.reasons):
         kind = NEVER_FITS
-    request = preview.request
-    size = size_text(request.cpu, request.memory_gib, request.gpu_type, request.gpus) if request else ""
-    offer = ""
-    if other is not None and other.request is not None:
-        gpus = format_gpus(other.request.gpus, other.request.gpu_type)
-        offer = t(N_("{gpus} would start now."), gpus=gpus)
+    size = ""
+    if (request := preview.request) is not None:
+        gpus = gpus_text(t, request.gpus, request.gpu_type, simulated)
+        size = size_text(request.cpu, request.memory_gib, gpus)
     return Forecast(
         kind=kind,
         headline=t(HEADLINES[kind]),
         size=size,
         reasons=tuple(t.say(reason.message) for reason in preview.reasons),
         offer=offer,
-        offer_url=url if offer else "",
-        offer_choice=choice if offer else None,
     )
 
 
-def failed_forecast(error: MLabError, t: Translator) -> Forecast:
-    """Say why a choice is none."""
-    return Forecast(kind=WRONG, headline=t(HEADLINES[WRONG]), reasons=(t.say(error.message),))
-
-
-def nearest(options: Mapping[str, Any], preview: Preview) -> Iterator[dict[str, Any]]:
-    """Return other choices to try where this one does not start, nearest first: fewer GPUs, down to one."""
+def nearest(preview: Preview, profile: Profile, gpu_types: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the choices to try where this one does not start: fewer GPUs, the most of them first, then other types."""
     request = preview.request
-    if request is None:
-        return
-    for gpus in range(min(request.gpus, 17) - 1, 0, -1):
-        yield {"gpus": gpus}
+    if request is None or preview.starts_now or not request.gpus:
+        return []
+    fewer = [gpus for gpus in range(request.gpus - 1, 0, -1) if profile.gpus.accepts(gpus)]
+    others = [one for one in profile.offered_gpu_types(gpu_types) if request.gpu_type not in (None, one)]
+    return [*({"gpus": gpus} for gpus in fewer[:MOST_OFFERS]), *({"gpu_type": one} for one in others)]

@@ -7,14 +7,15 @@ and hub have one gate; what a person chose is shown again, also when it was refu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mlabhub.core.options import NumberOption
-from mlabhub.core.profiles import ImageChoice, Profile
+from mlabhub.core.profiles import Profile
 from mlabhub.core.units import ANY_GPU, format_gpu_type, format_number
 from mlabhub.i18n import N_, Translator
+from mlabhub.service.views import CatalogView
 
 NUMBERS = ("cpu", "memory_gib", "gpus")
 TEXTS = ("profile", "image", "group", "gpu_type")
@@ -99,27 +100,22 @@ def kept_arguments(arguments: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def make_fields(
-    profile: Profile,
-    images: Iterable[ImageChoice],
-    gpu_types: Sequence[str],
-    arguments: Mapping[str, str],
-    t: Translator,
-) -> dict[str, Field]:
+def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str], t: Translator) -> dict[str, Field]:
     """Return the profile's fields by name, in the page's order."""
     fields: dict[str, Field] = {}
     if profile.gpus.max > 0:
         fields["gpus"] = number_field("gpus", profile.gpus, arguments.get("gpus", ""), t)
-        fields["gpu_type"] = _gpu_type_field(profile, gpu_types, arguments.get("gpu_type", ""), t)
+        fields["gpu_type"] = _gpu_type_field(profile, view.gpu_types, arguments.get("gpu_type", ""), t)
     fields["cpu"] = number_field("cpu", profile.cpu, arguments.get("cpu", ""), t)
     fields["memory_gib"] = number_field("memory_gib", profile.memory_gib, arguments.get("memory_gib", ""), t)
     for slug, option in profile.further.items():
         fields[slug] = number_field(slug, option, arguments.get(FURTHER + slug, ""), t, prefix=FURTHER)
-    by_slug = {image.slug: image for image in images}
-    offered = [by_slug[slug] for slug in profile.images if slug in by_slug]
-    fields["image"] = choice_field(
-        "image", [(i.slug, i.display_name) for i in offered], arguments.get("image", ""), t, "select"
-    )
+    names = {image.slug: image.display_name for image in view.images}
+    offered = [(slug, names[slug]) for slug in profile.images if slug in names]
+    fields["image"] = choice_field("image", offered, arguments.get("image", ""), t, "select")
+    if view.groups:
+        payer = arguments.get("group") or view.default_group or ""
+        fields["group"] = choice_field("group", [(group, group) for group in view.groups], payer, t, "select")
     return fields
 
 

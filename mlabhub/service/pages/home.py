@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import partial
 
-from mlabhub.core.units import format_cpu, format_gib, format_gpus
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import QUESTIONS
-from mlabhub.service.pages.words import server_title
+from mlabhub.service.pages.words import gpus_text, server_title, size_text
 from mlabhub.service.views import CatalogView, ServerView
 
 
@@ -60,13 +60,16 @@ class HomeHandler(PageHandler):
         user = self.subject()
         servers = await self.launcher.servers(user)
         view = await self.launcher.catalog_for(replace(self.person, name=user))
-        other = user if user != self.person.name else None
+        other = self.other(user)
+        make = partial(
+            make_card, view=view, t=self.t, url=self.page_url, other=other, simulated=bool(self.site.simulate_gpus)
+        )
         self.render_page(
             "home.html",
             title=self.t(N_("Servers of {user}"), user=user) if other else self.t(N_("My servers")),
             other=other,
             notice=self._notice(servers),
-            cards=[make_card(server, view, self.t, self.page_url, other) for server in in_order(servers)],
+            cards=[make(server) for server in in_order(servers)],
         )
 
     def _notice(self, servers: Sequence[ServerView]) -> str:
@@ -87,7 +90,13 @@ def in_order(servers: Sequence[ServerView]) -> list[ServerView]:
 
 
 def make_card(
-    server: ServerView, view: CatalogView, t: Translator, url: Callable[..., str], other: str | None = None
+    server: ServerView,
+    *,
+    view: CatalogView,
+    t: Translator,
+    url: Callable[..., str],
+    other: str | None = None,
+    simulated: bool = False,
 ) -> Card:
     """Return what the page shows of a server."""
     about = {"user": other, "server": server.server_name}
@@ -97,7 +106,7 @@ def make_card(
         state=server.state,
         text=STATES[server.state],
         since=datetime.fromtimestamp(server.since, timezone.utc).astimezone() if server.since is not None else None,
-        facts=facts_of(server, view, t),
+        facts=facts_of(server, view, t, simulated),
         newer_image=server.newer_image,
         has_saved=server.has_saved,
         open_url=server.url if server.state == "running" else "",
@@ -122,27 +131,15 @@ def _same_choice(server: ServerView) -> dict[str, str]:
     return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in choice.items() if value}
 
 
-def facts_of(server: ServerView, view: CatalogView, t: Translator) -> list[tuple[str, str]]:
+def facts_of(server: ServerView, view: CatalogView, t: Translator, simulated: bool) -> list[tuple[str, str]]:
     """Return label and value of what is known about a server; what is not known is left out, never shown as zero."""
     names = {profile.slug: profile.display_name for profile in view.profiles}
     images = {image.slug: image.display_name for image in view.images}
-    size = [
-        format_cpu(server.cpu) if server.cpu is not None else "",
-        format_gib(server.memory_gib) if server.memory_gib is not None else "",
-        _gpus_text(server, view, t),
-    ]
+    gpus = gpus_text(t, server.gpus, server.gpu_type, simulated)
     facts = [
         (t(N_("Profile")), names.get(server.profile, server.profile)),
-        (t(N_("Size")), " · ".join(part for part in size if part)),
+        (t(N_("Size")), size_text(server.cpu, server.memory_gib, gpus)),
         (t(N_("Image")), images.get(server.image, server.image)),
         (t(N_("Group that pays")), server.group or ""),
     ]
     return [(label, value) for label, value in facts if value]
-
-
-def _gpus_text(server: ServerView, view: CatalogView, t: Translator) -> str:
-    if not server.gpus:
-        return ""
-    text = format_gpus(server.gpus, server.gpu_type)
-    simulated = any(gpu.simulated for node in view.nodes for gpu in node.gpus)
-    return t(N_("{gpus} (simulated)"), gpus=text) if simulated else text

@@ -28,20 +28,34 @@ def server_title(t: Translator, server: Named) -> str:
     return server.display_name or server.server_name or t(N_("Default server"))
 
 
-def size_text(cpu: float, memory_gib: float, gpu_type: str | None, gpus: int) -> str:
-    """Return a size in one line: ``4 CPU · 16 GiB · 2 A100``."""
-    parts = [format_cpu(cpu), format_gib(memory_gib)]
-    if gpus:
-        parts.append(format_gpus(gpus, gpu_type))
-    return " · ".join(parts)
+def size_text(cpu: float | None, memory_gib: float | None, gpus: str) -> str:
+    """Return a size in one line, ``4 CPU · 16 GiB · 2 A100``; what is not known is left out."""
+    parts = [
+        format_cpu(cpu) if cpu is not None else "",
+        format_gib(memory_gib) if memory_gib is not None else "",
+        gpus,
+    ]
+    return " · ".join(part for part in parts if part)
 
 
-def range_text(profile: Profile, gpu_types: tuple[str, ...]) -> str:
+def gpus_text(t: Translator, count: int, gpu_type: str | None, simulated: bool) -> str:
+    """Return a number of GPUs, marked where they are simulated; nothing for none."""
+    if not count:
+        return ""
+    return mark_simulated(t, format_gpus(count, gpu_type), simulated)
+
+
+def mark_simulated(t: Translator, text: str, simulated: bool) -> str:
+    """Return the text about GPUs, with a mark if they are simulated."""
+    return t(N_("{gpus} (simulated)"), gpus=text) if simulated else text
+
+
+def range_text(t: Translator, profile: Profile, gpu_types: tuple[str, ...], simulated: bool) -> str:
     """Return between which sizes a profile lets one choose: ``2–16 CPU · 4–64 GiB · 1–4 A100 / T4``."""
     parts = [f"{_range(profile.cpu)} CPU", f"{_range(profile.memory_gib)} GiB"]
     if profile.gpus.max:
         names = " / ".join(format_gpu_type(gpu_type) for gpu_type in gpu_types) or format_gpu_type(None)
-        parts.append(f"{_range(profile.gpus)} {names}")
+        parts.append(mark_simulated(t, f"{_range(profile.gpus)} {names}", simulated))
     return " · ".join(parts)
 
 
