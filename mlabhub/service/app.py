@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from filelock import FileLock, Timeout
 from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler
@@ -48,7 +48,6 @@ from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
 
 log = logging.getLogger(__name__)
-H = TypeVar("H", bound=HubOAuth)
 BODY_TIMEOUT_S = 20.0
 IDLE_TIMEOUT_S = 300.0
 
@@ -104,18 +103,23 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
     return Service(world, reconciler, application)
 
 
-def make_hub_auth(settings: Settings, token: str, kind: type[H] = HubOAuth) -> H:
-    """Return the connection to the hub's login. A person's groups and rights are asked again after 20 s."""
-    return kind(
-        api_url=settings.hub_url + "api",
-        api_token=token,
-        base_url=settings.service_prefix,
-        hub_prefix=settings.base_url + "hub/",
-        oauth_client_id=CLIENT_ID,
-        oauth_redirect_uri=settings.service_prefix + "oauth_callback",
-        access_scopes={ACCESS_SCOPE},
-        cache_max_age=20,
-    )
+def make_hub_auth(settings: Settings, token: str) -> HubOAuth:
+    """Return the connection to the hub's login."""
+    return HubOAuth(**login_options(settings, token))
+
+
+def login_options(settings: Settings, token: str) -> dict[str, Any]:
+    """Return how the service uses the hub's login. A person's groups and rights are asked again after 20 s."""
+    return {
+        "api_url": settings.hub_url + "api",
+        "api_token": token,
+        "base_url": settings.service_prefix,
+        "hub_prefix": settings.base_url + "hub/",
+        "oauth_client_id": CLIENT_ID,
+        "oauth_redirect_uri": settings.service_prefix + "oauth_callback",
+        "access_scopes": {ACCESS_SCOPE},
+        "cache_max_age": 20,
+    }
 
 
 @asynccontextmanager

@@ -49,9 +49,12 @@ class PreviewBody(Body):
 
 
 class ReserveBody(Body):
-    """A spawner's request; ``deadline`` in seconds from now, after which hub and backend are asked about the start."""
+    """A spawner's request. ``launch_id`` is the one it made for a spawn that comes without.
 
-    launch_id: str = Field(pattern=r"^[0-9A-HJKMNP-TV-Z]{26}$")
+    ``deadline`` is in seconds from now; after it hub and backend are asked what became of the start.
+    """
+
+    launch_id: str = Field(max_length=1000)
     user_options: dict[str, Any] = Field(default_factory=dict)
     groups: list[str] = Field(default_factory=list, max_length=1000)
     backend: str = Field("", max_length=64)

@@ -192,10 +192,19 @@ def release(
     def act(projection: Projection) -> Outcome[Reservation | None]:
         known = projection.launch(launch_id)
         if known is None or (only is not None and known != only):
-            return Outcome(None)
+            return Outcome(None, (answer,) if answer else ())
         released = replace(known, state="released", released=now, changed=now, failure=failure or known.failure)
         records: tuple[Record, ...] = (released, audit_of(released, now, actor, "release", why))
         return Outcome(released, (*records, answer) if answer else records)
+
+    return act
+
+
+def note_failure(past: Reservation, failure: Message) -> Act[None]:
+    """Keep why a launch that was released already did not start."""
+
+    def act(projection: Projection) -> Outcome[None]:
+        return Outcome(None, () if projection.launch(past.launch_id) else (replace(past, failure=failure),))
 
     return act
 

@@ -86,6 +86,7 @@ class SpawnerDesk:
         self, user: str, server: str, options: dict[str, Any], body: ReserveBody
     ) -> Reservation | Refused:
         check_user_name(user)
+        check_launch_id(body.launch_id)
         world = self._world
         catalog = world.catalog()
         request = resolve(catalog, user, body.groups, options, server)

@@ -24,6 +24,7 @@ from mlabhub.service.projection import Projection
 
 _PATIENCE_S = 5.0
 _FRESH_S = 30.0
+_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ class MachineAccounts:
             raise Unavailable(_hangs(self._storage())) from None
         except OSError as error:
             raise Unavailable(_broken(error)) from error
-        self._known = {one: entry for one, entry in self._known.items() if 0 <= now - entry[0] < _FRESH_S}
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
         self._known[key] = (now, facts)
         return facts
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -21,19 +22,22 @@ _PLAIN: dict[Any, dict[str, Any]] = {
 }
 
 
-def to_json(value: Any) -> Any:
-    """Return a view as JSON types; messages in English."""
+def to_json(value: Any) -> bytes:
+    """Return a view, or anything made of views, as JSON; messages in English."""
+    return json.dumps(value, default=_plainly, separators=(",", ":")).encode()
+
+
+def _plainly(value: Any) -> Any:
+    """Return one level of what `json` does not know; it asks again for what is inside."""
     if isinstance(value, Message):
         return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
-        return {str(key): to_json(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_json(one) for one in value]
-    return value
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not a view")
 
 
 def schema_of(kind: Any) -> dict[str, Any]:

@@ -262,18 +262,20 @@ class Launcher:
             )
         except MLabError as error:
             refusal = error
+        await self._give_back(one, refusal, stored(refusal))
+        raise refusal
+
+    async def _give_back(self, one: Reservation, refusal: MLabError, answer: StoredAnswer | None) -> None:
+        """Release a launch that the hub refused, and keep the reason, whoever released it first."""
         why = Message.of(N_("The hub did not start it: {reason}"), reason=refusal.message)
         act = decisions.release(
-            one.launch_id,
-            self._world.clock(),
-            actor="service",
-            why=why,
-            failure=refusal.message,
-            answer=stored(refusal),
+            one.launch_id, self._world.clock(), actor="service", why=why, failure=refusal.message, answer=answer
         )
-        await self._world.writer.submit(act)
+        if await self._world.writer.submit(act) is None:
+            past = await asyncio.to_thread(self._world.ledger.reservation, one.launch_id)
+            if past is not None and not past.active and past.failure is None:
+                await self._world.writer.submit(decisions.note_failure(past, refusal.message))
         self._wake()
-        raise refusal
 
     async def _look_whether_ready(self, one: Reservation) -> Reservation:
         try:

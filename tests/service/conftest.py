@@ -16,7 +16,7 @@ from tornado.httpserver import HTTPServer
 from mlabhub.client import ServiceClient
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation
-from mlabhub.service.app import Service, make_hub_auth, make_service, open_world
+from mlabhub.service.app import Service, login_options, make_service, open_world
 from mlabhub.service.projection import Projection
 from mlabhub.service.world import World
 from mlabhub.settings import Settings
@@ -124,7 +124,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     settings = make_settings(tmp_path)
     hub, backend = ScriptedHub(), ScriptedBackend()
     async with open_world(settings, hub=hub, backend=backend) as world:
-        tokens = make_hub_auth(settings, "t" * 32, kind=KnownTokens)
+        tokens = KnownTokens(**login_options(settings, "t" * 32))
         tokens.models = {}
         service = make_service(world, hub_auth=tokens, spawner_secret=SECRET)
         server = HTTPServer(service.application)

@@ -8,7 +8,6 @@ servers, so that the token inside an administrator's own server is good for thei
 from __future__ import annotations
 
 import hmac
-import json
 import logging
 from http.client import responses
 from typing import Any, TypeVar
@@ -75,7 +74,7 @@ class JsonHandler(RequestHandler):
     def answer(self, value: Any, status: int = 200) -> None:
         """Finish with a view or a dictionary."""
         self.set_status(status)
-        self.finish(json.dumps(to_json(value), separators=(",", ":")).encode())
+        self.finish(to_json(value))
 
     def log_exception(self, kind: Any, value: Any, trace: Any) -> None:
         """Log a refusal in one line, and only what nobody expected with its traceback."""

@@ -1,0 +1,182 @@
+"""Admission over HTTP: decisions a second and their latency, durable, with thousands of reservations held.
+
+    python -m tests.bench.bench_admission [--clients 64] [--held 3000] [--decisions 6000] [--fsync-ms 5]
+
+Runs the real service process on a fresh SQLite ledger (WAL, synchronous=FULL) and asks it as spawners do: `PUT
+reservations/USER/SERVER` over keep-alive connections, every decision for another server, every answer an admission that
+is on the disk. ``--fsync-ms`` adds to every fsync and fdatasync of the service. Prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from ulid import ULID
+
+from mlabhub.ledger import open_sqlite
+from mlabhub.settings import Settings
+from tests.bench.admission_service import held_reservation
+from tests.installation import free_port, wait_for
+
+HERE = Path(__file__).parent
+TARGET_PER_S, TARGET_P99_MS = 430.0, 250.0
+PROFILES = """
+profiles:
+  cpu: {display_name: CPU, images: [base], cpu: {min: 1, max: 8}, memory_gib: {min: 1, max: 64, default: 2}}
+  gpu:
+    {display_name: GPU, images: [base], cpu: {min: 1, max: 8}, memory_gib: {min: 1, max: 64, default: 2},
+     gpus: {min: 1, max: 8}, gpu_types: [any]}
+"""
+
+
+def make_installation(folder: Path, held: int) -> Settings:
+    """Write an installation whose ledger has ``held`` servers."""
+    config = folder / "config"
+    config.mkdir()
+    (config / "profiles.yaml").write_text(PROFILES)
+    quotas = {"groups": {f"group{n}": {"limit": {"gpu": 4000}} for n in range(20)}, "users": {"default": {"gpu": 4000}}}
+    (config / "quotas.yaml").write_text(json.dumps(quotas))
+    settings = Settings(
+        instance="be0c4000",
+        state_dir=folder / "state",
+        config_dir=config,
+        backend="process",
+        public_url="http://127.0.0.1:8000/",
+        hub_port=1,
+        proxy_api_port=2,
+        service_port=free_port(),
+    )
+    settings.secrets_dir.mkdir(parents=True)
+    for file in (settings.spawner_secret_file, settings.service_token_file):
+        file.write_text(secrets.token_hex(16))
+    settings.save()
+    ledger = open_sqlite(settings.ledger_file)
+    ledger.commit(map(held_reservation, range(held)))
+    ledger.close()
+    return settings
+
+
+def start_service(settings: Settings, held: int, fsync_ms: float, profile: str = "") -> subprocess.Popen[bytes]:
+    """Start the service process and wait for its health."""
+    environment = dict(os.environ)
+    if fsync_ms:
+        shim = settings.state_dir / "slow_fsync.so"
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", shim, HERE / "slow_fsync.c", "-ldl"], check=True)
+        environment |= {"LD_PRELOAD": str(shim), "SLOW_FSYNC_MS": str(fsync_ms)}
+    module = ["-m", "tests.bench.admission_service"]
+    argv = [sys.executable, *(["-m", "cProfile", "-o", profile] if profile else []), *module]
+    process = subprocess.Popen([*argv, str(settings.settings_file), str(held)], env=environment)
+    wait_for(lambda: process.poll() is not None or _is_healthy(settings), 60, "the service answers")
+    return process
+
+
+def _is_healthy(settings: Settings) -> bool:
+    try:
+        with urllib.request.urlopen(settings.service_url + "health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+async def client(settings: Settings, secret: str, numbers: list[int], latencies: list[float]) -> None:
+    """Ask for one decision after the other on one connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", settings.service_port)
+    for number in numbers:
+        options = {"profile": "gpu", "gpus": 1} if number % 4 == 0 else {"profile": "cpu"}
+        body = json.dumps(
+            {
+                "launch_id": str(ULID()),
+                "user_options": options,
+                "groups": [f"group{number % 20}"],
+                "backend": "process",
+                "deadline": 600,
+            }
+        ).encode()
+        path = f"{settings.service_prefix}api/v1/reservations/user{number % 600}/n{number}"
+        head = (
+            f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {secret}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        began = time.perf_counter()
+        writer.write(head.encode() + body)
+        answer = await read_answer(reader)
+        latencies.append(time.perf_counter() - began)
+        if b'"decision":"admit"' not in answer:
+            raise RuntimeError(answer.decode())
+    writer.close()
+    await writer.wait_closed()
+
+
+async def read_answer(reader: asyncio.StreamReader) -> bytes:
+    """Return the body of one HTTP answer with a Content-Length."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+    return await reader.readexactly(length)
+
+
+async def measure(settings: Settings, clients: int, decisions: int) -> dict[str, float]:
+    """Run all clients at once; the first tenth of the answers warms up and is not counted."""
+    secret = settings.spawner_secret_file.read_text()
+    warm: list[float] = []
+    await asyncio.gather(*(client(settings, secret, [-n - 1], warm) for n in range(clients)))
+    latencies: list[float] = []
+    began = time.perf_counter()
+    shares = [list(range(first, decisions, clients)) for first in range(clients)]
+    await asyncio.gather(*(client(settings, secret, share, latencies) for share in shares))
+    took = time.perf_counter() - began
+    ordered = sorted(latencies)
+    return {
+        "decisions": len(ordered),
+        "per_s": round(len(ordered) / took, 1),
+        "p50_ms": round(1000 * ordered[len(ordered) // 2], 1),
+        "p99_ms": round(1000 * ordered[int(len(ordered) * 0.99)], 1),
+    }
+
+
+def run(
+    clients: int = 64, held: int = 3000, decisions: int = 6000, fsync_ms: float = 0.0, profile: str = ""
+) -> dict[str, float]:
+    """Measure once in a fresh folder; check that every answered admission is in the ledger."""
+    with tempfile.TemporaryDirectory(prefix="mlabhub-bench-") as folder:
+        settings = make_installation(Path(folder), held)
+        process = start_service(settings, held, fsync_ms, profile)
+        try:
+            figures = asyncio.run(measure(settings, clients, decisions))
+        finally:
+            process.terminate()
+            process.wait(30)
+        ledger = open_sqlite(settings.ledger_file)
+        kept = len(ledger.load(0).reservations)
+        ledger.close()
+        if kept != held + clients + decisions:
+            raise RuntimeError(f"{held + clients + decisions} should be in the ledger, {kept} are")
+        return {"clients": clients, "held": held, "fsync_ms": fsync_ms, **figures}
+
+
+def main() -> int:
+    """Print the figures; exit 1 when they miss the target."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--held", type=int, default=3000)
+    parser.add_argument("--decisions", type=int, default=6000)
+    parser.add_argument("--fsync-ms", type=float, default=0.0)
+    parser.add_argument("--profile", default="", help="write a cProfile of the service to this file")
+    arguments = parser.parse_args()
+    figures = run(**vars(arguments))
+    print(json.dumps(figures))
+    return 0 if figures["per_s"] >= TARGET_PER_S and figures["p99_ms"] < TARGET_P99_MS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
