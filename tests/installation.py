@@ -213,7 +213,9 @@ class Installation:
         """Return what the service holds for whom."""
         admin, _ = self.first_admin()
         with self.api(admin) as client:
-            rows: list[dict[str, Any]] = client.get("services/mlabhub/api/v1/servers").json()["servers"]
+            rows: list[dict[str, Any]] = client.get("services/mlabhub/api/v1/servers", params={"all": "1"}).json()[
+                "servers"
+            ]
         return rows
 
     def run_code(self, name: str, code: str, server_name: str = "", seconds: float = 60) -> str:

@@ -21,7 +21,7 @@ def up(
     ] = None,
     state: Annotated[Path | None, typer.Option(help="The state folder; /var/lib/mlabhub for root.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on; all of them if empty.")] = "",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The one public TCP port.")] = 8000,
+    port: Annotated[int, typer.Option(help="The one public TCP port.")] = 8000,
     base_url: Annotated[str, typer.Option(help="Path prefix of the hub, such as /lab/.")] = "/",
     simulate_gpus: Annotated[str, typer.Option(help="Pretend to have GPUs, such as 4xA100,4xT4.")] = "",
     admin: Annotated[str, typer.Option(help="Name of the first administrator, used at the first start.")] = "admin",
@@ -31,6 +31,8 @@ def up(
     """Run hub, proxy and service on this machine until SIGTERM or Ctrl-C; people's servers run on."""
     if backend not in (None, "container", "process"):
         raise typer.BadParameter(f"{backend!r} is not one of: container, process.", param_hint="--backend")
+    if not 1 <= port <= 65535:
+        raise typer.BadParameter(f"{port} is no TCP port; 1 to 65535 are.", param_hint="--port")
     chosen: BackendName | None = backend  # type: ignore[assignment]  # checked by the line above
     run(
         Options(

@@ -60,25 +60,35 @@ def write_once(path: Path, text: str) -> str:
     return text
 
 
-def lock_state(state_dir: Path) -> int:
-    """Take the state folder's lock and keep it as long as the returned descriptor is open.
+class StateLock:
+    """The state folder's lock, held until it is closed or its process ends, however it ends.
 
     Raises `AlreadyRunning` with the holder's process id.
     """
-    path = state_dir / "run" / "up.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise AlreadyRunning(
-            f"A hub already runs on the state folder {state_dir} (process {holder}). "
-            "Stop it first, or name another folder with --state."
-        ) from None
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    return descriptor
+
+    def __init__(self, state_dir: Path) -> None:
+        self._descriptor = os.open(state_dir / "run" / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._take(state_dir)
+        except BaseException:
+            self.close()
+            raise
+
+    def _take(self, state_dir: Path) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
+            raise AlreadyRunning(
+                f"A hub already runs on the state folder {state_dir} (process {holder}). "
+                "Stop it first, or name another folder with --state."
+            ) from None
+        os.truncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let the next one have it."""
+        os.close(self._descriptor)
 
 
 def read_instance(state_dir: Path) -> str:

@@ -58,12 +58,8 @@ def run(options: Options) -> None:
     console = Console(stderr=False, soft_wrap=True)
     state_dir = (options.state_dir or default_state_dir()).absolute()
     first_run.make_private_folders(state_dir, state_dir / "run", state_dir / "secrets", state_dir / "log")
-    lock = first_run.lock_state(state_dir)
-    try:
-        with _disk_errors(state_dir):
-            asyncio.run(_main(options, state_dir, console))
-    finally:
-        os.close(lock)
+    with _disk_errors(state_dir), contextlib.closing(first_run.StateLock(state_dir)):
+        asyncio.run(_main(options, state_dir, console))
 
 
 @contextlib.contextmanager

@@ -35,11 +35,11 @@ def test_secrets_differ_stay_and_are_private(tmp_path: Path) -> None:
 
 def test_one_lock_per_folder(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    held = first_run.lock_state(tmp_path)
+    held = first_run.StateLock(tmp_path)
     with pytest.raises(first_run.AlreadyRunning, match=rf"process {os.getpid()}"):
-        first_run.lock_state(tmp_path)
-    os.close(held)
-    os.close(first_run.lock_state(tmp_path))
+        first_run.StateLock(tmp_path)
+    held.close()
+    first_run.StateLock(tmp_path).close()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"hub": "x"}', '{"hub": 99999999}', "null"])
