@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from mlabhub.core.options import NumberOption
 from mlabhub.core.quote import quote
 from mlabhub.core.schema import FAULT
 from mlabhub.errors import InvalidConfiguration
@@ -109,6 +110,8 @@ def _describe(kind: str, context: Mapping[str, Any], value: object, text: str) -
         return Message(N_("is missing; add it"))
     if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
         return _must_be(Message(_PATTERNS[context["pattern"]]), value)
+    if context.get("class_name") == NumberOption.__name__:
+        return _must_be(Message(N_("a number, a list of numbers, or {{min: 1, max: 8}}")), value)
     if kind in _NOUNS:
         return _must_be(Message.of(_NOUNS[kind], context), value)
     if kind in ("string_too_long", "string_too_short"):

@@ -6,17 +6,15 @@ none. ``profiles.yaml`` must be there; for each other file that is not, a note s
 
 from __future__ import annotations
 
-import difflib
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from mlabhub.catalog.faults import Fault, InvalidCatalog, KeyPath, read_error
+from mlabhub.catalog.faults import Fault, InvalidCatalog
+from mlabhub.catalog.validate import validated
 from mlabhub.catalog.yaml_file import Document, read_document
 from mlabhub.core.profiles import Catalog, ImageChoice, ImageSpec, Profile, ProfileSpec
 from mlabhub.core.quotas import Quotas
@@ -25,21 +23,25 @@ from mlabhub.core.schema import Model, Slug
 from mlabhub.core.storage import Storage
 from mlabhub.messages import N_, Message
 
-AnyModel = TypeVar("AnyModel", bound=Model)
-
 BASE_IMAGE = ImageSpec(display_name="Base", reference="localhost/mlabhub/base:latest")
 
 
 class ProfilesFile(Model):
     """``profiles.yaml``."""
 
-    profiles: dict[Slug, ProfileSpec] = Field(min_length=1, description="Profiles by slug, in the order of the page.")
+    profiles: dict[Slug, ProfileSpec] = Field(
+        min_length=1,
+        description="Profiles by slug, in the order of the page.",
+        json_schema_extra={"additionalProperties": False},
+    )
 
 
 class ImagesFile(Model):
     """``images.yaml``."""
 
-    images: dict[Slug, ImageSpec] = Field(min_length=1, description="Images by slug.")
+    images: dict[Slug, ImageSpec] = Field(
+        min_length=1, description="Images by slug.", json_schema_extra={"additionalProperties": False}
+    )
 
 
 FILES: Mapping[str, type[Model]] = {
@@ -93,7 +95,7 @@ def load_quotas(file: Path | str) -> Quotas:
         With every fault of the file.
     """
     document = read_document(Path(file))
-    quotas = _validated(document, Quotas)
+    quotas = validated(document, Quotas)
     if quotas is None:
         raise InvalidCatalog(Path(file), document.faults)
     return quotas
@@ -107,7 +109,7 @@ def read_folder(directory: Path | str) -> Loaded:
         message = Message(N_("is not a folder that can be read; name the one that has profiles.yaml"))
         return Loaded(None, (Fault(folder, 0, (), message),), ())
     documents = {name: read_document(folder / name) for name in FILES if _is_there(folder / name)}
-    models = {name: _validated(document, FILES[name]) for name, document in documents.items()}
+    models = {name: validated(document, FILES[name]) for name, document in documents.items()}
     faults = list(strays)
     if "profiles.yaml" not in documents:
         message = Message(N_("is missing; copy the one that comes with mlabhub and change it"))
@@ -141,58 +143,6 @@ def _stray_faults(folder: Path) -> list[Fault] | None:
             )
             faults.append(Fault(file, 0, (), message))
     return faults
-
-
-def _validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
-    """Return the file's content as a model; what is wrong goes into the document's faults."""
-    data = document.data
-    if document.faults and data is None:
-        return None
-    if data is None:
-        data = {}
-    try:
-        validated = model.model_validate(data)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            if detail["type"] == "extra_forbidden":
-                path = tuple(detail["loc"])
-                document.blame(path, _unknown_key(model, path))
-                continue
-            for path, message in read_error(detail):
-                document.blame(path, message)
-        return None
-    return None if document.faults else validated
-
-
-def _unknown_key(model: type[Model], path: KeyPath) -> Message:
-    parent = _model_at(model, path[:-1])
-    known = list(parent.model_fields) if parent is not None else []
-    close = difflib.get_close_matches(str(path[-1]), known, 1)
-    if close:
-        return Message.of(
-            N_("is not a known key; did you mean {close}? Known: {known}"), close=close[0], known=quote_all(known, 20)
-        )
-    return Message.of(N_("is not a known key; known: {known}"), known=quote_all(known, 20))
-
-
-def _model_at(model: type[Model], path: KeyPath) -> type[Model] | None:
-    """Return the model whose keys stand at a path."""
-    annotation: Any = model
-    for key in path:
-        found = _model_in(annotation)
-        if typing.get_origin(annotation) in (dict, Mapping):
-            annotation = typing.get_args(annotation)[1]
-        elif found is not None and key in found.model_fields:
-            annotation = found.model_fields[str(key)].annotation
-    return _model_in(annotation)
-
-
-def _model_in(annotation: Any) -> type[Model] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Model):
-        return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return next((found for found in map(_model_in, typing.get_args(annotation)) if found is not None), None)
-    return None
 
 
 def _check_references(documents: Mapping[str, Document]) -> None:

@@ -30,7 +30,7 @@ def check(
     for note in loaded.notes:
         typer.echo(str(note))
     catalog = loaded.catalog
-    typer.echo(f"{folder}: no faults; {len(catalog.profiles)} profiles, {len(catalog.images)} images.")
+    typer.echo(f"{folder}: no faults; profiles: {len(catalog.profiles)}, images: {len(catalog.images)}.")
 
 
 def schema() -> None:

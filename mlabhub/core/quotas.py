@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlabhub.core.schema import FAULT, Amount, KeyFault, Model, key_faults
-from mlabhub.core.units import GPU, GPU_PREFIX, format_number, is_resource
+from mlabhub.core.units import GPU, GPU_PREFIX, RESOURCE_PATTERN, format_number, is_resource
 from mlabhub.messages import N_, Message
 
 DEFAULT_USER = "default"
@@ -30,7 +30,9 @@ def _resource(name: str) -> str:
 
 
 Resource = Annotated[str, AfterValidator(_resource)]
-Amounts = dict[Resource, Amount]
+Amounts = Annotated[
+    dict[Resource, Amount], Field(json_schema_extra={"propertyNames": {"pattern": f"^({RESOURCE_PATTERN})$"}})
+]
 
 
 class GroupQuota(Model):

@@ -20,6 +20,7 @@ ANY_GPU = "any"
 """In a profile's ``gpu_types``: whatever types the installation has."""
 
 GPU_TYPE_PATTERN = r"[a-z0-9]+(?:[-.][a-z0-9]+)*"
+RESOURCE_PATTERN = rf"{CPU}|{MEMORY}|{SERVERS}|{GPU}|{GPU_PREFIX}(?!{ANY_GPU}$){GPU_TYPE_PATTERN}"
 _GPU_TYPE = re.compile(GPU_TYPE_PATTERN)
 _MEMORY = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(?:([KMGT])i?B?)?\s*", re.IGNORECASE)
 _GIB_PER_UNIT = {"K": 2.0**-20, "M": 2.0**-10, "G": 1.0, "T": 2.0**10}
