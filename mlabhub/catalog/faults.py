@@ -23,7 +23,7 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. ``line`` counts from 1; it is 0 where the file as a whole is meant."""
+    """One thing that is wrong. ``line`` counts from 1, which also stands for the file as a whole."""
 
     file: Path
     line: int
@@ -31,15 +31,14 @@ class Fault:
     message: Message
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else str(self.file)
         keys = f"{key_path(self.path)}: " if self.path else ""
-        return f"{where}: {keys}{self.message}"
+        return f"{self.file}:{self.line}: {keys}{self.message}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fault as JSON types."""
         return {
             "file": str(self.file),
-            "line": self.line or None,
+            "line": self.line,
             "path": key_path(self.path),
             "message": str(self.message),
         }

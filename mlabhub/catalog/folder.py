@@ -107,13 +107,13 @@ def read_folder(directory: Path | str) -> Loaded:
     strays = _stray_faults(folder)
     if strays is None:
         message = Message(N_("is not a folder that can be read; name the one that has profiles.yaml"))
-        return Loaded(None, (Fault(folder, 0, (), message),), ())
+        return Loaded(None, (Fault(folder, 1, (), message),), ())
     documents = {name: read_document(folder / name) for name in FILES if _is_there(folder / name)}
     models = {name: validated(document, FILES[name]) for name, document in documents.items()}
     faults = list(strays)
     if "profiles.yaml" not in documents:
         message = Message(N_("is missing; copy the one that comes with mlabhub and change it"))
-        faults.append(Fault(folder / "profiles.yaml", 0, (), message))
+        faults.append(Fault(folder / "profiles.yaml", 1, (), message))
     _check_references(documents)
     for document in documents.values():
         faults += sorted(document.faults, key=lambda fault: fault.line)
@@ -141,7 +141,7 @@ def _stray_faults(folder: Path) -> list[Fault] | None:
             message = Message.of(
                 N_("is not read by this version; remove or rename it. Read are: {known}"), known=quote_all(FILES)
             )
-            faults.append(Fault(file, 0, (), message))
+            faults.append(Fault(file, 1, (), message))
     return faults
 
 

@@ -86,7 +86,7 @@ def _read_text(document: Document) -> str | None:
     except OSError as error:
         message = Message.of(N_("cannot be read: {why}; check the file and its permissions"), why=error.strerror)
     if message is not None:
-        document.faults.append(Fault(document.file, 0, (), message))
+        document.faults.append(Fault(document.file, 1, (), message))
     return None
 
 

@@ -2,7 +2,7 @@
 
 Guarantees: every active state counts (`pending`, `held`, `stopping`, `unknown`); adding the same holding twice counts
 it once; a GPU has at most one holder; sums are exact, in whatever order holdings came and went. Adding, removing and
-every question but `Holdings.holders` take a time that does not grow with the number of holdings.
+every question take a time that does not grow with the number of holdings, but for those that list some of them.
 """
 
 from __future__ import annotations
@@ -41,23 +41,32 @@ class Holding:
 
 @dataclass
 class Usage:
-    """A sum of resource vectors and the launches it is made of."""
+    """A sum of resource vectors, the launches it is made of, and each user's part of it."""
 
     micro: dict[str, int] = field(default_factory=dict)
     launches: dict[str, None] = field(default_factory=dict)
+    by_user: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def get(self, resource: str) -> int:
         """Return the amount in millionths."""
         return self.micro.get(resource, 0)
 
-    def change(self, launch_id: str, vector: Mapping[str, int], sign: int) -> None:
+    def change(self, holding: Holding, vector: Mapping[str, int], sign: int) -> None:
         """Add (1) or take away (-1) one launch."""
         for resource, amount in vector.items():
             self.micro[resource] = self.micro.get(resource, 0) + sign * amount
+            parts = self.by_user.setdefault(resource, {})
+            parts[holding.user] = parts.get(holding.user, 0) + sign * amount
+            if not parts[holding.user]:
+                del parts[holding.user]
         if sign > 0:
-            self.launches[launch_id] = None
+            self.launches[holding.launch_id] = None
         else:
-            self.launches.pop(launch_id, None)
+            self.launches.pop(holding.launch_id, None)
+
+    def holders(self, resource: str) -> dict[str, float]:
+        """Return who holds how much of a resource."""
+        return {user: from_micro(part) for user, part in self.by_user.get(resource, {}).items()}
 
     def as_amounts(self) -> dict[str, float]:
         """Return the amounts, without those that are zero."""
@@ -164,15 +173,6 @@ class Holdings:
         """Return the holdings that a usage is made of, oldest first."""
         return (self._by_launch[launch_id] for launch_id in usage.launches)
 
-    def holders(self, usage: Usage, resource: str) -> tuple[tuple[str, float], ...]:
-        """Return who holds how much of a resource within a usage, by name; scans that usage only."""
-        sums: dict[str, int] = {}
-        for holding in self.holdings_of(usage):
-            amount = holding.amounts.get(resource, 0)
-            if amount:
-                sums[holding.user] = sums.get(holding.user, 0) + to_micro(amount)
-        return tuple((user, from_micro(sums[user])) for user in sorted(sums))
-
     def _check_gpus(self, holding: Holding) -> None:
         if len(set(holding.gpus)) != len(holding.gpus):
             raise MLabError(f"The launch {holding.launch_id} lists a GPU twice.")
@@ -187,6 +187,6 @@ class Holdings:
             if key is None:
                 continue
             usage = usages.setdefault(key, Usage())
-            usage.change(holding.launch_id, vector, sign)
+            usage.change(holding, vector, sign)
             if not usage.launches:
                 del usages[key]

@@ -57,7 +57,7 @@ def limit_reasons(
     if request.group is not None:
         limit = quotas.group_limit(request.group)
         for excess in _excesses(request.group, vector, limit, holdings.group(request.group)):
-            reasons.append(_group_reason(excess, holdings))
+            reasons.append(_group_reason(excess))
     for excess in _excesses(request.user, vector, quotas.user_limit(request.user), holdings.user(request.user)):
         reasons.append(_user_reason(excess, holdings))
     return tuple(reasons)
@@ -71,14 +71,14 @@ def _excesses(name: str, vector: Mapping[str, float], limit: Mapping[str, float]
                 yield _Excess(name, resource, asked, bound, usage)
 
 
-def _group_reason(excess: _Excess, holdings: Holdings) -> Reason:
+def _group_reason(excess: _Excess) -> Reason:
     if excess.never:
         template = N_(
             "{asked} is more than {name} may ever hold: its limit is {limit} {unit}. "
             "Take less, or ask an administrator for a higher limit."
         )
         return Reason("group_never", excess.say(template))
-    holders = describe_holders(holdings.holders(excess.usage, excess.resource))
+    holders = describe_holders(excess.usage.holders(excess.resource))
     if excess.left > 0:
         template = N_(
             "{name} holds {used} of {limit} {unit}: {holders}. "

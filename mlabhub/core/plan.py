@@ -17,6 +17,7 @@ from mlabhub.core.identity import Identity
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.storage import Mount, Storage, mounts_for
 from mlabhub.errors import MLabError
+from mlabhub.messages import N_
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class LaunchPlan:
             return _ADAPTER.validate_python(plain)
         except ValidationError as error:
             raise MLabError(
-                "The service's launch plan cannot be read; are hub and service of one version?", log_text=str(error)
+                N_("The service's launch plan cannot be read; are hub and service of one version?"), log_text=str(error)
             ) from None
 
 

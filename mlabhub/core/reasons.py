@@ -6,7 +6,8 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlabhub.core.holdings import Holding
@@ -51,19 +52,22 @@ def name_holder(user: str) -> str:
     return plain(user)
 
 
-def describe_holders(holders: Sequence[tuple[str, float]]) -> Message | str:
-    """Say who holds how much: ``alice 2, bob 4``."""
-    return _list([f"{name_holder(name)} {format_number(amount)}" for name, amount in holders])
+def describe_holders(holders: Mapping[str, float]) -> Message | str:
+    """Say who holds how much, by name: ``alice 2, bob 4``; of many, those who hold most."""
+    shown = sorted(heapq.nsmallest(MOST_NAMES, holders, key=lambda name: (-holders[name], name)))
+    listed = [f"{name_holder(name)} {format_number(holders[name])}" for name in shown]
+    return _list(listed, len(holders))
 
 
 def describe_servers(holdings: Iterable[Holding], resource: str) -> Message | str:
     """Say how much of a resource each of one user's servers holds: ``train 2, default 1``."""
     held = ((holding.server or "default", holding.amounts.get(resource, 0)) for holding in holdings)
-    return _list([f"{server} {format_number(amount)}" for server, amount in held if amount])
+    listed = [f"{server} {format_number(amount)}" for server, amount in held if amount]
+    return _list(listed[:MOST_NAMES], len(listed))
 
 
-def _list(items: Sequence[str]) -> Message | str:
-    shown = ", ".join(items[:MOST_NAMES])
-    if len(items) > MOST_NAMES:
-        return Message.of(N_("{shown} and {more} more"), shown=shown, more=len(items) - MOST_NAMES)
-    return shown
+def _list(shown: Sequence[str], count: int) -> Message | str:
+    text = ", ".join(shown)
+    if count > len(shown):
+        return Message.of(N_("{shown} and {more} more"), shown=text, more=count - len(shown))
+    return text

@@ -109,7 +109,7 @@ def mounts_for(storage: Storage, identity: Identity, groups: Iterable[str] | Non
     not been located.
     """
     if storage.user_root is None or storage.share_root is None:
-        raise InvalidConfiguration("The roots of the storage are not known yet: locate them first.")
+        raise InvalidConfiguration(N_("The roots of the storage are not known yet: locate them first."))
     own = Mount(
         source=f"{storage.user_root}/{folder_name(identity.name)}",
         target=storage.home(identity.name),

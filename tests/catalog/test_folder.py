@@ -80,7 +80,9 @@ def test_profiles_alone_are_enough(folder):
 
 
 def test_profiles_must_be_there(folder):
-    assert faults_of(folder(None)) == ["profiles.yaml: is missing; copy the one that comes with mlabhub and change it"]
+    assert faults_of(folder(None)) == [
+        "profiles.yaml:1: is missing; copy the one that comes with mlabhub and change it"
+    ]
 
 
 def test_all_faults_of_all_files_at_once(folder):
@@ -221,15 +223,15 @@ def test_things_that_are_not_files(folder):
     os.mkfifo(path / "quotas.yaml")
     (path / "storage.yaml").symlink_to(path / "gone")
     assert faults_of(path) == [
-        "images.yaml: is not a file; put a YAML file in its place",
-        "quotas.yaml: is not a file; put a YAML file in its place",
-        "storage.yaml: cannot be read: No such file or directory; check the file and its permissions",
+        "images.yaml:1: is not a file; put a YAML file in its place",
+        "quotas.yaml:1: is not a file; put a YAML file in its place",
+        "storage.yaml:1: cannot be read: No such file or directory; check the file and its permissions",
     ]
 
 
 def test_an_enormous_file(folder):
     assert faults_of(folder("#" * (MOST_BYTES + 1))) == [
-        "profiles.yaml: is larger than 1048576 bytes; this cannot be a configuration"
+        "profiles.yaml:1: is larger than 1048576 bytes; this cannot be a configuration"
     ]
 
 
@@ -240,7 +242,7 @@ def test_files_that_would_be_ignored(folder, name):
     (path / "README.md").write_text("harmless")
     (path / ".hidden.yaml").write_text("harmless")
     assert faults_of(path) == [
-        f"{name}: is not read by this version; remove or rename it. "
+        f"{name}:1: is not read by this version; remove or rename it. "
         "Read are: profiles.yaml, images.yaml, quotas.yaml, storage.yaml"
     ]
 
@@ -249,7 +251,7 @@ def test_no_folder(tmp_path):
     for path in (tmp_path / "gone", tmp_path / "file"):
         (tmp_path / "file").touch()
         (fault,) = read_folder(path).faults
-        assert str(fault) == f"{path}: is not a folder that can be read; name the one that has profiles.yaml"
+        assert str(fault) == f"{path}:1: is not a folder that can be read; name the one that has profiles.yaml"
 
 
 def test_loading_raises_all_of_it(folder):
@@ -279,7 +281,7 @@ def test_quotas_as_yaml_or_json(tmp_path):
     file.write_text('{"groups": {\n"v": {"limit": {"gpu": -1}}}}')
     with pytest.raises(InvalidCatalog, match=r"quotas-2027.json:2: groups.v.limit.gpu: must be 0 or more; it is -1"):
         load_quotas(file)
-    with pytest.raises(InvalidCatalog, match=r"gone.yaml: cannot be read"):
+    with pytest.raises(InvalidCatalog, match=r"gone.yaml:1: cannot be read"):
         load_quotas(tmp_path / "gone.yaml")
 
 

@@ -151,12 +151,13 @@ def test_all_limits_are_named_at_once():
     assert codes == ["group_limit", "group_limit", "user_limit"]
 
 
-def test_many_holders_are_counted():
-    limits = quotas(groups={"vision": {"limit": {"servers": 12}}})
+def test_of_many_holders_the_largest_are_named():
+    limits = quotas(groups={"vision": {"limit": {"servers": 13}}})
     holdings = [make_holding(f"L{n}", f"u{n:02}", group="vision", node="n9") for n in range(12)]
+    holdings.append(make_holding("M", "u11", group="vision", node="n9"))
     ((_, sentence),) = refused(make_request(group="vision"), ONE, holdings, limits)
     assert "u00 1, u01 1" in sentence
-    assert "u09 1 and 2 more." in sentence
+    assert "u08 1, u11 2 and 2 more." in sentence
 
 
 @pytest.mark.parametrize("state", ["pending", "held", "stopping", "unknown"])

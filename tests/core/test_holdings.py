@@ -30,8 +30,8 @@ def test_usage_by_group_user_and_node():
     assert holdings.holder_of("g3") is None
     assert holdings.of_server("alice", "L1") == train
     assert holdings.of_server("bob", "L1") is None
-    assert holdings.holders(holdings.group("vision"), "cpu") == (("alice", 2.0), ("bob", 2.0))
-    assert holdings.holders(holdings.group("vision"), "gpu:a100") == (("alice", 2.0),)
+    assert holdings.group("vision").holders("cpu") == {"alice": 2.0, "bob": 2.0}
+    assert holdings.group("vision").holders("gpu:a100") == {"alice": 2.0}
 
 
 @pytest.mark.parametrize("state", ["pending", "held", "stopping", "unknown"])
@@ -132,7 +132,9 @@ class Comings(RuleBasedStateMachine):
                     counted = sums.setdefault(getattr(holding, key), Counter())
                     counted.update({resource: to_micro(amount) for resource, amount in holding.amounts.items()})
             for name in ("a", "b", "c", "v", "w", "n1", "n2"):
-                assert +Counter(usage_of(name).micro) == +sums.get(name, Counter())
+                usage = usage_of(name)
+                assert +Counter(usage.micro) == +sums.get(name, Counter())
+                assert all(sum(parts.values()) == usage.get(resource) for resource, parts in usage.by_user.items())
         held = {uuid for holding in self.model.values() for uuid in holding.gpus}
         assert set(self.holdings.gpus) == held
 
