@@ -122,29 +122,21 @@ def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str
 def number_field(name: str, option: NumberOption, typed: str, t: Translator, *, prefix: str = "") -> Field:
     """Return the field for a number: fixed, a few buttons, or a number with bounds."""
     label, unit = t(LABELS.get(name, name)), option.unit or UNITS.get(name, "")
-    value = typed or format_number(option.default)
     text = f"{format_number(option.default)} {unit}".strip()
     if option.fixed:
-        return Field(prefix + name, label, "fixed", format_number(option.default), text)
-    values = option.choices or _few_values(option)
-    if values:
-        choices = tuple(
-            Choice(format_number(one), format_number(one), selected=_same_number(value, one)) for one in values
-        )
+        return Field(prefix + name, label, "fixed", exact(option.default), text)
+    value = typed or exact(option.default)
+    if values := option.choices or _few_values(option):
+        choices = tuple(Choice(exact(one), format_number(one), selected=_same_number(value, one)) for one in values)
         return Field(prefix + name, label, "buttons", value, text, unit=unit, choices=choices)
-    low, high, step = (format_number(bound) for bound in (option.min, option.max, option.step))
-    return Field(
-        prefix + name,
-        label,
-        "number",
-        value,
-        text,
-        unit=unit,
-        low=low,
-        high=high,
-        step=step,
-        help=t(N_("{low} to {high}"), low=option.min, high=option.max),
-    )
+    low, high, step = exact(option.min), exact(option.max), exact(option.step)
+    bounds = t(N_("{low} to {high} {unit}"), low=option.min, high=option.max, unit=unit).strip()
+    return Field(prefix + name, label, "number", value, text, unit=unit, low=low, high=high, step=step, help=bounds)
+
+
+def exact(number: float) -> str:
+    """Return a number for a field to send back: nothing cut off, no needless fraction."""
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
 
 
 def choice_field(

@@ -38,7 +38,7 @@ function soon() {
 function addSliders() {
   for (const number of form()?.querySelectorAll("input.mlab-number") ?? []) {
     const slider = document.createElement("input");
-    Object.assign(slider, { type: "range", className: "mlab-slider", tabIndex: -1 });
+    Object.assign(slider, { type: "range", className: "form-range mlab-slider", tabIndex: -1 });
     Object.assign(slider, { min: number.min, max: number.max, step: number.step, value: number.value });
     slider.setAttribute("aria-hidden", "true");
     slider.addEventListener("input", () => {
