@@ -39,6 +39,11 @@ def configure_addresses(c: Any, settings: Settings) -> None:
     scheme = "https" if settings.tls_cert else "http"
     c.JupyterHub.bind_url = f"{scheme}://{settings.host}:{settings.port}{settings.base_url}"
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
+    c.JupyterHub.tornado_settings = {
+        # Answer a refusal with its sentence instead of "202, pending": a gate that says no does so within this time.
+        "slow_spawn_timeout": 3,
+        "transforms": hubtemplates.transforms(settings),
+    }
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.cleanup_proxy = False
     c.ConfigurableHTTPProxy.should_start = False
@@ -90,8 +95,8 @@ def configure_spawner(c: Any, settings: Settings) -> None:
     """Set the backend's spawner and how long a start may take."""
     c.JupyterHub.spawner_class = SPAWNERS[settings.backend]
     c.JupyterHub.allow_named_servers = True
-    # Answer a refusal with its sentence instead of "202, pending": a gate that says no does so within this time.
-    c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 3}
+    # A GET of the hub's spawn page starts nothing by itself while there is a form; ours leads to the launch page.
+    c.Spawner.options_form = " "
     # Refusals are our service's business and cost little: let a whole class press Start at once.
     c.JupyterHub.concurrent_spawn_limit = 200
     c.Spawner.start_timeout = START_SECONDS
@@ -102,7 +107,6 @@ def configure_pages(c: Any, settings: Settings) -> None:
     """Set our templates, and the launch page as the place to start from."""
     c.JupyterHub.template_paths = [str(hubtemplates.FOLDER)]
     c.JupyterHub.template_vars = hubtemplates.template_vars(settings)
-    c.JupyterHub.tornado_settings.update({"transforms": hubtemplates.transforms(settings)})
     c.JupyterHub.default_url = settings.service_prefix
     # Any form at all keeps a visit of /hub/spawn from starting a server; our spawn.html leads to the launch page.
     c.Spawner.options_form = "launch page"

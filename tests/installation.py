@@ -6,6 +6,7 @@ Guarantees: whatever it started is gone when it is closed: processes, containers
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,24 +154,26 @@ class Installation:
         values = json.loads((self.state / "first-run.json").read_text())
         return values["admin"], values["password"]
 
-    def log_in(self, name: str, password: str) -> httpx.Client:
-        """Return a session that is logged in, as a browser's would be."""
-        session = httpx.Client(base_url=self.url, timeout=60, follow_redirects=True)
-        page = session.get("hub/login")
-        xsrf = session.cookies.get("_xsrf", path="/hub/")
-        assert xsrf, page.text[:300]
-        answer = session.post("hub/login", data={"username": name, "password": password, "_xsrf": xsrf})
-        assert answer.is_success, answer.text[:500]
-        assert "hub/login" not in str(answer.url), "the password was not taken"
-        return session
+    @contextlib.contextmanager
+    def log_in(self, name: str, password: str) -> Iterator[httpx.Client]:
+        """Give a session that is logged in, as a browser's would be."""
+        with httpx.Client(base_url=self.url, timeout=60, follow_redirects=True) as session:
+            page = session.get("hub/login")
+            xsrf = session.cookies.get("_xsrf", path="/hub/")
+            assert xsrf, page.text[:300]
+            answer = session.post("hub/login", data={"username": name, "password": password, "_xsrf": xsrf})
+            assert answer.is_success, answer.text[:500]
+            assert "hub/login" not in str(answer.url), "the password was not taken"
+            yield session
 
     def token(self, name: str) -> str:
         """Return a token of a person, made by the first administrator."""
         if name not in self.tokens:
             admin, password = self.first_admin()
-            session = self.log_in(admin, password)
-            xsrf = session.cookies.get("_xsrf", path="/hub/")
-            answer = session.post(f"hub/api/users/{name}/tokens", headers={"X-XSRFToken": xsrf}, json={"note": "test"})
+            with self.log_in(admin, password) as session:
+                xsrf = str(session.cookies.get("_xsrf", path="/hub/"))
+                path = f"hub/api/users/{name}/tokens"
+                answer = session.post(path, headers={"X-XSRFToken": xsrf}, json={"note": "test"})
             assert answer.status_code == 201, answer.text
             self.tokens[name] = answer.json()["token"]
         return self.tokens[name]

@@ -31,7 +31,8 @@ class LimitBodies(httputil.HTTPMessageDelegate):
         """Refuse what announces to be too large."""
         length = headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > LARGEST_BODY:
-            return self._refuse()
+            self._refused = True
+            return None
         return self._inner.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
@@ -39,11 +40,14 @@ class LimitBodies(httputil.HTTPMessageDelegate):
         if self._refused:
             return None
         self._seen += len(chunk)
-        return self._refuse() if self._seen > LARGEST_BODY else self._inner.data_received(chunk)
+        self._refused = self._seen > LARGEST_BODY
+        return None if self._refused else self._inner.data_received(chunk)
 
     def finish(self) -> None:
-        """Pass on the end of a request that was not refused."""
-        if not self._refused:
+        """Pass on the end of a request, or refuse it now: a proxy reports an answer before the end as our failure."""
+        if self._refused:
+            self._refuse()
+        else:
             self._inner.finish()
 
     def on_connection_close(self) -> None:
@@ -51,8 +55,7 @@ class LimitBodies(httputil.HTTPMessageDelegate):
         if not self._refused:
             self._inner.on_connection_close()
 
-    def _refuse(self) -> Awaitable[None]:
-        self._refused = True
+    def _refuse(self) -> None:
         error = TooLarge(
             Message.of(
                 N_("The request is larger than {limit} KiB. No call needs that much."), limit=LARGEST_BODY // 1024
@@ -60,8 +63,7 @@ class LimitBodies(httputil.HTTPMessageDelegate):
         )
         body = json.dumps(error.to_dict()).encode()
         headers = httputil.HTTPHeaders({"Content-Type": "application/json", "Content-Length": str(len(body))})
-        sent = self._connection.write_headers(
+        self._connection.write_headers(
             httputil.ResponseStartLine("HTTP/1.1", TooLarge.status, "Request Entity Too Large"), headers, body
         )
         self._connection.finish()
-        return sent

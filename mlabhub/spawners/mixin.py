@@ -23,6 +23,7 @@ from traitlets.config import LoggingConfigurable
 from ulid import ULID
 
 from mlabhub.client import ServiceClient
+from mlabhub.core.forms import read_query
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
@@ -70,6 +71,10 @@ class MLabSpawnerMixin(Base):
     @default("apply_user_options")
     def _ignore_user_options(self) -> Callable[..., None]:
         return ignore_user_options
+
+    @default("options_from_form")
+    def _read_options(self) -> Callable[..., dict[str, Any]]:
+        return read_query
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.launch_id = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -77,14 +78,17 @@ class Crowd:
     pages: dict[str, httpx.Client] = field(default_factory=dict)
     clients: dict[str, httpx.Client] = field(default_factory=dict)
 
-    def enter(self) -> None:
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
         """Log everybody in, by browser session and by token."""
         admin, _ = self.hub.first_admin()
-        for name in [*self.names, admin]:
-            self.clients[name] = self.hub.api(name)
-        for name in self.names:
-            self.pages[name] = self.hub.log_in(name, self.passwords[name])
-            self.pages[name].get("services/mlabhub/launch")
+        with contextlib.ExitStack() as stack:
+            for name in [*self.names, admin]:
+                self.clients[name] = stack.enter_context(self.hub.api(name))
+            for name in self.names:
+                self.pages[name] = stack.enter_context(self.hub.log_in(name, self.passwords[name]))
+                self.pages[name].get("services/mlabhub/launch")
+            yield
 
     def launch(self, number: int) -> None:
         """One launch; what is not a clear answer is kept as odd."""
