@@ -16,7 +16,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mlabhub.engine.podman_service import open_files_limit, processes_limit
 from mlabhub.images import site
 from mlabhub.images.parents import find_parent
 from mlabhub.images.program import ImageError, Program, Report, find_program
@@ -24,8 +23,6 @@ from mlabhub.images.recipes import IMAGES_DIR, Recipe, build_order, load_recipes
 
 WORK_DIR = IMAGES_DIR.parent / ".cache" / "images"
 VERSION_LABEL = "mlabhub.version"
-MOST_FILES = min(16384, open_files_limit())
-MOST_PROCESSES = min(16384, processes_limit())
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,7 @@ def make_build_command(program: Program, recipe: Recipe, parent: str, secret: Pa
     arguments += [f"--tag={recipe.reference}", f"--file={recipe.folder / 'Containerfile'}"]
     if program.engine.kind == "podman":
         arguments += ["--layers", "--force-rm", "--pull=never", "--http-proxy=false"]
-        # Podman asks for more than it may give where raising limits is forbidden, or where pid_max is low.
-        arguments += [f"--ulimit=nofile={MOST_FILES}:{MOST_FILES}", f"--ulimit=nproc={MOST_PROCESSES}:{MOST_PROCESSES}"]
+        arguments += program.limits
     else:
         arguments += ["--progress=plain"]
     return [*arguments, str(recipe.folder)]

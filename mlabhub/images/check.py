@@ -58,9 +58,8 @@ def check_image(reference: str) -> tuple[Finding, ...]:
 
 def look_into(program: Program, reference: str) -> dict[str, str]:
     """Return the answers to `QUESTIONS` from inside the image."""
-    answer = program.run(
-        "run", "--rm", "--network=none", "--user=0", "--entrypoint=/bin/sh", reference, "-c", QUESTIONS
-    )
+    options = ("--rm", "--network=none", "--user=0", "--entrypoint=/bin/sh", *program.limits)
+    answer = program.run("run", *options, reference, "-c", QUESTIONS)
     return dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
 
 
