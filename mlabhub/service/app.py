@@ -7,6 +7,7 @@ in hand finish.
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import logging
@@ -164,6 +165,7 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
             service = make_service(world, hub_auth=make_hub_auth(settings, token), spawner_secret=secret)
             server = _listen(service.application, settings)
             reconciling = asyncio.create_task(service.reconciler.run(), name="reconciler")
+            gc.freeze()  # what is loaded stays: collections need not look at it again
             log.info("The service listens on %s", settings.service_url)
             await _until_stopped()
             server.stop()

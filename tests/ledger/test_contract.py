@@ -1,0 +1,167 @@
+"""What every ledger keeps, over all implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlabhub.ledger import (
+    AuditEntry,
+    KnownId,
+    Ledger,
+    LedgerConflict,
+    MemoryLedger,
+    Reservation,
+    StoredAnswer,
+    open_sqlite,
+)
+from mlabhub.messages import Message
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    one: Ledger = MemoryLedger() if request.param == "memory" else open_sqlite(tmp_path / "ledger.sqlite")
+    yield one
+    one.close()
+
+
+def reservation(launch_id: str = "L1", **values: Any) -> Reservation:
+    """Return a reservation with something in every field."""
+    return Reservation(
+        **{
+            "launch_id": launch_id,
+            "user": "alice",
+            "server": "",
+            "state": "pending",
+            "created": 10.0,
+            "changed": 10.0,
+            "deadline": 70.0,
+            "actor": "admin",
+            "display_name": "Träining {x}",
+            "group": "vision",
+            "profile": "gpu",
+            "image": "base",
+            "gpu_type": "a100",
+            "gpus": ("GPU-1", "GPU-2"),
+            "node": "n1",
+            "cpu": 4.0,
+            "memory_gib": 16.5,
+            "options": {"profile": "gpu", "options": {"shm_gib": 8}},
+            "plan": {"mounts": [{"source": "/a"}], "none": None},
+            "failure": Message.of("{what} of {whom}", what=Message.of("{n} GPUs", n=2), whom="{alice}"),
+            **values,
+        }
+    )
+
+
+def test_what_was_committed_is_loaded_word_for_word(ledger: Ledger) -> None:
+    one, other = reservation(), reservation("L2", user="bob", plan=None, failure=None, gpus=(), group=None)
+    answer = StoredAnswer("alice", "key", "f", 409, {"error": {"code": "x", "n": [1.5, None]}}, 50.0)
+    ledger.commit([one, KnownId("user", "alice", 200000), answer, other, KnownId("group", "alice", 200000)])
+    contents = ledger.load(since=0.0)
+    assert set(contents.reservations) == {one, other}
+    assert contents.answers == (answer,)
+    assert set(contents.ids) == {KnownId("user", "alice", 200000), KnownId("group", "alice", 200000)}
+    assert contents.spent == frozenset()
+    assert ledger.reservation("L1") == one
+    assert ledger.reservation("L3") is None
+
+
+def test_a_reservation_is_replaced_by_its_next_state(ledger: Ledger) -> None:
+    ledger.commit([reservation()])
+    held = reservation(state="held", held=20.0, failure=None)
+    ledger.commit([held])
+    assert ledger.load(0.0).reservations == (held,)
+
+
+def test_released_launches_are_no_longer_active_but_known(ledger: Ledger) -> None:
+    early = reservation("L1", state="released", released=100.0)
+    late = reservation("L2", state="released", released=200.0)
+    ledger.commit([early, late])
+    contents = ledger.load(since=150.0)
+    assert contents.reservations == ()
+    assert contents.spent == {"L2"}
+    assert ledger.reservation("L1") == early
+
+
+def test_there_is_one_active_reservation_of_a_server(ledger: Ledger) -> None:
+    ledger.commit([reservation("L1")])
+    with pytest.raises(LedgerConflict):
+        ledger.commit([reservation("L2"), AuditEntry(1.0, "a", "admit", Message("x"))])
+    assert [one.launch_id for one in ledger.load(0.0).reservations] == ["L1"]
+    assert ledger.audit(limit=10) == ()
+
+
+def test_one_commit_may_free_a_name_and_give_it_away(ledger: Ledger) -> None:
+    ledger.commit([reservation("L1")])
+    ledger.commit([reservation("L2"), reservation("L1", state="released", released=1.0)])
+    assert [one.launch_id for one in ledger.load(0.0).reservations] == ["L2"]
+
+
+def test_the_last_word_of_a_commit_on_a_launch_counts(ledger: Ledger) -> None:
+    ledger.commit([reservation(state="pending"), reservation(state="held"), reservation(state="stopping")])
+    assert [one.state for one in ledger.load(0.0).reservations] == ["stopping"]
+
+
+def test_a_launch_may_come_back_as_unknown(ledger: Ledger) -> None:
+    ledger.commit([reservation(state="released", released=5.0)])
+    ledger.commit([reservation(state="unknown", released=None)])
+    assert [one.state for one in ledger.load(0.0).reservations] == ["unknown"]
+    assert ledger.load(0.0).spent == frozenset()
+
+
+def test_the_audit_is_read_newest_first_and_in_pages(ledger: Ledger) -> None:
+    ledger.commit([AuditEntry(float(n), "admin", "stop", Message.of("{n}", n=n), user=f"u{n % 2}") for n in range(5)])
+    first = ledger.audit(limit=2)
+    assert [entry.at for entry in first] == [4.0, 3.0]
+    assert [entry.at for entry in ledger.audit(limit=9, before=first[-1].number)] == [2.0, 1.0, 0.0]
+    assert [entry.at for entry in ledger.audit(limit=9, user="u1")] == [3.0, 1.0]
+    assert str(first[0].message) == "4"
+
+
+def test_old_answers_are_forgotten(ledger: Ledger) -> None:
+    answers = [StoredAnswer("alice", f"k{at}", "f", 201, {}, at) for at in (10.0, 20.0)]
+    ledger.commit(answers)
+    ledger.forget_answers(before=15.0)
+    assert ledger.load(0.0).answers == (answers[1],)
+
+
+def test_an_answer_is_replaced_under_its_key(ledger: Ledger) -> None:
+    for status in (201, 409):
+        ledger.commit([StoredAnswer("alice", "k", "f", status, {}, 1.0)])
+    assert [answer.status for answer in ledger.load(0.0).answers] == [409]
+
+
+_names = st.text(min_size=1, max_size=12).filter(lambda text: text.isprintable())
+_changes = st.lists(
+    st.tuples(st.sampled_from(["L1", "L2", "L3"]), st.sampled_from(["pending", "held", "released", "unknown"]), _names),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_changes)
+def test_both_ledgers_agree_after_any_changes(tmp_path_factory: pytest.TempPathFactory, changes: list[Any]) -> None:
+    memory = MemoryLedger()
+    sqlite = open_sqlite(tmp_path_factory.mktemp("ledger") / "ledger.sqlite")
+    try:
+        for launch_id, state, name in changes:
+            one = replace(reservation(launch_id, display_name=name), state=state, released=1.0)
+            assert _commit(memory, one) == _commit(sqlite, one)
+        assert set(memory.load(0.0).reservations) == set(sqlite.load(0.0).reservations)
+    finally:
+        sqlite.close()
+
+
+def _commit(ledger: Ledger, one: Reservation) -> bool:
+    try:
+        ledger.commit([one])
+    except LedgerConflict:
+        return False
+    return True
