@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mlabhub.core.options import NumberOption
 from mlabhub.core.quote import quote, quote_all
+from mlabhub.core.units import from_micro, to_micro
 from mlabhub.errors import InvalidLaunch
 from mlabhub.messages import N_, Message
 
@@ -44,7 +45,7 @@ def read_keys(value: object, known: Iterable[str], template: str, **values: obje
                 unknown=", ".join(quote(key) for key in unknown[:3]) + (", …" if len(unknown) > 3 else ""),
                 known=quote_all(permitted),
             ),
-            key=str(quote(unknown[0])),
+            key=quote(unknown[0]),
         )
     return value
 
@@ -77,8 +78,8 @@ def read_number(key: str, value: object, option: NumberOption) -> float:
     """Return a number that the option permits; the default if there is none."""
     if value is None:
         return option.default
-    if not isinstance(value, bool) and isinstance(value, int | float) and option.accepts(value):
-        return float(value)
+    if isinstance(value, int | float) and option.accepts(value):
+        return from_micro(to_micro(value))
     raise InvalidLaunch(
         Message.of(
             N_("{key} cannot be {value}; permitted: {permitted}."),
@@ -101,13 +102,9 @@ def read_gpu_ids(value: object, gpus: int, permitted: bool) -> tuple[str, ...] |
             ),
             key="gpu_ids",
         )
-    plain = isinstance(value, list | tuple) and len(value) == gpus and gpus <= MOST_GPU_IDS
-    ids = (
-        [item for item in value if isinstance(item, str) and 0 < len(item) <= 100]
-        if isinstance(value, list | tuple)
-        else []
-    )
-    if not plain or len(set(ids)) != gpus:
+    listed = value[: MOST_GPU_IDS + 1] if isinstance(value, list | tuple) else ()
+    ids = [item for item in listed if isinstance(item, str) and 0 < len(item) <= 100]
+    if not ids or not len(set(ids)) == len(listed) == gpus:
         raise InvalidLaunch(
             Message.of(
                 N_("gpu_ids cannot be {value}; it must list as many different GPUs as gpus says: {gpus}."),

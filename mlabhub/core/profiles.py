@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from mlabhub.core.capacity import Capacity
 from mlabhub.core.gate import KEYS, check_launch_id, read_choice, read_gpu_ids, read_keys, read_number
 from mlabhub.core.options import NumberOption
 from mlabhub.core.quotas import Quotas
@@ -32,6 +33,8 @@ __all__ = [
     "Profile",
     "Quotas",
     "Storage",
+    "bounded_by",
+    "default_payer",
     "resolve",
     "visible_profiles",
 ]
@@ -179,6 +182,26 @@ def visible_profiles(
         if (profile.groups is None or not own.isdisjoint(profile.groups))
         and (gpu_types is None or profile.gpus.min == 0 or profile.offered_gpu_types(gpu_types))
     )
+
+
+def bounded_by(profile: Profile, capacity: Capacity) -> Profile:
+    """Return the profile with the amounts that the largest machine can serve, for pages to offer.
+
+    Without any machine, nothing is known of what there is, and the profile stays as it is.
+    """
+    nodes = capacity.nodes
+    if not nodes:
+        return profile
+    offered = profile.offered_gpu_types(capacity.gpu_types)
+    gpus = max((sum(gpu.type == one for gpu in node.gpus) for node in nodes for one in offered), default=0)
+    memory = profile.memory_gib.at_most(max(node.memory_gib for node in nodes))
+    bounded = {
+        "cpu": profile.cpu.at_most(max(node.cpu for node in nodes)),
+        "memory_gib": memory,
+        "gpus": profile.gpus.at_most(gpus),
+        "shm_gib": profile.shm_gib and profile.shm_gib.at_most(memory.max),
+    }
+    return profile.model_copy(update=bounded)
 
 
 def resolve(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
 from mlabhub.core.names import folder_name
-from mlabhub.core.profiles import Catalog, default_payer, visible_profiles
+from mlabhub.core.profiles import Catalog, bounded_by, default_payer, visible_profiles
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.units import CPU, MEMORY, format_gpus
 from mlabhub.inventory import SavedLayer
@@ -208,7 +208,7 @@ def catalog_view(
 ) -> CatalogView:
     """Return what the launch page shows to this person."""
     quotas, holdings = catalog.quotas, projection.holdings
-    profiles = visible_profiles(catalog, groups, capacity.gpu_types)
+    profiles = tuple(bounded_by(profile, capacity) for profile in visible_profiles(catalog, groups, capacity.gpu_types))
     slugs = {slug for profile in profiles for slug in profile.images}
     return CatalogView(
         profiles=profiles,

@@ -8,11 +8,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mlabhub.core.admission import Capacity
 from mlabhub.core.gate import KEYS
-from mlabhub.core.profiles import Catalog, LaunchRequest, default_payer, resolve, visible_profiles
+from mlabhub.core.profiles import (
+    Catalog,
+    LaunchRequest,
+    NumberOption,
+    bounded_by,
+    default_payer,
+    resolve,
+    visible_profiles,
+)
 from mlabhub.core.quotas import Quotas
 from mlabhub.errors import InvalidLaunch, MLabError, NotPermitted
-from tests.core.examples import CATALOG, LAUNCH_ID, SMALL, resolve_for
+from tests.core.examples import CATALOG, LAUNCH_ID, SMALL, make_node, resolve_for
 
 ALL_GROUPS = ["vision", "research"]
 
@@ -163,6 +172,8 @@ INVALID = {
     "gpu ids where not permitted": ({"profile": "lab", "gpus": 1, "gpu_ids": ["all"]}, "does not let you choose"),
     "gpu ids: too few": ({"profile": "gpu", "gpus": 2, "gpu_ids": ["a"]}, "as many different GPUs"),
     "gpu ids: one twice": ({"profile": "gpu", "gpus": 2, "gpu_ids": ["a", "a"]}, "as many different GPUs"),
+    "gpu ids: a thousand": ({"profile": "gpu", "gpus": 1, "gpu_ids": ["a"] * 1000}, "as many different GPUs"),
+    "gpu ids: none": ({"profile": "gpu", "gpus": 1, "gpu_ids": []}, "as many different GPUs"),
     "gpu ids: text": ({"profile": "gpu", "gpus": 1, "gpu_ids": "a"}, "as many different GPUs"),
     "gpu ids: numbers": ({"profile": "gpu", "gpus": 1, "gpu_ids": [0]}, "as many different GPUs"),
     "gpu ids: long": ({"profile": "gpu", "gpus": 1, "gpu_ids": ["x" * 1000]}, "as many different GPUs"),
@@ -243,6 +254,20 @@ def test_offered_gpu_types():
     assert cpu.offered_gpu_types(["t4", "v100"]) == ()
     assert gpu.offered_gpu_types(["t4", "v100"]) == ("t4",)
     assert lab.offered_gpu_types(["t4", "v100"]) == ("t4", "v100")
+
+
+def test_pages_offer_what_the_largest_machine_has():
+    cpu, gpu, lab = CATALOG.profiles
+    capacity = Capacity((make_node("n1", 2, cpu=4, memory_gib=7.8), make_node("n2", 3, "t4", cpu=2, memory_gib=9)))
+    bounded = bounded_by(gpu, capacity)
+    assert bounded.cpu == NumberOption(min=1, max=4, default=2)
+    assert bounded.memory_gib == NumberOption(min=1, max=9, default=4)
+    assert bounded.gpus.choices == (1, 2)
+    assert bounded.shm_gib == NumberOption(min=1, max=9, default=8)
+    assert bounded_by(lab, capacity).gpus.max == 3
+    assert bounded_by(cpu, capacity).shm_gib is None
+    assert bounded_by(cpu, Capacity((make_node("n1", cpu=64, memory_gib=512),))) == cpu
+    assert bounded_by(gpu, Capacity()) == gpu
 
 
 @pytest.mark.parametrize(
