@@ -35,7 +35,7 @@ def validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
     try:
         validated = model.model_validate(data)
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = _first_causes(error.errors(include_url=False))
         for detail in details:
             if detail["type"] == "extra_forbidden":
                 document.blame(detail["loc"], _unknown_key(model, detail["loc"]))
@@ -45,6 +45,12 @@ def validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
         _look_behind(document, model, data, details)
         return None
     return None if document.faults else validated
+
+
+def _first_causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out lists that are short only because an item in them is wrong."""
+    parents = {detail["loc"][:-1] for detail in details}
+    return [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in parents]
 
 
 def _look_behind(document: Document, model: type[Model], data: Any, details: Sequence[ErrorDetails]) -> None:
