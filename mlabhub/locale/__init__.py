@@ -9,7 +9,6 @@ page can show has no translation.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -34,10 +33,9 @@ def extract() -> Catalog:
     return catalog
 
 
-def catalogues() -> Iterator[tuple[str, Path]]:
+def catalogues() -> list[tuple[str, Path]]:
     """Return the languages that there are, and their files."""
-    for file in sorted(TEMPLATE.parent.glob("*/LC_MESSAGES/mlabhub.po")):
-        yield file.parent.parent.name, file
+    return [(file.parent.parent.name, file) for file in sorted(TEMPLATE.parent.glob("*/LC_MESSAGES/mlabhub.po"))]
 
 
 def load(file: Path, language: str | None = None) -> Catalog:

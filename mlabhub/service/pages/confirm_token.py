@@ -29,7 +29,7 @@ class ConfirmTokens:
     def redeem(self, token: str, *subject: str, now: float) -> bool:
         """Use a token up; False if it is about something else, too old, or was used before."""
         head, _, signature = token.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._signature(head, subject).encode()):
+        if not hmac.compare_digest(_bytes(signature), _bytes(self._signature(head, subject))):
             return False
         made = float(head.partition(".")[0])
         self._forget_old(now)
@@ -48,4 +48,9 @@ class ConfirmTokens:
 
     def _signature(self, head: str, subject: tuple[str, ...]) -> str:
         text = "\0".join((head, *subject))
-        return hmac.new(self._key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+        return hmac.new(self._key, _bytes(text), hashlib.sha256).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """Return any text as bytes, also what is no valid text."""
+    return text.encode("utf-8", "surrogatepass")

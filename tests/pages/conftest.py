@@ -1,0 +1,70 @@
+"""A site per test, a client that is logged in, and one browser for all tests that need one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Browser, async_playwright
+
+from tests.pages.launcher import MemoryLauncher
+from tests.pages.site import Site
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+GROUPS = {"alice": ("vision",), "bob": ("vision", "nlp"), "carol": (), "root": ()}
+
+
+@pytest.fixture
+def launcher() -> MemoryLauncher:
+    """Nobody holds anything yet."""
+    return MemoryLauncher(dict(GROUPS))
+
+
+@pytest.fixture
+async def site(launcher: MemoryLauncher, tmp_path: Path) -> AsyncIterator[Site]:
+    """The pages on a port of their own."""
+    site = Site(launcher, tmp_path)
+    yield site
+    await site.close()
+
+
+Login = Callable[..., Any]
+
+
+@pytest.fixture
+async def login(site: Site) -> AsyncIterator[Login]:
+    """Return clients that are logged in, as browsers are: with cookies, and with the headers that browsers send."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def login(name: str, **headers: str) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(base_url=site.url, headers={"Sec-Fetch-Mode": "navigate", **headers})
+        clients.append(client)
+        await client.get(f"{site.origin}/login-as/{name}")
+        await client.get("")
+        return client
+
+    yield login
+    for client in clients:
+        await client.aclose()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium, as the distribution has it."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        await browser.close()

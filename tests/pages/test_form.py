@@ -1,0 +1,101 @@
+"""What a form's fields say as launch options, and what the form shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlabhub.core.options import NumberOption
+from mlabhub.core.profiles import resolve
+from mlabhub.errors import MLabError
+from mlabhub.i18n import get_translator
+from mlabhub.service.pages.form import kept_arguments, make_fields, number_field, read_options
+from mlabhub.service.views import Person
+from tests.pages.launcher import CATALOG, HOSTILE, MemoryLauncher
+
+EN = get_translator("en")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        pytest.param({}, {}, id="nothing: the profile's defaults"),
+        pytest.param({"profile": "gpu", "cpu": "", "memory_gib": " "}, {"profile": "gpu"}, id="empty fields"),
+        pytest.param({"cpu": "4", "memory_gib": "2.5"}, {"cpu": 4, "memory_gib": 2.5}, id="numbers"),
+        pytest.param({"gpus": "2", "gpu_type": "a100"}, {"gpus": 2, "gpu_type": "a100"}, id="GPUs"),
+        pytest.param({"gpu_type": "any"}, {}, id="any type is no type"),
+        pytest.param({"option-shm_gib": "8"}, {"options": {"shm_gib": 8}}, id="a further option"),
+        pytest.param({"cpu": "lots"}, {"cpu": "lots"}, id="no number stays text for the gate"),
+        pytest.param({"cpu": "NaN", "gpus": "1e999"}, {"cpu": "NaN", "gpus": "1e999"}, id="not finite stays text"),
+        pytest.param({"cmd": "sh", "environment": "X=1", "launch_id": "01J"}, {}, id="other fields are not options"),
+        pytest.param({"image": "x" * 5000}, {"image": "x" * 300}, id="endless text is cut"),
+    ],
+)
+def test_what_fields_say(arguments: dict[str, str], options: dict[str, object]) -> None:
+    assert read_options(arguments) == options
+
+
+@pytest.mark.parametrize("text", ["-1", "NaN", "1e309", "true", "0x10", "１６", HOSTILE, "4; rm"])
+def test_what_is_no_number_is_refused_by_the_gate(text: str) -> None:
+    with pytest.raises(MLabError):
+        resolve(CATALOG, "alice", [], read_options({"profile": "cpu", "memory_gib": text, "cpu": "999"}))
+
+
+async def test_the_first_form_is_one_that_the_gate_admits() -> None:
+    view = await MemoryLauncher({"alice": ("vision",)}).catalog_for(Person("alice"))
+    for profile in view.profiles:
+        fields = make_fields(profile, view, {}, EN)
+        sent = {field.name: field.value for field in fields.values() if field.kind != "fixed"}
+        assert resolve(CATALOG, "alice", ["vision"], read_options({"profile": profile.slug, **sent}))
+
+
+async def test_fields_of_a_gpu_profile() -> None:
+    view = await MemoryLauncher({"bob": ("vision", "nlp")}).catalog_for(Person("bob"))
+    fields = make_fields(CATALOG.profiles_by_slug["gpu"], view, {"gpus": "4", "group": "nlp", "cpu": "16"}, EN)
+    assert {name: field.kind for name, field in fields.items()} == {
+        "gpus": "buttons",
+        "gpu_type": "buttons",
+        "cpu": "buttons",
+        "memory_gib": "number",
+        "shm_gib": "number",
+        "image": "select",
+        "group": "select",
+    }
+    chosen = {name: [one.value for one in field.choices if one.selected] for name, field in fields.items()}
+    assert chosen["gpus"] == ["4"]
+    assert chosen["cpu"] == ["16"]
+    assert chosen["group"] == ["nlp"]
+    assert [one.label for one in fields["gpu_type"].choices] == ["any", "A100", "T4"]
+    assert fields["memory_gib"].help == "8 to 128 GiB"
+
+
+@pytest.mark.parametrize(
+    ("option", "kind", "values"),
+    [
+        pytest.param(NumberOption.model_validate(4), "fixed", [], id="fixed"),
+        pytest.param(NumberOption.model_validate([1, 2]), "buttons", ["1", "2"], id="a list"),
+        pytest.param(
+            NumberOption.model_validate({"min": 0.5, "max": 2, "step": 0.5}),
+            "buttons",
+            ["0.5", "1", "1.5", "2"],
+            id="few",
+        ),
+        pytest.param(NumberOption.model_validate({"min": 1, "max": 64}), "number", [], id="many"),
+        pytest.param(NumberOption.model_validate({"min": 0, "max": 9, "step": 0.125}), "number", [], id="a fine step"),
+    ],
+)
+def test_a_number_is_shown_as_what_it_is(option: NumberOption, kind: str, values: list[str]) -> None:
+    field = number_field("cpu", option, "", EN)
+    assert (field.kind, [choice.value for choice in field.choices]) == (kind, values)
+    assert option.accepts(float(field.value))
+
+
+def test_a_fine_step_is_not_rounded() -> None:
+    option = NumberOption.model_validate({"min": 0, "max": 9, "step": 0.125})
+    assert number_field("cpu", option, "", EN).step == "0.125"
+
+
+def test_an_address_keeps_choices_only() -> None:
+    arguments = {"profile": "gpu", "key": "k", "_xsrf": "x", "name": HOSTILE * 100, "cpu": "", "option-shm_gib": "8"}
+    kept = kept_arguments(arguments)
+    assert kept.keys() == {"profile", "name", "option-shm_gib"}
+    assert len(kept["name"]) == 300
