@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def find_engine(run_dir: Path, *, kind: EngineKind | None = None) -> Engine:
 def find_docker() -> Engine | None:
     """Return Docker if its daemon answers and is Docker; Podman behind Docker's socket does not count."""
     url = _docker_url()
-    if not url.startswith("unix://"):
+    if not url.startswith("unix://") or not _listens(url.removeprefix("unix://")):
         return None
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=url.removeprefix("unix://")), timeout=3) as client:
@@ -113,6 +114,16 @@ def _podman_version(program: str) -> str:
         raise EngineUnavailable(
             Message.of(N_("Podman is installed but does not run: {detail}"), detail=str(detail).strip()[-300:])
         ) from error
+
+
+def _listens(path: str) -> bool:
+    """Tell whether somebody listens on a unix socket; httpx leaves its own one open where nobody does."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _docker_url() -> str:
