@@ -5,7 +5,7 @@ has it running or starting. Rules, for a reservation:
 
     state      at the hub         running      follows
     ---------  -----------------  -----------  -----------------------------------------------------------------
-    pending    ready              yes          `ready`: the spawner's word was lost
+    pending    ready              yes          `ready`
     pending    no                 yes, exited  `remove`: the hub died between the container's start and its answer
     pending    no                 no           `release`, unless the launch is being asked of the hub right now
     held       ready              yes          `ready`, once

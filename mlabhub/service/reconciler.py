@@ -30,7 +30,7 @@ ACTOR = "reconciler"
 _HOUR_S = 3600.0
 
 WORDS = {
-    "ready": N_("the hub serves it; the spawner's word was lost"),
+    "ready": N_("the hub serves it"),
     "release": N_("neither the hub nor the machine has it"),
     "remove": N_("the hub does not have it, and nobody works in it: it is removed, what was installed is kept"),
     "lost": N_(
