@@ -141,7 +141,7 @@ def _digest(*parts: str) -> str:
 
 
 def _is_name_character(character: str) -> bool:
-    return character == "_" or unicodedata.category(character) in ("Lu", "Ll", "Lt", "Lm", "Lo", "Nd")
+    return character == "_" or character.isalpha() or character.isdecimal()
 
 
 def _fault_of_name(name: object) -> Message | None:
