@@ -44,6 +44,8 @@ class ContainerInfo:
     oom_killed: bool = False
     started: str = ""
     environment: tuple[str, ...] = ()
+    layer: str = ""
+    """Folder with what it wrote, where the engine says so."""
 
     @property
     def running(self) -> bool:
@@ -251,6 +253,7 @@ def _inspected(answer: Mapping[str, Any]) -> ContainerInfo:
         oom_killed=bool(state.get("OOMKilled")),
         started=str(state.get("StartedAt") or ""),
         environment=tuple(answer["Config"].get("Env") or ()),
+        layer=str(((answer.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir") or ""),
     )
 
 

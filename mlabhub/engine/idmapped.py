@@ -1,24 +1,30 @@
 """Folders seen through a map of ids, so that root in a container is nobody in them.
 
-A mount with such a map shows only the ids in it as they are. Everybody else's files belong to nobody there: not even
-root can pass for their owner, read what is closed to the user, or leave a file of root's or a setuid one behind, as no
-id that is not in the map can own anything. Podman's own user namespaces would do this for the whole container, but in
-Podman 4.3 only with a map of one piece, which would give the user's files on the NAS other ids.
+The container has a user namespace: its ids are in the upper half of all ids on this machine. In its folders the user's
+own id and those of their groups are moved there too, everybody else's, root's above all, stay where nobody in the
+container can be. So root there can neither pass for somebody else, nor read or change what is closed to the user, nor
+leave a file that belongs to root; what a group may do in a share the user still may. In images and in what is saved,
+ids are what the container sees (`restore_ids`).
 
-Guarantees: only the user's own id and those of their groups are in the map; a mount exists only until the engine has
-its own copy in the container. Linux 5.12 and a file system that knows such mounts are needed (ext4, xfs, btrfs; not
-NFS): `IdMapUnavailable` says so.
+On Docker, which has no user namespace for one container alone, other ids are left out of the map instead: the same
+holds, but only one's own files in a share can be written to.
+
+Guarantees: a mount exists only until the engine has its own copy in the container. Linux 5.12 and a file system that
+knows such mounts are needed (ext4, xfs, btrfs; not NFS): `IdMapUnavailable` says so.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
+import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from mlabhub.engine.spec import FIRST_INNER_ID, INNER_IDS
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message
 
@@ -34,6 +40,7 @@ _MOUNT_ATTR_IDMAP = 0x00100000
 _MOUNT_ATTR_NOSUID = 0x2
 _MOUNT_ATTR_NODEV = 0x4
 _MNT_DETACH = 2
+_CAPABILITIES = "security.capability"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -52,19 +59,26 @@ class _MountAttr(ctypes.Structure):
     )
 
 
-def make_map(ids: Iterable[int]) -> str:
-    """Return a map in which each of these ids stands for itself, and no other for any."""
-    return "".join(f"{number} {number} 1\n" for number in sorted(set(ids)))
+def make_map(ids: Iterable[int], *, user_namespace: bool) -> str:
+    """Return the map for a container that runs with these ids."""
+    own = sorted({number for number in ids if number < INNER_IDS})
+    if not user_namespace:
+        return "".join(f"{number} {number} 1\n" for number in own)
+    edges = [-1, *own, FIRST_INNER_ID]
+    others = [(below + 1, above - below - 1) for below, above in itertools.pairwise(edges) if above > below + 1]
+    lines = [f"{number} {FIRST_INNER_ID + number} 1" for number in own]
+    return "".join(f"{line}\n" for line in [*lines, *(f"{first} {first} {count}" for first, count in others)])
 
 
 @contextmanager
-def idmapped(places: Mapping[str, str], uid: int, gids: Iterable[int]) -> Iterator[None]:
-    """Mount folders at their places with only these ids in the map, until the block ends. Blocks.
+def idmapped(places: Mapping[str, str], uid: int, gids: Iterable[int], *, user_namespace: bool) -> Iterator[None]:
+    """Mount folders at their places through a map, until the block ends. Blocks.
 
     Raises `IdMapUnavailable` if the kernel or a folder's file system cannot do it.
     """
     with ExitStack() as stack:
-        namespace = stack.enter_context(_user_namespace(make_map([uid]), make_map(gids)))
+        uid_map, gid_map = (make_map(ids, user_namespace=user_namespace) for ids in ([uid], gids))
+        namespace = stack.enter_context(_user_namespace(uid_map, gid_map))
         for folder, place in places.items():
             stack.callback(unmount, Path(place))
             _mount(folder, place, namespace)
@@ -85,6 +99,56 @@ def unmount(place: Path) -> None:
     with suppress(OSError):
         place.rmdir()
         place.parent.rmdir()
+
+
+def unmount_shared_memory(container: str) -> None:
+    """Unmount a stopped container's /dev/shm. Podman 4.3 mounts it twice for a user namespace, and unmounts it once."""
+    ends = f"/{container}/userdata/shm"
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        place = line.split(" ")[1]
+        if place.endswith(ends):
+            _libc.umount2(os.fsencode(place), _MNT_DETACH)
+
+
+def restore_ids(layer: Path) -> None:
+    """Give what a stopped container wrote the ids that it had inside. Blocks; idempotent; links are not followed.
+
+    Podman 4.3 leaves them as they are on this machine, where its own ``commit`` then finds them; newer ones do not.
+    """
+    if layer.lstat().st_uid < FIRST_INNER_ID:
+        return
+    for folder, folders, files, descriptor in os.fwalk(layer, topdown=False, follow_symlinks=False):
+        for name in (*folders, *files):
+            _restore(name, descriptor)
+        if folder == str(layer):
+            _restore(".", descriptor)
+
+
+def _restore(name: str, folder: int) -> None:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    uid, gid = (inner - FIRST_INNER_ID if inner >= FIRST_INNER_ID else -1 for inner in (status.st_uid, status.st_gid))
+    if uid == gid == -1:
+        return
+    if not stat.S_ISREG(status.st_mode):
+        os.chown(name, uid, gid, dir_fd=folder, follow_symlinks=False)
+        return
+    # A change of owner takes the setuid bits and the file's capabilities away.
+    opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        capabilities = _capabilities(opened)
+        os.fchown(opened, uid, gid)
+        os.fchmod(opened, stat.S_IMODE(status.st_mode))
+        if capabilities:
+            os.setxattr(opened, _CAPABILITIES, capabilities)
+    finally:
+        os.close(opened)
+
+
+def _capabilities(opened: int) -> bytes:
+    try:
+        return os.getxattr(opened, _CAPABILITIES)
+    except OSError:
+        return b""
 
 
 def unmount_stale(parent: Path) -> None:

@@ -28,11 +28,11 @@ def network_name(instance: str, user_slug: str) -> str:
     return f"mlabhub-{instance}-{user_slug}"
 
 
-def saved_repository(slug: str) -> str:
+def saved_repository(instance: str, slug: str) -> str:
     """Return the repository that keeps what was installed in a server."""
-    return f"localhost/mlabhub-saved/{slug}"
+    return f"localhost/mlabhub-saved/{instance}/{slug}"
 
 
-def saved_reference(slug: str, image_slug: str) -> str:
+def saved_reference(instance: str, slug: str, image_slug: str) -> str:
     """Return the image that keeps what was installed in a server on top of one catalogue image."""
-    return f"{saved_repository(slug)}:{image_slug}"
+    return f"{saved_repository(instance, slug)}:{image_slug}"

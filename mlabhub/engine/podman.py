@@ -5,8 +5,12 @@ Its Docker API drops CDI devices and the isolation of networks silently.
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 from mlabhub.engine.api import LONG_SECONDS, EngineApi
 from mlabhub.engine.found import Engine
+from mlabhub.engine.idmapped import restore_ids, unmount_shared_memory
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_libpod_container, get_libpod_network
 
 LIBPOD_VERSION = "/v4.0.0/libpod"
@@ -24,13 +28,34 @@ class PodmanApi(EngineApi):
         """Create a network. Raises `EngineError` if its name or subnet is taken."""
         await self._call("POST", f"{LIBPOD_VERSION}/networks/create", json=get_libpod_network(spec))
 
+    async def remove(self, container: str) -> None:
+        """End and remove a container with its anonymous volumes; fine if it is gone."""
+        found = await self.container(container)
+        if found is not None:
+            if found.running:
+                await self.stop(found.id, 0)
+            await asyncio.to_thread(unmount_shared_memory, found.id)
+            await super().remove(found.id)
+
     async def commit(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
         """Save a stopped container's files as an image and return its id."""
+        found = await self.container(container)
+        if found is not None and found.layer:
+            await asyncio.to_thread(restore_ids, Path(found.layer))
         return await self._commit(container, repository, tag, changes, squash=False)
 
     async def squash(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
-        """Save a stopped container's files as an image of one layer and return its id."""
-        return await self._commit(container, repository, tag, changes, squash=True)
+        """Save a stopped container's files as an image of one layer and return its id.
+
+        A container with ids of its own shows moved ones to whoever reads all its layers, so another is read.
+        """
+        layered = await self.commit(container, repository, tag, changes)
+        answer = await self._call("POST", f"{LIBPOD_VERSION}/containers/create", json={"image": layered})
+        try:
+            return await self._commit(answer["Id"], repository, tag, changes, squash=True)
+        finally:
+            await self.remove(answer["Id"])
+            await self.remove_image(f"sha256:{layered}")
 
     async def _commit(self, container: str, repository: str, tag: str, changes: list[str], *, squash: bool) -> str:
         params = [("container", container), ("repo", repository), ("tag", tag), ("format", "docker")]

@@ -102,7 +102,7 @@ class SavedLayers:
 
     async def find(self, slug: str, image: str) -> Saved | None:
         """Return what was saved in a server on top of a catalogue image."""
-        found = await self._api.image(labels.saved_reference(slug, image))
+        found = await self._api.image(labels.saved_reference(self._instance, slug, image))
         return None if found is None else _saved(found)
 
     async def reset(self, user: str, server_name: str) -> None:
@@ -113,27 +113,20 @@ class SavedLayers:
 
     async def _save(self, container: ContainerInfo, slug: str) -> None:
         image_slug = container.labels[labels.IMAGE]
+        repository = labels.saved_repository(self._instance, slug)
         grew_from = await self._api.image(container.image_id)
+        replaced = await self._api.image(f"{repository}:{image_slug}")
         layers = int(container.labels.get(labels.LAYERS) or 0) + 1
         squash = layers > self._most_layers
-        lines = make_changes(
-            container,
-            () if grew_from is None else tuple(grew_from.config.get("Env") or ()),
-            {labels.LAYERS: str(1 if squash else layers)},
-        )
-        repository = labels.saved_repository(slug)
-        if squash:
-            await self._api.squash(container.id, repository, image_slug, lines)
-        else:
-            await self._api.commit(container.id, repository, image_slug, lines)
-        await self._forget_predecessor(container, grew_from)
-
-    async def _forget_predecessor(self, container: ContainerInfo, grew_from: ImageInfo | None) -> None:
-        """Remove the saved image that the new one replaced; its layers stay as long as the new one needs them."""
-        if grew_from is None or not grew_from.labels.get(labels.PARENT):
-            return  # It is the catalogue's.
+        environment = () if grew_from is None else tuple(grew_from.config.get("Env") or ())
+        lines = make_changes(container, environment, {labels.LAYERS: str(1 if squash else layers)})
+        save = self._api.squash if squash else self._api.commit
+        new = await save(container.id, repository, image_slug, lines)
         await self._api.remove(container.id)
-        await self._api.remove_image(grew_from.id)
+        # The catalogue's have no such label. Layers stay as long as the new image needs them.
+        older = {image.id for image in (grew_from, replaced) if image is not None and image.labels.get(labels.PARENT)}
+        for image_id in older - {new}:
+            await self._api.remove_image(f"sha256:{image_id}")
 
 
 def _saved(image: ImageInfo) -> Saved:

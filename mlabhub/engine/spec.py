@@ -13,6 +13,10 @@ CPU_PERIOD_US = 100_000
 LOG_BYTES = 10 * 2**20
 RUN_BYTES = 64 * 2**20
 
+FIRST_INNER_ID = 2**31
+"""What id 0 of a container with a user namespace is on this machine: the upper half of all ids is nobody's."""
+INNER_IDS = 2**31 - 2
+
 
 @dataclass(frozen=True)
 class Bind:
@@ -47,6 +51,8 @@ class ContainerSpec:
     processes: int
     capabilities: tuple[str, ...]
     no_new_privileges: bool
+    user_namespace: bool = False
+    """Whether the container's ids are others on this machine: its id 0 is `FIRST_INNER_ID` here, and so on."""
     devices: tuple[str, ...] = ()
     hosts: tuple[tuple[str, str], ...] = ()
     hostname: str = ""
@@ -103,6 +109,9 @@ def get_libpod_container(spec: ContainerSpec) -> dict[str, Any]:
         "restart_policy": "no",
         "log_configuration": {"driver": "k8s-file", "size": LOG_BYTES},
     }
+    if spec.user_namespace:
+        everyone = [{"container_id": 0, "host_id": FIRST_INNER_ID, "size": INNER_IDS}]
+        body |= {"userns": {"nsmode": "private"}, "idmappings": {"UIDMap": everyone, "GIDMap": everyone}}
     return body
 
 

@@ -47,6 +47,7 @@ class SharedEngine(Shared):
         local = public.hostname in {None, "localhost", "127.0.0.1", "::1"}
         self.tls_name = "" if settings.tls_cert is None or local else str(public.hostname)
         self.open_files, self.processes = open_files_limit(), processes_limit()
+        self.user_namespace = self.engine.kind == "podman"
         self.mounts_dir = settings.run_dir / "mounts"
         unmount_stale(self.mounts_dir)
 
@@ -157,6 +158,7 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             open_files=shared.open_files,
             processes=shared.processes,
             sources=self._make_places(plan, root=plan.sudo or (saved is not None and saved.root)),
+            user_namespace=shared.user_namespace,
         )
 
     def _make_places(self, plan: LaunchPlan, *, root: bool) -> dict[str, str]:
@@ -178,7 +180,8 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             return
         identity = self._prepared.plan.identity
         gids = [identity.gid, *(group.gid for group in identity.groups)]
-        mounted = idmapped(self._prepared.places, identity.uid, gids)
+        apart = self._prepared.spec.user_namespace
+        mounted = idmapped(self._prepared.places, identity.uid, gids, user_namespace=apart)
         await asyncio.to_thread(mounted.__enter__)
         try:
             await self.shared.api.start(self.container_id)

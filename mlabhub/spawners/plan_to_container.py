@@ -62,6 +62,8 @@ class Surroundings:
     processes: int
     sources: dict[str, str]
     """Mount sources that are replaced by others, by the plan's."""
+    user_namespace: bool = False
+    """Whether the engine can give one container ids of its own."""
 
 
 def make_container(
@@ -87,6 +89,7 @@ def make_container(
         processes=around.processes,
         capabilities=ROOT_CAPABILITIES if plan.sudo else ENTRY_CAPABILITIES,
         no_new_privileges=not plan.sudo,
+        user_namespace=around.user_namespace and (plan.sudo or around.root_once),
         devices=tuple(cdi_name(uuid, around.instance) for uuid in plan.gpus),
         hosts=extra_hosts(around),
         hostname=slug,

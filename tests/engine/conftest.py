@@ -1,0 +1,3 @@
+from tests.engine.podman import api, ground
+
+__all__ = ["api", "ground"]
