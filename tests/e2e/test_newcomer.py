@@ -39,8 +39,9 @@ def _logged_in(browser: Browser, hub: Installation, name: str, password: str) ->
 
 def _launch(page: Page, profile: str, name: str) -> None:
     page.goto(page.url.split("services/")[0] + "services/mlabhub/launch")
-    page.locator(f"input[name=profile][value={profile}]").check(force=True)
-    page.fill("input[name=display_name]", name)
+    page.locator(f"[data-profile={profile}]").click()
+    expect(page.locator(f"[data-profile={profile}][aria-current=true]")).to_be_visible()
+    page.fill("input[name=name]", name)
     page.get_by_role("button", name=re.compile("^Start")).click()
     page.wait_for_url(re.compile("/starting/|/user/"))
 
@@ -89,14 +90,10 @@ def _sees_nothing_of_alice(bob: Page, hub: Installation) -> None:
 def _stop(page: Page, hub: Installation, name: str) -> None:
     """Press Stop on the home page and confirm."""
     page.goto(f"{hub.url}services/mlabhub/")
-    page.get_by_role("button", name=re.compile("^Stop")).or_(
-        page.get_by_role("link", name=re.compile("^Stop"))
-    ).first.click()
-    confirm = page.get_by_role("button", name=re.compile("Stop"))
-    if confirm.count():
-        confirm.first.click()
-    page.goto(f"{hub.url}services/mlabhub/")
+    page.get_by_role("link", name=re.compile("^Stop")).click()
+    page.locator("form button.btn-danger").click()
+    page.wait_for_url(re.compile("services/mlabhub/([?].*)?$"))
     with hub.api(name) as client:
         wait_for(lambda: not client.get(f"hub/api/users/{name}").json()["servers"], 60, f"{name}'s server to stop")
     page.reload()
-    expect(page.get_by_role("button", name=re.compile("^Stop"))).to_have_count(0)
+    expect(page.get_by_role("link", name=re.compile("^Stop"))).to_have_count(0)

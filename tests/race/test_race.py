@@ -110,7 +110,7 @@ class Crowd:
     def _by_page(self, name: str, options: dict[str, Any]) -> httpx.Response:
         page = self.pages[name]
         xsrf = page.cookies.get("_xsrf", path="/services/mlabhub/")
-        form = {**{key: str(value) for key, value in options.items()}, "display_name": "", "_xsrf": xsrf}
+        form = {**{key: str(value) for key, value in options.items()}, "name": "", "_xsrf": xsrf}
         return page.post("services/mlabhub/launch", data=form, follow_redirects=False)
 
     def _by_service(self, name: str, options: dict[str, Any]) -> httpx.Response:
