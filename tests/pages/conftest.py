@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, async_playwright
 
 from tests.pages.launcher import MemoryLauncher
@@ -33,7 +34,7 @@ def launcher() -> MemoryLauncher:
     return MemoryLauncher(dict(GROUPS))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(launcher: MemoryLauncher, tmp_path: Path) -> AsyncIterator[Site]:
     """The pages on a port of their own."""
     site = Site(launcher, tmp_path)
@@ -44,7 +45,7 @@ async def site(launcher: MemoryLauncher, tmp_path: Path) -> AsyncIterator[Site]:
 Login = Callable[..., Any]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def login(site: Site) -> AsyncIterator[Login]:
     """Return clients that are logged in, as browsers are: with cookies, and with the headers that browsers send."""
     clients: list[httpx.AsyncClient] = []
@@ -61,9 +62,9 @@ async def login(site: Site) -> AsyncIterator[Login]:
         await client.aclose()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium, as the distribution has it."""
+    """Chromium, as the distribution has it; started once, each test makes a profile of its own."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
         yield browser

@@ -48,10 +48,16 @@ class LoginAs(HubOAuthenticated, RequestHandler):
 
 
 class Landing(RequestHandler):
-    """Where a server, or the hub's own pages, would be."""
+    """Where the hub's own pages would be, or a server, whose owner decides what it sends."""
 
     def get(self, path: str) -> None:
-        """Say so."""
+        """Say so, or whatever the server's owner wants."""
+        headers, text = self.settings["servers_pages"].get(path, ({}, None))
+        for name, value in headers.items():
+            self.set_header(name, value)
+        if text is not None:
+            self.finish(text)
+            return
         self.finish(f"<!DOCTYPE html><html lang=en><title>there</title><h1>Arrived at {path}</h1></html>")
 
 
@@ -73,6 +79,7 @@ class Site:
         self.origin = f"http://127.0.0.1:{self.port}"
         self.url = self.origin + PREFIX
         self.launcher = launcher
+        self.servers_pages: dict[str, tuple[dict[str, str], str]] = {}
         self.settings = Settings(
             instance="cafe0001",
             state_dir=state_dir,
@@ -107,6 +114,7 @@ class Site:
             xsrf_cookies=True,
             launcher=launcher,
             settings=self.settings,
+            servers_pages=self.servers_pages,
             hub_auth=hub_auth,
         )
         self._server = HTTPServer(self.app)

@@ -14,6 +14,7 @@ from tests.pages.conftest import Login
 from tests.pages.launcher import HOSTILE, MemoryLauncher
 from tests.pages.site import PREFIX, Site
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 PAGES = ["", "launch", "launch?profile=gpu", "stop?server=exp", "reset?server=exp", "starting/{launch}", "nope"]
 
 

@@ -1,0 +1,335 @@
+"""The pages in a real browser: by keyboard, without scripts, narrow and wide, light and dark, attacked."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from mlabhub.service.pages.base import PageHandler
+from mlabhub.service.views import Person
+from tests.pages.launcher import MemoryLauncher
+from tests.pages.site import PREFIX, Site
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+LOOKS = [
+    pytest.param(NARROW, "light", "zh-CN", id="narrow-light-zh"),
+    pytest.param(NARROW, "dark", "en-US", id="narrow-dark-en"),
+    pytest.param(WIDE, "light", "en-US", id="wide-light-en"),
+    pytest.param(WIDE, "dark", "zh-CN", id="wide-dark-zh"),
+]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    """A fresh profile."""
+    context = await browser.new_context(viewport=WIDE, locale="en-US")  # type: ignore[arg-type]
+    yield context
+    await context.close()
+
+
+async def open_page(context: BrowserContext, site: Site, path: str = "", user: str = "alice") -> Page:
+    """Return a page that is logged in; whatever the browser complains about fails the test."""
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
+    page.complaints = complaints  # type: ignore[attr-defined]
+    await page.goto(f"{site.origin}/login-as/{user}")
+    await page.goto(site.url + path)
+    return page
+
+
+async def start(launcher: MemoryLauncher, user: str, name: str, **options: Any) -> str:
+    """Start a server behind the pages' back."""
+    wish = {"profile": "cpu", **options}
+    answer = await launcher.launch(Person(user), user=user, server_name=name, display_name=name, user_options=wish)
+    return answer.launch_id
+
+
+async def fill(launcher: MemoryLauncher) -> str:
+    """Let there be one server of each kind; return the launch that is going on."""
+    launcher.finish(await start(launcher, "alice", ""))
+    launcher.finish(await start(launcher, "alice", "old", profile="gpu"))
+    await launcher.stop(Person("alice"), "alice", "old")
+    object.__setattr__(launcher.views["alice", "old"], "newer_image", True)
+    await start(launcher, "bob", "train", profile="gpu", gpus=4, gpu_type="a100", group="vision")
+    return await start(launcher, "alice", "exp", profile="gpu", gpus=2, gpu_type="t4")
+
+
+# Whether the focus shows: a ring around the element, or around the label that stands for it.
+RINGED = """() => [document.activeElement, document.activeElement.nextElementSibling].some(element => {
+  const style = element && getComputedStyle(element);
+  return style && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
+})"""
+
+
+class TestLaunch:
+    async def test_by_keyboard_alone(self, context: BrowserContext, site: Site, launcher: MemoryLauncher) -> None:
+        page = await open_page(context, site, "launch")
+        await self.tab_to(page, "a[data-profile=gpu]")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("a[data-profile=gpu]")).to_have_attribute("aria-current", "true")
+        assert await page.evaluate("document.activeElement.dataset.profile") == "gpu"
+        await self.tab_to(page, "input[name=gpus]")
+        await page.keyboard.press("ArrowRight")
+        await self.tab_to(page, "input[name=memory_gib]")
+        await page.keyboard.type("64")
+        await self.tab_to(page, "input[name=name]")
+        await page.keyboard.type("mine")
+        await expect(page.locator("#forecast")).to_contain_text("8 CPU · 64 GiB · 2 GPU (simulated)")
+        await self.tab_to(page, "#start")
+        await page.keyboard.press("Enter")
+        await page.wait_for_url("**/starting/**")
+        options = {
+            "profile": "gpu",
+            "gpus": 2,
+            "cpu": 8,
+            "memory_gib": 64,
+            "image": "pytorch",
+            "options": {"shm_gib": 8},
+        }
+        assert launcher.calls[-1] == ("launch", "alice", "alice", "mine", "mine", options)
+        assert page.complaints == []  # type: ignore[attr-defined]
+
+    @staticmethod
+    async def tab_to(page: Page, selector: str) -> None:
+        """Press Tab until the element has the focus, and see that it shows."""
+        for _ in range(40):
+            await page.keyboard.press("Tab")
+            if await page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                assert await page.evaluate(RINGED), f"the focus on {selector} cannot be seen"
+                return
+        raise AssertionError(f"{selector} cannot be reached by Tab")
+
+    async def test_without_scripts(self, browser: Browser, site: Site, launcher: MemoryLauncher) -> None:
+        context = await browser.new_context(viewport=NARROW, java_script_enabled=False)  # type: ignore[arg-type]
+        page = await open_page(context, site, "")
+        await page.click("text=Start your first server")
+        await page.click("a[data-profile=gpu]")
+        await page.fill("input[name=name]", "a b")
+        await page.click("label:text-is('2')")
+        await page.click("#start")
+        await expect(page.locator("#error-name")).to_contain_text("cannot be a server's name")
+        assert await page.is_checked("input[name=gpus][value='2']")
+        await page.fill("input[name=name]", "mine")
+        await page.click("#start")
+        await expect(page.locator("h1")).to_have_text("Starting mine")
+        launcher.finish(launcher.views["alice", "mine"].launch_id or "")
+        await expect(page.locator("h1")).to_have_text("Arrived at user/alice/mine", timeout=8000)
+        await page.goto(site.url)
+        await page.click("text=Stop…")
+        await page.click("button:has-text('Stop the server')")
+        await expect(page.locator("[role=status]")).to_have_text("mine was stopped.")
+        await context.close()
+
+    async def test_the_line_follows_and_offers(
+        self, context: BrowserContext, site: Site, launcher: MemoryLauncher
+    ) -> None:
+        await fill(launcher)
+        page = await open_page(context, site, "launch?profile=gpu", user="bob")
+        forecast = page.locator("#forecast")
+        await expect(forecast).to_contain_text("Not free now")
+        await page.select_option("select[name=group]", "nlp")
+        await expect(forecast).to_contain_text("bob holds 4 of 4 GPU")
+        await page.click("label:text-is('8')")
+        await expect(forecast).to_contain_text("Cannot start")
+        launcher.holdings.remove(launcher.views["bob", "train"].launch_id or "")
+        await page.fill("input[name=name]", "later")
+        await page.click("label:text-is('4')")
+        await page.click("label:text-is('T4')")
+        await expect(forecast).to_contain_text("No machine has 4 T4 free")
+        await page.click("text=Take 2 T4 (simulated), which starts now")
+        await expect(forecast).to_contain_text("Starts now")
+        assert await page.is_checked("input[name=gpus][value='2']")
+        assert await page.input_value("input[name=name]") == "later"
+        assert page.complaints == []  # type: ignore[attr-defined]
+
+    async def test_slider_and_number_agree(self, context: BrowserContext, site: Site) -> None:
+        page = await open_page(context, site, "launch")
+        slider = page.locator(".mlab-slider").first
+        await slider.fill("12")
+        assert await page.input_value("input[name=cpu]") == "12"
+        await page.fill("input[name=cpu]", "3")
+        assert await slider.input_value() == "3"
+        await expect(page.locator("#forecast")).to_contain_text("3 CPU")
+
+    async def test_pressing_twice_starts_one(
+        self, context: BrowserContext, site: Site, launcher: MemoryLauncher
+    ) -> None:
+        page = await open_page(context, site, "launch")
+        await page.dblclick("#start")
+        await page.wait_for_url("**/starting/**")
+        await expect(page.locator("h1")).to_have_text("Starting Default server")
+        assert len(launcher.views) == 1
+
+
+class TestStarting:
+    async def test_follows_and_arrives(self, context: BrowserContext, site: Site, launcher: MemoryLauncher) -> None:
+        launch_id = await start(launcher, "alice", "exp")
+        page = await open_page(context, site, f"starting/{launch_id}")
+        await expect(page.locator("[aria-current=step]")).to_contain_text("Starting the container")
+        launcher.finish(launch_id)
+        await page.wait_for_url("**/user/alice/exp")
+        assert page.complaints == []  # type: ignore[attr-defined]
+
+    async def test_says_why_it_failed(self, context: BrowserContext, site: Site, launcher: MemoryLauncher) -> None:
+        launch_id = await start(launcher, "alice", "exp")
+        page = await open_page(context, site, f"starting/{launch_id}?profile=cpu&cpu=7")
+        launcher.finish(launch_id, failure="The image base is not on this machine.")
+        await expect(page.locator("[role=alert]")).to_have_text("The image base is not on this machine.")
+        await expect(page.locator("h1")).to_have_text("exp did not start")
+        await page.click("text=Back to the choices")
+        assert await page.input_value("input[name=cpu]") == "7"
+
+    async def test_survives_a_service_that_is_away(
+        self, context: BrowserContext, site: Site, launcher: MemoryLauncher
+    ) -> None:
+        launch_id = await start(launcher, "alice", "exp")
+        page = await open_page(context, site, f"starting/{launch_id}")
+        await page.route("**/progress", lambda route: route.abort())
+        await expect(page.locator("#starting-lost")).to_be_visible()
+        await page.unroute("**/progress")
+        launcher.finish(launch_id)
+        await page.wait_for_url("**/user/alice/exp", timeout=10_000)
+
+
+# The ratio of two colours' luminances, as WCAG 2 defines it, for every piece of text on the page.
+FAINT = """() => {
+  const rgba = text => { const n = text.match(/[\\d.]+/g).map(Number); return [n[0], n[1], n[2], n[3] ?? 1]; };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const channel = c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const luminance = c => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
+  const behind = e => {
+    const layers = [];
+    for (; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const faint = [];
+  for (const e of document.querySelectorAll('main *, .mlab-notice, .nav-link, #login_widget *')) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+    const style = getComputedStyle(e);
+    if (!own || !e.offsetParent || e.closest('.visually-hidden') || e.tagName === 'OPTION') continue;
+    const back = behind(e), front = over(rgba(style.color), back);
+    const [a, b] = [luminance(front), luminance(back)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) faint.push(`${e.textContent.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return faint;
+}"""
+UNLABELLED = """() => [...document.querySelectorAll('input:not([type=hidden]):not([aria-hidden]), select, button')]
+  .filter(e => !(e.labels?.length || e.textContent.trim() || e.ariaLabel)).map(e => e.outerHTML)"""
+
+
+@pytest.mark.parametrize(("size", "scheme", "locale"), LOOKS)
+async def test_every_page_is_readable(
+    browser: Browser, site: Site, launcher: MemoryLauncher, size: Any, scheme: Any, locale: str
+) -> None:
+    """No sideways scrolling, enough contrast, every control with a name, in every look."""
+    launch_id = await fill(launcher)
+    context = await browser.new_context(viewport=size, color_scheme=scheme, locale=locale)
+    paths = [
+        "",
+        "launch",
+        "launch?profile=gpu&gpus=4",
+        f"starting/{launch_id}",
+        "stop?server=exp",
+        "reset?server=old",
+        "nope",
+    ]
+    for path in paths:
+        page = await open_page(context, site, path)
+        assert await page.get_attribute("html", "data-bs-theme") == scheme
+        assert await page.get_attribute("html", "lang") == ("zh-CN" if locale == "zh-CN" else "en")
+        width = await page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size["width"], f"/{path} scrolls sideways"
+        assert await page.evaluate(FAINT) == [], f"/{path} is hard to read"
+        assert await page.evaluate(UNLABELLED) == [], f"/{path} has controls without a name"
+        assert await page.locator("h1").count() == 1
+        await page.close()
+    await context.close()
+
+
+async def test_the_menu_opens_on_a_phone_and_the_theme_changes(browser: Browser, site: Site) -> None:
+    context = await browser.new_context(viewport=NARROW, color_scheme="light")  # type: ignore[arg-type]
+    page = await open_page(context, site)
+    await page.click(".navbar-toggler")
+    await page.click("#dark-theme-toggle")
+    await expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    await page.click("text=简体中文")
+    await expect(page.locator("h1")).to_have_text("我的服务器")
+    await expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    await context.close()
+
+
+async def test_long_names_do_not_break_the_page(browser: Browser, site: Site, launcher: MemoryLauncher) -> None:
+    long = "W" * 255
+    launcher.groups["alice"] = (long,)
+    await start(launcher, "alice", "exp")
+    object.__setattr__(launcher.views["alice", "exp"], "display_name", "M" * 27)
+    context = await browser.new_context(viewport=NARROW)  # type: ignore[arg-type]
+    for path in ("", "launch", "launch?profile=gpu"):
+        page = await open_page(context, site, path)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
+    await context.close()
+
+
+# What a page of another user's server, on our origin, may try against one who visits it. Each says what it got.
+GRAB = "doc => { const f = doc && doc.querySelector('input[name=confirm]'); return f ? f.value : 'nothing' }"
+ATTACKS = {
+    "fetch": """fetch('{question}', {{credentials: 'include'}}).then(r => r.text())
+        .then(t => /name="confirm" value="([^"]+)/.exec(t)?.[1] ?? 'nothing')""",
+    "frame": """new Promise(done => {{ const f = document.createElement('iframe'); f.src = '{question}';
+        f.onload = () => {{ try {{ done((GRAB)(f.contentDocument)) }} catch {{ done('nothing') }} }};
+        document.body.append(f); }})""",
+    "window": """new Promise(done => {{ const w = window.open('{question}');
+        setTimeout(() => {{ try {{ done((GRAB)(w && w.document)) }} catch {{ done('nothing') }} }}, 1500); }})""",
+    "form": """new Promise(done => {{ const f = document.createElement('form'); f.method = 'post'; f.action = '{act}';
+        for (const [n, v] of [['server', 'exp'], ['confirm', 'x']]) {{ const i = document.createElement('input');
+          i.name = n; i.value = v; f.append(i); }}
+        f.target = '_blank'; document.body.append(f); f.submit(); setTimeout(() => done('nothing'), 1000); }})""",
+}
+
+
+@pytest.mark.parametrize("opener_policy", ["", "same-origin", "same-origin-allow-popups", "noopener-allow-popups"])
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_a_page_of_our_own_origin_gets_no_answer(
+    context: BrowserContext, site: Site, launcher: MemoryLauncher, attack: str, opener_policy: str
+) -> None:
+    launcher.finish(await start(launcher, "alice", "exp"))
+    await open_page(context, site)
+    headers = {"Cross-Origin-Opener-Policy": opener_policy} if opener_policy else {}
+    site.servers_pages["user/mallory/"] = (headers, "<!DOCTYPE html><title>free GPUs here</title><body>")
+    page = await context.new_page()
+    await page.goto(f"{site.origin}/user/mallory/")
+    code = ATTACKS[attack].format(question=f"{PREFIX}stop?server=exp", act=f"{PREFIX}stop").replace("GRAB", GRAB)
+    assert await page.evaluate(code) == "nothing"
+    await asyncio.sleep(0.2)
+    assert launcher.views["alice", "exp"].state == "running"
+
+
+async def test_the_attack_would_work_without_our_header(
+    context: BrowserContext, site: Site, launcher: MemoryLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test above would pass for nothing if the token were not where it looks, or if no window had opened."""
+    launcher.finish(await start(launcher, "alice", "exp"))
+    set_headers = PageHandler.set_default_headers
+
+    def set_all_but_one(self: PageHandler) -> None:
+        set_headers(self)
+        self.clear_header("Cross-Origin-Opener-Policy")
+
+    monkeypatch.setattr(PageHandler, "set_default_headers", set_all_but_one)
+    await open_page(context, site)
+    page = await context.new_page()
+    await page.goto(f"{site.origin}/user/mallory/")
+    code = ATTACKS["window"].format(question=f"{PREFIX}stop?server=exp").replace("GRAB", GRAB)
+    assert re.fullmatch(r"\d+\.[0-9a-f]+\.[0-9a-f]{64}", await page.evaluate(code))
