@@ -41,7 +41,10 @@ def simulated_kind(instance: str) -> str:
 
 
 def make_simulated_spec(instance: str, uuids: Sequence[str]) -> dict[str, Any]:
-    """Return a CDI specification for simulated GPUs: a harmless device node and a variable for each."""
+    """Return a CDI specification for simulated GPUs: a harmless device and a variable for each.
+
+    It is a mount, not a device node: in a user namespace a node must be there on the machine under the same name.
+    """
     return {
         "cdiVersion": CDI_VERSION,
         "kind": simulated_kind(instance),
@@ -49,7 +52,13 @@ def make_simulated_spec(instance: str, uuids: Sequence[str]) -> dict[str, Any]:
             {
                 "name": uuid,
                 "containerEdits": {
-                    "deviceNodes": [{"path": f"/dev/mlabgpu{number}", "hostPath": "/dev/null"}],
+                    "mounts": [
+                        {
+                            "hostPath": "/dev/null",
+                            "containerPath": f"/dev/mlabgpu{number}",
+                            "options": ["bind", "nosuid", "noexec"],
+                        }
+                    ],
                     "env": [f"MLABHUB_SIM_GPU_{number}={uuid}"],
                 },
             }
@@ -94,8 +103,10 @@ def expected_of(names: Iterable[str], dirs: Sequence[Path] = CDI_DIRS) -> dict[s
 
 
 def _expected(edits: dict[str, Any]) -> Expected:
+    nodes = (str(node["path"]) for node in edits.get("deviceNodes") or ())
+    mounts = (str(mount["containerPath"]) for mount in edits.get("mounts") or ())
     return Expected(
-        nodes=tuple(str(node["path"]) for node in edits.get("deviceNodes") or ()),
+        nodes=tuple(path for path in (*nodes, *mounts) if path.startswith("/dev/")),
         environment=tuple(str(entry) for entry in edits.get("env") or ()),
     )
 

@@ -14,6 +14,7 @@ from mlabhub.engine import Bind, ContainerInfo, ContainerSpec, EngineApi, Engine
 from mlabhub.engine.cdi import cdi_name, write_simulated_spec
 from mlabhub.engine.idmapped import idmapped, make_places
 from mlabhub.engine.spec import FIRST_INNER_ID
+from mlabhub.spawners.verify import GpuNotThere, check_gpus
 from tests.engine.podman import Playground
 
 pytestmark = pytest.mark.engine
@@ -149,11 +150,15 @@ async def test_root_owns_nothing_on_the_nas(ground: Playground, api: EngineApi, 
     assert "uid=200001" in ground.run_in(container, "setpriv --reuid=200001 --clear-groups id")
 
 
-async def test_a_gpu_is_there_and_its_neighbour_is_not(ground: Playground, api: EngineApi) -> None:
+@pytest.mark.parametrize("apart", [False, True], ids=["plain", "user namespace"])
+async def test_a_gpu_is_there_and_its_neighbour_is_not(ground: Playground, api: EngineApi, apart: bool) -> None:
     uuids = [f"GPU-sim-a100-{number}" for number in range(3)]
     write_simulated_spec(ground.instance, uuids)
-    spec = ground.spec(devices=(cdi_name(uuids[1], ground.instance),))
+    spec = ground.spec(devices=(cdi_name(uuids[1], ground.instance),), user_namespace=apart)
     container = await started(api, spec)
+    check_gpus(container.pid, uuids[1:2], ground.instance)
+    with pytest.raises(GpuNotThere, match="GPU-sim-a100-0"):
+        check_gpus(container.pid, uuids[:2], ground.instance)
     said = ground.run_in(container.id, "ls /dev; cat /proc/1/environ")
     assert "mlabgpu1" in said
     assert "MLABHUB_SIM_GPU_1=GPU-sim-a100-1" in said
