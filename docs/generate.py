@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def cell(text: str) -> str:
     return " ".join(text.replace("``", "`").replace("|", "\\|").split())
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -42,12 +42,12 @@ def write_configuration() -> str:
 
     schema = folder_schema()
     parts: list[str] = []
-    shown: set[str] = set()
+    shown: list[str] = []
     for file, entry in schema["properties"].items():
         name = _target(entry)
         needed = "" if file in schema.get("required", ()) else " It may be absent."
         parts += [f"## {file}", f"{_sentence(schema['$defs'][name], file)}{needed}".strip(), _keys(schema, name)]
-        shown.add(name)
+        shown.append(name)
     for name in _linked(schema, shown):
         parts += [f"## {_words(name)}", cell(schema["$defs"][name].get("description", "")), _keys(schema, name)]
     return "\n\n".join(part for part in parts if part)
@@ -59,15 +59,12 @@ def _sentence(model: Schema, file: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-def _linked(schema: Schema, shown: set[str]) -> Iterator[str]:
-    """Yield the models that those shown refer to, and the ones they refer to, each once."""
-    waiting = [name for file in shown for name in _references(schema["$defs"][file])]
-    while waiting:
-        name = waiting.pop(0)
-        if name not in shown:
-            shown.add(name)
-            yield name
-            waiting += _references(schema["$defs"][name])
+def _linked(schema: Schema, first: list[str]) -> list[str]:
+    """Return the models that the first ones refer to, and those that they refer to, each once."""
+    found = list(first)
+    for name in found:
+        found += [other for other in dict.fromkeys(_references(schema["$defs"][name])) if other not in found]
+    return found[len(first) :]
 
 
 def _references(part: Any) -> list[str]:
@@ -107,8 +104,8 @@ def _type(entry: Schema) -> str:
         return f"list of {_type(entry.get('items', {}))}"
     if entry.get("type") == "object":
         return f"mapping to {_type(_values(entry))}" if _values(entry) else "object"
-    kinds = {"boolean": "true or false", "number": "number", "integer": "whole number", "string": "text"}
-    return kinds.get(str(entry.get("type")), "anything") + _range(entry)
+    plain = {"boolean": "true or false", "number": "number", "integer": "whole number", "string": "text"}
+    return plain.get(str(entry.get("type")), "anything") + _range(entry)
 
 
 def _values(entry: Schema) -> Schema:
