@@ -100,7 +100,7 @@ class Writer:
 
     async def _run(self, batch: list[tuple[Act[Any], asyncio.Future[Any]]]) -> None:
         try:
-            projection = self._projection or await self._reload()
+            projection = self._projection if self._projection is not None else await self._reload()
         except LedgerUnavailable as error:
             return _fail([future for _, future in batch], error)
         answers: list[tuple[asyncio.Future[Any], Any]] = []

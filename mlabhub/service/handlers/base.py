@@ -111,6 +111,7 @@ class ApiHandler(HubOAuthenticated, JsonHandler):
     async def prepare(self) -> None:
         """Find out who asks. Raises `NotPermitted`."""
         self._identifying = True
+        self.current_user = None  # nobody yet; without this, the check of the token would ask the hub, blocking
         try:
             model = await self.hub_auth.get_user(self, sync=False)
             model = self.check_hub_user(model) if model else None
