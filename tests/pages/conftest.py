@@ -51,7 +51,8 @@ async def login(site: Site) -> AsyncIterator[Login]:
     clients: list[httpx.AsyncClient] = []
 
     async def login(name: str, **headers: str) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(base_url=site.url, headers={"Sec-Fetch-Mode": "navigate", **headers})
+        sent = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin", **headers}
+        client = httpx.AsyncClient(base_url=site.url, headers=sent)
         clients.append(client)
         await client.get(f"{site.origin}/login-as/{name}")
         await client.get("")

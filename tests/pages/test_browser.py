@@ -316,18 +316,44 @@ async def test_a_page_of_our_own_origin_gets_no_answer(
     assert launcher.views["alice", "exp"].state == "running"
 
 
+@pytest.mark.parametrize(
+    ("own", "popup"),
+    [("", ""), ("noopener-allow-popups", ""), ("same-origin", "same-origin"), ("same-origin-allow-popups", "")],
+)
+async def test_a_window_that_turns_into_ours_is_let_go(
+    context: BrowserContext, site: Site, launcher: MemoryLauncher, own: str, popup: str
+) -> None:
+    """The other way round: a page opens a helper, then goes to our question itself; the helper looks at its opener."""
+    launcher.finish(await start(launcher, "alice", "exp"))
+    await open_page(context, site)
+    for path, policy in (("user/mallory/", own), ("user/mallory/helper", popup)):
+        headers = {"Cross-Origin-Opener-Policy": policy} if policy else {}
+        site.servers_pages[path] = (headers, "<!DOCTYPE html><title>free GPUs here</title><body>")
+    page = await context.new_page()
+    await page.goto(f"{site.origin}/user/mallory/")
+    async with context.expect_page() as opened:
+        await page.evaluate("window.open('/user/mallory/helper') && 0")
+    helper = await opened.value
+    await helper.wait_for_load_state()
+    assert await helper.evaluate("window.opener !== null"), "the tie that is to be cut is not there"
+    await page.goto(f"{site.url}stop?server=exp")
+    await expect(page.locator("h1")).to_have_text("Stop exp?")
+    look = f"({GRAB})(window.opener && window.opener.document)"
+    assert await helper.evaluate(f"() => {{ try {{ return {look} }} catch {{ return 'nothing' }} }}") == "nothing"
+
+
 async def test_the_attack_would_work_without_our_header(
     context: BrowserContext, site: Site, launcher: MemoryLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The test above would pass for nothing if the token were not where it looks, or if no window had opened."""
+    """The tests above would pass for nothing if the token were not where they look, or if no window had opened."""
     launcher.finish(await start(launcher, "alice", "exp"))
-    set_headers = PageHandler.set_default_headers
+    set_header = PageHandler.set_header
 
-    def set_all_but_one(self: PageHandler) -> None:
-        set_headers(self)
-        self.clear_header("Cross-Origin-Opener-Policy")
+    def set_all_but_one(self: PageHandler, name: str, value: str) -> None:
+        if name != "Cross-Origin-Opener-Policy":
+            set_header(self, name, value)
 
-    monkeypatch.setattr(PageHandler, "set_default_headers", set_all_but_one)
+    monkeypatch.setattr(PageHandler, "set_header", set_all_but_one)
     await open_page(context, site)
     page = await context.new_page()
     await page.goto(f"{site.origin}/user/mallory/")

@@ -25,6 +25,16 @@ def field(page: httpx.Response, name: str) -> str:
     return unescape(found[1])
 
 
+def site_path(address: str) -> str:
+    """Return an address relative to the pages."""
+    return address.removeprefix(PREFIX)
+
+
+async def ask(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    """Return the page that asks, by way of its first step."""
+    return await client.get(path, follow_redirects=True)
+
+
 async def start(launcher: MemoryLauncher, user: str = "alice", name: str = "exp", **options: object) -> str:
     """Start a server behind the pages' back; return the launch's id."""
     answer = await launcher.launch(
@@ -72,7 +82,7 @@ class TestWhoMaySee:
     async def test_others_servers_are_for_admins(self, login: Login, launcher: MemoryLauncher, path: str) -> None:
         await start(launcher, "bob")
         assert (await (await login("alice")).get(path)).status_code == 403
-        page = await (await login("root")).get(path)
+        page = await ask(await login("root"), path)
         assert page.status_code == 200
         assert "bob" in page.text
 
@@ -90,7 +100,7 @@ class TestEveryPage:
     @pytest.mark.parametrize("path", PAGES)
     async def test_browser_rules(self, login: Login, launcher: MemoryLauncher, path: str) -> None:
         launch_id = await start(launcher)
-        page = await (await login("alice")).get(path.format(launch=launch_id))
+        page = await (await login("alice")).get(path.format(launch=launch_id), follow_redirects=True)
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
         assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
@@ -105,7 +115,7 @@ class TestEveryPage:
         self, login: Login, launcher: MemoryLauncher, path: str
     ) -> None:
         launch_id = await start(launcher)
-        text = (await (await login("alice")).get(path.format(launch=launch_id))).text
+        text = (await (await login("alice")).get(path.format(launch=launch_id), follow_redirects=True)).text
         assert re.findall(r'(?:src|href)="(?:https?:)?//', text) == []
         assert re.findall(r"<script(?![^>]* src=)", text) == []
         assert re.findall(r'<style|\sstyle="|\son\w+="', text) == []
@@ -114,7 +124,7 @@ class TestEveryPage:
     async def test_in_chinese(self, login: Login, launcher: MemoryLauncher, path: str) -> None:
         launch_id = await start(launcher)
         client = await login("alice", **{"Accept-Language": "zh-CN,zh;q=0.9"})
-        text = (await client.get(path.format(launch=launch_id))).text
+        text = (await client.get(path.format(launch=launch_id), follow_redirects=True)).text
         assert '<html lang="zh-CN">' in text
         assert "我的服务器" in text
         assert "My servers" not in text
@@ -174,7 +184,7 @@ class TestNamesThatAttack:
             for key, one in views.items():
                 object.__setattr__(one, "display_name", HOSTILE)
                 assert views[key].display_name == HOSTILE
-        text = (await (await login("alice")).get(path.format(launch=launch_id))).text
+        text = (await (await login("alice")).get(path.format(launch=launch_id), follow_redirects=True)).text
         self.check(text)
         assert "&lt;img" in text or path == "nope"
 
@@ -421,14 +431,14 @@ class TestStopAndReset:
     async def test_stop_asks_and_then_stops(self, login: Login, launcher: MemoryLauncher) -> None:
         launcher.finish(await start(launcher))
         client = await login("alice")
-        question = await client.get("stop?server=exp")
+        question = await ask(client, "stop?server=exp")
         assert "Stop exp?" in question.text
         assert launcher.calls[-1][0] == "launch"
         sent = {name: field(question, name) for name in ("_xsrf", "confirm", "server", "user")}
         page = await client.post("stop", data=sent)
         assert page.status_code == 303
         assert launcher.calls[-1] == ("stop", "alice", "alice", "exp")
-        home = await client.get(page.headers["location"].removeprefix(PREFIX))
+        home = await client.get(site_path(page.headers["location"]))
         assert "exp was stopped." in home.text
         assert "Stopped" in home.text
 
@@ -437,7 +447,7 @@ class TestStopAndReset:
         await launcher.stop(Person("alice"), "alice", "exp")
         client = await login("alice")
         assert f'href="{PREFIX}reset?server=exp"' in (await client.get("")).text
-        question = await client.get("reset?server=exp")
+        question = await ask(client, "reset?server=exp")
         assert "cannot be undone" in question.text
         sent = {name: field(question, name) for name in ("_xsrf", "confirm", "server", "user")}
         assert (await client.post("reset", data=sent)).status_code == 303
@@ -448,28 +458,50 @@ class TestStopAndReset:
         launcher.finish(await start(launcher))
         launcher.finish(await start(launcher, name="other"))
         client = await login("alice")
-        question = await client.get("stop?server=other")
+        question = await ask(client, "stop?server=other")
         token, confirm = field(question, "_xsrf"), field(question, "confirm")
         for sent in ({}, {"confirm": "x"}, {"confirm": confirm}):
             page = await client.post(act, data={"_xsrf": token, "server": "exp", **sent})
-            assert page.status_code == 403
-            assert "Look at it again" in page.text
-        assert (await client.get(act, params={"server": "exp", "confirm": confirm})).status_code == 200
+            assert (page.status_code, page.headers["location"]) == (303, f"{PREFIX}{act}?server=exp&stale=1")
+            assert "confirm" not in page.text
+        assert "Look at it again" in (await ask(client, f"{act}?server=exp&stale=1")).text
         assert {call[0] for call in launcher.calls} == {"launch"}
+
+    async def test_the_question_takes_two_steps(self, login: Login, launcher: MemoryLauncher) -> None:
+        """Steps of different policies cut the tie to whatever window opened or holds this one."""
+        await start(launcher)
+        client = await login("alice")
+        first = await client.get("stop?server=exp")
+        assert (first.status_code, first.headers["cross-origin-opener-policy"]) == (302, "same-origin")
+        second = await client.get(site_path(first.headers["location"]))
+        assert (second.status_code, second.headers["cross-origin-opener-policy"]) == (200, "noopener-allow-popups")
+        again = await client.get(site_path(first.headers["location"]))
+        assert (again.status_code, "confirm" in again.text) == (302, False)
+
+    @pytest.mark.parametrize("sent", [{"Sec-Fetch-Mode": "cors"}, {"Sec-Fetch-Dest": "iframe"}])
+    async def test_the_question_is_for_people(
+        self, login: Login, launcher: MemoryLauncher, sent: dict[str, str]
+    ) -> None:
+        """Not even a script that got hold of the form's token may read it."""
+        await start(launcher)
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        page = await client.get("stop?server=exp", headers={"X-Xsrftoken": token, **sent})
+        assert page.status_code == 403
 
     async def test_an_answer_is_good_once(self, login: Login, launcher: MemoryLauncher) -> None:
         launcher.finish(await start(launcher))
         client = await login("alice")
-        question = await client.get("stop?server=exp")
+        question = await ask(client, "stop?server=exp")
         sent = {name: field(question, name) for name in ("_xsrf", "confirm", "server", "user")}
-        assert (await client.post("stop", data=sent)).status_code == 303
-        assert (await client.post("stop", data=sent)).status_code == 403
+        assert "done=stop" in (await client.post("stop", data=sent)).headers["location"]
+        assert "stale=1" in (await client.post("stop", data=sent)).headers["location"]
         assert [call[0] for call in launcher.calls] == ["launch", "stop"]
 
     async def test_a_script_cannot_answer(self, login: Login, launcher: MemoryLauncher) -> None:
         launcher.finish(await start(launcher))
         client = await login("alice")
-        question = await client.get("stop?server=exp")
+        question = await ask(client, "stop?server=exp")
         sent = {name: field(question, name) for name in ("_xsrf", "confirm", "server", "user")}
         page = await client.post("stop", data=sent, headers={"Sec-Fetch-Mode": "cors"})
         assert page.status_code == 403

@@ -149,15 +149,18 @@ class PageHandler(HubOAuthenticated, RequestHandler):
             path = self.site.base_url
             self.set_cookie(LANGUAGE_COOKIE, language, path=path, expires_days=YEAR_DAYS, samesite="Lax")
 
-    def require_own_form(self) -> None:
-        """Refuse a post that a script sent, or that came from another site; forms of ours navigate.
+    def require_navigation(self) -> None:
+        """Refuse what a script sent, or another site: people follow links and press buttons of ours.
 
-        Browsers send these headers on secure connections and to localhost; where they are absent the form's token
-        alone has to do.
+        Browsers send these headers on secure connections and to localhost, and no script can set them; where they are
+        absent the form's token alone has to do.
         """
-        mode = self.request.headers.get("Sec-Fetch-Mode", "navigate")
-        site = self.request.headers.get("Sec-Fetch-Site", "same-origin")
-        if mode != "navigate" or site != "same-origin":
+        sent = self.request.headers
+        if (
+            sent.get("Sec-Fetch-Mode", "navigate") != "navigate"
+            or sent.get("Sec-Fetch-Dest", "document") != "document"
+            or (self.request.method == "POST" and sent.get("Sec-Fetch-Site", "same-origin") != "same-origin")
+        ):
             raise NotPermitted(N_("This was not sent by a form of this page. Open the page yourself and try again."))
 
     def subject(self) -> str:

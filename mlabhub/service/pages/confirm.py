@@ -1,9 +1,16 @@
 """Acts that matter ask first, on a page of their own: stop a server, reset its environment.
 
-A page of another user's server may share our origin, so that it can send any form that we could send. What it cannot
-do unseen is read this page: the hub's login cookie is not accepted from its scripts (`HubOAuth` wants our token, whose
-cookie only our path gets), no page may frame ours, and a window that opens ours loses hold of it. So the act needs a
-token that only this page shows. With ``subdomain_host`` there is no shared origin at all.
+A page of another user's server may share our origin, so that it can send any form that we could send. What it cannot do
+is read this page, which alone shows the token that the act needs:
+
+- its scripts cannot fetch it: only a navigation is answered (browsers say so in a header that scripts cannot set);
+- it cannot frame it: no page may;
+- it cannot hold on to a window that shows it: the page is reached in two steps whose ``Cross-Origin-Opener-Policy``
+  differ, so that the browser cuts every tie on the way, whatever policy the other page chose for itself. The second
+  step's address has a token that is good once, so that the first cannot be left out.
+
+What remains open on a shared origin is a service worker that another user's server registers for all of it. With
+``subdomain_host`` there is no shared origin at all.
 """
 
 from __future__ import annotations
@@ -11,7 +18,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from mlabhub.errors import NotFound, NotPermitted
+from mlabhub.errors import NotFound
 from mlabhub.i18n import N_
 from mlabhub.messages import Message
 from mlabhub.service.pages.base import PageHandler
@@ -66,19 +73,36 @@ class ConfirmHandler(PageHandler):
         return tokens
 
     async def get(self, act: str) -> None:
-        """Ask."""
-        await self._ask(act)
+        """Ask, in the second of two steps."""
+        self.require_navigation()
+        user, server_name = self.subject(), self.get_query_argument("server", "")
+        server = await self._server(user, server_name)
+        now = time.time()
+        asked = self.get_query_argument("step", "")
+        if not self.tokens.redeem(asked, "step", *self._about(act, user, server_name), now=now):
+            self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+            step = self.tokens.make("step", *self._about(act, user, server_name), now=now)
+            self.redirect(self._question_url(act, user, server_name, step=step))
+            return
+        self.render_page(
+            "confirm.html",
+            act=act,
+            question=QUESTIONS[act],
+            server=server,
+            other=self.other(user),
+            problem=self.t(STALE) if self.get_query_argument("stale", "") else "",
+            confirm=self.tokens.make(*self._about(act, user, server_name), now=now),
+            back=self.page_url(user=self.other(user)),
+        )
 
     async def post(self, act: str) -> None:
-        """Act, if the question was seen."""
-        self.require_own_form()
+        """Act, if the question was seen; else ask again. The question itself is never the answer to a post."""
+        self.require_navigation()
         user, server_name = self.subject(), self.get_body_argument("server", "")
         server = await self._server(user, server_name)
-        if not self.tokens.redeem(
-            self.get_body_argument("confirm", ""), *self._about(act, user, server_name), now=time.time()
-        ):
-            self.set_status(NotPermitted.status)
-            await self._ask(act, problem=self.t(STALE))
+        about = self._about(act, user, server_name)
+        if not self.tokens.redeem(self.get_body_argument("confirm", ""), *about, now=time.time()):
+            self.redirect(self._question_url(act, user, server_name, stale="1"), status=303)
             return
         if act == "stop":
             await self.launcher.stop(self.person, user, server_name)
@@ -86,19 +110,9 @@ class ConfirmHandler(PageHandler):
             await self.launcher.reset(self.person, user, server_name)
         self.redirect(self.page_url(user=self.other(user), done=act, server=server.server_name), status=303)
 
-    async def _ask(self, act: str, problem: str = "") -> None:
-        user, server_name = self.subject(), self.get_argument("server", "")
-        server = await self._server(user, server_name)
-        self.render_page(
-            "confirm.html",
-            act=act,
-            question=QUESTIONS[act],
-            server=server,
-            other=self.other(user),
-            problem=problem,
-            confirm=self.tokens.make(*self._about(act, user, server_name), now=time.time()),
-            back=self.page_url(user=self.other(user)),
-        )
+    def _question_url(self, act: str, user: str, server_name: str, *, step: str = "", stale: str = "") -> str:
+        stale = stale or self.get_query_argument("stale", "")
+        return self.page_url(act, user=self.other(user), server=server_name, step=step, stale=stale)
 
     def _about(self, act: str, user: str, server_name: str) -> tuple[str, str, str, str]:
         return (self.person.name, act, user, server_name)

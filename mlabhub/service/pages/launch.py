@@ -93,7 +93,7 @@ class LaunchHandler(LaunchBase):
 
     async def post(self) -> None:
         """Start the server, or show the form again with the reason."""
-        self.require_own_form()
+        self.require_navigation()
         arguments = self.arguments_of(body=True)
         user = self.subject()
         kept = {**kept_arguments(arguments), "user": self.other(user)}
