@@ -63,7 +63,6 @@ def make_build_command(program: Program, recipe: Recipe, parent: str, secret: Pa
     arguments += [f"--tag={recipe.reference}", f"--file={recipe.folder / 'Containerfile'}"]
     if program.engine.kind == "podman":
         arguments += ["--layers", "--force-rm", "--pull=never", "--http-proxy=false"]
-        arguments += program.limits
     else:
         arguments += ["--progress=plain"]
     return [*arguments, str(recipe.folder)]

@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mlabhub.engine import Engine, find_engine, write_containers_conf
-from mlabhub.engine.podman_service import open_files_limit, processes_limit
 from mlabhub.errors import EngineUnavailable, MLabError
 
 Report = Callable[[str], None]
 LINES_KEPT = 40
-MOST = 16384
 
 
 class ImageError(MLabError):
@@ -40,12 +38,6 @@ class Program:
     engine: Engine
     path: str
     environment: dict[str, str]
-
-    @property
-    def limits(self) -> list[str]:
-        """Options for a container's limits: Podman asks for too much where raising is forbidden or pid_max is low."""
-        files, processes = min(MOST, open_files_limit()), min(MOST, processes_limit())
-        return [f"--ulimit=nofile={files}:{files}", f"--ulimit=nproc={processes}:{processes}"]
 
     def run(self, *arguments: str, report: Report | None = None, first_words: FirstWords | None = None) -> str:
         """Run to the end and return what was printed. Raises `ImageError`."""
@@ -128,7 +120,7 @@ def run_reporting(
             timer.cancel()
         if process.poll() is None:
             _end(process)
-            process.wait()
+        process.stdout.close()
     if status:
         raise ImageError(explain(command, kept), log_text="\n".join(kept))
     return "\n".join(kept)

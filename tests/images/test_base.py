@@ -1,0 +1,187 @@
+"""The base image as it runs: who one is in it, what one may do, what stays, and what it must not contain."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mlabhub.images.program import Program
+from mlabhub.images.site import SYSTEM_CA, read_site
+from tests.images.conftest import Containers
+
+pytestmark = pytest.mark.engine
+
+ALICE = {"USER": "alice", "UID": "12345", "GID": "12345", "GROUPS": "vision:200001", "HOME": "/mnt/user/alice"}
+SUDO_CAPABILITIES = ("DAC_OVERRIDE", "FOWNER", "FSETID", "AUDIT_WRITE", "SETFCAP")
+
+
+def make_wheel(folder: Path, name: str, version: str) -> Path:
+    """Write the smallest package that pip installs."""
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{name}.py", f"version = {version!r}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    wheel.chmod(0o644)
+    return wheel
+
+
+def test_the_arguments_run_as_the_user(containers: Containers):
+    said = containers.run("id", **ALICE)
+    assert said.strip() == "uid=12345(alice) gid=12345(alice) groups=12345(alice),65020(mlab),200001(vision)"
+
+
+def test_without_a_user_the_arguments_run_as_they_are(containers: Containers):
+    assert containers.run("id", "-u").strip() == "0"
+
+
+def test_the_exit_status_is_passed_on(containers: Containers):
+    containers.run("sh", "-c", "exit 7", status=7, **ALICE)
+
+
+def test_a_program_that_is_missing_is_one_line(containers: Containers):
+    said = containers.run("no-such-program", status=127, **ALICE)
+    assert "Traceback" not in said
+    assert "no-such-program" in said
+
+
+def test_an_impossible_user_is_one_line(containers: Containers):
+    said = containers.run("id", status=1, **{**ALICE, "UID": "0"})
+    assert said.startswith("mlabhub entry: MLABHUB_UID='0'")
+
+
+def test_without_sudo_nothing_can_be_gained(containers: Containers):
+    said = containers.run("sh", "-c", "grep -E '^(Cap|NoNew)' /proc/self/status; sudo -n id", status=1, **ALICE)
+    assert re.findall(r"^Cap\w+:\t(\w+)$", said, re.MULTILINE) == ["0" * 16] * 5
+    assert "NoNewPrivs:\t1" in said
+    assert "uid=0" not in said
+
+
+def test_with_sudo_one_is_root_inside(containers: Containers):
+    options = tuple(f"--cap-add={name}" for name in SUDO_CAPABILITIES)
+    command = "sudo -n sh -c 'id -u; touch /usr/local/x; chown alice /usr/local/x; chmod 4755 /usr/local/x'; id -u"
+    assert containers.run("sh", "-c", command, options=options, SUDO="1", **ALICE).split() == ["0", "12345"]
+
+
+def test_sudo_is_taken_back(containers: Containers, tmp_path: Path):
+    options = tuple(f"--cap-add={name}" for name in SUDO_CAPABILITIES)
+    containers.run("true", options=options, keep="mlabhub-test-sudo", SUDO="1", **ALICE)
+    saved = containers.commit("mlabhub-test-sudo")
+    said = containers.run("sh", "-c", "ls /etc/sudoers.d; sudo -n id", image=saved, status=1, SUDO="0", **ALICE)
+    assert "mlabhub" not in said.split()
+    assert "uid=0" not in said
+
+
+def test_a_mounted_home_is_left_alone(containers: Containers, tmp_path: Path):
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o711)
+    before = home.stat()
+    containers.run("sh", "-c", "cd / && echo $HOME", options=(f"--volume={home}:/mnt/user/alice",), **ALICE)
+    after = home.stat()
+    assert (before.st_uid, before.st_gid, before.st_mode) == (after.st_uid, after.st_gid, after.st_mode)
+    assert list(home.iterdir()) == []
+
+
+def test_signals_reach_the_program(containers: Containers, program: Program):
+    name = "mlabhub-test-signal"
+    containers.names.append(name)
+    options = ["--detach", "--init", "--network=none", f"--name={name}", "--env=MLABHUB_UID=12345"]
+    program.run(
+        "run", *options, "localhost/mlabhub/base:latest", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done"
+    )
+    time.sleep(1)
+    started = time.monotonic()
+    program.run("stop", "--time=20", name)
+    assert time.monotonic() - started < 10
+    assert (program.ask("inspect", "--format", "{{.State.ExitCode}}", name) or "").strip() == "5"
+
+
+def test_what_pip_installs_stays(containers: Containers, tmp_path: Path):
+    tmp_path.chmod(0o755)
+    make_wheel(tmp_path, "labtool", "1.0")
+    make_wheel(tmp_path, "idna", "99.0")  # the image has another version, owned by root
+    options = (f"--volume={tmp_path}:/wheels:ro", "--tmpfs=/mnt/user/alice:mode=1777")
+    install = "pip install -q --no-index --find-links=/wheels labtool idna==99.0 && pip uninstall -q -y tqdm"
+    containers.run("sh", "-c", install, options=options, keep="mlabhub-test-pip", **ALICE)
+    saved = containers.commit("mlabhub-test-pip")
+    check = "import labtool, idna, importlib.util as u; print(labtool.version, idna.version, u.find_spec('tqdm'))"
+    assert containers.run("python", "-c", check, image=saved, **ALICE).strip() == "1.0 99.0 None"
+
+
+def test_root_runs_nothing_that_the_user_can_write(containers: Containers):
+    evil = "rm -f /opt/venv/bin/python3 && printf '#!/bin/sh\\nid -u >/opt/venv/ran\\n' >/opt/venv/bin/python3"
+    evil += " && chmod +x /opt/venv/bin/python3 && cp /opt/venv/bin/python3 /opt/venv/bin/setpriv"
+    containers.run("sh", "-c", evil, keep="mlabhub-test-evil", **ALICE)
+    saved = containers.commit("mlabhub-test-evil")
+    said = containers.run("ls", "/opt/venv", image=saved, **ALICE)
+    assert "ran" not in said.split()
+
+
+def test_an_earlier_runs_sockets_are_gone(containers: Containers):
+    mess = "cd $XDG_RUNTIME_DIR && mkdir -p a/b && touch a/b/c && ln -s /etc link && chmod 0 a/b"
+    containers.run("sh", "-c", mess, keep="mlabhub-test-sockets", **ALICE)
+    saved = containers.commit("mlabhub-test-sockets")
+    said = containers.run("sh", "-c", "ls -A $XDG_RUNTIME_DIR; stat -c '%a %u' $XDG_RUNTIME_DIR", image=saved, **ALICE)
+    assert said.strip() == "700 12345"
+
+
+@pytest.mark.parametrize("locale", ["en_US.UTF-8", "zh_CN.UTF-8"])
+def test_locales_are_there(containers: Containers, locale: str):
+    said = containers.run("sh", "-c", f"LC_ALL={locale} locale charmap", **ALICE)
+    assert said.strip() == "UTF-8"
+
+
+def test_terminals_find_the_servers_python(containers: Containers):
+    assert containers.run("bash", "-lc", "command -v python", **ALICE).strip() == "/opt/venv/bin/python"
+
+
+def test_programs_are_there(containers: Containers):
+    said = containers.run(
+        "sh", "-c", "jupyterhub-singleuser --version; jupyter-lab --version; tensorboard --version 2>/dev/null", **ALICE
+    )
+    hub, lab, tensorboard = said.split()
+    assert hub == "6.1.1"
+    assert lab.startswith("4.6.")
+    assert tensorboard.startswith("2.21.")
+
+
+def test_nothing_of_jupyterlab_calls_home(containers: Containers):
+    said = containers.run("sh", "-c", "jupyter-lab --show-config 2>/dev/null; jupyter labextension list 2>&1", **ALICE)
+    assert "NeverCheckForUpdate" in said
+    assert "@jupyterlab/apputils-extension:announcements" in said.split("Disabled extensions:")[1]
+
+
+def test_nothing_of_this_site_is_in_the_image(program: Program, containers: Containers):
+    known = program.inspect("localhost/mlabhub/base:latest")
+    assert known is not None
+    history = program.run("history", "--no-trunc", "localhost/mlabhub/base:latest")
+    for value in read_site().environment.values():
+        if "/" in value:  # an address of a mirror or proxy; time-outs and the like say nothing
+            assert value not in history
+            assert value not in str(known["Config"])
+    assert "PIP_CERT" not in history + str(known["Config"])
+    places = "/run/secrets /run/mlabhub-site /etc/pip.conf /root/.config /root/.cache /var/lib/apt/lists"
+    left = f"ls -A {places} 2>/dev/null | grep -v -e : -e '^$'"
+    said = containers.run("sh", "-c", f"{left}; cat /etc/apt/apt.conf.d/* | grep -iE 'proxy|Check-|CaInfo'; true")
+    assert said.strip() == ""
+
+
+def test_only_the_distributions_certificates_are_trusted(containers: Containers):
+    bundle = containers.run("cat", str(SYSTEM_CA))
+    package = containers.run("sh", "-c", "cat /usr/share/ca-certificates/mozilla/*")
+    assert certificates(bundle)
+    assert certificates(bundle) <= certificates(package)
+
+
+def certificates(text: str) -> set[bytes]:
+    """Return the certificates of a bundle."""
+    pattern = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+    return {ssl.PEM_cert_to_DER_cert(found) for found in pattern.findall(text)}

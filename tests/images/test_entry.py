@@ -1,0 +1,192 @@
+"""What the base image's entry writes and runs, function by function; test_base.py runs it for real."""
+
+from __future__ import annotations
+
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlabhub.images.recipes import IMAGES_DIR
+
+PASSWD = """\
+root:x:0:0:root:/root:/bin/bash
+games:x:5:60:games:/usr/games:/usr/sbin/nologin
+ubuntu:x:1000:1000::/home/ubuntu:/bin/bash
+"""
+GROUP = """\
+root:x:0:
+video:x:44:
+ubuntu:x:1000:
+mlab:x:65020:
+"""
+ALICE = {
+    "MLABHUB_USER": "alice",
+    "MLABHUB_UID": "12345",
+    "MLABHUB_GID": "12346",
+    "MLABHUB_GROUPS": "vision:200001,nlp:200002",
+    "MLABHUB_HOME": "/mnt/user/alice",
+    "MLABHUB_SUDO": "0",
+}
+
+
+def load_entry() -> Any:
+    """Import the script, which has no suffix."""
+    loader = SourceFileLoader("entry", str(IMAGES_DIR / "base" / "entry"))
+    spec = spec_from_loader("entry", loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    import sys
+
+    sys.modules["entry"] = module  # dataclasses look their module up
+    loader.exec_module(module)
+    return module
+
+
+entry = load_entry()
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "passwd").write_text(PASSWD)
+    (folder / "group").write_text(GROUP)
+    return folder
+
+
+def enter(etc: Path, **changes: str) -> str:
+    person = entry.parse_person({**ALICE, **changes})
+    name: str = entry.enter(person, etc, etc.parent / "var" / "entered")
+    return name
+
+
+def added(etc: Path, file: str, before: str) -> set[str]:
+    return set((etc / file).read_text().splitlines()) - set(before.splitlines())
+
+
+def test_no_user_is_named():
+    assert entry.parse_person({"MLABHUB_USER": "alice"}) is None
+
+
+def test_everything_is_read():
+    person = entry.parse_person(ALICE)
+    assert person == entry.Person(
+        "alice", 12345, 12346, (("vision", 200001), ("nlp", 200002)), "/mnt/user/alice", sudo=False
+    )
+
+
+def test_the_group_is_the_users_own_if_absent():
+    assert entry.parse_person({"MLABHUB_UID": "7"}).gid == 7
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"MLABHUB_UID": "0"}, id="root"),
+        pytest.param({"MLABHUB_UID": "-1"}, id="negative"),
+        pytest.param({"MLABHUB_UID": "1e3"}, id="no-number"),
+        pytest.param({"MLABHUB_UID": ""}, id="empty"),
+        pytest.param({"MLABHUB_UID": "4294967295"}, id="the-id-that-means-no-id"),
+        pytest.param({"MLABHUB_GID": "0"}, id="roots-group"),
+        pytest.param({"MLABHUB_GROUPS": "vision:0"}, id="roots-group-among-others"),
+        pytest.param({"MLABHUB_GROUPS": "vision"}, id="group-without-number"),
+        pytest.param({"MLABHUB_HOME": "relative"}, id="relative-home"),
+        pytest.param({"MLABHUB_HOME": "/a:b"}, id="home-with-colon"),
+        pytest.param({"MLABHUB_HOME": "/a\nroot2:x:0"}, id="home-with-newline"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(changes: dict[str, str]):
+    with pytest.raises(entry.EntryError, match="MLABHUB_"):
+        entry.parse_person({**ALICE, **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("alice", "alice"),
+        ("Weird@Ex.com", "Weird@Ex.com"),
+        ("王小明", "王小明"),
+        ("a:b\nroot", "a_b_root"),
+        ("-rf", "_rf"),
+        ("$(id)", "__id_"),
+        ("", "user"),
+        ("x" * 40, "x" * 32),
+    ],
+)
+def test_names_are_kept_as_far_as_files_and_shells_can_hold_them(name: str, expected: str):
+    assert entry.safe_name(name) == expected
+
+
+def test_user_and_groups_are_entered(etc: Path):
+    assert enter(etc) == "alice"
+    assert added(etc, "passwd", PASSWD) == {"alice:*:12345:12346::/mnt/user/alice:/bin/bash"}
+    assert added(etc, "group", GROUP) == {
+        "vision:*:200001:alice",
+        "nlp:*:200002:alice",
+        "alice:*:12346:",
+        "mlab:x:65020:alice",
+    }
+
+
+def test_entering_twice_changes_nothing(etc: Path):
+    enter(etc)
+    before = (etc / "passwd").read_text(), (etc / "group").read_text()
+    enter(etc)
+    assert ((etc / "passwd").read_text(), (etc / "group").read_text()) == before
+
+
+def test_what_an_earlier_run_entered_is_taken_back(etc: Path):
+    enter(etc, MLABHUB_GROUPS="vision:200001,films:44")
+    assert "video:x:44:alice" in added(etc, "group", GROUP)
+    enter(etc, MLABHUB_USER="bob", MLABHUB_UID="777", MLABHUB_GID="777", MLABHUB_GROUPS="")
+    assert added(etc, "passwd", PASSWD) == {"bob:*:777:777::/mnt/user/alice:/bin/bash"}
+    assert added(etc, "group", GROUP) == {"bob:*:777:", "mlab:x:65020:bob"}
+
+
+def test_names_of_the_image_are_not_taken(etc: Path):
+    assert enter(etc, MLABHUB_USER="games", MLABHUB_GROUPS="root:300000,video:300001") == "games_12345"
+    assert {"root_300000:*:300000:games_12345", "video_300001:*:300001:games_12345"} <= added(etc, "group", GROUP)
+    assert set(PASSWD.splitlines()) <= set((etc / "passwd").read_text().splitlines())
+
+
+def test_an_account_of_the_image_with_the_same_id_gives_way(etc: Path):
+    assert enter(etc, MLABHUB_UID="1000", MLABHUB_GID="1000") == "alice"
+    passwd = (etc / "passwd").read_text()
+    assert "ubuntu" not in passwd
+    assert "alice:*:1000:1000::/mnt/user/alice:/bin/bash" in passwd
+    assert "ubuntu:x:1000:" in (etc / "group").read_text()
+
+
+def test_a_group_of_the_image_with_the_same_number_keeps_its_name(etc: Path):
+    enter(etc, MLABHUB_GROUPS="cameras:44")
+    assert "video:x:44:alice" in added(etc, "group", GROUP)
+    assert "cameras" not in (etc / "group").read_text()
+
+
+def test_without_sudo_every_way_back_is_closed():
+    person = entry.parse_person(ALICE)
+    assert entry.privilege_command(person, [65020, 200001]) == [
+        "/usr/bin/setpriv",
+        "--reuid=12345",
+        "--regid=12346",
+        "--groups=65020,200001",
+        "--inh-caps=-all",
+        "--bounding-set=-all",
+        "--no-new-privs",
+        "--",
+    ]
+
+
+def test_with_sudo_only_the_ids_change():
+    person = entry.parse_person({**ALICE, "MLABHUB_SUDO": "1"})
+    assert entry.privilege_command(person, []) == [
+        "/usr/bin/setpriv",
+        "--reuid=12345",
+        "--regid=12346",
+        "--clear-groups",
+        "--inh-caps=-all",
+        "--",
+    ]

@@ -1,0 +1,99 @@
+"""Which images there are, their order, and when one has changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlabhub.errors import InvalidConfiguration, NotFound
+from mlabhub.images import Recipe, build_order, load_recipes
+from mlabhub.images.recipes import make_version
+
+
+def write(folder: Path, **parents: str) -> None:
+    (folder / "images.yaml").write_text(
+        "".join(f"{name}: {{parent: '{parent}'}}\n" for name, parent in parents.items())
+    )
+    for name in parents:
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "Containerfile").write_text("ARG PARENT\nFROM ${PARENT}\n")
+
+
+def test_the_shipped_images_can_be_read():
+    recipes = load_recipes()
+    assert recipes["base"].reference == "localhost/mlabhub/base:latest"
+    containerfile = (recipes["base"].folder / "Containerfile").read_text()
+    assert f"ARG PARENT={recipes['base'].parent}\n" in containerfile
+
+
+def test_parents_come_first(recipes_folder: Path):
+    write(recipes_folder, vision="torch", torch="base", base="docker.io/library/debian:12", other="base")
+    recipes = load_recipes(recipes_folder)
+    assert [recipe.name for recipe in build_order(recipes, ["vision"])] == ["base", "torch", "vision"]
+    assert [recipe.name for recipe in build_order(recipes, ["other", "torch"])] == ["base", "other", "torch"]
+
+
+def test_an_unknown_image_is_named_with_those_there_are(recipes_folder: Path):
+    write(recipes_folder, base="debian:12")
+    with pytest.raises(NotFound, match=r"no image 'bse'.*base"):
+        build_order(load_recipes(recipes_folder), ["bse"])
+
+
+def test_a_circle_is_shown(recipes_folder: Path):
+    write(recipes_folder, a="b", b="a")
+    with pytest.raises(InvalidConfiguration, match="a grows from b grows from a: a circle"):
+        load_recipes(recipes_folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("base: {}", "parent", id="no-parent"),
+        pytest.param("base: {parent: x, from: y}", "from", id="unknown-key"),
+        pytest.param("- base", "dict", id="no-mapping"),
+        pytest.param("base: [", "images.yaml", id="no-yaml"),
+        pytest.param("Base Image: {parent: x}", "cannot be an image's name", id="name"),
+        pytest.param("absent: {parent: x}", "has no", id="no-folder"),
+    ],
+)
+def test_a_fault_names_the_file(recipes_folder: Path, text: str, said: str):
+    (recipes_folder / "images.yaml").write_text(text)
+    with pytest.raises(InvalidConfiguration, match=said) as caught:
+        load_recipes(recipes_folder)
+    assert "images.yaml" in str(caught.value)
+
+
+def version(folder: Path, name: str) -> str:
+    recipes = load_recipes(folder)
+    return make_version(recipes[name], recipes)
+
+
+def test_a_version_stands_for_the_content(recipes_folder: Path, tmp_path: Path):
+    write(recipes_folder, base="debian:12", torch="base")
+    before = version(recipes_folder, "base"), version(recipes_folder, "torch")
+    (recipes_folder / "base" / "README.md").write_text("words")
+    assert (version(recipes_folder, "base"), version(recipes_folder, "torch")) == before
+    script = recipes_folder / "base" / "entry"
+    script.write_text("#!/bin/sh\n")
+    changed = version(recipes_folder, "base"), version(recipes_folder, "torch")
+    assert changed[0] != before[0]
+    assert changed[1] != before[1]
+    script.chmod(0o755)
+    assert version(recipes_folder, "base") != changed[0]
+
+
+def test_a_version_does_not_depend_on_where_the_files_are(tmp_path: Path):
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        write(tmp_path / place, base="debian:12")
+    assert version(tmp_path / "one", "base") == version(tmp_path / "two", "base")
+
+
+def test_another_parent_is_another_version(tmp_path: Path):
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "Containerfile").write_text("FROM scratch\n")
+    assert make_version(Recipe("base", "debian:12", folder), {}) != make_version(
+        Recipe("base", "debian:13", folder), {}
+    )
