@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import mmap
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from mlabhub.images import apt, build_images
+from mlabhub.images import apt, build_images, load_recipes
 from mlabhub.images.program import Program
 from mlabhub.images.recipes import IMAGES_DIR
 from mlabhub.images.site import Site, make_archive, read_ca, read_npm, read_pip, read_proxies
@@ -149,7 +151,7 @@ def test_a_mirrors_own_key_goes_along(tmp_path: Path):
 
 @pytest.mark.engine
 def test_a_build_sees_the_site_and_the_image_does_not(
-    program: Program, base: str, recipes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    program: Program, recipes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     mark = "sesame-opens-the-mirror"
     company = tmp_path / "company.pem"
@@ -158,13 +160,13 @@ def test_a_build_sees_the_site_and_the_image_does_not(
     monkeypatch.setenv("HTTPS_PROXY", f"http://{mark}:3128")
     monkeypatch.setenv("PIP_CERT", str(company))
     name = "mlabhub-test-site"
-    (recipes_folder / "images.yaml").write_text(f"{name}: {{parent: '{base}'}}\n")
-    (recipes_folder / name).mkdir()
+    (recipes_folder / "images.yaml").write_text(f"{name}: {{parent: '{load_recipes()['base'].parent}'}}\n")
+    shutil.copytree(IMAGES_DIR / "base" / "build", recipes_folder / name / "build")
     (recipes_folder / name / "Containerfile").write_text(
-        "ARG PARENT\nFROM ${PARENT}\n"
+        "ARG PARENT\nFROM ${PARENT}\nCOPY build /opt/mlabhub/build\n"
         "RUN --mount=type=secret,id=mlabhub-site /opt/mlabhub/build/with-site sh -c "
         f"'case $PIP_INDEX_URL in *{mark[:6]}*) ;; *) exit 1 ;; esac; grep -q {mark[:6]} $PIP_CERT; test $https_proxy;"
-        " pip config list | grep -q index-url; apt-config dump | grep -q /run/mlabhub-site'\n"
+        " apt-config dump | grep -q /run/mlabhub-site'\n"
     )
     reference = f"localhost/mlabhub/{name}:latest"
     try:
@@ -179,16 +181,9 @@ def test_a_build_sees_the_site_and_the_image_does_not(
 
 
 def contains(archive: Path, mark: bytes) -> bool:
-    """Tell whether an image's archive has the mark in its description or in any file of its newest layer."""
-    with tarfile.open(archive) as outer:
-        members = [member for member in outer if member.isfile()]
-        layers = [member for member in members if member.name.endswith(".tar")]
-        smallest = sorted(layers, key=lambda member: member.size)[:6]
-        for member in [*(member for member in members if member not in layers), *smallest]:
-            content = outer.extractfile(member)
-            if content is not None and mark in content.read():
-                return True
-    return False
+    """Tell whether an image's archive has the mark in its description or in any file of any layer."""
+    with open(archive, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(mark) >= 0
 
 
 def test_the_base_image_says_the_same_places():
