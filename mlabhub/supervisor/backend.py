@@ -8,14 +8,18 @@ the hub starts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-from mlabhub.engine.firewall import FirewallUnavailable, apply_firewall
+from mlabhub.engine.cdi import remove_simulated_spec
+from mlabhub.engine.firewall import FirewallUnavailable, apply_firewall, remove_firewall
 from mlabhub.engine.found import Engine, find_engine
+from mlabhub.engine.networks import interface_prefix
 from mlabhub.engine.podman_service import podman_service_command
 from mlabhub.errors import EngineUnavailable
 from mlabhub.images.build import build_images, list_images
@@ -69,6 +73,18 @@ class Backend:
             await asyncio.to_thread(apply_firewall, settings.instance, settings.port)
         except FirewallUnavailable as error:
             self.warnings.append(str(error))
+
+    async def close(self, settings: Settings) -> None:
+        """Take back what was set around containers, unless some run on without the hub."""
+        if self.engine is not None and not self.engine.rootless and not _has_networks(settings):
+            with contextlib.suppress(FirewallUnavailable):
+                await asyncio.to_thread(remove_firewall, settings.instance)
+            await asyncio.to_thread(remove_simulated_spec, settings.instance)
+
+
+def _has_networks(settings: Settings) -> bool:
+    """Return whether a person's network is up: the engine makes its bridge with the first container, and ends it."""
+    return any(name.startswith(interface_prefix(settings.instance)) for _, name in socket.if_nameindex())
 
 
 def prepare_backend(wanted: BackendName | None, state_dir: Path) -> Backend:

@@ -96,6 +96,7 @@ async def _main(options: Options, state_dir: Path, console: Console) -> None:
         await asyncio.gather(starting, return_exceptions=True)
         console.print("  stopping; people's servers run on", highlight=False)
         await children.stop()
+        await backend.close(settings)
 
 
 def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:

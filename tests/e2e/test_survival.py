@@ -66,6 +66,7 @@ def test_kill_9_of_each(hub: Installation, running: str, name: str) -> None:
 def test_restart_of_everything(hub: Installation, running: str) -> None:
     hub.stop()
     assert [row["Id"] for row in hub.containers().values()] == [running]
+    assert _has_firewall(hub), "people's servers stay shut off from this machine without the hub, too"
     hub.start()
     _still_serves(hub, running)
     _allotted_once(hub)
@@ -93,6 +94,9 @@ def test_everything_agrees_after_stop(hub: Installation, running: str) -> None:
     hub.stop_server("alice")
     wait_for(lambda: not hub.reservations(), 30, "nothing held")
     assert hub.containers(running=False) == {}
+    hub.stop()
+    assert not _has_firewall(hub)
+    hub.start()
 
 
 def test_hub_killed_between_a_containers_start_and_its_answer(hub: Installation, people: dict[str, str]) -> None:
@@ -126,6 +130,11 @@ def _still_serves(hub: Installation, container: str) -> None:
 
     wait_for(serves, 30, "alice's server behind the proxy")
     assert container in [row["Id"] for row in hub.containers().values()]
+
+
+def _has_firewall(hub: Installation) -> bool:
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    return hub.instance in tables
 
 
 def _allotted_once(hub: Installation) -> None:
