@@ -32,6 +32,7 @@ from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
 from mlabhub.spawners.plan_to_container import PORT, STOP_SECONDS, Surroundings, hub_url, make_container
 
 LAST_LINES = 15
+LOG_ATTEMPTS = 5
 
 
 class SharedEngine(Shared):
@@ -211,8 +212,14 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             )
 
     async def last_words(self) -> str:
-        """Return the end of the container's log."""
-        return (await self.shared.api.logs(self.object_id or self.object_name, LAST_LINES)).strip()
+        """Return the end of the container's log; what a process wrote in its last moment comes a little later."""
+        words = ""
+        for _ in range(LOG_ATTEMPTS):
+            words = (await self.shared.api.logs(self.object_id or self.object_name, LAST_LINES)).strip()
+            if words:
+                break
+            await asyncio.sleep(0.1)
+        return words
 
     # -- poll, stop
 

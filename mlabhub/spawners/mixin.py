@@ -192,10 +192,14 @@ class MLabSpawnerMixin(Base):
         """Return when the server answers. Raises with its last words if it ended instead, or takes too long."""
         host, port = address
         give_up = time.monotonic() + self.start_timeout - 5
-        while not await _answers(host, int(port), self.server.base_url):
+        while True:
+            answered = await _answers(host, int(port), self.server.base_url)
+            # In this order: where a container is gone its address leads elsewhere, and something may answer there.
             status = await self.poll()
             if status is not None:
                 raise LaunchRefused(await self._ended_early(status), code="ended_early")
+            if answered:
+                return
             if time.monotonic() > give_up:
                 message = Message.of(
                     N_("The server did not answer within {seconds} seconds. Its last words: {words}"),

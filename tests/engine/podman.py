@@ -24,6 +24,25 @@ from mlabhub.settings import Settings
 
 PROGRAMS = ("sh", "cat", "chmod", "chown", "dd", "env", "id", "ls", "mkdir", "rm", "sleep", "stat", "touch", "setpriv")
 PYTHON = "/usr/bin/python3"
+JUPYTER = """
+import http.server, os, sys, time
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("X-JupyterHub-Version", "6.1.1")
+        self.end_headers()
+
+mode = os.environ.get("TEST_MODE")
+if mode == "die":
+    sys.exit("No module named <jupyterlab>")
+if mode == "install":
+    open("/opt/venv/package", "w").write("installed")
+if mode == "slow":
+    time.sleep(20)
+http.server.HTTPServer(("", 8888), Answer).serve_forever()
+"""
+"""Stands for Jupyter in the tiny image: answers, dies, installs something, or takes its time."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +195,7 @@ def make_rootfs() -> bytes:
             tar.addfile(member)
         _add_text(tar, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
         _add_text(tar, "etc/group", "root:x:0:\n")
+        _add_text(tar, "opt/jupyter.py", JUPYTER)
     return buffer.getvalue()
 
 
