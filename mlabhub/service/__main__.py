@@ -23,8 +23,10 @@ def main() -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    for chatty in ("httpx", "httpcore", "tornado.access", "asyncio", "filelock"):
+    for chatty in ("httpx", "httpcore", "tornado.access", "asyncio", "filelock", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # The hub's login logs every cookie that it sets, and warns of every page over plain HTTP.
+    logging.getLogger("tornado.application").setLevel(logging.ERROR)
     try:
         asyncio.run(serve(load_settings(arguments.settings)))
     except InvalidConfiguration as error:

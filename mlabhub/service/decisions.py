@@ -306,7 +306,7 @@ def _name_in_use(other: Reservation) -> Reason:
         "stopping": N_("{user}'s server {name} is still being stopped. Try again in a moment."),
         "unknown": N_(
             "{user}'s server {name} still runs from an earlier start that the hub has lost. "
-            "An administrator can end it with `mlabhub reconcile --repair`; another name works at once."
+            "Stop it first, which keeps what was installed in it, or choose another name."
         ),
     }
     name: Any = other.display_name or other.server or Message(N_("(default)"))

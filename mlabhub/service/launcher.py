@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,7 @@ from mlabhub.core.profiles import resolve
 from mlabhub.core.quote import quote
 from mlabhub.core.reasons import Reason
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
+from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
@@ -41,6 +43,7 @@ from mlabhub.service.world import World
 
 __all__ = ["CatalogView", "LaunchAnswer", "LaunchStatus", "Launcher", "Person", "Preview", "ServerView", "Step"]
 
+log = logging.getLogger(__name__)
 START_DEADLINE_S = 300.0
 """How long a launch may stay unknown to the hub; the spawner's own deadline replaces it when it redeems the launch."""
 
@@ -130,12 +133,17 @@ class Launcher:
         return listing.launch_status(one, self._world.settings.base_url)
 
     async def servers(self, user: str) -> tuple[ServerView, ...]:
-        """Return all servers of a user, running or not."""
-        hub_user, saved = await asyncio.gather(
-            self._world.hub.user(user, stopped=True), self._world.backend.saved(user)
-        )
+        """Return all servers of a user, running or not. What is saved is left out while the backend is silent."""
+        hub_user, saved = await asyncio.gather(self._world.hub.user(user, stopped=True), self._saved(user))
         held = self._world.writer.projection.of_user(user)
         return listing.server_views(hub_user, held, saved, self._world.settings.base_url)
+
+    async def _saved(self, user: str) -> tuple[SavedLayer, ...]:
+        try:
+            return await self._world.backend.saved(user)
+        except Unavailable as error:
+            log.warning("What %s saved is not shown: %s", user, error.log_text)
+            return ()
 
     async def catalog_for(self, actor: Person) -> CatalogView:
         """Return what the launch page shows to this person, by the groups that the hub has for them now."""
@@ -170,7 +178,7 @@ class Launcher:
         now = self._world.clock()
         one = self._world.writer.projection.of_server(user, server_name)
         marked = None
-        if one is not None and one.state in ("pending", "held"):
+        if one is not None and one.state != "stopping":
             why = Message.of(N_("{actor} asked for it"), actor=actor.name)
             marked = await self._world.writer.submit(
                 decisions.change(one, now, actor=actor.name, act_name="stop", why=why, state="stopping")

@@ -119,14 +119,14 @@ def _at_hub(one: Reservation, hub: HubServer, backend: BackendServer | None, now
     if not hub.ready or hub.pending or backend is None or backend.state == "exited":
         return None  # the hub is at it, or will see at its next look that the server is gone
     if one.state == "stopping":
-        return "resume" if now - one.changed > STOP_PATIENCE_S else None
+        return "resume" if _age(one.changed, now) > STOP_PATIENCE_S else None
     if one.state == "unknown":
         return "resume"
     return "ready" if one.ready is None else None
 
 
 def _not_at_hub(one: Reservation, backend: BackendServer | None, now: float) -> Kind | None:
-    if now - max(one.changed, one.redeemed or 0.0) < GRACE_S:
+    if _age(max(one.changed, one.redeemed or 0.0), now) < GRACE_S:
         return None
     if backend is None:
         return "release"
@@ -141,7 +141,7 @@ def _of_stranger(
     server: BackendServer, hub: HubServer | None, last: Reservation | None, now: float, *, taken: bool
 ) -> Iterator[Finding]:
     kind: Kind | None
-    if last is not None and now - (last.released or now) < GRACE_S:
+    if last is not None and _age(last.released or now, now) < GRACE_S:
         kind = None  # it was given back this moment, and is being taken down
     elif hub is not None and not taken:
         kind = "adopt" if hub.ready and not hub.pending and server.state != "exited" else None
@@ -153,3 +153,9 @@ def _of_stranger(
         kind = "remove" if last is not None and last.ready is None else "orphan"
     if kind is not None:
         yield Finding(kind, server.user, server.server_name, server.launch_id, None, server)
+
+
+def _age(since: float, now: float) -> float:
+    """Return how long something has been so. A time well ahead means that the clock was set back: it is old, then."""
+    age = now - since
+    return age if age > -GRACE_S else float("inf")

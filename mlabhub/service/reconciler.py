@@ -26,6 +26,9 @@ from mlabhub.service.world import World
 log = logging.getLogger(__name__)
 CALM_S = 30.0
 BUSY_S = 5.0
+HANDS = 4
+"""How many servers are removed at the same time: each may take seconds, and keeps the engine's disk busy."""
+
 ACTOR = "reconciler"
 _HOUR_S = 3600.0
 
@@ -69,6 +72,7 @@ class Reconciler:
     def __init__(self, world: World):
         self._world = world
         self._lock = asyncio.Lock()
+        self._hands = asyncio.Semaphore(HANDS)
         self._wake = asyncio.Event()
         self._forgot_at = float("-inf")
         self.last: Report | None = None
@@ -156,8 +160,9 @@ class Reconciler:
             return Report(tuple((finding, False) for finding in found))
         again = await self._look_closely({(finding.user, finding.server) for finding in todo})
         confirmed = set(self._compare(again, {(one.user, one.server) for one in todo}, past))
-        done = [(finding, finding in todo and finding in confirmed and await self._act(finding)) for finding in found]
-        return Report(tuple(done))
+        to_act = [finding for finding in todo if finding in confirmed]
+        done = dict(zip(to_act, await asyncio.gather(*map(self._act, to_act)), strict=True))
+        return Report(tuple((finding, done.get(finding, False)) for finding in found))
 
     def _compare(
         self, sight: _Sight, only: set[tuple[str, str]] | None, past: dict[str, Reservation]
@@ -201,7 +206,8 @@ class Reconciler:
         """Act on one finding; say whether it was done. What fails stays for the next round."""
         why = Message(WORDS[finding.kind])
         try:
-            done = await self._do(finding, why)
+            async with self._hands:
+                done = await self._do(finding, why)
         except MLabError as error:
             log.warning("Not done: %s %s/%s: %s", finding.kind, finding.user, finding.server, error.log_text)
             return False

@@ -13,6 +13,7 @@ from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity
 from mlabhub.core.identity import Identity
 from mlabhub.core.profiles import Catalog
+from mlabhub.errors import MLabError
 from mlabhub.inventory import Backend
 from mlabhub.ledger import Ledger
 from mlabhub.service.metrics import Metrics
@@ -42,6 +43,14 @@ class IdentityFacts(Protocol):
     def choose(self, projection: Projection) -> Identity: ...
 
 
+class CatalogInForce(Protocol):
+    """The catalogue; ``fault`` says why the folder's newest state is not in force."""
+
+    fault: MLabError | None
+
+    def __call__(self) -> Catalog: ...
+
+
 class CapacitySource(Protocol):
     """What the machines have, never older than a short while."""
 
@@ -59,7 +68,7 @@ class World:
     backend: Backend
     capacity: CapacitySource
     accounts: Accounts
-    catalog: Callable[[], Catalog]
+    catalog: CatalogInForce
     clock: Callable[[], float]
     make_launch_id: Callable[[], str]
     metrics: Metrics

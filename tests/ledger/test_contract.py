@@ -138,7 +138,7 @@ def test_an_answer_is_replaced_under_its_key(ledger: Ledger) -> None:
     assert [answer.status for answer in ledger.load(0.0).answers] == [409]
 
 
-_names = st.text(min_size=1, max_size=12).filter(lambda text: text.isprintable())
+_names = st.text(st.characters(codec="utf-8"), max_size=12)
 _changes = st.lists(
     st.tuples(st.sampled_from(["L1", "L2", "L3"]), st.sampled_from(["pending", "held", "released", "unknown"]), _names),
     max_size=12,

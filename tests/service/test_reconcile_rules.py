@@ -155,6 +155,13 @@ def test_a_stop_gets_time_before_it_counts_as_failed() -> None:
     assert compare(at_hub("ready"), on_machine("running"), [one], NOW) == ()
 
 
+def test_a_clock_that_was_set_back_stops_nothing() -> None:
+    ahead = NOW + 3600.0
+    assert kinds(compare([], [], [reserved("pending", changed=ahead)], NOW)) == ["release"]
+    one = reserved("stopping", ready=True, changed=ahead)
+    assert kinds(compare(at_hub("ready"), on_machine("running"), [one], NOW)) == ["resume"]
+
+
 def test_the_hub_runs_another_launch_under_the_name() -> None:
     old, hub = reserved("held", "L1", ready=True), at_hub("ready", "L2")
     findings = compare(hub, on_machine("running", "L2"), [old], NOW)

@@ -101,6 +101,17 @@ async def test_work_that_the_hub_has_lost_is_kept_until_somebody_decides(running
     assert running.backend.removed == [one.launch_id]
 
 
+async def test_its_owner_may_end_what_the_hub_has_lost(running: Running) -> None:
+    one = await launched(running)
+    await later(running)
+    running.hub.lose("alice", "x")
+    await later(running)
+    assert (await running.call("POST", "api/v1/servers/alice/x/stop")).status_code == 202
+    assert done(await later(running)) == ["remove"]
+    assert running.backend.removed == [one.launch_id]
+    assert (await launched(running)).launch_id != one.launch_id
+
+
 async def test_what_was_lost_and_is_found_again_goes_on(running: Running) -> None:
     await launched(running)
     await later(running)

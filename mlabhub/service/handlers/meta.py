@@ -21,11 +21,13 @@ class HealthHandler(JsonHandler):
         fault = self.world.writer.fault
         last = self.reconciler.last
         unreachable = last.error if last is not None else None
+        catalogue = self.world.catalog.fault
         report = {
-            "status": "failing" if fault else "degraded" if unreachable else "ok",
+            "status": "failing" if fault else "degraded" if unreachable or catalogue else "ok",
             "version": __version__,
             "ledger": fault.message if fault else "ok",
             "reconciler": unreachable.message if unreachable else "ok" if last else "not yet run",
+            "catalogue": "the files have faults; the service's log names them" if catalogue else "ok",
         }
         self.answer(report, 503 if fault else 200)
 
