@@ -13,7 +13,7 @@ import pytest
 from tests.docs.pages import CHECKOUT, all_pages, anchors, links, name
 
 PAGES = [pytest.param(page, id=name(page)) for page in all_pages()]
-LONGEST = 140
+LONGEST = 120
 
 
 @pytest.mark.parametrize("page", PAGES)
