@@ -25,7 +25,7 @@ from mlabhub.errors import EngineUnavailable
 from mlabhub.images.build import build_images, list_images
 from mlabhub.inventory.simulated import prepare_simulated
 from mlabhub.settings import BackendName, Settings
-from mlabhub.supervisor.children import Children, Command
+from mlabhub.supervisor.children import Command
 from mlabhub.supervisor.commands import make_environment
 from mlabhub.supervisor.steps import Steps
 
@@ -48,31 +48,34 @@ class Backend:
     engine: Engine | None = None
     warnings: list[str] = field(default_factory=list)
 
-    async def start(self, settings: Settings, children: Children, steps: Steps) -> None:
-        """Bring up the engine's service and what containers need around them."""
+    def prepare(self, settings: Settings) -> None:
+        """Set up what containers need around them."""
         if settings.simulate_gpus:
             self.warnings.append(f"Simulated GPUs: {settings.simulate_gpus}. They compute nothing.")
         if self.engine is None:
             return
-        if self.engine.kind == "podman":
-            with steps.step(f"Podman {self.engine.version}"):
-                await children.start(make_podman_command(settings))
-        await asyncio.to_thread(prepare_simulated, settings)
-        await self._raise_firewall(settings)
+        prepare_simulated(settings)
+        if self.engine.rootless:
+            self.warnings.append(ROOTLESS)
+            return
+        try:
+            # Closes this machine's own ports to people's servers. The rules stay while servers run without the hub.
+            apply_firewall(settings.instance, settings.port)
+        except FirewallUnavailable as error:
+            self.warnings.append(str(error))
+
+    def commands(self, settings: Settings) -> tuple[Command, ...]:
+        """Return the processes that the backend needs: Podman's API; Docker has its own."""
+        return (make_podman_command(settings),) if self.engine and self.engine.kind == "podman" else ()
+
+    async def build_images(self, steps: Steps) -> None:
+        """Build those images of ours that the engine does not have at all; `mlabhub image build` renews the others."""
+        if self.engine is None:
+            return
         missing = [image.name for image in await asyncio.to_thread(list_images) if image.id is None]
         if missing:
             with steps.step(f"image {', '.join(missing)}: built once, takes some minutes"):
                 await asyncio.to_thread(build_images, missing, no_cache=False, report=lambda line: None)
-
-    async def _raise_firewall(self, settings: Settings) -> None:
-        """Close this machine's own ports to people's servers. The rules stay while servers may run without the hub."""
-        if self.engine is not None and self.engine.rootless:
-            self.warnings.append(ROOTLESS)
-            return
-        try:
-            await asyncio.to_thread(apply_firewall, settings.instance, settings.port)
-        except FirewallUnavailable as error:
-            self.warnings.append(str(error))
 
     async def close(self, settings: Settings) -> None:
         """Take back what was set around containers, unless some run on without the hub."""

@@ -96,7 +96,7 @@ def make_hub_command(settings: Settings) -> Command:
 
     return Command(
         name="hub",
-        argv=(sys.executable, "-m", "jupyterhub", "--config", str(find_hub_config(settings))),
+        argv=(sys.executable, "-m", "mlabhub.supervisor.hub", "--config", str(find_hub_config(settings))),
         env=make_environment(settings),
         cwd=settings.state_dir,
         is_ready=is_ready,

@@ -152,11 +152,12 @@ def _public_name(host: str) -> str:
 
 
 async def _start(settings: Settings, backend: Backend, children: Children, steps: Steps) -> None:
-    await backend.start(settings, children, steps)
-    with steps.step("proxy"):
-        await children.start(make_proxy_command(settings))
-    with steps.step("hub and service"):
-        await asyncio.gather(children.start(make_hub_command(settings)), children.start(make_service_command(settings)))
+    await asyncio.to_thread(backend.prepare, settings)
+    with steps.step("proxy, hub and service" + (f", {backend.engine.kind}" if backend.engine else "")):
+        # All at once: each waits by itself for what it needs of the others.
+        commands = [make_proxy_command(settings), make_hub_command(settings), make_service_command(settings)]
+        await asyncio.gather(*(children.start(command) for command in (*backend.commands(settings), *commands)))
+    await backend.build_images(steps)
 
 
 def _greet(settings: Settings, backend: Backend, console: Console, seconds: float) -> None:
