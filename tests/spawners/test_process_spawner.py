@@ -1,0 +1,140 @@
+"""The process spawner in a real hub: the same gate, a folder of one's own, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mlabhub.engine import processes
+from mlabhub.inventory import make_backend
+from mlabhub.inventory.process import ProcessBackend
+from tests.engine.podman import make_settings
+from tests.spawners.hub import Hub, make_hub_settings, wait_for
+from tests.spawners.service import Book, serve
+
+SPAWNER = "mlabhub.spawners.process.MLabProcessSpawner"
+JUPYTER = """
+import http.server, os, signal, subprocess, sys, urllib.parse
+if os.environ["TEST_MODE"] == "die":
+    sys.exit("No module named <jupyterlab>")
+kernel = subprocess.Popen(["sleep", "300"], start_new_session=True)
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("X-JupyterHub-Version", "6.1.1")
+        self.end_headers()
+port = urllib.parse.urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"]).port
+http.server.HTTPServer(("127.0.0.1", port), Answer).serve_forever()
+"""
+"""Stands for Jupyter with one kernel."""
+
+
+@dataclass
+class Site:
+    """Hub and service."""
+
+    hub: Hub
+    book: Book
+    backend: ProcessBackend
+
+    async def only_server(self) -> psutil.Process:
+        """Return the one server's process."""
+        [server] = await self.backend.servers()
+        return psutil.Process(int(server.handle))
+
+    async def nothing_is_left(self) -> bool:
+        """Return whether no process and no reservation is left."""
+        left = processes._tagged(self.book.settings.instance)
+        return not left and set(self.book.held) <= set(self.book.released)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    settings = make_hub_settings(make_settings(tmp_path, os.urandom(4).hex()), tmp_path, "process")
+    script = tmp_path / "jupyter.py"
+    script.write_text(JUPYTER)
+    command = f'c.MLabProcessSpawner.cmd = ["{sys.executable}", "{script}"]\nc.MLabProcessSpawner.args = []\n'
+    book = Book(settings, "")
+    service = serve(book)
+    hub = Hub(settings, SPAWNER, command)
+    await hub.start()
+    backend = make_backend(settings)
+    assert isinstance(backend, ProcessBackend)
+    yield Site(hub, book, backend)
+    await hub.close()
+    service.stop()
+    for server in await backend.servers():
+        await backend.remove(server)
+
+
+async def test_start_and_stop_with_all_that_it_started(site: Site) -> None:
+    site.book.gpus = ("GPU-sim-a100-1",)
+    assert (await site.hub.spawn({"profile": "small"})).status_code == 201, site.hub.log[-3000:]
+    process = await site.only_server()
+    [kernel] = process.children()
+    environment = process.environ()
+    home = str(site.book.settings.nas_dir / "user" / "alice")
+    assert (environment["HOME"], environment["MLABHUB_HOME"], process.cwd()) == (home, home, home)
+    assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-sim-a100-1"
+    assert environment["MLABHUB_LAUNCH_ID"] == site.book.held[0]
+    [server] = await site.backend.servers()
+    assert (server.user, server.server_name, server.gpus) == ("alice", "", ("GPU-sim-a100-1",))
+    assert (await site.hub.stop()).status_code == 204
+    await wait_for(site.nothing_is_left, 15, "nothing left")
+    assert not kernel.is_running()
+
+
+async def test_a_server_that_dies_at_once_tells_why(site: Site) -> None:
+    site.book.mode = "die"
+    for _ in range(4):  # One more than the hub's limit of failures.
+        answer = await site.hub.spawn({"profile": "small"})
+        assert answer.status_code == 409, answer.text
+        assert "No module named <jupyterlab>" in answer.json()["message"]
+    assert "Traceback" not in site.hub.log
+    await wait_for(lambda: len(site.book.released) == 4, 15, "released")
+
+
+async def test_a_killed_hub_finds_its_servers_again(site: Site) -> None:
+    await site.hub.spawn({"profile": "small"})
+    process = await site.only_server()
+    site.hub.kill()
+    assert process.is_running()
+    await site.hub.start()
+    await wait_for(site.hub.server, 20, "the server")
+    assert (await site.hub.stop()).status_code == 204
+    await wait_for(site.nothing_is_left, 15, "nothing left")
+
+
+async def test_a_server_that_ends_by_itself_is_given_back(site: Site) -> None:
+    await site.hub.spawn({"profile": "small"})
+    (await site.only_server()).kill()
+    await wait_for(site.nothing_is_left, 20, "nothing left")
+    assert await site.hub.server() is None
+
+
+async def test_the_reconciler_can_end_what_a_killed_hub_left(site: Site) -> None:
+    await site.hub.spawn({"profile": "small"})
+    site.hub.kill()
+    [server] = await site.backend.servers()
+    await site.backend.remove(server)
+    await site.backend.remove(server)
+    assert await site.backend.servers() == ()
+    assert processes._tagged(site.book.settings.instance) == []
+
+
+def test_a_process_that_got_the_same_number_is_not_a_server() -> None:
+    with subprocess.Popen(["sleep", "30"], env={"MLABHUB_LAUNCH_ID": "L1"}) as stranger:
+        try:
+            assert processes.is_server(stranger.pid, "L1")
+            assert not processes.is_server(stranger.pid, "L2")
+            assert not processes.is_server(os.getpid(), "L1")
+        finally:
+            stranger.kill()
+    assert not processes.is_server(stranger.pid, "L1")
