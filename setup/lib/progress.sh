@@ -37,7 +37,7 @@ step() {
     (
         set -e
         "$work"
-    ) </dev/null >>"$LOG" 2>&1 9>&- &
+    ) </dev/null >>"$LOG" 2>&1 & # it keeps the lock: should we be killed, the next run waits for its end
     STEP_PID=$!
     set +m
     while [[ $LIVE ]] && kill -0 "$STEP_PID" 2>/dev/null; do

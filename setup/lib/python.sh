@@ -46,7 +46,6 @@ environment_is_there() {
 }
 
 make_environment() {
-    local lock
     [[ $PYTHON ]] || { echo "Python 3.10 or newer is missing."; return 1; }
     if ! "$VENV/bin/python" -c "import sys; sys.exit(sys.version_info < $OLDEST_PYTHON)" 2>/dev/null; then
         "$PYTHON" -m venv --clear "$VENV"
@@ -54,16 +53,36 @@ make_environment() {
         "$VENV/bin/python" -m ensurepip --upgrade
     fi
     drop_damaged
+    install_locks
+    if ! environment_works; then
+        echo "What a killed run left behind cannot be mended: making the environment again."
+        "$PYTHON" -m venv --clear "$VENV"
+        install_locks
+        environment_works
+    fi
+}
+
+install_locks() {
+    local lock
     while read -r lock; do
         install_lock "$lock"
     done < <(environment_locks)
 }
 
-# What was being installed when a run was killed has no INSTALLER yet, and pip would take it for complete.
+environment_works() { "$VENV/bin/python" -m pip check && "$VENV/bin/mlabhub" --version; }
+
+# What was being installed when a run was killed has no INSTALLER yet, what was being replaced is there twice or under a
+# name with ~: pip would take it for complete.
 drop_damaged() {
-    local info
-    for info in "$VENV"/lib/python3*/site-packages/*.dist-info; do
-        [[ ! -d $info || -e $info/INSTALLER ]] || rm -rf "$info"
+    local info twice place
+    for place in "$VENV"/lib/python3*/site-packages; do
+        rm -rf "$place"/~*
+        for info in "$place"/*.dist-info; do
+            [[ ! -d $info || -e $info/INSTALLER ]] || rm -rf "$info"
+        done
+        for twice in $(cd "$place" && ls -d ./*.dist-info 2>/dev/null | sed 's/-[^-]*$//' | uniq -d); do
+            rm -rf "$place/$twice"-*.dist-info
+        done
     done
 }
 

@@ -21,10 +21,13 @@ OLD_PODMAN_PARTS=(docker.io:dockerd docker-buildx:@buildx)
 
 PLACES="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman:/usr/local/libexec/podman"
 
+KEPT=http_proxy,https_proxy,no_proxy,all_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,ALL_PROXY,DEBIAN_FRONTEND
+
+# The lock (descriptor 9) is not for what packages start.
 as_root() {
     case $RIGHTS in
-    root) "$@" ;;
-    sudo) sudo -n --preserve-env=http_proxy,https_proxy,no_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,all_proxy,DEBIAN_FRONTEND "$@" ;;
+    root) "$@" 9>&- ;;
+    sudo) sudo -n --preserve-env=$KEPT "$@" 9>&- ;;
     none) return 1 ;;
     esac
 }
