@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -42,7 +43,8 @@ class ContainerInfo:
     pid: int = 0
     exit_code: int | None = None
     oom_killed: bool = False
-    started: str = ""
+    created: float | None = None
+    """Seconds since the epoch; every start makes a new container."""
     environment: tuple[str, ...] = ()
     layer: str = ""
     """Folder with what it wrote, where the engine says so."""
@@ -251,7 +253,7 @@ def _inspected(answer: Mapping[str, Any]) -> ContainerInfo:
         pid=int(state.get("Pid") or 0),
         exit_code=None if state.get("Running") else int(state.get("ExitCode") or 0),
         oom_killed=bool(state.get("OOMKilled")),
-        started=str(state.get("StartedAt") or ""),
+        created=_seconds(answer.get("Created")),
         environment=tuple(answer["Config"].get("Env") or ()),
         layer=str(((answer.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir") or ""),
     )
@@ -265,7 +267,18 @@ def _listed(item: Mapping[str, Any]) -> ContainerInfo:
         labels=dict(item.get("Labels") or {}),
         image_id=_bare(item.get("ImageID") or ""),
         networks=_addresses(item.get("NetworkSettings")),
+        created=_seconds(item.get("Created")),
     )
+
+
+def _seconds(moment: Any) -> float | None:
+    """Return an engine's time, a number or a text of whose nanoseconds Python 3.10 knows nothing; None if it has none."""
+    if isinstance(moment, (int, float)):
+        return float(moment)
+    try:
+        return datetime.fromisoformat(str(moment)[:19] + "+00:00").timestamp()
+    except ValueError:
+        return None
 
 
 def _addresses(settings: Mapping[str, Any] | None) -> dict[str, str]:

@@ -26,6 +26,7 @@ OLDEST_PODMAN = (4, 0)
 """The first with netavark, which can keep networks apart."""
 PODMAN_PARTS = ("conmon", "netavark", "aardvark-dns", "catatonit")
 _PLACES = ("/usr/lib/podman", "/usr/libexec/podman", "/usr/local/libexec/podman", "/usr/local/lib/podman")
+_SYSTEM_PLACES = ("/usr/sbin", "/sbin")
 _DOCKER_SOCKET = "unix:///var/run/docker.sock"
 
 
@@ -96,7 +97,7 @@ def find_podman(run_dir: Path) -> Engine:
 
 def missing_parts() -> list[str]:
     """Return the packages that Podman needs for what we ask of it and that are not there."""
-    search = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin", *_PLACES))
+    search = os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_PLACES, *_PLACES))
     missing = [part for part in PODMAN_PARTS if shutil.which(part, path=search) is None]
     if not any(shutil.which(runtime, path=search) for runtime in ("runc", "crun")):
         missing.append("runc")

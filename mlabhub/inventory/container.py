@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import suppress
-from datetime import datetime
 from typing import Literal, TypeVar
 
 from mlabhub.core.capacity import Capacity
@@ -96,15 +94,7 @@ def _server(found: ContainerInfo) -> BackendServer:
         user=found.labels.get(labels.USER, ""),
         server_name=found.labels.get(labels.SERVER, ""),
         state=state,
-        started=_seconds(found.started),
+        started=found.created,
         gpus=tuple(filter(None, found.labels.get(labels.GPUS, "").split(","))),
         handle=found.id,
     )
-
-
-def _seconds(text: str) -> float | None:
-    """Return an engine's time, of which Python 3.10 reads no nanoseconds; None if it has none."""
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(text[:19] + "+00:00")
-        return moment.timestamp() if moment.year > 1 else None
-    return None
