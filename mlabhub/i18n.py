@@ -92,11 +92,6 @@ class Translator:
             self.gettext
         )
 
-    def plural(self, singular: str, plural: str, n: int, /, **values: Any) -> str:
-        """Return the sentence for ``n`` things; ``{n}`` in it is the number."""
-        template = self._translations.ngettext(singular, plural, n)
-        return template.format_map({"n": self.number(n), **{k: str(self._value(v)) for k, v in values.items()}})
-
     def say(self, message: Message | str) -> str:
         """Return a message of any part of the product in this language."""
         return message.translate(self.gettext) if isinstance(message, Message) else self.gettext(message)

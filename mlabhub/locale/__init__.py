@@ -17,7 +17,7 @@ from babel.messages.pofile import read_po, write_po
 
 PACKAGE = Path(__file__).parent.parent
 TEMPLATE = Path(__file__).parent / "mlabhub.pot"
-KEYWORDS = {**DEFAULT_KEYWORDS, "N_": None, "plural": (1, 2)}
+KEYWORDS = {**DEFAULT_KEYWORDS, "N_": None}
 METHODS = [("**.py", "python"), ("**.html", "jinja2")]
 
 

@@ -97,16 +97,20 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   const start = document.getElementById("start");
   if (event.target === form() && start) {
-    start.setAttribute("aria-disabled", "true");
+    start.dataset.ready = start.textContent;
+    start.textContent = start.dataset.busy;
     start.classList.add("disabled");
   }
 });
 
-// Back from the next page: the button must work again.
-window.addEventListener("pageshow", () => {
+// Back from the next page: the choices may have changed, and the button must work again.
+window.addEventListener("pageshow", (event) => {
   const start = document.getElementById("start");
-  start?.removeAttribute("aria-disabled");
-  start?.classList.remove("disabled");
+  if (event.persisted && start?.dataset.ready) {
+    start.textContent = start.dataset.ready;
+    start.classList.remove("disabled");
+    soon();
+  }
 });
 
 addSliders();
