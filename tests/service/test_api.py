@@ -167,6 +167,19 @@ async def test_a_cookie_needs_the_pages_token_and_a_header_cannot_stand_in_for_i
     assert seen.status_code == 200
 
 
+async def test_a_cookie_changes_nothing_even_with_the_pages_token(running: Running) -> None:
+    """A page of another user's server, on the same origin, may have got hold of it."""
+    login = _signed_cookie(running, running.tokens.cookie_name, "t-alice")
+    home = await running.http.get("", headers={"Cookie": login, "Sec-Fetch-Mode": "navigate"})
+    xsrf = home.cookies["_xsrf"]
+    headers = {"Cookie": f"{login}; _xsrf={xsrf}", "X-Xsrftoken": xsrf, "Sec-Fetch-Mode": "cors"}
+    assert (await running.http.get("api/v1/servers", headers=headers)).status_code == 200
+    for path in (LAUNCHES, "api/v1/servers/alice/_/stop", "api/v1/servers/alice/_/reset"):
+        answer = await running.http.post(path, json={}, headers=headers)
+        assert "change nothing" in error_of(answer, 403)["message"]
+    assert len(running.projection) == 0
+
+
 async def test_an_idempotency_key_gives_one_launch_and_one_answer(running: Running) -> None:
     body = {"server_name": "x", "user_options": {"profile": "gpu"}}
     key = {"Idempotency-Key": "abc"}

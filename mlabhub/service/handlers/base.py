@@ -1,8 +1,9 @@
 """What every API handler shares: who asks, JSON in, JSON out, errors as JSON with a sentence.
 
-Guarantees: a request with a cookie needs the XSRF token, one with a hub token in its header does not; a hub token needs
-the scope to use this service; an administrator's rights come with a token only if the token itself may start anyone's
-servers, so that the token inside an administrator's own server is good for their own servers only.
+Guarantees: the login's cookie reads and changes nothing, since a page of somebody else's server may share our origin
+and could send whatever a page of ours can; a hub token in the header needs the scope to use this service; an
+administrator's rights come with a token only if the token itself may start anyone's servers, so that the token inside
+an administrator's own server is good for their own servers only.
 """
 
 from __future__ import annotations
@@ -126,6 +127,10 @@ class ApiHandler(HubOAuthenticated, JsonHandler):
         if model is None:
             raise NotPermitted(
                 N_("Log in, or send a token of the hub. With a login's cookie, the page's X-Xsrftoken is needed, too.")
+            )
+        if not getattr(self, "_token_authenticated", False) and self.request.method not in ("GET", "HEAD"):
+            raise NotPermitted(
+                N_("The browser's login may read here, and change nothing. Use the pages, or send a token of the hub.")
             )
         self.current_user = model
         self.person = self._person(model)
