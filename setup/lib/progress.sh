@@ -7,6 +7,7 @@
 STEP_NUMBER=0
 STEP_TOTAL=${STEP_TOTAL:-0}
 STEP_PID=
+STEP_FROM=0
 STARTED=${EPOCHREALTIME/[!0-9]/}
 
 if [[ -t 1 && ${TERM:-dumb} != dumb ]]; then
@@ -33,6 +34,7 @@ step() {
     fi
     [[ $LIVE ]] || printf '%s ...\n' "$label"
     printf '\n== %s\n' "$label" >>"$LOG"
+    STEP_FROM=$(wc -c <"$LOG")
     set -m # a group of its own, so that an interrupt ends all of it
     (
         set -e
@@ -70,7 +72,7 @@ fail() {
 
 fail_with_log() {
     local tail
-    tail=$(tac "$LOG" | sed '/^== /q' | tac | grep -v -e '^ *$' -e '^== ' | tail -n 15)
+    tail=$(tail -c "+$((STEP_FROM + 1))" "$LOG" | grep -v '^ *$' | tail -n 15)
     printf '%s\n' "$tail" | cut -c1-220 | sed 's/^/    /' >&2
     fail "$(explain "$tail") What was said is in $LOG; run the same command again, it goes on where it stopped."
 }
@@ -96,7 +98,10 @@ explain() {
 
 interrupted() {
     trap - INT TERM
-    [[ $STEP_PID ]] && kill -TERM -- "-$STEP_PID" 2>/dev/null && wait "$STEP_PID" 2>/dev/null
+    if [[ $STEP_PID ]]; then
+        kill -TERM -- "-$STEP_PID" 2>/dev/null || true
+        wait "$STEP_PID" 2>/dev/null || true
+    fi
     printf '%s%s\n' "$CLEAR" "Interrupted. Run the same command again: it goes on where it stopped." >&2
     exit 130
 }

@@ -80,8 +80,8 @@ drop_damaged() {
         for info in "$place"/*.dist-info; do
             [[ ! -d $info || -e $info/INSTALLER ]] || rm -rf "$info"
         done
-        for twice in $(cd "$place" && ls -d ./*.dist-info 2>/dev/null | sed 's/-[^-]*$//' | uniq -d); do
-            rm -rf "$place/$twice"-*.dist-info
+        find "$place" -maxdepth 1 -name '*.dist-info' | sed 's/-[^-]*$//' | sort | uniq -d | while read -r twice; do
+            rm -rf "$twice"-*.dist-info
         done
     done
 }
