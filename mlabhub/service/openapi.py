@@ -59,7 +59,7 @@ def make_openapi(prefix: str) -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "cookie",
                     "name": "service-mlabhub",
-                    "description": "The hub's login: it reads, and changes nothing. Scripts need the header X-Xsrftoken.",
+                    "description": "The hub's login: it reads, and changes nothing. Scripts need X-Xsrftoken.",
                 },
                 "hubToken": {
                     "type": "http",
