@@ -272,7 +272,7 @@ def _listed(item: Mapping[str, Any]) -> ContainerInfo:
 
 
 def _seconds(moment: Any) -> float | None:
-    """Return an engine's time, a number or a text of whose nanoseconds Python 3.10 knows nothing; None if it has none."""
+    """Return an engine's time: a number, or a text whose nanoseconds Python 3.10 cannot read; None if it has none."""
     if isinstance(moment, (int, float)):
         return float(moment)
     try:

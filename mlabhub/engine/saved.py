@@ -87,12 +87,19 @@ class SavedLayers:
         self._most_layers = most_layers
 
     async def carry_over(self, container: ContainerInfo, slug: str) -> bool:
-        """Save what a stopped container changed, then remove it. Return whether there was anything to save."""
-        saved = False
-        if container.state != "created" and worth_keeping(await self._api.changes(container.id)):
-            await self._save(container, slug)
-            saved = True
-        await self._api.remove(container.id)
+        """Save what a stopped container changed, then remove it. Return whether there was anything to save.
+
+        Hub and reconciler may do so at once: what the other removed first, it saved before.
+        """
+        try:
+            saved = container.state != "created" and worth_keeping(await self._api.changes(container.id))
+            if saved:
+                await self._save(container, slug)
+            await self._api.remove(container.id)
+        except EngineError:
+            if await self._api.container(container.id) is not None:
+                raise
+            return False
         return saved
 
     async def of_user(self, user: str) -> tuple[Saved, ...]:
