@@ -36,6 +36,7 @@ from mlabhub.service import pages
 from mlabhub.service.bodylimit import LimitBodies
 from mlabhub.service.capacity import CapacityCache
 from mlabhub.service.catalogue import CatalogSource
+from mlabhub.service.census import Census
 from mlabhub.service.desk import SpawnerDesk
 from mlabhub.service.identity import MachineAccounts
 from mlabhub.service.launcher import Launcher
@@ -132,13 +133,15 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
     accounts = MachineAccounts(
         lambda: catalog().storage.located(str(settings.nas_dir)), time.monotonic, own_folders=_owns_folders(settings)
     )
+    writer = Writer(ledger, time.time, metrics.commit_seconds.time)
     world = World(
         settings=settings,
         ledger=ledger,
-        writer=Writer(ledger, time.time, metrics.commit_seconds.time),
+        writer=writer,
         hub=hub,
         backend=backend,
         capacity=CapacityCache(backend.capacity, time.monotonic),
+        census=Census(writer, ledger, backend, time.time),
         accounts=accounts,
         catalog=catalog,
         clock=time.time,

@@ -6,7 +6,7 @@ good for one start of one server with one set of options, and never again once i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -235,17 +235,36 @@ def note_ready(one: Reservation, now: float) -> Act[Reservation | None]:
     return act
 
 
-def adopt(found: Reservation, now: float, why: Message) -> Act[Reservation | None]:
-    """Count a server that runs without a reservation; GPUs that are another's already are left with that one."""
+def adopt(found: Reservation, running: Collection[str], now: float, why: Message) -> Act[Reservation | None]:
+    """Count a server that runs without a reservation; None if it is counted, or another of its name runs.
+
+    What runs wins over what only stands in the ledger: launches that are not among ``running`` give its name and its
+    GPUs up. A GPU that another running server has stays with that one.
+    """
 
     def act(projection: Projection) -> Outcome[Reservation | None]:
-        if projection.launch(found.launch_id) or projection.of_server(found.user, found.server):
-            return Outcome(None)
-        free = tuple(uuid for uuid in found.gpus if projection.holdings.is_free(uuid))
-        adopted = replace(found, gpus=free, changed=now)
-        return Outcome(adopted, (adopted, audit_of(adopted, now, "reconciler", "adopt", why)))
+        holders = [projection.holdings.holder_of(uuid) for uuid in found.gpus]
+        others = {holder.launch_id for holder in holders if holder is not None}
+        namesake = projection.of_server(found.user, found.server)
+        if namesake is not None:
+            others.add(namesake.launch_id)
+            if namesake.launch_id in running or namesake.launch_id == found.launch_id:
+                return Outcome(None)
+        evicted = [one for other in sorted(others - set(running)) if (one := projection.launch(other)) is not None]
+        kept = {uuid for other in others & set(running) for uuid in _gpus(projection, other)}
+        adopted = replace(found, gpus=tuple(uuid for uuid in found.gpus if uuid not in kept), changed=now)
+        records: list[Record] = []
+        for one in evicted:
+            released = replace(one, state="released", released=now, changed=now)
+            records += [released, audit_of(released, now, "reconciler", "release", why)]
+        return Outcome(adopted, (*records, adopted, audit_of(adopted, now, "reconciler", "adopt", why)))
 
     return act
+
+
+def _gpus(projection: Projection, launch_id: str) -> tuple[str, ...]:
+    one = projection.launch(launch_id)
+    return one.gpus if one is not None else ()
 
 
 def audit_of(one: Reservation, now: float, actor: str, act: str, message: Message) -> AuditEntry:

@@ -90,6 +90,7 @@ class SpawnerDesk:
         world = self._world
         catalog = world.catalog()
         request = resolve(catalog, user, body.groups, options, server)
+        await world.census.ensure()
         facts, capacity = await asyncio.gather(world.accounts.look_up(user, body.groups), world.capacity.get())
         other = world.writer.projection.of_server(user, server)
         if other is not None and other.launch_id != body.launch_id:

@@ -232,6 +232,7 @@ class Launcher:
         hub_user: HubUser = await self._world.hub.user(user)
         catalog = self._world.catalog()
         request = resolve(catalog, user, hub_user.groups, options, server_name)
+        await self._world.census.ensure()
         facts, capacity = await asyncio.gather(
             self._world.accounts.look_up(user, hub_user.groups), self._world.capacity.get()
         )

@@ -18,7 +18,8 @@ has it running or starting. Rules, for a reservation:
     stopping   ready for a while  yes          `resume`: the stop did not come to anything
     unknown    ready              yes          `resume`
     unknown    no                 no, exited   `release`, `remove`
-    unknown    no                 yes          `unknown`: shown; `remove` on request
+    unknown    no                 yes          `unknown`: shown, removed on request; but one that was launched here and
+                                               never seen ready: `remove`
 
 and for a server without reservation:
 
@@ -94,14 +95,13 @@ def compare(
         for finding in _of_reservation(one, at_hub.get((one.user, one.server)), running.get(one.launch_id), now)
     ]
     counted = {one.launch_id for one in known}
-    names = {(one.user, one.server): one.launch_id for one in known}
-    going = {finding.launch_id for finding in findings if finding.kind in ("release", "remove")}
+    holders = {(one.user, one.server): one.launch_id for one in known}
     for server in running.values():
         if server.launch_id not in counted and server.launch_id not in in_flight:
-            holder = names.get((server.user, server.server_name))
-            hub = at_hub.get((server.user, server.server_name))
+            name = (server.user, server.server_name)
             last = (past or {}).get(server.launch_id)
-            findings.extend(_of_stranger(server, hub, last, now, taken=holder is not None and holder not in going))
+            taken = holders.get(name) in running
+            findings.extend(_of_stranger(server, at_hub.get(name), last, now, taken=taken))
     return tuple(findings)
 
 
@@ -132,9 +132,9 @@ def _not_at_hub(one: Reservation, backend: BackendServer | None, now: float) -> 
         return "release"
     if backend.state == "exited" or one.state in ("pending", "stopping"):
         return "remove"
-    if one.state == "unknown":
-        return "unknown"
-    return "remove" if one.ready is None else "lost"
+    if one.ready is None and one.origin != "adopted":
+        return "remove"
+    return "unknown" if one.state == "unknown" else "lost"
 
 
 def _of_stranger(

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from mlabhub.client import HubServer
-from mlabhub.core.admission import Capacity
 from mlabhub.errors import MLabError, NotFound
 from mlabhub.inventory import BackendServer
 from mlabhub.ledger import Reservation, State
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions
+from mlabhub.service.census import make_found
 from mlabhub.service.projection import REMEMBER_S
 from mlabhub.service.reconcile_rules import Finding, compare
 from mlabhub.service.world import World
@@ -65,6 +65,11 @@ class _Sight:
     hub: tuple[HubServer, ...]
     backend: tuple[BackendServer, ...]
 
+    @property
+    def running(self) -> frozenset[str]:
+        """Return the launches of which something runs."""
+        return frozenset(one.launch_id for one in self.backend if one.state != "exited")
+
 
 class Reconciler:
     """Compares and acts; one round at a time."""
@@ -98,6 +103,7 @@ class Reconciler:
         """Compare everything once and act on it; with ``repair`` also on what is only shown otherwise."""
         async with self._lock:
             try:
+                await self._world.census.ensure()
                 report = await self._round(repair)
             except MLabError as error:
                 report = Report(error=error)
@@ -111,7 +117,7 @@ class Reconciler:
             sight = await self._look_closely({(user, server)})
             for finding in self._compare(sight, {(user, server)}, await self._past(sight)):
                 if finding.acting:
-                    await self._act(finding)
+                    await self._act(finding, sight.running)
 
     async def supersede(self, user: str, server: str, launch_id: str) -> None:
         """The hub starts a server anew under another launch: give back an old one of which nothing runs (any more).
@@ -128,7 +134,7 @@ class Reconciler:
             backend = [running[old.launch_id]] if old.launch_id in running else []
             for finding in compare((), backend, (aged,), now):
                 if finding.kind in ("release", "remove", "lost"):
-                    await self._act(replace(finding, reservation=old))
+                    await self._act(replace(finding, reservation=old), running)
 
     async def _rest(self, sleep: Callable[[float], Awaitable[None]]) -> None:
         pause = asyncio.ensure_future(sleep(BUSY_S if self._is_busy() else CALM_S))
@@ -161,7 +167,8 @@ class Reconciler:
         again = await self._look_closely({(finding.user, finding.server) for finding in todo})
         confirmed = set(self._compare(again, {(one.user, one.server) for one in todo}, past))
         to_act = [finding for finding in todo if finding in confirmed]
-        done = dict(zip(to_act, await asyncio.gather(*map(self._act, to_act)), strict=True))
+        acted = await asyncio.gather(*(self._act(finding, again.running) for finding in to_act))
+        done = dict(zip(to_act, acted, strict=True))
         return Report(tuple((finding, done.get(finding, False)) for finding in found))
 
     def _compare(
@@ -202,12 +209,12 @@ class Reconciler:
         known = [await asyncio.to_thread(self._world.ledger.reservation, launch_id) for launch_id in strangers]
         return {one.launch_id: one for one in known if one is not None}
 
-    async def _act(self, finding: Finding) -> bool:
+    async def _act(self, finding: Finding, running: Collection[str]) -> bool:
         """Act on one finding; say whether it was done. What fails stays for the next round."""
         why = Message(WORDS[finding.kind])
         try:
             async with self._hands:
-                done = await self._do(finding, why)
+                done = await self._do(finding, running, why)
         except MLabError as error:
             log.warning("Not done: %s %s/%s: %s", finding.kind, finding.user, finding.server, error.log_text)
             return False
@@ -215,11 +222,11 @@ class Reconciler:
             log.info("%s %s/%s (%s): %s", finding.kind, finding.user, finding.server, finding.launch_id, why)
         return done
 
-    async def _do(self, finding: Finding, why: Message) -> bool:
+    async def _do(self, finding: Finding, running: Collection[str], why: Message) -> bool:
         submit, now, one = self._world.writer.submit, self._world.clock(), finding.reservation
         if finding.kind in ("adopt", "orphan"):
             found = await self._found(finding, now)
-            return await submit(decisions.adopt(found, now, why)) is not None
+            return await submit(decisions.adopt(found, running, now, why)) is not None
         if finding.kind in ("remove", "unknown", "double"):
             return await self._remove(finding, why)
         assert one is not None
@@ -245,32 +252,14 @@ class Reconciler:
         return True
 
     async def _found(self, finding: Finding, now: float) -> Reservation:
-        """Return the reservation for a server that has none; what it had before is taken over where it is known."""
+        """Return the reservation for a server that has none."""
         server = finding.backend
         assert server is not None
         last = await asyncio.to_thread(self._world.ledger.reservation, server.launch_id)
-        capacity = await self._world.capacity.get()
-        started = server.started if server.started is not None else now
-        state: State = "held" if finding.kind == "adopt" else "unknown"
-        ready = now if finding.kind == "adopt" else None
-        if last is not None:
-            return replace(last, state=state, released=None, ready=last.ready or ready, gpus=server.gpus, failure=None)
-        return Reservation(
-            launch_id=server.launch_id,
-            user=server.user,
-            server=server.server_name,
-            state=state,
-            created=started,
-            changed=now,
-            deadline=now,
-            origin="adopted",
-            actor=ACTOR,
-            gpus=server.gpus,
-            gpu_type=_gpu_type(capacity, server),
-            node=_node(capacity, server),
-            held=started,
-            ready=ready,
-        )
+        found = make_found(server, last, await self._world.capacity.get(), now)
+        if finding.kind == "orphan":
+            return found
+        return replace(found, state="held", held=found.held or now, ready=found.ready or now)
 
     async def _housekeeping(self) -> None:
         now = self._world.clock()
@@ -284,13 +273,3 @@ class Reconciler:
 
 def _is_on_its_way(one: Reservation) -> bool:
     return one.state in ("pending", "stopping") or (one.state == "held" and one.ready is None)
-
-
-def _gpu_type(capacity: Capacity, server: BackendServer) -> str | None:
-    types = [capacity.gpus[uuid].type for uuid in server.gpus if uuid in capacity.gpus]
-    return types[0] if types else None
-
-
-def _node(capacity: Capacity, server: BackendServer) -> str:
-    nodes = [capacity.gpus[uuid].node for uuid in server.gpus if uuid in capacity.gpus]
-    return nodes[0] if nodes else capacity.nodes[0].name if len(capacity.nodes) == 1 else ""

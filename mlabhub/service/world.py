@@ -16,6 +16,7 @@ from mlabhub.core.profiles import Catalog
 from mlabhub.errors import MLabError
 from mlabhub.inventory import Backend
 from mlabhub.ledger import Ledger
+from mlabhub.service.census import Census
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.projection import Projection
 from mlabhub.service.writer import Writer
@@ -67,6 +68,7 @@ class World:
     hub: Hub
     backend: Backend
     capacity: CapacitySource
+    census: Census
     accounts: Accounts
     catalog: CatalogInForce
     clock: Callable[[], float]

@@ -90,7 +90,7 @@ TABLE = [
     ("unknown", True, "spawn", None, []),
     ("unknown", True, "ready", None, []),
     ("unknown", True, None, "running", ["unknown"]),
-    ("unknown", False, None, "running", ["unknown"]),
+    ("unknown", False, None, "running", ["remove"]),
     ("unknown", True, None, "exited", ["remove"]),
     ("unknown", True, None, None, ["release"]),
 ]
@@ -104,6 +104,11 @@ def test_reservations(state: str, ready: bool, hub: str | None, machine: Any, fo
     for finding in findings:
         assert (finding.launch_id, finding.reservation) == ("L1", one)
         assert (finding.backend is not None) == (machine is not None)
+
+
+def test_of_a_server_that_was_found_nobody_knows_whether_somebody_worked_in_it() -> None:
+    found = reserved("unknown", origin="adopted")
+    assert kinds(compare([], on_machine("running"), [found], NOW)) == ["unknown"]
 
 
 STRANGERS = [
@@ -186,11 +191,14 @@ def test_names_of_servers_are_not_mixed_up() -> None:
 _states = st.sampled_from(["pending", "held", "stopping", "unknown"])
 _ages = st.sampled_from([0.0, GRACE_S - 0.1, GRACE_S, STOP_PATIENCE_S + 1, 1000.0])
 _reservations = st.builds(
-    lambda n, state, age, ready: reserved(state, f"L{n}", ready=ready, server=f"s{n}", changed=NOW - age),
+    lambda n, state, age, ready, origin: reserved(
+        state, f"L{n}", ready=ready, server=f"s{n}", changed=NOW - age, origin=origin
+    ),
     st.integers(0, 3),
     _states,
     _ages,
     st.booleans(),
+    st.sampled_from(["launch", "spawner", "adopted"]),
 )
 _hub = st.builds(
     lambda n, what: replace(at_hub(what)[0], name=f"s{n}"),
@@ -225,7 +233,8 @@ def test_no_rule_ends_work_or_frees_what_is_in_use(
         if finding.kind == "remove":
             assert finding.server not in served
             one = finding.reservation
-            may_have_worked = one is not None and one.ready is not None and one.state in ("held", "unknown")
+            seen = one is not None and (one.ready is not None or one.origin == "adopted")
+            may_have_worked = seen and one is not None and one.state in ("held", "unknown")
             assert running[finding.launch_id].state == "exited" or not may_have_worked
     assert len({finding.launch_id for finding in findings}) == len(findings)
     assert compare(hub, machine, reservations, NOW, in_flight=in_flight) == findings

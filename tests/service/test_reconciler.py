@@ -10,6 +10,7 @@ import pytest
 
 from mlabhub.client.transport import NoAnswer
 from mlabhub.ledger import Reservation
+from mlabhub.service.census import Census
 from mlabhub.service.reconcile_rules import GRACE_S
 from mlabhub.service.reconciler import Report
 from mlabhub.service.writer import Outcome
@@ -173,11 +174,12 @@ async def test_a_stop_is_finished_that_the_hub_forgot(running: Running) -> None:
     assert running.backend.removed == [one.launch_id]
 
 
-async def test_a_restored_ledger_finds_running_servers_again(running: Running) -> None:
+async def test_a_server_that_the_hub_serves_is_counted_again(running: Running) -> None:
     await launched(running, gpus=2)
+    await later(running)
     running.backend.run("01" + "B" * 24, "bob", "y", ("GPU-n1-a100-7",))
     running.hub.servers["bob", "y"] = replace(running.hub.servers["alice", "x"], user="bob", name="y", user_options={})
-    assert sorted(done(await later(running))) == ["adopt", "ready"]
+    assert done(await later(running)) == ["adopt"]
     adopted = running.of_server("bob", "y")
     assert adopted is not None
     assert (adopted.state, adopted.gpus, adopted.gpu_type, adopted.node) == ("held", ("GPU-n1-a100-7",), "a100", "n1")
@@ -185,6 +187,7 @@ async def test_a_restored_ledger_finds_running_servers_again(running: Running) -
 
 
 async def test_an_orphan_is_counted_and_left_for_an_administrator(running: Running) -> None:
+    await later(running)
     running.backend.run("01" + "C" * 24, "bob", "y", ("GPU-n1-a100-7", "GPU-n1-a100-6"))
     assert done(await later(running)) == ["orphan"]
     orphan = running.of_server("bob", "y")
@@ -197,11 +200,40 @@ async def test_an_orphan_is_counted_and_left_for_an_administrator(running: Runni
 
 async def test_an_orphans_gpu_that_is_anothers_already_stays_with_that_one(running: Running) -> None:
     one = await launched(running)
+    await later(running)
     running.backend.run("01" + "D" * 24, "bob", "y", (*one.gpus, "GPU-n1-a100-7"))
     await later(running)
     orphan = running.of_server("bob", "y")
     assert orphan is not None
     assert orphan.gpus == ("GPU-n1-a100-7",)
+
+
+async def test_nothing_is_given_away_before_what_runs_was_counted(running: Running) -> None:
+    """The ledger was restored from yesterday: seven GPUs are in use that it knows nothing of."""
+    for number in range(7):
+        running.backend.run(f"01{number:024}", "bob", f"s{number}", (f"GPU-n1-a100-{number}",))
+    running.backend.down = True
+    answer = await running.call("POST", "api/v1/launches", json={"user_options": {"profile": "gpu"}})
+    assert answer.status_code == 503
+    running.backend.down = False
+    assert (await launched(running, "x")).gpus == ("GPU-n1-a100-7",)
+    again = await running.call("POST", "api/v1/launches", json={"server_name": "y", "user_options": {"profile": "gpu"}})
+    assert again.status_code == 409
+    assert {one.state for one in running.projection if one.user == "bob"} == {"unknown"}
+
+
+async def test_what_runs_wins_over_what_only_stands_in_the_ledger(running: Running) -> None:
+    stale = await launched(running, "x", gpus=2)
+    running.backend.running.clear()
+    running.backend.run("01" + "F" * 24, "bob", "y", stale.gpus)
+    running.world.census = Census(
+        running.world.writer, running.world.ledger, running.backend, lambda: running.world.clock()
+    )
+    await running.world.census.ensure()
+    found = running.of_server("bob", "y")
+    assert found is not None
+    assert found.gpus == stale.gpus
+    assert running.of_server("alice", "x") is None
 
 
 async def test_leftovers_that_ended_are_carried_over_and_removed(running: Running) -> None:
