@@ -146,7 +146,10 @@ class LaunchHandler(LaunchBase):
             "profiles": self._cards(view, profile, previews, arguments),
             "fields": fields,
             "forecast": await self.forecast(user, arguments, chosen, profile, view.gpu_types),
-            "facts": [*limit_facts(view, payer, self.t), (self.t(N_("Folders in it")), ", ".join(view.folders))],
+            "facts": [
+                *limit_facts(view, payer, self.t, self.other(user)),
+                (self.t(N_("Folders in it")), ", ".join(view.folders)),
+            ],
             "restart": restarted(servers, arguments.get("server", "")),
             "default_taken": any(not one.server_name and one.state != "stopped" for one in servers),
             "typed_name": arguments.get("name", ""),
@@ -216,10 +219,10 @@ def choose_names(servers: Sequence[ServerView], arguments: Mapping[str, str]) ->
         same = next((one for one in servers if one.display_name == typed), None)
         if same is None:
             return make_server_name(typed, {one.server_name for one in servers}), typed
-        sentence = N_("You have a server called {name} already, and it is running. Give this one another name.")
+        sentence = N_("There is a server called {name} already, and it is running. Give this one another name.")
     else:
         same = next((one for one in servers if not one.server_name), None)
-        sentence = N_("Your server without a name is running already. Give this one a name.")
+        sentence = N_("The server without a name is running already. Give this one a name.")
     if same is None or same.state in ("stopped", "pending"):
         return (same.server_name, same.display_name) if same is not None else ("", "")
     raise LaunchRefused(Message.of(sentence, name=typed), key="display_name")

@@ -64,9 +64,10 @@ def _range(option: NumberOption) -> str:
     return low if option.fixed else f"{low}–{high}"
 
 
-def limit_facts(view: CatalogView, group: str | None, t: Translator) -> list[tuple[str, str]]:
+def limit_facts(view: CatalogView, group: str | None, t: Translator, other: str | None) -> list[tuple[str, str]]:
     """Return who holds how many GPUs of what they may hold: the person, and the group that would pay."""
-    facts = [(t(N_("Your GPUs")), _usage_text(view.user_usage, t))]
+    label = t(N_("GPUs of {group}"), group=other) if other else t(N_("Your GPUs"))
+    facts = [(label, _usage_text(view.user_usage, t))]
     facts += [
         (t(N_("GPUs of {group}"), group=usage.name), _usage_text(usage, t))
         for usage in view.group_usage
