@@ -145,7 +145,7 @@ print(json.dumps({{
     for name in ("spawner", "service-token", "proxy-token", "supervisor-token", "command-line-token", "cookie"):
         assert (state / "secrets" / name).read_text() not in seen["environment"]
     # What is bound from the machine into the container is bob's own and his group's, and nothing above it.
-    assert [m for m in seen["mounts"] if m.startswith("/mnt/")] == ["/mnt/user/bob", "/mnt/share/nlp"]
+    assert sorted(m for m in seen["mounts"] if m.startswith("/mnt/")) == ["/mnt/share/nlp", "/mnt/user/bob"]
 
 
 def test_no_way_to_more_rights(neighbours: Neighbours) -> None:

@@ -21,7 +21,12 @@ pytestmark = pytest.mark.timeout(400)
 def _children(hub: Installation) -> dict[str, int]:
     """Return the process ids of the supervised processes by name."""
     assert hub.process is not None
-    marks = {"proxy": "configurable-http-proxy", "hub": "supervisor.hub", "service": "mlabhub.service", "podman": "system"}
+    marks = {
+        "proxy": "configurable-http-proxy",
+        "hub": "supervisor.hub",
+        "service": "mlabhub.service",
+        "podman": "system",
+    }
     found = {}
     for child in psutil.Process(hub.process.pid).children():
         with contextlib.suppress(psutil.NoSuchProcess):  # also a zombie, which is not reaped yet

@@ -1,0 +1,44 @@
+"""The picture in the README is the real launch page; `pytest tests/e2e/test_picture.py --pictures` renews it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.installation import CHECKOUT, Installation
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(200)]
+
+PICTURE = CHECKOUT / "docs" / "img" / "launch.png"
+WIDTH, HEIGHT = 1100, 920
+
+
+def test_the_launch_page_as_in_the_readme(
+    hub: Installation, people: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        page = chromium.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.goto(hub.url)
+        page.fill("input[name=username]", "alice")
+        page.fill("input[name=password]", people["alice"])
+        page.click("input[type=submit], button[type=submit]")
+        page.wait_for_url(re.compile("services/mlabhub"))
+        page.goto(f"{hub.url}services/mlabhub/launch?profile=gpu&gpus=2&gpu_type=a100")
+        page.get_by_text("Starts now").first.wait_for()
+        taken = page.screenshot()
+        chromium.close()
+    assert taken.startswith(b"\x89PNG")
+    if request.config.getoption("--pictures"):
+        PICTURE.write_bytes(taken)
+    committed = PICTURE.read_bytes()
+    assert _size(committed) == _size(taken) == (WIDTH, HEIGHT)
+    # Fonts differ from machine to machine, so the bytes do; a blank or broken page would be far smaller.
+    assert 0.5 < len(taken) / len(committed) < 2
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
