@@ -29,6 +29,11 @@ _PLACES = ("/usr/lib/podman", "/usr/libexec/podman", "/usr/local/libexec/podman"
 _SYSTEM_PLACES = ("/usr/sbin", "/sbin")
 _DOCKER_SOCKET = "unix:///var/run/docker.sock"
 
+WITHOUT_ROOT = N_(
+    "Without root a container engine can give servers neither their users' own ids nor networks that the hub reaches. "
+    "Use `sudo make up`."
+)
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -45,6 +50,8 @@ def find_engine(run_dir: Path, *, kind: EngineKind | None = None) -> Engine:
 
     Raises `EngineUnavailable` with what is missing.
     """
+    if os.geteuid() != 0:
+        raise EngineUnavailable(WITHOUT_ROOT)
     docker = find_docker() if kind != "podman" else None
     if docker is not None:
         return docker

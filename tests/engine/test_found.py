@@ -38,6 +38,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("mlabhub.engine.found._PLACES", ())
     monkeypatch.setattr("mlabhub.engine.found._SYSTEM_PLACES", ())
     return folder
@@ -78,6 +79,12 @@ def docker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[None]:
 
 def test_nothing_installed(programs: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match="apt-get install podman"):
+        find_engine(tmp_path)
+
+
+def test_without_root_there_is_no_engine(programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(EngineUnavailable, match="sudo make up"):
         find_engine(tmp_path)
 
 
