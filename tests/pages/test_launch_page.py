@@ -1,0 +1,199 @@
+"""The launch form over HTTP: what it starts, what it refuses and where it says so."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+
+from mlabhub.errors import Unavailable
+from mlabhub.service.views import Person
+from tests.pages.conftest import Login
+from tests.pages.helpers import field, start
+from tests.pages.launcher import MemoryLauncher
+from tests.pages.site import PREFIX
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class TestLaunch:
+    async def test_opens_on_the_profile_without_gpu(self, login: Login) -> None:
+        page = await (await login("alice")).get("launch")
+        assert field(page, "profile") == "cpu"
+        assert page.text.count('aria-current="true"') == 1
+        assert "Starts now" in page.text
+        assert "/mnt/user/alice, /mnt/share/vision" in page.text
+
+    async def test_another_groups_profile_is_not_shown(self, login: Login) -> None:
+        assert "Vision&#39;s own" in (await (await login("alice")).get("launch")).text
+        assert "Vision&#39;s own" not in (await (await login("carol")).get("launch")).text
+
+    async def test_start(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("alice")
+        form = await client.get("launch?profile=gpu")
+        sent = {
+            "_xsrf": field(form, "_xsrf"),
+            "key": field(form, "key"),
+            "profile": "gpu",
+            "gpus": "2",
+            "gpu_type": "t4",
+            "cpu": "16",
+            "memory_gib": "64",
+            "option-shm_gib": "16",
+            "name": "实验_1",
+        }
+        page = await client.post("launch", data=sent)
+        assert page.status_code == 303
+        assert page.headers["location"].startswith(f"{PREFIX}starting/01J")
+        assert launcher.calls == [
+            (
+                "launch",
+                "alice",
+                "alice",
+                "s-1",
+                "实验_1",
+                {
+                    "profile": "gpu",
+                    "gpus": 2,
+                    "gpu_type": "t4",
+                    "cpu": 16,
+                    "memory_gib": 64,
+                    "options": {"shm_gib": 16},
+                },
+            )
+        ]
+
+    async def test_start_twice_is_one_server(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("alice")
+        form = await client.get("launch")
+        sent = {"_xsrf": field(form, "_xsrf"), "key": field(form, "key"), "profile": "cpu", "name": "exp"}
+        first, second = await client.post("launch", data=sent), await client.post("launch", data=sent)
+        assert first.status_code == second.status_code == 303
+        assert first.headers["location"] == second.headers["location"]
+        assert len(launcher.views) == 1
+
+    @pytest.mark.parametrize(
+        ("sent", "status", "field_id", "words"),
+        [
+            pytest.param({"cpu": "999"}, 422, "error-cpu", "cpu cannot be 999", id="out of range"),
+            pytest.param({"cpu": "many"}, 422, "error-cpu", "cpu cannot be", id="not a number"),
+            pytest.param({"name": "a b"}, 422, "error-name", "cannot be a server", id="a name with a space"),
+            pytest.param({"name": "x" * 28}, 422, "error-name", "1 to 27", id="a long name"),
+            pytest.param({"group": "nlp"}, 403, "error-group", "you are not in it", id="another group"),
+            pytest.param({"profile": "nope"}, 422, "problem", "nope", id="no such profile"),
+            pytest.param({"profile": "gpu", "gpus": "8"}, 409, "problem", "limit", id="more than the group may hold"),
+        ],
+    )
+    async def test_a_refusal_stands_where_it_belongs(
+        self,
+        login: Login,
+        launcher: MemoryLauncher,
+        sent: dict[str, str],
+        status: int,
+        field_id: str,
+        words: str,
+    ) -> None:
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        page = await client.post("launch", data={"_xsrf": token, "profile": "cpu", "memory_gib": "32", **sent})
+        assert page.status_code == status
+        found = re.search(rf'id="{field_id}"[^>]*>(.*?)</', page.text, re.DOTALL)
+        assert found, f"nothing at {field_id}"
+        assert words in unescape(found[1])
+        assert launcher.views == {}
+
+    async def test_a_refused_form_keeps_its_choices(self, login: Login) -> None:
+        client = await login("bob")
+        token = field(await client.get("launch"), "_xsrf")
+        sent = {"_xsrf": token, "profile": "cpu", "memory_gib": "32", "cpu": "99", "group": "nlp", "name": "mine"}
+        page = await client.post("launch", data=sent)
+        assert 'value="99"' in page.text
+        assert 'value="32"' in page.text
+        assert 'value="mine"' in page.text
+        assert '<option value="nlp" selected>' in page.text
+
+    async def test_names_in_use(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("alice")
+        launcher.finish(await start(launcher, name=""))
+        launcher.finish(await start(launcher, name="exp"))
+        page = await client.get("launch")
+        assert "this one needs a name" in page.text
+        token = field(page, "_xsrf")
+        for name, words in (("", "Give this one a name"), ("exp", "called exp already")):
+            page = await client.post("launch", data={"_xsrf": token, "profile": "cpu", "name": name})
+            assert page.status_code == 409
+            assert words in page.text
+        other = await client.post("launch", data={"_xsrf": token, "profile": "cpu", "name": "EXP"})
+        assert other.status_code == 303
+        assert launcher.calls[-1][3:5] == ("exp-2", "EXP")
+
+    @pytest.mark.parametrize("sent", [{"server": "exp"}, {"name": "exp"}])
+    async def test_a_stopped_server_is_started_again(
+        self, login: Login, launcher: MemoryLauncher, sent: dict[str, str]
+    ) -> None:
+        launcher.finish(await start(launcher))
+        await launcher.stop(Person("alice"), "alice", "exp")
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        page = await client.post("launch", data={"_xsrf": token, "profile": "cpu", **sent})
+        assert page.status_code == 303
+        assert launcher.calls[-1][3:5] == ("exp", "exp")
+
+    async def test_an_admin_starts_for_somebody(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("root")
+        form = await client.get("launch?user=alice")
+        assert "You are starting this server for alice." in form.text
+        assert "Vision&#39;s own" in form.text
+        sent = {"_xsrf": field(form, "_xsrf"), "user": field(form, "user"), "profile": "cpu", "name": "hers"}
+        page = await client.post("launch", data=sent)
+        assert page.status_code == 303
+        assert launcher.calls[-1][:4] == ("launch", "root", "alice", "hers")
+
+    async def test_the_nearest_choice_that_starts_now(self, login: Login, launcher: MemoryLauncher) -> None:
+        await start(launcher, "bob", "b", profile="gpu", gpus=4, gpu_type="a100", group="vision")
+        page = await (await login("alice")).get("launch?profile=gpu&gpus=4&gpu_type=t4&name=mine")
+        assert "Not free now" in page.text
+        offer = re.search(r'href="([^"]*)" data-choose>([^<]*)<', page.text)
+        assert offer
+        assert unescape(offer[1]) == f"{PREFIX}launch?profile=gpu&gpus=2&gpu_type=t4&name=mine"
+        assert offer[2] == "Take 2 T4 (simulated), which starts now"
+
+    @pytest.mark.parametrize("mode", ["cors", "same-origin", "no-cors"])
+    async def test_a_form_sent_by_a_script_is_refused(self, login: Login, launcher: MemoryLauncher, mode: str) -> None:
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        page = await client.post(
+            "launch", data={"_xsrf": token, "profile": "cpu"}, headers={"Sec-Fetch-Mode": mode, "X-Xsrftoken": token}
+        )
+        assert page.status_code == 403
+        assert launcher.calls == []
+
+    async def test_a_form_without_its_token_is_refused(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("alice")
+        for token in ({}, {"_xsrf": ""}, {"_xsrf": "x" * 40}):
+            page = await client.post("launch", data={"profile": "cpu", **token})
+            assert page.status_code == 403
+            assert "form was open for too long" in page.text
+        assert launcher.calls == []
+
+
+class TestPreview:
+    async def test_the_line_follows_the_choices(self, login: Login) -> None:
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        for sent, kind in (({"cpu": "4"}, "now"), ({"cpu": "99"}, "wrong"), ({"profile": "gpu", "gpus": "8"}, "never")):
+            answer = await client.post(
+                "launch/preview",
+                data={"profile": "cpu", **sent},
+                headers={"X-Xsrftoken": token, "Sec-Fetch-Mode": "cors"},
+            )
+            assert answer.json()["kind"] == kind
+            assert "mlab-forecast" in answer.json()["html"]
+
+    async def test_errors_are_json(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        launcher.down = Unavailable("Away.")
+        answer = await client.post("launch/preview", data={"profile": "cpu"}, headers={"X-Xsrftoken": token})
+        assert (answer.status_code, answer.json()) == (503, {"error": {"message": "Away."}})
