@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from mlabhub.engine.containerfile import config_lines
 from mlabhub.engine.found import Engine
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container, get_docker_network
 from mlabhub.errors import EngineUnavailable, Unavailable
@@ -127,7 +128,7 @@ class EngineApi:
 
     async def changes(self, container: str) -> tuple[tuple[int, str], ...]:
         """Return what a container changed in its image's files: (0 changed, 1 added, 2 deleted; path)."""
-        answer = await self._call("GET", f"/containers/{container}/changes", timeout=LONG_SECONDS, fine=(404,))
+        answer = await self._call("GET", f"/containers/{container}/changes", timeout=LONG_SECONDS)
         return tuple((int(item["Kind"]), str(item["Path"])) for item in answer or ())
 
     async def commit(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
@@ -142,19 +143,20 @@ class EngineApi:
 
     async def squash(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
         """Save a stopped container's files as an image of one layer and return its id."""
+        found = await self.container(container)
+        image = None if found is None else await self.image(f"sha256:{found.image_id}")
+        lines = [] if found is None else config_lines({} if image is None else image.config, found.labels)
+        params = [("fromSrc", "-"), ("repo", repository), ("tag", tag)] + [
+            ("changes", line) for line in lines + changes
+        ]
         async with self._http.stream("GET", f"/containers/{container}/export", timeout=LONG_SECONDS) as exported:
-            exported.raise_for_status()
-            answer = await self._send(
-                "POST",
-                "/images/create",
-                params=[("fromSrc", "-"), ("repo", repository), ("tag", tag)] + [("changes", c) for c in changes],
-                content=exported.aiter_raw(),
-                timeout=LONG_SECONDS,
-            )
-        if not answer.is_success:
-            raise _engine_error(answer)
+            if not exported.is_success:
+                await exported.aread()
+                raise _engine_error(exported)
+            files = exported.aiter_raw()
+            answer = await self._send("POST", "/images/create", params=params, content=files, timeout=LONG_SECONDS)
         saved = await self.image(f"{repository}:{tag}")
-        if saved is None:
+        if saved is None or not answer.is_success:
             raise EngineError(N_("The engine did not keep what was installed."), log_text=answer.text[-500:])
         return saved.id
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mlabhub.engine import labels
 from mlabhub.engine.api import ContainerInfo, EngineApi, EngineError, ImageInfo
+from mlabhub.engine.containerfile import env_line, label_line
 
 MOST_LAYERS = 20
 """Saved layers before they are squashed into one; overlayfs stops at a few hundred, and each makes lookups slower."""
@@ -73,9 +74,9 @@ def make_changes(
     lines = []
     for name, _, value in (entry.partition("=") for entry in container.environment):
         if value not in {"", kept.get(name)} and (name in kept or name not in _OF_THE_ENGINE):
-            lines.append(f"ENV {name}={_quoted(kept.get(name, ''))}")
-    lines += [f"LABEL {name}={_quoted(value)}" for name, value in new_labels.items()]
-    return lines + [f"LABEL {name}={_quoted('')}" for name in labels.NOTHING_KEPT]
+            lines.append(env_line(name, kept.get(name, "")))
+    lines += [label_line(name, value) for name, value in new_labels.items()]
+    return lines + [label_line(name, "") for name in labels.NOTHING_KEPT]
 
 
 class SavedLayers:
@@ -159,7 +160,3 @@ def _is_ignored(path: str) -> bool:
     if "/__pycache__" in path:
         return True
     return any(path == ignored or path.startswith(f"{ignored}/") for ignored in _IGNORED)
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'

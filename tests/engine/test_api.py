@@ -1,0 +1,101 @@
+"""The engine's answers, and what is made of those that are none; on a real Podman."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlabhub.engine import Engine, EngineApi, EngineError, labels, make_api
+from mlabhub.engine.api import _demultiplexed
+from mlabhub.engine.containerfile import config_lines
+from mlabhub.errors import EngineUnavailable
+from tests.engine.podman import Playground
+
+NOWHERE = "0" * 64
+
+
+@pytest.mark.engine
+async def test_what_is_not_there_is_no_error(api: EngineApi) -> None:
+    assert await api.container("mlabhub-nowhere") is None
+    assert await api.image("localhost/mlabhub-nowhere:latest") is None
+    assert await api.network_subnet("mlabhub-nowhere") is None
+    assert await api.logs(NOWHERE) == ""
+    await api.stop(NOWHERE, 1)
+    await api.remove(NOWHERE)
+    await api.remove_image("localhost/mlabhub-nowhere:latest")
+    assert await api.remove_network("mlabhub-nowhere")
+
+
+@pytest.mark.engine
+async def test_a_name_that_is_taken_is_a_sentence(ground: Playground, api: EngineApi) -> None:
+    await api.create(ground.spec())
+    with pytest.raises(EngineError, match="already in use"):
+        await api.create(ground.spec())
+
+
+@pytest.mark.engine
+async def test_only_ones_own_are_listed(ground: Playground, api: EngineApi) -> None:
+    mine = await api.create(ground.spec("alice"))
+    await api.create(ground.spec("stranger", labels={labels.INSTANCE: "another"}))
+    listed = await api.containers({labels.INSTANCE: ground.instance, labels.USER: "alice"})
+    await api.remove(labels.container_name(ground.instance, "stranger"))
+    assert [container.id for container in listed] == [mine]
+
+
+@pytest.mark.engine
+async def test_starting_and_stopping_twice_is_fine(ground: Playground, api: EngineApi) -> None:
+    container = await api.create(ground.spec())
+    for _ in range(2):
+        await api.start(container)
+    for _ in range(2):
+        await api.stop(container, 1)
+    found = await api.container(container)
+    assert found is not None
+    assert not found.running
+
+
+@pytest.mark.engine
+async def test_a_long_log_keeps_its_end(ground: Playground, api: EngineApi) -> None:
+    script = "python3 -c 'for n in range(20000): print(n)'; python3 -c 'import sys; sys.exit(\"the end\")'"
+    container = await api.create(ground.spec(script=script))
+    await api.start(container)
+    ground.podman("wait", container)
+    assert await api.logs(container, 3) == "19998\n19999\nthe end"
+
+
+async def test_an_engine_that_does_not_answer(tmp_path: Path) -> None:
+    api = make_api(Engine("podman", f"unix://{tmp_path}/podman.sock", False, ""))
+    for question in (api.containers({labels.INSTANCE: "x"}), api.container("x"), api.image("x"), api.remove("x")):
+        with pytest.raises(EngineUnavailable, match="Podman does not answer") as caught:
+            await question
+        assert str(tmp_path) not in str(caught.value)
+    await api.close()
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"", ""),
+        (b"\x01\0\0\0\0\0\0\x02a\n\x02\0\0\0\0\0\0\x02b\n", "a\nb\n"),
+        (b"\x01\0\0\0\0\0\0\x09cut", "cut"),
+        (b"\x01\0\0\0\0\0\0\x01\xff", "\ufffd"),
+        (b"\x01\0", ""),
+    ],
+    ids=["empty", "both streams", "cut off", "not UTF-8", "half a header"],
+)
+def test_logs_are_put_together(raw: bytes, text: str) -> None:
+    assert _demultiplexed(raw) == text
+
+
+def test_a_configuration_as_lines() -> None:
+    config = {"Env": ["A=1=2", 'B=a"$b\\'], "Entrypoint": ["/entry"], "Cmd": ["a b", '"'], "WorkingDir": "/opt"}
+    assert config_lines(config, {"x": "y z"}) == [
+        'ENV A="1=2"',
+        'ENV B="a\\"\\$b\\\\"',
+        'ENTRYPOINT ["/entry"]',
+        'CMD ["a b", "\\""]',
+        "WORKDIR /opt",
+        'LABEL x="y z"',
+    ]
+    assert config_lines({}, {}) == []
