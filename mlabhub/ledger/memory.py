@@ -23,7 +23,7 @@ class MemoryLedger:
         everything = self._reservations.values()
         return Contents(
             reservations=tuple(one for one in everything if one.active),
-            spent=frozenset(one.launch_id for one in everything if one.released is not None and one.released >= since),
+            spent={one.launch_id: one.released for one in everything if one.released and one.released >= since},
             answers=tuple(answer for answer in self._answers.values() if answer.created >= since),
             ids=tuple(self._ids.values()),
         )

@@ -11,6 +11,7 @@ not agree about. All but ``released`` are active: they count, and hold their GPU
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -109,10 +110,10 @@ Record = Reservation | AuditEntry | StoredAnswer | KnownId
 class Contents:
     """What a service needs to know when it starts: everything active, and what a late repetition may refer to.
 
-    ``spent`` are the launch_ids that were released lately.
+    ``spent`` are the launches that were released lately, with the time of it.
     """
 
     reservations: tuple[Reservation, ...]
-    spent: frozenset[str]
+    spent: Mapping[str, float]
     answers: tuple[StoredAnswer, ...]
     ids: tuple[KnownId, ...]

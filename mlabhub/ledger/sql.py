@@ -72,11 +72,11 @@ class SqlLedger:
         with self._reading() as connection:
             rows = connection.execute(sa.select(tables.reservations).where(held.state != "released")).mappings()
             reservations = tuple(tables.reservation_of(row) for row in rows)
-            spent = connection.execute(sa.select(held.launch_id).where(held.released >= since)).scalars()
+            spent = connection.execute(sa.select(held.launch_id, held.released).where(held.released >= since))
             recent = connection.execute(sa.select(answers).where(answers.c.created >= since)).mappings()
             return Contents(
                 reservations=reservations,
-                spent=frozenset(spent),
+                spent={row.launch_id: row.released for row in spent},
                 answers=tuple(StoredAnswer(**row) for row in recent),
                 ids=tuple(KnownId(**row) for row in connection.execute(sa.select(tables.ids)).mappings()),
             )

@@ -23,7 +23,7 @@ class Projection:
         self._launches: dict[str, Reservation] = {}
         self._servers: dict[tuple[str, str], str] = {}
         self._users: dict[str, set[str]] = {}
-        self._spent: dict[str, float | None] = dict.fromkeys(contents.spent)
+        self._spent: dict[str, float] = dict(contents.spent)
         self._answers: dict[tuple[str, str], StoredAnswer] = {}
         self._ids: dict[tuple[str, str], int] = {}
         self._id_owners: dict[tuple[str, int], str] = {}
@@ -76,7 +76,7 @@ class Projection:
 
     def forget(self, before: float) -> None:
         """Drop the answers and released launches older than that time."""
-        self._spent = {one: at for one, at in self._spent.items() if at is not None and at >= before}
+        self._spent = {one: at for one, at in self._spent.items() if at >= before}
         self._answers = {key: answer for key, answer in self._answers.items() if answer.created >= before}
 
     def __iter__(self) -> Iterator[Reservation]:
@@ -93,7 +93,7 @@ class Projection:
             self._users.setdefault(one.user, set()).add(one.launch_id)
             return
         self.holdings.remove(one.launch_id)
-        self._spent[one.launch_id] = one.released
+        self._spent[one.launch_id] = one.released if one.released is not None else one.changed
         if self._launches.pop(one.launch_id, None) is None:
             return
         if self._servers.get((one.user, one.server)) == one.launch_id:

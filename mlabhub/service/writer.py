@@ -23,6 +23,7 @@ from mlabhub.service.projection import REMEMBER_S, Projection
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _LARGEST_BATCH = 256
+_MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Writer:
         """Run an act in its turn; return its answer once it is durable."""
         if self._task is None:
             raise Unavailable(_closed())
+        if len(self._waiting) >= _MOST_WAITING:
+            raise Unavailable(N_("Too many requests wait for a decision; nothing was started. Try again in a minute."))
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((act, future))
         self._wake.set()
