@@ -193,7 +193,7 @@ def release(
         known = projection.launch(launch_id)
         if known is None or (only is not None and known != only):
             return Outcome(None, (answer,) if answer else ())
-        released = replace(known, state="released", released=now, changed=now, failure=failure or known.failure)
+        released = _released(known, now, failure)
         records: tuple[Record, ...] = (released, audit_of(released, now, actor, "release", why))
         return Outcome(released, (*records, answer) if answer else records)
 
@@ -255,11 +255,16 @@ def adopt(found: Reservation, running: Collection[str], now: float, why: Message
         adopted = replace(found, gpus=tuple(uuid for uuid in found.gpus if uuid not in kept), changed=now)
         records: list[Record] = []
         for one in evicted:
-            released = replace(one, state="released", released=now, changed=now)
+            released = _released(one, now)
             records += [released, audit_of(released, now, "reconciler", "release", why)]
         return Outcome(adopted, (*records, adopted, audit_of(adopted, now, "reconciler", "adopt", why)))
 
     return act
+
+
+def _released(one: Reservation, now: float, failure: Message | None = None) -> Reservation:
+    """Return what is kept of a launch that is over: all but its plan, which nobody can ask for again."""
+    return replace(one, state="released", released=now, changed=now, plan=None, failure=failure or one.failure)
 
 
 def _gpus(projection: Projection, launch_id: str) -> tuple[str, ...]:

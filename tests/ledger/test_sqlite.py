@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,7 @@ def test_any_other_fault_is_a_sentence_too(file: Path) -> None:
 
 KILLED = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from dataclasses import replace
 from mlabhub.ledger import open_sqlite
@@ -129,14 +131,22 @@ def test_kill_9_loses_nothing_that_was_committed_and_leaves_no_half(file: Path) 
     assert {name.replace("a", "b") for name in kept if name.endswith("a")} == {n for n in kept if n.endswith("b")}
 
 
-def fill(ledger: object) -> None:
-    """Let the ledger's file grow no more: SQLite then says what it says when the disk is full."""
+def fill(ledger: object) -> Callable[[], None]:
+    """Let the ledger's file grow no more, so that SQLite finds its disk full; return what ends that."""
     engine: sa.Engine = ledger._engine  # type: ignore[attr-defined]
 
     @sa.event.listens_for(engine, "begin")
     def stop_growing(connection: sa.Connection) -> None:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages if full else 2**30}")
+
+    full = True
+
+    def free() -> None:
+        nonlocal full
+        full = False
+
+    return free
 
 
 def _execute(file: Path, statement: str) -> None:

@@ -7,8 +7,10 @@ import json
 from typing import Any
 
 import pytest
+from tornado.web import create_signed_value
 
 from mlabhub.errors import LaunchRefused
+from mlabhub.service.bodies import InvalidBody, parse_json
 from mlabhub.service.routes import ROUTES
 from tests.doubles import unreachable
 from tests.ledger.test_sqlite import fill
@@ -108,6 +110,8 @@ async def test_addresses_that_do_not_exist(running: Running) -> None:
 async def test_people_act_for_themselves_and_administrators_for_all(running: Running) -> None:
     body = {"user": "bob", "server_name": "x", "user_options": {}}
     error_of(await running.call("POST", LAUNCHES, json=body), 403)
+    nobody = await running.call("POST", LAUNCHES, "admin", json={**body, "user": "zoe"})
+    assert "no user zoe" in error_of(nobody, 404)["message"]
     answer = await running.call("POST", LAUNCHES, "admin", json=body)
     assert answer.status_code == 201
     one = running.of_server("bob", "x")
@@ -272,7 +276,7 @@ async def test_spawners_calls_can_be_repeated(running: Running) -> None:
 
 async def test_a_full_disk_is_told_and_survived(running: Running) -> None:
     ledger: Any = running.world.ledger
-    fill(ledger)
+    free = fill(ledger)
     big = {"server_name": "x", "user_options": {"profile": "gpu"}}
     refused = 0
     for number in range(40):  # some pages of the file are still free
@@ -285,6 +289,11 @@ async def test_a_full_disk_is_told_and_survived(running: Running) -> None:
     health = await running.call("GET", "health", None)
     assert (health.status_code, health.json()["status"]) == (503, "failing")
     assert (await running.call("GET", "api/v1/gpus")).status_code == 200
+    free()
+    answer = await running.call("POST", LAUNCHES, json={"server_name": "again", "user_options": {}})
+    assert answer.status_code == 201
+    health = await running.call("GET", "health", None)
+    assert (health.status_code, health.json()["ledger"]) == (200, "ok")
 
 
 async def test_reset_needs_a_stopped_server(running: Running) -> None:
@@ -367,15 +376,11 @@ def _gpu_use() -> dict[str, float]:
 
 
 def _signed_cookie(running: Running, name: str, value: str) -> str:
-    from tornado.web import create_signed_value
-
     secret = running.service.application.settings["cookie_secret"]
     return f"{name}={create_signed_value(secret, name, value).decode()}"
 
 
 def test_nothing_of_a_body_reaches_a_template() -> None:
-    from mlabhub.service.bodies import InvalidBody, parse_json
-
     with pytest.raises(InvalidBody) as caught:
         parse_json(b'{"a": {x} }')
     assert json.dumps(caught.value.to_dict())
