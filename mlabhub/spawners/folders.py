@@ -7,22 +7,38 @@ into a folder of the local disk), except below the installation's own state fold
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from mlabhub.core.storage import Folder, Mount
-from mlabhub.errors import LaunchRefused
+from mlabhub.errors import LaunchRefused, Unavailable
 from mlabhub.messages import N_, Message
+
+PATIENCE_SECONDS = 15.0
+_threads = ThreadPoolExecutor(8, thread_name_prefix="nas")
+"""Threads of their own: a NAS that hangs keeps them, and must not keep those that everything else needs."""
 
 
 class FolderConflict(LaunchRefused):
     """A folder is not what it should be, and is left as it is."""
 
     code = "folder_conflict"
+
+
+async def ensure_folders_soon(mounts: Iterable[Mount], own_root: Path) -> None:
+    """Make the folders that are missing, as `ensure_folders` does, or give up: a NAS that hangs hangs for ever."""
+    making = asyncio.get_running_loop().run_in_executor(_threads, ensure_folders, tuple(mounts), own_root)
+    try:
+        await asyncio.wait_for(asyncio.shield(making), PATIENCE_SECONDS)
+    except asyncio.TimeoutError:
+        template = N_("The NAS did not answer within {seconds} seconds, so nothing was started. Tell an administrator.")
+        raise Unavailable(Message.of(template, seconds=int(PATIENCE_SECONDS)), code="nas_hangs") from None
 
 
 def ensure_folders(mounts: Iterable[Mount], own_root: Path) -> None:

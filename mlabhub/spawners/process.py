@@ -19,7 +19,7 @@ from traitlets import default
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import processes
-from mlabhub.spawners.folders import ensure_folders
+from mlabhub.spawners.folders import ensure_folders_soon
 from mlabhub.spawners.mixin import MLabSpawnerMixin
 
 LAST_BYTES = 2000
@@ -46,7 +46,7 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
 
     async def apply_plan(self, plan: LaunchPlan) -> None:
         """Make the folders and remember what the environment must say."""
-        await asyncio.to_thread(ensure_folders, plan.mounts, Path(self.shared.settings.nas_dir))
+        await ensure_folders_soon(plan.mounts, self.shared.settings.nas_dir)
         self._plan = plan
         self.home_dir = plan.mounts[0].source
         self.notebook_dir = self.home_dir

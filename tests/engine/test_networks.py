@@ -20,6 +20,8 @@ from mlabhub.errors import LaunchRefused
 from tests.engine.podman import Playground
 
 POOL = "10.91.0.0/16"
+_GREET = "import socket\ns = socket.create_server(('', 8888))\nwhile True: s.accept()[0].send(b'hello')"
+LISTENER = f'python3 -c "{_GREET}"'
 
 
 @pytest.mark.parametrize(
@@ -64,13 +66,24 @@ async def connect_from(ground: Playground, container: str, address: str, port: i
     return await asyncio.to_thread(ground.run_in, container, f'python3 -c "{code}" 2>&1 | cat')
 
 
+async def wait_until_it_greets(address: str) -> None:
+    """Return when this machine, as the hub does, reaches the listener there."""
+    for attempt in range(100):
+        try:
+            with socket.create_connection((address, 8888), 2) as connection:
+                assert connection.recv(9) == b"hello"
+                return
+        except OSError:
+            assert attempt < 99, f"{address} does not answer"
+            await asyncio.sleep(0.05)
+
+
 async def start_listener(
     ground: Playground, api: EngineApi, networks: UserNetworks, user: str, **more: object
 ) -> ContainerInfo:
     """Start a container of a user that says hello on port 8888."""
     network, _ = await networks.ensure(user, user_slug(user))
-    code = "import socket\ns = socket.create_server(('', 8888))\nwhile True: s.accept()[0].send(b'hello')"
-    container = await api.create(ground.spec(user, f'python3 -c "{code}"', network=network, **more))
+    container = await api.create(ground.spec(user, LISTENER, network=network, **more))
     await api.start(container)
     found = await api.container(container)
     assert found is not None
@@ -111,7 +124,8 @@ async def test_users_reach_neither_each_other_nor_inner_ports(
     [(network, address)] = alice.networks.items()
     gateway = gateway_of((await api.network_subnet(network)) or "")
     bobs = next(iter(bob.networks.values()))
-    await asyncio.sleep(0.3)
+    for own in (address, bobs):
+        await wait_until_it_greets(own)
     reached = {
         "own": await connect_from(ground, alice.id, address, 8888),
         "public": await connect_from(ground, alice.id, gateway, host_ports["public"]),
@@ -120,20 +134,23 @@ async def test_users_reach_neither_each_other_nor_inner_ports(
         "metadata": await connect_from(ground, alice.id, "169.254.169.254", 80),
     }
     assert {name for name, said in reached.items() if "hello" in said} == {"own", "public"}, reached
-    with socket.create_connection((bobs, 8888), 2) as from_here:
-        assert from_here.recv(9) == b"hello"
 
 
 @pytest.mark.engine
-async def test_a_container_on_another_bridge_reaches_no_user(
+async def test_other_containers_of_this_machine_are_apart(
     ground: Playground, api: EngineApi, networks: UserNetworks
 ) -> None:
     firewall.apply_firewall(ground.instance, 18000)
     alice = await start_listener(ground, api, networks, "alice")
-    stranger = await api.create(ground.spec("stranger"))
+    stranger = await api.create(ground.spec("stranger", LISTENER))
     await api.start(stranger)
-    said = await connect_from(ground, stranger, next(iter(alice.networks.values())), 8888)
-    assert "hello" not in said
+    found = await api.container(stranger)
+    assert found is not None
+    addresses = [next(iter(one.networks.values())) for one in (alice, found)]
+    for address in addresses:
+        await wait_until_it_greets(address)
+    assert "hello" not in await connect_from(ground, stranger, addresses[0], 8888)
+    assert "hello" not in await connect_from(ground, alice.id, addresses[1], 8888)
 
 
 @pytest.mark.engine
