@@ -20,6 +20,7 @@ from mlabhub.messages import N_, Message
 SUBNET_BITS = 28
 """Room for 13 servers of one user."""
 _ATTEMPTS = 5
+_PAUSE_SECONDS = 0.1
 
 
 def interface_prefix(instance: str) -> str:
@@ -77,10 +78,13 @@ class UserNetworks:
 
     async def remove_if_unused(self, user: str, user_slug: str) -> bool:
         """Remove the user's network unless a container of theirs is left. Return whether it is gone."""
-        ours = await self._api.containers({labels.INSTANCE: self._instance, labels.USER: user})
-        if ours:
-            return False
-        return await self._api.remove_network(labels.network_name(self._instance, user_slug))
+        for _ in range(_ATTEMPTS):
+            if await self._api.containers({labels.INSTANCE: self._instance, labels.USER: user}):
+                return False
+            if await self._api.remove_network(labels.network_name(self._instance, user_slug)):
+                return True
+            await asyncio.sleep(_PAUSE_SECONDS)  # The engine may still be taking the last container off it.
+        return False
 
     async def remove_unused(self) -> None:
         """Remove every network of this installation that no container uses."""

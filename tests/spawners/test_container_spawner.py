@@ -310,3 +310,15 @@ async def test_an_engine_that_is_away_stops_no_server(site: Site) -> None:
     assert site.book.held[0] not in site.book.released
     [container] = await site.containers()
     assert container.running
+
+
+async def test_one_server_stops_while_the_next_starts(site: Site) -> None:
+    """The first one takes the user's network along, perhaps after the second one found it."""
+    for _ in range(3):
+        await site.hub.spawn({"profile": "small"}, server="one")
+        first, second = await asyncio.gather(
+            site.hub.stop(server="one"), site.hub.spawn({"profile": "small"}, server="two")
+        )
+        assert (first.status_code, second.status_code) == (204, 201), second.text
+        await site.hub.stop(server="two")
+    await wait_for(site.nothing_is_left, 10, "nothing left")
