@@ -16,12 +16,12 @@ from typing import Any
 
 import bcrypt
 from jupyterhub.scopes import needs_scope
-from nativeauthenticator import NativeAuthenticator
-from nativeauthenticator.handlers import (
+from nativeauthenticator.handlers import (  # type: ignore[attr-defined]  # LoginHandler stands over an import
     DiscardHandler,
     LoginHandler,
     ToggleAuthorizationHandler,
 )
+from nativeauthenticator.nativeauthenticator import NativeAuthenticator
 from nativeauthenticator.orm import UserInfo
 from tornado import web
 from traitlets import Unicode
@@ -155,6 +155,5 @@ def _is_hashable(password: str) -> bool:
 async def _fits(user: UserInfo, password: str) -> bool:
     if not _is_hashable(password):
         return False
-    return bool(
-        await asyncio.get_running_loop().run_in_executor(None, bcrypt.checkpw, password.encode(), user.password)
-    )
+    hashed: Any = user.password
+    return await asyncio.to_thread(bcrypt.checkpw, password.encode(), hashed)

@@ -44,6 +44,7 @@ class Settings(BaseModel):
     public_url: str
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_name: str = ""
 
     hub_port: int
     proxy_api_port: int
@@ -81,6 +82,11 @@ class Settings(BaseModel):
     def settings_file(self) -> Path:
         """This installation's settings, as JSON."""
         return self.run_dir / "settings.json"
+
+    @property
+    def ca_file(self) -> Path:
+        """With TLS: the authorities that people's servers trust, the proxy's own certificate among them."""
+        return self.run_dir / "ca.pem"
 
     @property
     def ledger_file(self) -> Path:

@@ -57,13 +57,15 @@ class Installation:
     state: Path
     port: int
     arguments: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    tls: bool = False
     process: subprocess.Popen[bytes] | None = None
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         """The public address, with a slash at its end."""
-        return f"http://127.0.0.1:{self.port}/"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}/"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -88,8 +90,8 @@ class Installation:
         if self.process is None or self.process.poll() is not None:
             raise AssertionError(f"mlabhub up ended:\n{self.output()[-3000:]}")
         try:
-            login = httpx.get(f"{self.url}hub/login", timeout=5)
-            health = httpx.get(f"{self.url}services/mlabhub/health", timeout=5)
+            login = httpx.get(f"{self.url}hub/login", timeout=5, verify=not self.tls)
+            health = httpx.get(f"{self.url}services/mlabhub/health", timeout=5, verify=not self.tls)
         except httpx.HTTPError:
             return False
         return login.status_code == 200 and health.status_code == 200
@@ -157,7 +159,7 @@ class Installation:
     @contextlib.contextmanager
     def log_in(self, name: str, password: str) -> Iterator[httpx.Client]:
         """Give a session that is logged in, as a browser's would be."""
-        with httpx.Client(base_url=self.url, timeout=60, follow_redirects=True) as session:
+        with httpx.Client(base_url=self.url, timeout=60, follow_redirects=True, verify=not self.tls) as session:
             page = session.get("hub/login")
             xsrf = session.cookies.get("_xsrf", path="/hub/")
             assert xsrf, page.text[:300]
@@ -180,7 +182,8 @@ class Installation:
 
     def api(self, name: str) -> httpx.Client:
         """Return a client with a person's token, for the hub's and the service's API."""
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"token {self.token(name)}"}, timeout=90)
+        headers = {"Authorization": f"token {self.token(name)}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=90, verify=not self.tls)
 
     # --- servers ------------------------------------------------------------------------------------------------
 

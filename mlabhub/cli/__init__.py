@@ -35,11 +35,11 @@ VERBS = {
 class LazyGroup(typer.core.TyperGroup):
     """Imports a verb's module only when the verb is called."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of this module."""
         return list(VERBS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a verb, or None for an unknown one."""
         if cmd_name not in VERBS:
             return None
@@ -52,7 +52,7 @@ class LazyGroup(typer.core.TyperGroup):
         verb.command(name=cmd_name)(target)
         return typer.main.get_command(verb)
 
-    def format_commands(self, ctx: typer.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])

@@ -11,14 +11,13 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from dockerspawner import DockerSpawner
 from traitlets import default
 
 from mlabhub.core.names import server_slug, user_slug
 from mlabhub.core.plan import LaunchPlan
-from mlabhub.engine import ContainerInfo, ContainerSpec, Engine, EngineApi, labels, make_api
+from mlabhub.engine import ContainerInfo, ContainerSpec, Engine, EngineApi, EngineError, labels, make_api
 from mlabhub.engine.idmapped import idmapped, make_places, unmount, unmount_stale
 from mlabhub.engine.networks import UserNetworks
 from mlabhub.engine.podman_service import open_files_limit, processes_limit
@@ -27,7 +26,7 @@ from mlabhub.errors import EngineUnavailable, InvalidConfiguration, LaunchRefuse
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
 from mlabhub.spawners import verify
-from mlabhub.spawners.folders import ensure_folders
+from mlabhub.spawners.folders import ensure_folders_soon
 from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
 from mlabhub.spawners.plan_to_container import PORT, STOP_SECONDS, Surroundings, hub_url, make_container
 
@@ -44,9 +43,6 @@ class SharedEngine(Shared):
         self.api: EngineApi = make_api(self.engine)
         self.networks = UserNetworks(self.api, settings.instance, settings.network_pool)
         self.saved = SavedLayers(self.api, settings.instance)
-        public = urlsplit(settings.public_url)
-        local = public.hostname in {None, "localhost", "127.0.0.1", "::1"}
-        self.tls_name = "" if settings.tls_cert is None or local else str(public.hostname)
         self.open_files, self.processes = open_files_limit(), processes_limit()
         self.user_namespace = self.engine.kind == "podman"
         self.mounts_dir = settings.run_dir / "mounts"
@@ -119,7 +115,7 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
         """Save what a crash left, find the image, make folders and network, and decide on the container."""
         shared = self.shared
         await self._carry_over_leftovers()
-        await asyncio.to_thread(ensure_folders, plan.mounts, Path(shared.settings.nas_dir))
+        await ensure_folders_soon(plan.mounts, shared.settings.nas_dir)
         around = await self._look_around(plan)
         self.image = around.image
         self.object_name = self._default_object_name()
@@ -155,7 +151,8 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             network=network,
             gateway=gateway,
             port=shared.settings.port,
-            tls_name=shared.tls_name,
+            tls_name=shared.settings.tls_name,
+            ca_file=str(shared.settings.ca_file) if shared.settings.tls_name else "",
             open_files=shared.open_files,
             processes=shared.processes,
             sources=self._make_places(plan, root=plan.sudo or (saved is not None and saved.root)),
@@ -172,7 +169,14 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
         """Create the container through the engine's own API: Podman's Docker API loses GPUs silently."""
         if self._prepared is None:
             raise MLabError("A container was to be created before its plan was known.")
-        return {"Id": await self.shared.api.create(self._prepared.spec)}
+        try:
+            return {"Id": await self.shared.api.create(self._prepared.spec)}
+        except EngineError:
+            if await self.shared.api.network_subnet(self.network_name) is not None:
+                raise
+            # The network went with the user's other server, which was stopped just now.
+            await self.apply_plan(self._prepared.plan)
+            return {"Id": await self.shared.api.create(self._prepared.spec)}
 
     async def start_object(self) -> None:
         """Start the container, with its folders behind a map of ids if root is possible in it."""

@@ -37,6 +37,8 @@ ROOT_CAPABILITIES = (
     "SYS_CHROOT",
 )
 """What apt, dpkg and sudo need, where the profile allows sudo."""
+CA_FILE = "/var/lib/mlabhub/ca.pem"
+"""Inside a container. Changes below this folder are not saved."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Surroundings:
     """Of the public proxy."""
     tls_name: str
     """The name in the proxy's certificate, empty without TLS."""
+    ca_file: str
+    """With TLS: whom the server is to trust."""
     open_files: int
     processes: int
     sources: dict[str, str]
@@ -75,11 +79,9 @@ def make_container(
         name=labels.container_name(around.instance, slug),
         image=around.image,
         command=(*command, *jupyter_arguments(plan)),
-        environment={**hub_environment, **gpu_environment(plan), **plan.environment},
+        environment={**hub_environment, **gpu_environment(plan), **plan.environment, **tls_environment(around)},
         labels=make_labels(plan, around),
-        binds=tuple(
-            Bind(around.sources.get(mount.source, mount.source), mount.target, mount.read_only) for mount in plan.mounts
-        ),
+        binds=make_binds(plan, around),
         network=around.network,
         cpu=plan.cpu,
         memory_bytes=round(plan.memory_gib * GIB),
@@ -95,6 +97,19 @@ def make_container(
         hostname=slug,
         stop_seconds=STOP_SECONDS,
     )
+
+
+def make_binds(plan: LaunchPlan, around: Surroundings) -> tuple[Bind, ...]:
+    """Return the plan's folders and, with TLS, the authorities to trust."""
+    folders = tuple(
+        Bind(around.sources.get(mount.source, mount.source), mount.target, mount.read_only) for mount in plan.mounts
+    )
+    return (*folders, Bind(around.ca_file, CA_FILE, read_only=True)) if around.tls_name else folders
+
+
+def tls_environment(around: Surroundings) -> dict[str, str]:
+    """Return what makes the server trust the hub's certificate, also one of a company's own authority."""
+    return {"SSL_CERT_FILE": CA_FILE} if around.tls_name else {}
 
 
 def jupyter_arguments(plan: LaunchPlan) -> tuple[str, ...]:

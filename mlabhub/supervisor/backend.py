@@ -34,11 +34,6 @@ NOT_ISOLATED = (
     "and the hub's own secrets. Containers protect them: `sudo make up`."
 )
 
-ROOTLESS = (
-    "Rootless Podman: people are kept apart from each other, but their files all belong to {user} on this machine, and "
-    "this machine's own ports stay open to their servers. `sudo make up` closes both."
-).format(user=os.environ.get("USER") or "one account")
-
 
 @dataclass
 class Backend:
@@ -55,13 +50,12 @@ class Backend:
         if self.engine is None:
             return
         prepare_simulated(settings)
-        if self.engine.rootless:
-            self.warnings.append(ROOTLESS)
-            return
         try:
             # Closes this machine's own ports to people's servers. The rules stay while servers run without the hub.
-            apply_firewall(settings.instance, settings.port)
+            apply_firewall(settings.instance, settings.port, settings.host)
         except FirewallUnavailable as error:
+            if settings.host:
+                raise
             self.warnings.append(str(error))
 
     def commands(self, settings: Settings) -> tuple[Command, ...]:
@@ -79,7 +73,7 @@ class Backend:
 
     async def close(self, settings: Settings) -> None:
         """Take back what was set around containers, unless some run on without the hub."""
-        if self.engine is not None and not self.engine.rootless and not _has_networks(settings):
+        if self.engine is not None and not _has_networks(settings):
             with contextlib.suppress(FirewallUnavailable):
                 await asyncio.to_thread(remove_firewall, settings.instance)
             await asyncio.to_thread(remove_simulated_spec, settings.instance)

@@ -69,7 +69,8 @@ def make_proxy_command(settings: Settings) -> Command:
     argv = [*find_proxy(), "--port", str(settings.port), "--api-ip", "127.0.0.1"]
     argv += ["--api-port", str(settings.proxy_api_port), "--default-target", hub]
     argv += ["--error-target", f"{hub}{settings.base_url}hub/error"]
-    if settings.host:
+    # For containers it listens on all addresses, and the firewall closes those that are not `host`.
+    if settings.host and settings.backend == "process":
         argv += ["--ip", settings.host]
     if settings.tls_cert and settings.tls_key:
         argv += ["--ssl-cert", str(settings.tls_cert), "--ssl-key", str(settings.tls_key)]

@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.console import Console
@@ -35,6 +36,7 @@ from mlabhub.supervisor.commands import (
     make_service_command,
 )
 from mlabhub.supervisor.steps import Steps
+from mlabhub.supervisor.tls import read_name, write_authorities
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Options:
 
 def run(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises `MLabError` if it cannot start."""
-    console = Console(stderr=False, soft_wrap=True)
+    console = Console(stderr=False)
     state_dir = (options.state_dir or default_state_dir()).absolute()
     first_run.make_private_folders(state_dir, state_dir / "run", state_dir / "secrets", state_dir / "log")
     with _disk_errors(state_dir), contextlib.closing(first_run.StateLock(state_dir)):
@@ -108,8 +110,13 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     for file in filter(None, (options.tls_cert, options.tls_key)):
         if not os.access(file, os.R_OK):
             raise InvalidConfiguration(f"{file} cannot be read; it must be a PEM file that this user may read.")
+    tls_name = ""
+    if options.tls_cert and options.tls_key:
+        tls_name = read_name(options.tls_cert, options.tls_key, datetime.now(timezone.utc))
+        write_authorities(options.tls_cert, state_dir / "run" / "ca.pem")
+    host = _address(options.host)
     base_url = f"/{options.base_url.strip('/')}/" if options.base_url.strip("/") else "/"
-    first_run.check_port(options.host, options.port)
+    first_run.check_port(host, options.port)
     find_proxy()
     parse_simulated(options.simulate_gpus)
     ports = first_run.choose_ports(state_dir, [options.port])
@@ -121,12 +128,13 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
         state_dir=state_dir,
         config_dir=config_dir,
         backend=backend.name,
-        host=options.host,
+        host=host,
         port=options.port,
         base_url=base_url,
-        public_url=f"{scheme}://{_public_name(options.host)}:{options.port}{base_url}",
+        public_url=f"{scheme}://{tls_name or _public_name(host)}:{options.port}{base_url}",
         tls_cert=options.tls_cert and options.tls_cert.absolute(),
         tls_key=options.tls_key and options.tls_key.absolute(),
+        tls_name=tls_name,
         hub_port=ports["hub"],
         proxy_api_port=ports["proxy-api"],
         service_port=ports["service"],
@@ -146,9 +154,23 @@ def _admin_name(state_dir: Path, wanted: str) -> str:
     return values["admin"]
 
 
+def _address(host: str) -> str:
+    """Return the address that ``--host`` means; empty for all of them. Raises `InvalidConfiguration`."""
+    if host in ("", "0.0.0.0", "::", "*"):
+        return ""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"--host {host!r} is no address of this machine: {error.strerror}. Leave it out for all addresses."
+        ) from error
+
+
 def _public_name(host: str) -> str:
     """Return the name in the address that works on this machine in any case."""
-    return "localhost" if host in ("", "0.0.0.0", "::", "127.0.0.1", "::1") else host
+    if host in ("", "127.0.0.1", "::1"):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
 
 
 async def _start(settings: Settings, backend: Backend, children: Children, steps: Steps) -> None:
@@ -164,7 +186,7 @@ def _greet(settings: Settings, backend: Backend, console: Console, seconds: floa
     known, _ = first_run.make_first_run(settings.state_dir, settings.public_url, settings.admin)
     shown = settings.state_dir / "run" / "password-shown"
     lines = [f"mlabhub runs at [bold]{escape(settings.public_url)}[/]  [dim]({seconds:.1f} s)[/]"]
-    if settings.host in ("", "0.0.0.0", "::"):
+    if not settings.host and not settings.tls_name:
         elsewhere = settings.public_url.replace("localhost", socket.gethostname(), 1)
         lines += [f"from other machines: {escape(elsewhere)}"]
     if not shown.exists():

@@ -50,6 +50,7 @@ AROUND = Surroundings(
     gateway="10.90.0.1",
     port=8000,
     tls_name="",
+    ca_file="",
     open_files=1000,
     processes=2000,
     sources={},
