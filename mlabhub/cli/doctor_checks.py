@@ -81,7 +81,6 @@ def run_checks(machine: Machine) -> list[Check]:
         check_proxy,
         check_engine,
         check_controllers,
-        check_user_namespaces,
         check_firewall,
         check_storage_driver,
         check_engine_disk,
@@ -121,63 +120,38 @@ def check_engine(machine: Machine) -> Check:
     if machine.engine is None:
         status: Status = "missing" if machine.wants_containers else "better"
         return Check("container engine", status, "none that works: servers are not isolated", machine.engine_fault)
-    rights = "without root" if machine.engine.rootless else "as root"
-    return Check("container engine", "ok", f"{machine.engine.kind.capitalize()} {machine.engine.version} {rights}")
+    return Check("container engine", "ok", f"{machine.engine.kind.capitalize()} {machine.engine.version}")
 
 
 def check_controllers(machine: Machine) -> Check | None:
     """The cgroup controllers that limit CPU, memory and processes."""
     if machine.engine is None:
         return None
-    found = read_controllers(Path("/"), os.geteuid() if machine.engine.rootless else 0)
+    found = read_controllers(Path("/"))
     lacking = [name for name in CONTROLLERS if name not in found]
     if not lacking:
         return Check("limits (cgroups)", "ok", ", ".join(CONTROLLERS))
-    if machine.engine.rootless:
-        fix = "Let systemd hand them down: `systemctl edit user@.service`, `[Service]`, `Delegate=cpu memory pids`."
-    else:
-        fix = "Enable them at boot: kernel parameters `cgroup_enable=memory cgroup_enable=cpuset`, then restart."
+    fix = "Enable them at boot: kernel parameters `cgroup_enable=memory cgroup_enable=cpuset`, then restart."
     return Check("limits (cgroups)", "missing", f"no {', '.join(lacking)}: servers would have no such limit", fix)
 
 
-def read_controllers(root: Path, uid: int) -> set[str]:
-    """Return the controllers that may be used: root's, or those handed down to a user (unified hierarchy only)."""
+def read_controllers(root: Path) -> set[str]:
+    """Return the controllers that may be used, in the unified hierarchy or the older one."""
     unified = root / "sys/fs/cgroup/cgroup.controllers"
     if unified.exists():
-        own = root / f"sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
-        return set(_read(own if uid else unified).split())
-    if uid:
-        return set()
+        return set(_read(unified).split())
     rows = (line.split() for line in _read(root / "proc/cgroups").splitlines() if not line.startswith("#"))
     return {row[0] for row in rows if len(row) == 4 and row[3] == "1"}
 
 
-def check_user_namespaces(machine: Machine) -> Check | None:
-    """User namespaces and ranges of ids, for containers without root."""
-    if machine.engine is None or not machine.engine.rootless or machine.engine.kind == "docker":
-        return None
-    name = "user namespaces"
-    if _read(Path("/proc/sys/user/max_user_namespaces")).strip() == "0":
-        return Check(name, "missing", "switched off", "`sudo sysctl -w user.max_user_namespaces=15000`")
-    if _read(Path("/proc/sys/kernel/unprivileged_userns_clone")).strip() == "0":
-        return Check(name, "missing", "for root only", "`sudo sysctl -w kernel.unprivileged_userns_clone=1`")
-    if shutil.which("newuidmap") is None:
-        return Check(name, "missing", "newuidmap is not installed", "`sudo apt-get install uidmap slirp4netns`")
-    user = _ask("id", "-un") or str(os.geteuid())
-    if not re.search(rf"^({re.escape(user)}|{os.geteuid()}):", _read(Path("/etc/subuid")), re.MULTILINE):
-        ranges = "--add-subuids 100000-165535 --add-subgids 100000-165535"
-        return Check(name, "missing", f"{user} has no range in /etc/subuid", f"`sudo usermod {ranges} {user}`")
-    return Check(name, "ok", f"a range of ids for {user}")
-
-
 def check_firewall(machine: Machine) -> Check | None:
     """nftables, which keeps users' networks from the hub's inner ports and from each other."""
-    if machine.engine is None or machine.engine.rootless:
+    if machine.engine is None:
         return None
     nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if nft is None:
         return Check("firewall (nft)", "missing", "not installed", "`apt-get install nftables`")
-    if machine.is_root and _ask(nft, "list", "tables") is None:
+    if _ask(nft, "list", "tables") is None:
         fix = (
             "Load the kernel's module: `modprobe nf_tables`; in a virtual machine or container its host must allow it."
         )

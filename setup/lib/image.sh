@@ -15,14 +15,10 @@ images_hash() { find "$CHECKOUT/images" "$CHECKOUT/mlabhub/images" -type f -not 
 image_version() {
     local engine=podman
     docker_answers && engine=docker
-    as_root_if_possible "$engine" image inspect --format '{{index .Config.Labels "mlabhub.version"}}' "$IMAGE" 2>/dev/null
+    as_root "$engine" image inspect --format '{{index .Config.Labels "mlabhub.version"}}' "$IMAGE" 2>/dev/null
 }
 
 build_image() {
-    as_root_if_possible "$VENV/bin/mlabhub" image build base
+    as_root "$VENV/bin/mlabhub" image build base
     echo "$(images_hash) $(image_version)" >"$CACHE/image.stamp"
-}
-
-as_root_if_possible() {
-    if [[ $RIGHTS == none ]]; then "$@"; else as_root "$@"; fi
 }

@@ -12,8 +12,7 @@ fi
 # package:program pairs; a program that is there, however it came, needs no package.
 CONTAINER_PARTS=(
     podman:podman runc:runc conmon:conmon netavark:netavark aardvark-dns:aardvark-dns catatonit:catatonit
-    nftables:nft iproute2:ip iptables:iptables uidmap:newuidmap slirp4netns:slirp4netns fuse-overlayfs:fuse-overlayfs
-    mmdebstrap:mmdebstrap
+    nftables:nft iproute2:ip iptables:iptables mmdebstrap:mmdebstrap
 )
 DOCKER_PARTS=(nftables:nft iproute2:ip mmdebstrap:mmdebstrap)
 TEST_PARTS=(chromium:chromium shellcheck:shellcheck fonts-wqy-zenhei:@chinese-font)
@@ -102,14 +101,4 @@ usable_packages() {
         fi
     fi
     printf '%s\n' "${packages[@]}"
-}
-
-# Whether containers can be run without root. Prints what is in the way.
-rootless_obstacle() {
-    local user
-    user=$(id -un)
-    have_program podman || { echo "Podman is not installed"; return; }
-    have_program newuidmap || { echo "newuidmap is missing"; return; }
-    grep -q "^\($user\|$EUID\):" /etc/subuid 2>/dev/null || { echo "$user has no range in /etc/subuid"; return; }
-    timeout 20 podman unshare true >/dev/null 2>&1 || echo "Podman cannot make user namespaces for $user"
 }

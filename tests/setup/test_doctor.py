@@ -1,0 +1,125 @@
+"""What doctor says of machines that lack something, and of this one."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlabhub.cli.doctor import describe
+from mlabhub.cli.doctor_checks import (
+    Check,
+    Machine,
+    assess_gpus,
+    check_controllers,
+    check_disk,
+    check_engine,
+    check_port,
+    count_nvidia_cards,
+    is_locked,
+    read_controllers,
+)
+
+MLABHUB = str(Path(sys.executable).parent / "mlabhub")
+
+
+def machine(state_dir: Path, *, port: int = 8000, is_root: bool = True) -> Machine:
+    """Return a machine without an engine."""
+    return Machine(state_dir, port, None, None, "Podman was not found.", is_root=is_root)
+
+
+def test_without_an_engine_root_lacks_something_and_others_could_have_it_better(tmp_path: Path):
+    assert check_engine(machine(tmp_path)).status == "missing"
+    mine = check_engine(machine(tmp_path, is_root=False))
+    assert (mine.status, mine.fix) == ("better", "Podman was not found.")
+    assert check_controllers(machine(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        pytest.param({"sys/fs/cgroup/cgroup.controllers": "cpu memory pids"}, {"cpu", "memory", "pids"}, id="v2"),
+        pytest.param({"proc/cgroups": "#subsys_name ...\ncpu 1 1 1\nmemory 2 1 0\n"}, {"cpu"}, id="v1"),
+        pytest.param({}, set(), id="none"),
+    ],
+)
+def test_controllers_are_read_in_every_layout(tmp_path: Path, files: dict[str, str], expected: set[str]):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert read_controllers(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("cards", "driver", "has_cdi", "status", "said"),
+    [
+        (0, [], False, "info", "no NVIDIA card"),
+        (2, [], False, "missing", "2 without a driver"),
+        (2, ["NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu"], False, "missing", "570.86.15"),
+        (2, ["NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu"], True, "ok", "2 with driver 570.86.15"),
+        (8, ["a line of another shape"], True, "ok", "an unknown version"),
+    ],
+)
+def test_gpus(cards: int, driver: list[str], has_cdi: bool, status: str, said: str):
+    check = assess_gpus(cards=cards, driver=driver, has_cdi=has_cdi)
+    assert check.status == status
+    assert said in check.found
+    assert (check.fix == "") == (status == "ok")
+
+
+def test_cards_are_counted_on_the_bus(tmp_path: Path):
+    for number, (vendor, kind) in enumerate([("0x10de", "0x030200"), ("0x10de", "0x040300"), ("0x1002", "0x030000")]):
+        device = tmp_path / "sys/bus/pci/devices" / str(number)
+        device.mkdir(parents=True)
+        (device / "vendor").write_text(f"{vendor}\n")
+        (device / "class").write_text(f"{kind}\n")
+    assert count_nvidia_cards(tmp_path) == 1
+
+
+def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path):
+    check = check_disk("disk", tmp_path / "not" / "yet")
+    assert "GiB free" in check.found
+
+
+def test_a_taken_port_is_a_fault_unless_it_is_ours(tmp_path: Path):
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        check = check_port(machine(tmp_path, port=port))
+        assert check.status == "missing"
+        assert str(port) in check.found
+    assert check_port(machine(tmp_path, port=port)).status == "ok"
+
+
+def test_a_running_hub_is_known_by_its_lock(tmp_path: Path):
+    assert not is_locked(tmp_path)
+    (tmp_path / "run").mkdir()
+    with open(tmp_path / "run" / "up.lock", "w") as lock:
+        assert not is_locked(tmp_path)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert is_locked(tmp_path)
+
+
+def test_what_is_wrong_comes_last_with_its_fix():
+    lines = describe([Check("engine", "missing", "none", "install it"), Check("Python", "ok", "3.11")])
+    assert [line.split()[-1] for line in lines] == ["3.11", "none", "it"]
+
+
+@pytest.mark.engine
+def test_this_machine_has_what_it_needs(tmp_path: Path):
+    answer = subprocess.run(
+        [MLABHUB, "doctor", "--json", "--state", str(tmp_path)],
+        capture_output=True, text=True, check=False, env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    )  # fmt: skip
+    checks = {check["name"]: check for check in json.loads(answer.stdout)}
+    assert answer.stderr == ""
+    assert {name for name, check in checks.items() if check["status"] == "missing"} <= {"port"}
+    assert checks["subdomains"]["status"] == "better"
+    assert all(check["fix"] for check in checks.values() if check["status"] in ("missing", "better"))
