@@ -101,7 +101,8 @@ def make_plain_hub(ours: Installation, folder: Path) -> Hub:
 
 
 async def measure(folder: Path, pairs: int) -> dict[str, Any]:
-    """Run the pairs and return the figures."""
+    """Run the pairs in a folder, which is made, and return the figures."""
+    folder.mkdir(exist_ok=True)
     ours = Installation(folder / "ours", free_port())
     plain: Hub | None = None
     try:
