@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from mlabhub.core.identity import GroupId, Identity, choose_id
+from mlabhub.core.identity import GroupId, Identity, choose_id, is_ordinary
 from mlabhub.core.names import folder_name
 from mlabhub.core.storage import Storage
 from mlabhub.errors import Unavailable
@@ -25,17 +25,22 @@ from mlabhub.service.projection import Projection
 _PATIENCE_S = 5.0
 _FRESH_S = 30.0
 _MOST_KNOWN = 10_000
+_USERS = 100
 
 
 @dataclass(frozen=True)
 class NameFacts:
-    """What is known of one name: its account's number, and its folder with the owner it has."""
+    """What is known of one name: its account's number, and its folder with the owner it has.
+
+    ``folder_foreign``: that owner is an account of this machine with another name.
+    """
 
     kind: Literal["user", "group"]
     name: str
     account: int | None
     folder: str
     folder_owner: int | None
+    folder_foreign: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,13 @@ class MachineFacts:
     def _choose(self, facts: NameFacts, projection: Projection, chosen: set[int]) -> int:
         """Choose one number. A new one differs from every user's and group's: it is a user's own group as well."""
         remembered = projection.known_id(facts.kind, facts.name)
-        candidates = {facts.account, facts.folder_owner, remembered} - {None}
-        if candidates:
-            owners = ((number, projection.id_owner(facts.kind, number)) for number in candidates if number is not None)
-            taken: Collection[int] = {number for number, owner in owners if owner not in (None, facts.name)}
-        else:
-            taken = self.occupied | projection.numbers | chosen
+        candidates = {facts.account, remembered, None if facts.folder_foreign else facts.folder_owner} - {None}
+        own = {
+            number
+            for number in candidates
+            if number is not None and projection.id_owner(facts.kind, number) in (None, facts.name)
+        }
+        taken: Collection[int] = (self.occupied | projection.numbers | chosen) - own
         number = choose_id(
             facts.name,
             account=facts.account,
@@ -123,8 +129,15 @@ class MachineAccounts:
         home = f"{storage.user_root}/{folder_name(user)}"
         owner = self._owner(home)
         return MachineFacts(
-            user=NameFacts("user", user, account.pw_uid if account else None, home, owner.st_uid if owner else None),
-            account_gid=account.pw_gid if account else None,
+            user=NameFacts(
+                "user",
+                user,
+                account.pw_uid if account else None,
+                home,
+                owner.st_uid if owner else None,
+                folder_foreign=owner is not None and _account_name(owner.st_uid) not in (None, user),
+            ),
+            account_gid=account.pw_gid if account and _is_for_people(account.pw_gid) else None,
             groups=tuple(self._group(storage, group) for group in groups),
             occupied=self._all_numbers(now),
         )
@@ -154,6 +167,18 @@ def _account(name: str) -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(name)
     except (KeyError, ValueError):
+        return None
+
+
+def _is_for_people(gid: int) -> bool:
+    """Return whether a user's main group may be used inside: any but the system's; 100 is `users` by tradition."""
+    return is_ordinary(gid) or gid == _USERS
+
+
+def _account_name(number: int) -> str | None:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
         return None
 
 

@@ -7,6 +7,7 @@ import grp
 import os
 import pwd
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,27 @@ async def test_existing_folders_keep_their_owners(accounts: MachineAccounts, sto
         facts.choose(projection(KnownId("user", "bob", uid)))
     # A user and a group may have the same number, as on any Unix machine.
     facts.choose(projection(KnownId("group", "team", uid)))
+
+
+async def test_a_group_of_the_systems_name_gets_a_number_of_its_own(accounts: MachineAccounts) -> None:
+    """The hub's group `staff` is not this machine's, and its number is nobody else's either."""
+    facts = await accounts.look_up("alice", ("staff",))
+    identity = facts.choose(projection(KnownId("user", "bob", 200000), KnownId("group", "team", 200002)))
+    assert grp.getgrnam("staff").gr_gid < 1000
+    assert (identity.uid, identity.groups[0].gid) == (200001, 200003)
+
+
+async def test_a_folder_of_another_account_is_refused(
+    accounts: MachineAccounts, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.geteuid() == 0:
+        os.mkdir(f"{storage.user_root}/alice")
+        os.chown(f"{storage.user_root}/alice", 54321, 54321)
+    monkeypatch.setattr("mlabhub.service.identity._account_name", lambda number: "mallory")
+    facts = await accounts.look_up("alice", ())
+    facts = replace(facts, occupied=facts.occupied | {54321})
+    with pytest.raises(LaunchRefused, match="belongs to somebody else"):
+        facts.choose(projection())
 
 
 async def test_folders_mean_nothing_where_servers_have_no_users_of_their_own(storage: Storage) -> None:
