@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
+from mlabhub.core.capacity import Node
 from mlabhub.core.units import amounts, from_micro, to_micro
 from mlabhub.errors import MLabError
 
@@ -86,6 +87,8 @@ class Holdings:
         self._groups: dict[str, Usage] = {}
         self._users: dict[str, Usage] = {}
         self._nodes: dict[str, Usage] = {}
+        self._notes: dict[str, dict[Any, Any]] = {}
+        self._noted_gpus: dict[str, str] = {}
         for holding in holdings:
             self.add(holding)
 
@@ -169,6 +172,14 @@ class Holdings:
         """Return what is held on a node."""
         return self._nodes.get(node, _NOTHING)
 
+    def notes(self, node: Node) -> dict[Any, Any]:
+        """Return where to keep what was computed from the holdings on a node: it is empty again when they change."""
+        notes = self._notes.get(node.name)
+        if notes is None:
+            notes = self._notes[node.name] = {}
+            self._noted_gpus.update((gpu.uuid, node.name) for gpu in node.gpus)
+        return notes
+
     def holdings_of(self, usage: Usage) -> Iterator[Holding]:
         """Return the holdings that a usage is made of, oldest first."""
         return (self._by_launch[launch_id] for launch_id in usage.launches)
@@ -181,6 +192,8 @@ class Holdings:
                 raise MLabError(f"The GPU {uuid} would be held twice: by {self._by_gpu[uuid]} and {holding.launch_id}.")
 
     def _change(self, holding: Holding, sign: int) -> None:
+        for node in (holding.node, *map(self._noted_gpus.get, holding.gpus)):
+            self._notes.pop(node or "", None)
         vector = {resource: to_micro(amount) for resource, amount in holding.amounts.items()}
         keys = ((self._users, holding.user), (self._groups, holding.group), (self._nodes, holding.node))
         for usages, key in keys:

@@ -7,13 +7,16 @@ fewest GPUs of that type are left, then the least CPU and memory; a server witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
 from mlabhub.core.holdings import Holdings
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.units import CPU, GPU, MEMORY, to_micro
+
+_NO_TYPE: tuple[None] = (None,)
 
 
 class Room(NamedTuple):
@@ -24,6 +27,8 @@ class Room(NamedTuple):
     gpus: Sequence[Gpu]
     cpu: int
     memory: int
+    rank: tuple[int, int, int, int, str, str]
+    """Its order of preference, the least first."""
 
     def of(self, resource: str) -> int:
         """Return the amount of a resource, in millionths; ``gpu`` is the one type."""
@@ -45,7 +50,7 @@ def find_place(
         for room in free_rooms(request, gpu_types, overcommit, holdings, capacity)
         if len(room.gpus) >= gpus and room.cpu >= cpu and room.memory >= memory
     )
-    best = min(fitting, key=_rank, default=None)
+    best = min(fitting, key=attrgetter("rank"), default=None)
     if best is None:
         return None
     chosen = best.gpus[:gpus]
@@ -56,35 +61,43 @@ def free_rooms(
     request: LaunchRequest, gpu_types: Sequence[str], overcommit: float, holdings: Holdings, capacity: Capacity
 ) -> Iterator[Room]:
     """Return what is free on each node that takes servers, by GPU type; only the GPUs chosen by id, if any."""
-    held = holdings.gpus
     for node in capacity.nodes:
         if not node.schedulable:
             continue
-        usage = holdings.node(node.name)
-        # CPUs may be promised several times over, but no server gets more than the machine has.
-        cpu = max(0, min(node.cpu_micro, int(node.cpu_micro * overcommit) - usage.get(CPU)))
-        memory = max(0, node.memory_micro - usage.get(MEMORY))
-        if not request.gpus:
-            yield Room(node, None, (), cpu, memory)
-            continue
-        for gpu_type in gpu_types:
-            free = [gpu for gpu in node.usable.get(gpu_type, ()) if gpu.uuid not in held]
-            yield Room(node, gpu_type, _asked(free, request), cpu, memory)
+        notes = holdings.notes(node)
+        for gpu_type in gpu_types if request.gpus else _NO_TYPE:
+            room: Room | None = notes.get((gpu_type, overcommit))
+            if room is None or room.node is not node:
+                room = notes[gpu_type, overcommit] = _free_room(node, gpu_type, overcommit, holdings)
+            yield room if request.gpu_ids is None else _asked(room, request.gpu_ids)
 
 
 def whole_rooms(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> Iterator[Room]:
     """Return what each node has when nobody holds anything, all is healthy and every node takes servers."""
     for node in capacity.nodes:
-        for gpu_type in gpu_types if request.gpus else (None,):
-            gpus = [gpu for gpu in node.gpus if gpu.type == gpu_type]
-            yield Room(node, gpu_type, _asked(gpus, request), node.cpu_micro, node.memory_micro)
+        for gpu_type in gpu_types if request.gpus else _NO_TYPE:
+            room = _room(
+                node, gpu_type, [gpu for gpu in node.gpus if gpu.type == gpu_type], node.cpu_micro, node.memory_micro
+            )
+            yield room if request.gpu_ids is None else _asked(room, request.gpu_ids)
 
 
-def _rank(room: Room) -> tuple[int, int, int, int, str, str]:
-    """Return a place's order of preference, the least first."""
-    return (len(room.gpus), len(room.node.gpus), room.cpu, room.memory, room.node.name, room.gpu_type or "")
+def _free_room(node: Node, gpu_type: str | None, overcommit: float, holdings: Holdings) -> Room:
+    """Return what is free on one node, of one GPU type."""
+    usage, held = holdings.node(node.name), holdings.gpus
+    # CPUs may be promised several times over, but no server gets more than the machine has.
+    cpu = max(0, min(node.cpu_micro, int(node.cpu_micro * overcommit) - usage.get(CPU)))
+    memory = max(0, node.memory_micro - usage.get(MEMORY))
+    gpus = [gpu for gpu in node.usable.get(gpu_type, ()) if gpu.uuid not in held] if gpu_type else []
+    return _room(node, gpu_type, gpus, cpu, memory)
 
 
-def _asked(gpus: list[Gpu], request: LaunchRequest) -> list[Gpu]:
-    """Keep the GPUs that were chosen by id; all of them if none was."""
-    return gpus if request.gpu_ids is None else [gpu for gpu in gpus if gpu.uuid in request.gpu_ids]
+def _room(node: Node, gpu_type: str | None, gpus: Sequence[Gpu], cpu: int, memory: int) -> Room:
+    rank = (len(gpus), len(node.gpus), cpu, memory, node.name, gpu_type or "")
+    return Room(node, gpu_type, gpus, cpu, memory, rank)
+
+
+def _asked(room: Room, gpu_ids: Collection[str]) -> Room:
+    """Keep the GPUs that were chosen by id."""
+    gpus = [gpu for gpu in room.gpus if gpu.uuid in gpu_ids]
+    return _room(room.node, room.gpu_type, gpus, room.cpu, room.memory)
