@@ -172,19 +172,18 @@ def _mount(folder: str, place: str, namespace: int) -> None:
 def _user_namespace(uid_map: str, gid_map: str) -> Iterator[int]:
     """Yield a descriptor of a user namespace with these maps. A waiting process holds it until then."""
     argv = ["unshare", "--user", "--", "sh", "-c", "echo; read -r _"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        try:
-            holder.stdout.readline()
-            process = Path(f"/proc/{holder.pid}")
-            (process / "uid_map").write_text(uid_map)
-            (process / "gid_map").write_text(gid_map)
-            namespace = os.open(process / "ns" / "user", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise _unavailable("/", error.strerror or str(error)) from error
-        finally:
-            holder.stdin.close()
+    try:
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdin is not None
+            assert holder.stdout is not None
+            with holder.stdin:
+                holder.stdout.readline()
+                process = Path(f"/proc/{holder.pid}")
+                (process / "uid_map").write_text(uid_map)
+                (process / "gid_map").write_text(gid_map)
+                namespace = os.open(process / "ns" / "user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unavailable("its folders", error.strerror or str(error)) from error
     try:
         yield namespace
     finally:

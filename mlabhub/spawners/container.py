@@ -247,11 +247,21 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
         found = await self._container()
         if found is not None:
             await self.shared.api.stop(found.id, STOP_SECONDS)
-            await self.shared.saved.carry_over(found, self._slug)
+            await self._carry_over(found)
         self.object_id = ""
         for place in self._prepared.places.values() if self._prepared else ():
             unmount(Path(place))
         await self.shared.networks.remove_if_unused(self.user.name, user_slug(self.user.name))
+
+    async def _carry_over(self, stopped: ContainerInfo) -> None:
+        """Save and remove a stopped container. If the disk is full, say, it stays as it is: the next start tries again.
+
+        That keeps nobody from its GPUs and memory, which nothing uses any more.
+        """
+        try:
+            await self.shared.saved.carry_over(stopped, self._slug)
+        except EngineError as error:
+            self.log.error("mlabhub: what was installed in %s stays in it, unsaved: %s", stopped.name, error.log_text)
 
     async def _carry_over_leftovers(self) -> None:
         found = await self._container()

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import maybe_future
 from tornado import web
 from traitlets import Any as AnyTrait
 from traitlets import Float, default
@@ -243,9 +244,7 @@ class MLabSpawnerMixin(Base):
         """Clean up after a server that ended by itself, then run the site's own hook."""
         if self._left_over:
             await self._undo()
-        hook = super().run_post_stop_hook()
-        if hook is not None:
-            await hook
+        await maybe_future(super().run_post_stop_hook())
 
     def _gone(self) -> None:
         """Give the reservation back without waiting for the answer: the reconciler guarantees it."""

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 from subprocess import DEVNULL, STDOUT
-from typing import Any
+from typing import Any, BinaryIO
 
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 from traitlets import default
@@ -30,6 +30,7 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
 
     backend = "process"
     _plan: LaunchPlan | None = None
+    _log: BinaryIO | None = None
 
     @default("cmd")
     def _default_cmd(self) -> list[str]:
@@ -51,9 +52,12 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
         self.home_dir = plan.mounts[0].source
         self.notebook_dir = self.home_dir
         self._log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._log_file.open("wb") as log:
-            # The process gets a copy of its own, which outlives the hub.
-            self.popen_kwargs = {"stdin": DEVNULL, "stdout": os.dup(log.fileno()), "stderr": STDOUT}
+        self._log = self._log_file.open("wb")
+        self.popen_kwargs = {"stdin": DEVNULL, "stdout": self._log, "stderr": STDOUT}
+
+    async def verify_start(self, plan: LaunchPlan) -> None:
+        """Close our end of the log: the process has one of its own, which outlives the hub."""
+        self._close_log()
 
     def get_env(self) -> dict[str, str]:
         """Return the process's environment: the hub's, ours, and the GPUs of the plan."""
@@ -77,11 +81,16 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
 
     async def discard(self) -> None:
         """End the process and all that it started."""
+        self._close_log()
         if self.launch_id:
             await asyncio.to_thread(processes.end_server, self.shared.settings.instance, self.launch_id)
         if self.proc is not None:
             self.proc.wait()
         self.pid = 0
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
 
 
 def make_environment(plan: LaunchPlan, instance: str, home: str) -> dict[str, str]:

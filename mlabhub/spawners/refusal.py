@@ -16,8 +16,9 @@ def make_refusal(error: MLabError) -> SpawnException:
     """
     sentence = str(error.message)
     html = f"<p>{escape(sentence)}</p>"
+    reason = str(error.data.get("code", error.code))
     refusal = SpawnException(
-        sentence, reason=error.code, log_message=error.log_text, message_html=html, status_code=error.status
+        sentence, reason=reason, log_message=error.log_text, message_html=html, status_code=error.status
     )
     refusal.jupyterhub_message = sentence  # type: ignore[attr-defined]
     refusal.jupyterhub_html_message = html  # type: ignore[attr-defined]

@@ -101,8 +101,7 @@ def make_plain_hub(ours: Installation, folder: Path) -> Hub:
 
 
 async def measure(folder: Path, pairs: int) -> dict[str, Any]:
-    """Run the pairs in a folder, which is made, and return the figures."""
-    folder.mkdir(exist_ok=True)
+    """Run the pairs in an empty folder and return the figures."""
     ours = Installation(folder / "ours", free_port())
     plain: Hub | None = None
     try:
