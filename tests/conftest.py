@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("mlabhub", deadline=None)  # how long one example takes is the machine's load, not a fault
+settings.load_profile("mlabhub")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
