@@ -52,6 +52,7 @@ class Hub:
     spawner: str
     more: str = ""
     process: subprocess.Popen[bytes] | None = None
+    marked: int = 0
     http: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,8 +61,12 @@ class Hub:
 
     @property
     def log(self) -> str:
-        """What the hub logged."""
-        return (self.settings.state_dir / "hub.log").read_text()
+        """What the hub logged since `mark`."""
+        return (self.settings.state_dir / "hub.log").read_text()[self.marked :]
+
+    def mark(self) -> None:
+        """Forget what was logged so far."""
+        self.marked = len((self.settings.state_dir / "hub.log").read_text())
 
     async def start(self) -> None:
         """Start it and wait until it answers and the users are there."""
@@ -92,6 +97,27 @@ class Hub:
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(30)
+
+    async def renew(self) -> None:
+        """Have it run as at first, whatever a test did to it."""
+        self.settings.save()
+        if self.process is None or self.process.poll() is not None:
+            await self.start()
+        self.mark()
+
+    async def stop_all(self) -> None:
+        """Stop every server, and the hub as well where that is what it takes."""
+        try:
+            for user in ("alice", "bob"):
+                for server in (await self.http.get(f"users/{user}")).json()["servers"]:
+                    await self.stop(user=user, server=server)
+                await wait_for(lambda user=user: self._has_none(user), 30, "no server")
+        except (httpx.HTTPError, AssertionError):
+            if self.process is not None and self.process.poll() is None:
+                self.kill()
+
+    async def _has_none(self, user: str) -> bool:
+        return not (await self.http.get(f"users/{user}")).json()["servers"]
 
     async def close(self) -> None:
         """Stop it."""

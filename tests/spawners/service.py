@@ -32,6 +32,15 @@ class Book:
     held: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
 
+    def renew(self) -> None:
+        """Answer as at first, and remember nothing."""
+        fresh = Book(self.settings, self.first_reference)
+        self.__dict__.update(fresh.__dict__)
+        self.settings.spawner_secret_file.write_text("shared")
+
+    def __post_init__(self) -> None:
+        self.first_reference = self.image_reference
+
     def answer(self, user: str, server: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a spawner that asks for a place."""
         self.asked.append({"user": user, "server": server, **body})

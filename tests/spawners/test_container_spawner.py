@@ -9,12 +9,12 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from mlabhub.engine import ContainerInfo, EngineApi, labels
+from mlabhub.engine import ContainerInfo, EngineApi, labels, make_api
 from mlabhub.engine.cdi import write_simulated_spec
 from mlabhub.engine.podman_service import podman_service_command
 from mlabhub.inventory.container import ContainerBackend
@@ -23,7 +23,7 @@ from tests.engine.podman import Playground, wait_for_socket
 from tests.spawners.hub import Hub, make_hub_settings, wait_for
 from tests.spawners.service import Book, serve
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
 SPAWNER = "mlabhub.spawners.container.MLabContainerSpawner"
 COMMAND = 'c.MLabContainerSpawner.cmd = ["python3", "-u", "/opt/jupyter.py"]\n'
 
@@ -49,20 +49,31 @@ class Site:
         return not await self.containers() and not networks and not held
 
 
-@pytest.fixture
-async def site(ground: Playground, api: EngineApi, tmp_path: Path) -> AsyncIterator[Site]:
-    settings = make_hub_settings(ground.settings, tmp_path, "container")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(ground: Playground, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    settings = make_hub_settings(ground.settings, tmp_path_factory.mktemp("hub"), "container")
     book = Book(settings, ground.image)
     service = serve(book)
-    hub = Hub(settings, SPAWNER, COMMAND)
-    await hub.start()
-    backend = ContainerBackend(settings)
-    yield Site(hub, book, api, ground, backend)
-    await hub.close()
+    made = Site(Hub(settings, SPAWNER, COMMAND), book, make_api(ground.engine), ground, ContainerBackend(settings))
+    yield made
+    await made.hub.close()
     service.stop()
+    await made.api.close()
+    await made.backend.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site(running: Site) -> AsyncIterator[Site]:
+    """The site as if it were new."""
+    running.book.renew()
+    await running.hub.renew()
+    yield running
+    await running.hub.stop_all()
+    for server in await running.backend.servers():
+        await running.backend.remove(server)
     for user in ("alice", "bob"):
-        await backend.reset(user, "")
-    await backend.close()
+        for name in ("", "one", "two"):
+            await running.backend.reset(user, name)
 
 
 async def test_start_and_stop_and_nothing_is_left(site: Site) -> None:
@@ -310,6 +321,7 @@ async def test_an_engine_that_is_away_stops_no_server(site: Site) -> None:
     assert site.book.held[0] not in site.book.released
     [container] = await site.containers()
     assert container.running
+    site.hub.kill()  # The next one shall know another engine.
 
 
 async def test_one_server_stops_while_the_next_starts(site: Site) -> None:

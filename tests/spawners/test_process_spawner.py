@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import pytest
+import pytest_asyncio
 
 from mlabhub.engine import processes
 from mlabhub.inventory import make_backend
@@ -19,6 +19,7 @@ from tests.engine.podman import make_settings
 from tests.spawners.hub import Hub, make_hub_settings, wait_for
 from tests.spawners.service import Book, serve
 
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
 SPAWNER = "mlabhub.spawners.process.MLabProcessSpawner"
 JUPYTER = """
 import http.server, os, signal, subprocess, sys, urllib.parse
@@ -55,25 +56,35 @@ class Site:
         return not left and set(self.book.held) <= set(self.book.released)
 
 
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    settings = make_hub_settings(make_settings(tmp_path, os.urandom(4).hex()), tmp_path, "process")
-    script = tmp_path / "jupyter.py"
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    folder = tmp_path_factory.mktemp("hub")
+    settings = make_hub_settings(make_settings(folder, os.urandom(4).hex()), folder, "process")
+    script = folder / "jupyter.py"
     script.write_text(JUPYTER)
     command = f'c.MLabProcessSpawner.cmd = ["{sys.executable}", "{script}"]\nc.MLabProcessSpawner.args = []\n'
     book = Book(settings, "")
     service = serve(book)
-    hub = Hub(settings, SPAWNER, command)
-    await hub.start()
     backend = make_backend(settings)
     assert isinstance(backend, ProcessBackend)
-    yield Site(hub, book, backend)
-    await hub.close()
+    made = Site(Hub(settings, SPAWNER, command), book, backend)
+    yield made
+    await made.hub.close()
     service.stop()
-    for server in await backend.servers():
-        await backend.remove(server)
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def site(running: Site) -> AsyncIterator[Site]:
+    """The site as if it were new."""
+    running.book.renew()
+    await running.hub.renew()
+    yield running
+    await running.hub.stop_all()
+    for server in await running.backend.servers():
+        await running.backend.remove(server)
+
+
+@in_one_loop
 async def test_start_and_stop_with_all_that_it_started(site: Site) -> None:
     site.book.gpus = ("GPU-sim-a100-1",)
     assert (await site.hub.spawn({"profile": "small"})).status_code == 201, site.hub.log[-3000:]
@@ -91,6 +102,7 @@ async def test_start_and_stop_with_all_that_it_started(site: Site) -> None:
     assert not kernel.is_running()
 
 
+@in_one_loop
 async def test_a_server_that_dies_at_once_tells_why(site: Site) -> None:
     site.book.mode = "die"
     for _ in range(4):  # One more than the hub's limit of failures.
@@ -101,6 +113,7 @@ async def test_a_server_that_dies_at_once_tells_why(site: Site) -> None:
     await wait_for(lambda: len(site.book.released) == 4, 15, "released")
 
 
+@in_one_loop
 async def test_a_killed_hub_finds_its_servers_again(site: Site) -> None:
     await site.hub.spawn({"profile": "small"})
     process = await site.only_server()
@@ -112,6 +125,7 @@ async def test_a_killed_hub_finds_its_servers_again(site: Site) -> None:
     await wait_for(site.nothing_is_left, 15, "nothing left")
 
 
+@in_one_loop
 async def test_a_server_that_ends_by_itself_is_given_back(site: Site) -> None:
     await site.hub.spawn({"profile": "small"})
     (await site.only_server()).kill()
@@ -119,6 +133,7 @@ async def test_a_server_that_ends_by_itself_is_given_back(site: Site) -> None:
     assert await site.hub.server() is None
 
 
+@in_one_loop
 async def test_the_reconciler_can_end_what_a_killed_hub_left(site: Site) -> None:
     await site.hub.spawn({"profile": "small"})
     site.hub.kill()
