@@ -12,7 +12,7 @@ from typing import Any
 
 from mlabhub.core.admission import Capacity, Decision, decide
 from mlabhub.core.identity import Identity
-from mlabhub.core.plan import make_plan
+from mlabhub.core.plan import LaunchPlan, make_plan
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.reasons import Reason
 from mlabhub.core.storage import Storage
@@ -105,32 +105,37 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
             storage=ground.storage,
             display_name=wish.display_name,
         )
-        reservation = Reservation(
-            launch_id=wish.launch_id,
-            user=request.user,
-            server=request.server_name,
-            state="pending",
-            created=now,
-            changed=now,
-            deadline=now + wish.deadline_s,
-            origin="spawner" if wish.by_spawner else "launch",
-            actor=wish.actor,
-            display_name=wish.display_name,
-            group=request.group,
-            profile=request.profile,
-            image=request.image,
-            gpu_type=plan.gpu_type,
-            gpus=plan.gpus,
-            node=plan.node,
-            cpu=request.cpu,
-            memory_gib=request.memory_gib,
-            options=wish.options,
-            plan=plan.to_dict(),
-            redeemed=now if wish.by_spawner else None,
-        )
+        reservation = _reserve(wish, plan, now)
         answer = Admitted(reservation)
         records = (reservation, _admitted(wish, reservation, now), *_new_ids(projection, identity))
     return Outcome(answer, (*records, keep(answer)) if keep else records)
+
+
+def _reserve(wish: Wish, plan: LaunchPlan, now: float) -> Reservation:
+    """Return the reservation of a launch that was admitted; a spawner's own is redeemed as it is made."""
+    return Reservation(
+        launch_id=wish.launch_id,
+        user=plan.user,
+        server=plan.server_name,
+        state="pending",
+        created=now,
+        changed=now,
+        deadline=now + wish.deadline_s,
+        origin="spawner" if wish.by_spawner else "launch",
+        actor=wish.actor,
+        display_name=wish.display_name,
+        group=plan.group,
+        profile=plan.profile,
+        image=plan.image,
+        gpu_type=plan.gpu_type,
+        gpus=plan.gpus,
+        node=plan.node,
+        cpu=plan.cpu,
+        memory_gib=plan.memory_gib,
+        options=wish.options,
+        plan=plan.to_dict(),
+        redeemed=now if wish.by_spawner else None,
+    )
 
 
 def redeem(

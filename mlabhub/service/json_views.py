@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from mlabhub.messages import Message
 
 _PLAIN: dict[Any, dict[str, Any]] = {
+    Any: {},
     str: {"type": "string"},
     Message: {"type": "string", "description": "A sentence for a person."},
     int: {"type": "integer"},

@@ -46,9 +46,9 @@ RESERVATION = {
     "decision": Literal["admit", "refuse"],
     "launch_id": str,
     "payer": str | None,
-    "placement": dict,
-    "plan": dict,
-    "reasons": list[dict],  # type: ignore[type-arg]
+    "placement": dict[str, Any],
+    "plan": dict[str, Any],
+    "reasons": list[dict[str, Any]],
 }
 STATE = {"state": str, "launch_id": str}
 
@@ -205,7 +205,7 @@ ROUTES: tuple[Route, ...] = (
                 "Compare hub, backend and ledger now; with repair (or ?repair=1) also end what only runs by mistake.",
                 "admin or spawner",
                 200,
-                {"findings": list[dict]},  # type: ignore[type-arg]
+                {"findings": list[dict[str, Any]]},
                 bodies.ReconcileBody,
                 query=("repair",),
                 refusals=(503,),
