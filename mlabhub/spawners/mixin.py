@@ -40,6 +40,8 @@ else:
 
 GRACE_SECONDS = 60.0
 """How long after its time-outs a start may still come to something."""
+LOOK_SECONDS = 0.5
+"""How often the backend is asked whether a server that does not answer yet still runs."""
 _STATE = "mlabhub"
 
 
@@ -193,30 +195,29 @@ class MLabSpawnerMixin(Base):
         """Return when the server answers. Raises with its last words if it ended instead, or takes too long."""
         host, port = address
         give_up = time.monotonic() + self.start_timeout - 5
+        looked = time.monotonic()
         while True:
             answered = await _answers(host, int(port), self.server.base_url)
-            # In this order: where a container is gone its address leads elsewhere, and something may answer there.
-            status = await self.poll()
-            if status is not None:
-                raise LaunchRefused(await self._ended_early(status), code="ended_early")
+            if answered or time.monotonic() > looked + LOOK_SECONDS:
+                # Also after an answer: where a container is gone its address leads elsewhere, and something may answer.
+                await self._check_alive()
+                looked = time.monotonic()
             if answered:
                 return
             if time.monotonic() > give_up:
-                message = Message.of(
-                    N_("The server did not answer within {seconds} seconds. Its last words: {words}"),
-                    seconds=int(self.start_timeout),
-                    words=await self.last_words() or "-",
-                )
-                raise LaunchRefused(message, code="too_slow")
+                template = N_("The server did not answer within {seconds} seconds. Its last words: {words}")
+                words = await self.last_words() or "-"
+                raise LaunchRefused(Message.of(template, seconds=int(self.start_timeout), words=words), code="too_slow")
             await asyncio.sleep(self.up_interval)
 
+    async def _check_alive(self) -> None:
+        status = await self.poll()
+        if status is not None:
+            raise LaunchRefused(await self._ended_early(status), code="ended_early")
+
     async def _ended_early(self, status: Any) -> Message:
-        words = await self.last_words()
-        return Message.of(
-            N_("The server ended right after its start ({status}). Its last words: {words}"),
-            status=status,
-            words=words or "-",
-        )
+        template = N_("The server ended right after its start ({status}). Its last words: {words}")
+        return Message.of(template, status=status, words=await self.last_words() or "-")
 
     async def _undo(self) -> None:
         """Leave nothing of a failed start; if that is not possible now, the reservation stays for the reconciler."""
