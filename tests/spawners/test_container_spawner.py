@@ -334,3 +334,14 @@ async def test_one_server_stops_while_the_next_starts(site: Site) -> None:
         assert (first.status_code, second.status_code) == (204, 201), second.text
         await site.hub.stop(server="two")
     await wait_for(site.nothing_is_left, 10, "nothing left")
+
+
+async def test_eight_at_once(site: Site) -> None:
+    each = [(user, name) for user in ("alice", "bob") for name in ("", "one", "two", "three")]
+    answers = await asyncio.gather(*(site.hub.spawn({}, user=user, server=name) for user, name in each))
+    assert [answer.status_code for answer in answers] == [201] * len(each), [answer.text for answer in answers]
+    containers = await site.containers()
+    assert {(one.labels[labels.USER], one.labels[labels.SERVER]) for one in containers if one.running} == set(each)
+    assert len({network for one in containers for network in one.networks}) == 2
+    await asyncio.gather(*(site.hub.stop(user=user, server=name) for user, name in each))
+    await wait_for(site.nothing_is_left, 20, "nothing left")
