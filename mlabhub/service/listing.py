@@ -127,8 +127,10 @@ def _launch_state(one: Reservation) -> LaunchState:
 
 
 def _steps(one: Reservation) -> tuple[Step, ...]:
-    gpus = format_gpus(len(one.gpus), one.gpu_type) if one.gpus else Message(N_("no GPU"))
-    on_node = Message.of(N_("Admitted: {gpus} on {node}"), gpus=gpus, node=one.node or "?")
+    on_node = Message.of(N_("Admitted on {node}"), node=one.node or "?")
+    if one.gpus:
+        gpus = format_gpus(len(one.gpus), one.gpu_type)
+        on_node = Message.of(N_("Admitted: {gpus} on {node}"), gpus=gpus, node=one.node or "?")
     happened = [
         (one.created, on_node),
         (one.redeemed, Message(N_("The hub prepares the server: folders, network, image"))),
