@@ -66,7 +66,8 @@ def test_without_sudo_nothing_can_be_gained(containers: Containers):
 
 def test_with_sudo_one_is_root_inside(containers: Containers):
     options = tuple(f"--cap-add={name}" for name in SUDO_CAPABILITIES)
-    command = "sudo -n sh -c 'id -u; touch /usr/local/x; chown alice /usr/local/x; chmod 4755 /usr/local/x' 2>/dev/null; id -u"
+    as_root = "id -u; touch /usr/local/x; chown alice /usr/local/x; chmod 4755 /usr/local/x"
+    command = f"sudo -n sh -c '{as_root}' 2>/dev/null; id -u"
     assert containers.run("sh", "-c", command, options=options, SUDO="1", **ALICE).split() == ["0", "12345"]
 
 
