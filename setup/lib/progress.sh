@@ -58,7 +58,7 @@ step() {
 # One line: the step, its time, and the last thing that was said in the log.
 show_live() {
     local columns=${COLUMNS:-$(tput cols 2>/dev/null || echo 80)} said
-    said=$(tail -n 1 "$LOG" | tr -cd '[:print:]')
+    said=$(tail -c "+$((STEP_FROM + 1))" "$LOG" | tail -n 1 | tr -cd '[:print:]')
     said="$1  $(since "$2")  $said"
     printf '%s%s' "$CLEAR" "${said:0:columns-1}"
 }
