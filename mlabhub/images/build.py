@@ -88,8 +88,8 @@ def _build(program: Program, recipe: Recipe, recipes: Mapping[str, Recipe], *, n
     after = _look(program, recipe, version)
     if not after.up_to_date:
         raise ImageError(f"{recipe.reference} was built, but the engine does not show it. Run the build again.")
-    if before.id and before.id != after.id:
-        program.ask("image", "rm", before.id)  # refused, as it should be, while something still grows from it
+    # Earlier versions go, but for those that something still runs in or grows from.
+    program.ask("image", "prune", "--force", "--filter", f"label={VERSION_LABEL}")
     return Built(**{**vars(after), "seconds": time.monotonic() - started})
 
 

@@ -46,7 +46,7 @@ def containerfile(folder: Path, text: str) -> None:
 
 
 @pytest.mark.engine
-def test_what_is_up_to_date_is_not_built(small: Path):
+def test_what_is_up_to_date_is_not_built(small: Path, program: Program):
     first = build_images([], no_cache=False, report=nothing, folder=small)[0]
     assert first.seconds > 0
     assert first.up_to_date
@@ -58,6 +58,7 @@ def test_what_is_up_to_date_is_not_built(small: Path):
     third = build_images([], no_cache=False, report=nothing, folder=small)[0]
     assert third.id != first.id
     assert third.up_to_date
+    assert program.inspect(first.id or "") is None
 
 
 @pytest.mark.engine
