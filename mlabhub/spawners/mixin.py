@@ -151,8 +151,8 @@ class MLabSpawnerMixin(Base):
                 await self._wait_until_up(address)
             with self._phase("held"):
                 await self.shared.service.held(self.user.name, self.name, self.launch_id)
-        except BaseException:
-            await self._undo()
+        except BaseException as error:
+            await self._undo(why=str(error.message) if isinstance(error, MLabError) else "")
             raise
         self._progress.add(95, Message(N_("Jupyter answers")))
         self.log.info("mlabhub: %s runs as launch %s; %s", self._log_name, self.launch_id, self._times())
@@ -219,14 +219,17 @@ class MLabSpawnerMixin(Base):
         template = N_("The server ended right after its start ({status}). Its last words: {words}")
         return Message.of(template, status=status, words=await self.last_words() or "-")
 
-    async def _undo(self) -> None:
-        """Leave nothing of a failed start; if that is not possible now, the reservation stays for the reconciler."""
+    async def _undo(self, why: str = "") -> None:
+        """Leave nothing of a failed start; if that is not possible now, the reservation stays for the reconciler.
+
+        ``why`` is the sentence for the page that follows the launch.
+        """
         try:
             await self.discard()
         except (MLabError, OSError) as error:
             self.log.warning("mlabhub: what is left of launch %s stays for the reconciler: %s", self.launch_id, error)
         else:
-            self._gone()
+            self._gone(why)
 
     # -- stop
 
@@ -247,17 +250,17 @@ class MLabSpawnerMixin(Base):
             await self._undo()
         await maybe_future(super().run_post_stop_hook())
 
-    def _gone(self) -> None:
+    def _gone(self, why: str = "") -> None:
         """Give the reservation back without waiting for the answer: the reconciler guarantees it."""
         launch_id, self.launch_id, self.gpus, self._left_over = self.launch_id, "", (), False
         if launch_id:
-            task = asyncio.ensure_future(self._release(self.user.name, self.name, launch_id))
+            task = asyncio.ensure_future(self._release(self.user.name, self.name, launch_id, why))
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-    async def _release(self, user: str, server: str, launch_id: str) -> None:
+    async def _release(self, user: str, server: str, launch_id: str, why: str) -> None:
         try:
-            await self.shared.service.released(user, server, launch_id)
+            await self.shared.service.released(user, server, launch_id, reason=why)
         except MLabError as error:
             self.log.warning("mlabhub: launch %s could not be given back, the reconciler will: %s", launch_id, error)
 

@@ -136,3 +136,22 @@ print(os.getuid(), open('/mnt/user/erin/old.txt').read())"""
     lab.stop_server("erin")
     assert (home / "old.txt").stat().st_uid == (home / "new.txt").stat().st_uid == 23456
     assert (home.stat().st_gid, home.stat().st_mode & 0o777) == (23457, 0o750)
+
+
+def test_a_server_that_ends_early_says_why(lab: Installation) -> None:
+    """The page that follows the launch shows the end of the server's log, and nothing is held."""
+    container = lab.podman("create", "localhost/mlabhub/base:latest", "true")
+    entry = 'ENTRYPOINT ["sh", "-c", "sleep 4; echo the disk is on fire; exit 3"]'
+    lab.podman("commit", "--change", entry, container, REFERENCE)
+    lab.podman("rm", container)
+    lab.add_user("frank", "vision")
+    answer = lab.launch("frank", profile="gpu", gpus=1)
+    assert answer.status_code == 201, answer.text
+    with lab.api("frank") as client:
+        path = f"services/mlabhub/api/v1/launches/{answer.json()['launch_id']}"
+        wait_for(lambda: client.get(path).json()["state"] == "failed", 60, "the launch to fail")
+        failure = client.get(path).json()["failure"]
+    assert "the disk is on fire" in failure
+    assert "Traceback" not in failure
+    wait_for(lambda: not lab.reservations(), 30, "nothing held")
+    wait_for(lambda: not lab.containers(running=False), 30, "no container left")
