@@ -122,7 +122,8 @@ def playground(state: Path) -> Iterator[Playground]:
     argv, more = podman_service_command(settings)
     environment = {**os.environ, **more}
     with open(state / "podman.log", "wb") as log:
-        service = subprocess.Popen(argv, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        # In a folder of its own: conmon leaves a file where it runs when the kernel ends a process for its memory.
+        service = subprocess.Popen(argv, cwd=state, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     try:
         wait_for_socket(settings.run_dir / "podman.sock")
         image = f"localhost/mlabhub-test-{instance}/tiny:latest"
