@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlabhub.core.forms import NUMBERS, read_number
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
 from mlabhub.core.units import ANY_GPU, format_gpu_type, format_number
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.views import CatalogView
 
-NUMBERS = ("cpu", "memory_gib", "gpus")
 TEXTS = ("profile", "image", "group", "gpu_type")
 FURTHER = "option-"
 # A range with so few values is shown as buttons.
@@ -74,21 +74,10 @@ def read_options(arguments: Mapping[str, str]) -> dict[str, Any]:
         if name in TEXTS and not (name == "gpu_type" and text == ANY_GPU):
             options[name] = text
         elif name in NUMBERS:
-            options[name] = _number(text)
+            options[name] = read_number(text)
         elif name.startswith(FURTHER):
-            further[name.removeprefix(FURTHER)] = _number(text)
+            further[name.removeprefix(FURTHER)] = read_number(text)
     return {**options, "options": further} if further else options
-
-
-def _number(text: str) -> float | int | str:
-    """Return the number that a field holds; what is none stays text, for the gate to refuse with its sentence."""
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    if not math.isfinite(number):
-        return text
-    return int(number) if number.is_integer() else number
 
 
 def kept_arguments(arguments: Mapping[str, str]) -> dict[str, str]:
@@ -162,5 +151,5 @@ def _few_values(option: NumberOption) -> tuple[float, ...]:
 
 
 def _same_number(text: str, number: float) -> bool:
-    typed = _number(text)
+    typed = read_number(text)
     return not isinstance(typed, str) and math.isclose(typed, number)
