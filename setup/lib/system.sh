@@ -15,7 +15,7 @@ CONTAINER_PARTS=(
     nftables:nft iproute2:ip iptables:iptables mmdebstrap:mmdebstrap
 )
 DOCKER_PARTS=(nftables:nft iproute2:ip mmdebstrap:mmdebstrap)
-TEST_PARTS=(chromium:chromium shellcheck:shellcheck fonts-wqy-zenhei:@chinese-font)
+TEST_PARTS=(chromium:chromium shellcheck:shellcheck fonts-wqy-zenhei:@chinese-font gcc:cc libc6-dev:@libc)
 OLD_PODMAN_PARTS=(docker.io:dockerd docker-buildx:@buildx)
 
 PLACES="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman:/usr/local/libexec/podman"
@@ -35,6 +35,7 @@ have() {
     case $1 in
     @chinese-font) command -v fc-list >/dev/null && [[ $(fc-list :lang=zh) ]] ;;
     @buildx) docker buildx version >/dev/null 2>&1 ;;
+    @libc) [[ -e /usr/include/stdio.h ]] ;;
     @venv) python_works "$PYTHON" ;;
     runc) have_program runc || have_program crun ;;
     chromium) have_program chromium || have_program chromium-browser || have_program google-chrome ;;
