@@ -65,7 +65,9 @@ def test_what_is_up_to_date_is_not_built(small: Path, program: Program):
 def test_an_interrupted_build_goes_on_from_its_last_layer(small: Path, program: Program):
     once = uuid.uuid4().hex
     containerfile(small, f"RUN echo {once} >/one\nRUN sleep 30\n")
-    script = "import sys; from pathlib import Path; from mlabhub.images import build_images; "
+    # What a shell starts in the background ignores SIGINT; a person at a terminal does not.
+    script = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    script += "from pathlib import Path; from mlabhub.images import build_images; "
     script += "build_images([], no_cache=False, report=print, folder=Path(sys.argv[1]))"
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", script, str(small)], stdout=subprocess.PIPE, text=True, start_new_session=True
