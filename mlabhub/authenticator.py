@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import bcrypt
+from jupyterhub import orm
 from jupyterhub.scopes import needs_scope
+from jupyterhub.utils import new_token
 from nativeauthenticator.handlers import (  # type: ignore[attr-defined]  # LoginHandler stands over an import
     DiscardHandler,
     LoginHandler,
@@ -63,8 +65,20 @@ class MLabAuthorizeHandler(ToggleAuthorizationHandler):
         """Toggle; the hub has checked the XSRF token before."""
         if self.authenticator.get_user(name) is None:
             raise web.HTTPError(404, f"There is no account {name!r}; it may have been discarded.")
-        UserInfo.change_authorization(self.db, name)
+        if not UserInfo.change_authorization(self.db, name).is_authorized:
+            self._log_out(name)
         self.redirect(self.hub.base_url + "authorize")
+
+    def _log_out(self, name: str) -> None:
+        """End the sessions and tokens of a closed account. What its servers need to run on stays."""
+        user = orm.User.find(self.db, name)
+        if user is None:
+            return
+        for token in list(user.api_tokens):
+            if not (token.note or "").startswith("Server at"):
+                self.db.delete(token)
+        user.cookie_id = new_token()
+        self.db.commit()
 
 
 class MLabDiscardHandler(DiscardHandler):
@@ -100,10 +114,14 @@ class MLabAuthenticator(NativeAuthenticator):
         if self.first_run_file:
             self._make_first_admin(json.loads(Path(self.first_run_file).read_text()))
 
+    def get_authed_users(self) -> set[str]:
+        """Return who may log in. Being named an administrator opens no account: anyone could sign up under the name."""
+        return {info.username for info in UserInfo.all_users(self.db) if info.is_authorized}
+
     def _make_first_admin(self, first_run: dict[str, str]) -> None:
-        """Make the account once; a password changed since then stays."""
+        """Make the very first account; whoever changes or deletes it later means it."""
         name = self.normalize_username(first_run["admin"])
-        if self.get_user(name) is None:
+        if not UserInfo.all_users(self.db):
             hashed = bcrypt.hashpw(first_run["password"].encode(), bcrypt.gensalt())
             self.db.add(UserInfo(username=name, password=hashed, is_authorized=True))
             self.db.commit()
@@ -133,7 +151,9 @@ class MLabAuthenticator(NativeAuthenticator):
     async def is_waiting(self, username: str, password: str) -> bool:
         """Return whether this is the right password of an account that nobody opened yet."""
         user = self.get_user(username)
-        return user is not None and not user.is_authorized and await _fits(user, password)
+        if user is None or user.is_authorized or self.is_blocked(self.normalize_username(username)):
+            return False
+        return await _fits(user, password)
 
     def is_password_strong(self, password: str) -> bool:
         """Refuse what bcrypt cannot hash, beside NativeAuthenticator's own rules."""

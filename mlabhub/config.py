@@ -95,8 +95,6 @@ def configure_spawner(c: Any, settings: Settings) -> None:
     """Set the backend's spawner and how long a start may take."""
     c.JupyterHub.spawner_class = SPAWNERS[settings.backend]
     c.JupyterHub.allow_named_servers = True
-    # A GET of the hub's spawn page starts nothing by itself while there is a form; ours leads to the launch page.
-    c.Spawner.options_form = " "
     # Refusals are our service's business and cost little: let a whole class press Start at once.
     c.JupyterHub.concurrent_spawn_limit = 200
     c.Spawner.start_timeout = START_SECONDS

@@ -124,7 +124,11 @@ def _set_password(settings: Settings, name: str, password: str) -> None:
     database = create_engine(f"sqlite:///{settings.state_dir / 'jupyterhub.sqlite'}", connect_args={"timeout": 30})
     try:
         with database.begin() as connection:
-            connection.execute(text("DELETE FROM users_info WHERE username = :name"), row)
+            if connection.execute(text("SELECT 1 FROM users_info WHERE username = :name"), row).first():
+                raise MLabError(
+                    f"{name} has an account with a password already; the groups were added. "
+                    "A new password is set on the hub's page Accounts."
+                )
             connection.execute(
                 text(
                     "INSERT INTO users_info (username, password, is_authorized, login_email_sent, has_2fa, otp_secret)"

@@ -233,7 +233,7 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             return 0
         try:
             found = await self._container()
-        except EngineUnavailable as error:
+        except (EngineUnavailable, EngineError) as error:
             self.log.warning("mlabhub: %s counts as running: %s", self._log_name, error.log_text)
             return None
         if found is None:

@@ -25,7 +25,9 @@ from ulid import ULID
 
 from mlabhub.client import ServiceClient
 from mlabhub.core.forms import read_query
+from mlabhub.core.names import is_server_name
 from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings, load_settings
@@ -42,6 +44,7 @@ GRACE_SECONDS = 60.0
 """How long after its time-outs a start may still come to something."""
 LOOK_SECONDS = 0.5
 """How often the backend is asked whether a server that does not answer yet still runs."""
+FOREVER_SECONDS = 10**8
 _STATE = "mlabhub"
 
 
@@ -69,6 +72,7 @@ class MLabSpawnerMixin(Base):
     up_interval = Float(0.1, help="Seconds between two looks at whether a started server answers.").tag(config=True)
 
     _shared: Shared | None = None
+    _usual_http_timeout: int | None = None
     _background: set[asyncio.Task[None]] = set()  # noqa: RUF012 - one for all spawners: tasks outlive their spawner
 
     @default("apply_user_options")
@@ -124,6 +128,8 @@ class MLabSpawnerMixin(Base):
         self._progress = Progress()
         self.spent = {}
         self.launch_id, self.gpus, self._left_over = "", (), False
+        if self._usual_http_timeout is not None:
+            self.http_timeout, self._usual_http_timeout = self._usual_http_timeout, None
         try:
             return await self._start()
         except (SpawnException, asyncio.CancelledError):
@@ -160,6 +166,7 @@ class MLabSpawnerMixin(Base):
 
     async def _pass_gate(self) -> LaunchPlan:
         self._progress.add(5, Message(N_("Asking for a place")))
+        check_is_name(self.name)
         options = check_is_object(self.user_options)
         named = options.get("launch_id")
         launch_id = named if isinstance(named, str) and named else str(ULID())
@@ -280,6 +287,10 @@ class MLabSpawnerMixin(Base):
         self.launch_id = str(ours.get("launch_id", ""))
         self.gpus = tuple(ours.get("gpus", ()))
         self._left_over = bool(self.launch_id)
+        if self.launch_id and self._usual_http_timeout is None:
+            # A restarted hub stops what does not answer within this time. A server that hangs, say on its NAS, has work
+            # in it: only `start` goes back to the usual time.
+            self._usual_http_timeout, self.http_timeout = self.http_timeout, FOREVER_SECONDS
 
     # -- what a person sees of it
 
@@ -298,6 +309,17 @@ class MLabSpawnerMixin(Base):
 
     def _times(self) -> str:
         return ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in self.spent.items())
+
+
+def check_is_name(name: str) -> None:
+    """Refuse a server's name that only the hub's own API lets through. Raises `InvalidLaunch`."""
+    if name and not is_server_name(name):
+        raise InvalidLaunch(
+            Message.of(
+                N_("{name} cannot be a server's name: use a to z, 0 to 9 and single dashes, 1 to 30, a letter first."),
+                name=quote(name),
+            )
+        )
 
 
 def check_is_object(options: Any) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +25,8 @@ LONGEST_PAUSE = 15.0
 STEADY_AFTER = 30.0
 """Seconds after which a process counts as steady: its next failure is a first one again."""
 STOP_SECONDS = 10.0
+LAST_WORDS_SECONDS = 0.2
+"""How long the output of a process that ended is still read, if somebody else holds its end open."""
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -127,8 +128,7 @@ class Children:
         failures = 0
         while True:
             assert child.process is not None
-            status = await child.process.wait()
-            # A grandchild may hold the pipe open; what it still says is not worth waiting for.
+            status = await _ended(child.process)
             output.cancel()
             if self._stopping:
                 return
@@ -163,16 +163,28 @@ class Children:
 
 async def _end(child: Child) -> None:
     process = child.process
-    if process is None or process.returncode is not None:
+    if process is None:
         return
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        await asyncio.wait_for(_ended(process), STOP_SECONDS)
     except asyncio.TimeoutError:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-        await process.wait()
+            process.kill()
+        await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> int:
+    """Return the exit status as soon as there is one; `wait` waits for whoever else holds the pipe, too."""
+    while process.returncode is None:  # noqa: ASYNC110 - asyncio has no event for this
+        await asyncio.sleep(0.02)
+    deadline = time.monotonic() + LAST_WORDS_SECONDS
+    while process.stdout and not process.stdout.at_eof() and time.monotonic() < deadline:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.02)
+    process._transport.close()  # type: ignore[attr-defined]  # our end of the pipe; there is no public way
+    await asyncio.sleep(0)
+    return process.returncode
 
 
 def _status(status: int) -> str:

@@ -138,7 +138,7 @@ async def restore_routes(settings: Settings) -> None:
 
     A hub that is down itself does so when it starts.
     """
-    token = (settings.secrets_dir / "supervisor-token").read_text()
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            token = (settings.secrets_dir / "supervisor-token").read_text()
             await client.post(f"{settings.hub_url}api/proxy", headers={"Authorization": f"token {token}"})

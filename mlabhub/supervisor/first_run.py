@@ -60,6 +60,12 @@ def write_once(path: Path, text: str) -> str:
     return text
 
 
+def make_private_file(path: Path) -> None:
+    """Make an empty file that its owner alone may read, or take the others' rights to one that is there."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+
+
 class StateLock:
     """The state folder's lock, held until it is closed or its process ends, however it ends.
 

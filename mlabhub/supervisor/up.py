@@ -121,6 +121,7 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     parse_simulated(options.simulate_gpus)
     ports = first_run.choose_ports(state_dir, [options.port])
     first_run.make_secrets(state_dir / "secrets")
+    first_run.make_private_file(state_dir / "jupyterhub.sqlite")
     scheme = "https" if options.tls_cert else "http"
     backend = prepare_backend(options.backend, state_dir)
     settings = Settings(

@@ -57,6 +57,18 @@ async def test_a_killed_process_is_back_within_a_second(children: Children, tmp_
     assert time.monotonic() - started < 1
 
 
+async def test_a_grandchild_that_holds_the_pipe_delays_nothing(children: Children, tmp_path: Path) -> None:
+    """Podman's service leaves processes behind that write where it wrote."""
+    code = "import pathlib, subprocess, time; subprocess.Popen(['sleep', '7'], start_new_session=True); "
+    await children.start(_command(tmp_path, code + "pathlib.Path('ready').touch(); time.sleep(600)"))
+    before = children.pids()["program"]
+    started = time.monotonic()
+    os.kill(before, signal.SIGKILL)
+    await _restarted(children, before)
+    await children.stop()
+    assert time.monotonic() - started < 3
+
+
 async def test_stop_leaves_none_even_of_those_that_ignore_sigterm(
     children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
