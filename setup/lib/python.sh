@@ -46,26 +46,30 @@ environment_is_there() {
 }
 
 make_environment() {
+    local unfinished=$CACHE/python.unfinished killed=
+    [[ -e $unfinished ]] && killed=yes
     [[ $PYTHON ]] || { echo "Python 3.10 or newer is missing."; return 1; }
+    touch "$unfinished"
     if ! "$VENV/bin/python" -c "import sys; sys.exit(sys.version_info < $OLDEST_PYTHON)" 2>/dev/null; then
         "$PYTHON" -m venv --clear "$VENV"
     elif ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
         "$VENV/bin/python" -m ensurepip --upgrade
     fi
     drop_damaged
-    install_locks
-    if ! environment_works; then
+    if ! { install_locks && environment_works; }; then
+        # Without an earlier run that was killed, making it again would mend nothing: no network, say.
+        [[ $killed ]] || return 1
         echo "What a killed run left behind cannot be mended: making the environment again."
         "$PYTHON" -m venv --clear "$VENV"
-        install_locks
-        environment_works
+        install_locks && environment_works || return 1
     fi
+    rm -f "$unfinished"
 }
 
 install_locks() {
     local lock
     while read -r lock; do
-        install_lock "$lock"
+        install_lock "$lock" || return 1
     done < <(environment_locks)
 }
 
@@ -90,8 +94,8 @@ install_lock() {
     local stamp place
     stamp=$VENV/mlabhub-$(basename "$1").stamp
     rm -f "$stamp"
-    "$VENV/bin/python" -m pip install --require-hashes -r "$1"
-    "$VENV/bin/python" -m pip install -q --no-deps --no-build-isolation --no-index -e "$CHECKOUT"
+    "$VENV/bin/python" -m pip install --require-hashes -r "$1" || return 1
+    "$VENV/bin/python" -m pip install -q --no-deps --no-build-isolation --no-index -e "$CHECKOUT" || return 1
     place=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     { lock_hash "$1" && echo "$place" && cd "$place" && ls -d ./*.dist-info; } >"$stamp.new"
     mv "$stamp.new" "$stamp"
