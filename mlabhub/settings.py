@@ -29,6 +29,16 @@ def default_state_dir() -> Path:
     return Path(base) / "mlabhub"
 
 
+def replace_file(path: Path, text: str, mode: int = 0o644) -> None:
+    """Write a file whole or not at all: whoever reads it sees the old text or the new one. Raises `OSError`."""
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)
+    temporary.write_text(text)
+    temporary.chmod(mode)
+    temporary.replace(path)
+
+
 class Settings(BaseModel):
     """One installation. Ports are TCP ports on this machine; all but ``port`` listen on 127.0.0.1 only."""
 
@@ -131,10 +141,7 @@ class Settings(BaseModel):
     def save(self) -> None:
         """Write the file atomically, readable by its owner only."""
         self.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self.settings_file.with_suffix(".new")
-        temporary.write_text(self.model_dump_json(indent=2) + "\n")
-        temporary.chmod(0o600)
-        temporary.replace(self.settings_file)
+        replace_file(self.settings_file, self.model_dump_json(indent=2) + "\n", 0o600)
 
 
 def load_settings(path: Path | str | None = None) -> Settings:

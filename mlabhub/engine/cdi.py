@@ -15,6 +15,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from mlabhub.settings import replace_file
+
 NVIDIA_CDI_KIND = "nvidia.com/gpu"
 SIMULATED_PREFIX = "GPU-sim-"
 CDI_DIRS = (Path("/etc/cdi"), Path("/var/run/cdi"))
@@ -79,9 +81,7 @@ def write_simulated_spec(instance: str, uuids: Sequence[str]) -> Path | None:
         remove_simulated_spec(instance)
         return None
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".new")
-    temporary.write_text(json.dumps(make_simulated_spec(instance, uuids), indent=1))
-    temporary.replace(file)
+    replace_file(file, json.dumps(make_simulated_spec(instance, uuids), indent=1))
     return file
 
 

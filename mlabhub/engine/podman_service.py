@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlabhub.settings import Settings
+from mlabhub.settings import Settings, replace_file
 
 MOST_OPEN_FILES = 1_048_576
 MOST_PROCESSES = 1_048_576
@@ -69,9 +69,7 @@ def write_containers_conf(run_dir: Path) -> Path:
     """Write this machine's configuration and return its file, which ``CONTAINERS_CONF`` is to name."""
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = run_dir / "containers.conf"
-    temporary = file.with_suffix(".new")
-    temporary.write_text(make_containers_conf(look_at_machine()))
-    temporary.replace(file)
+    replace_file(file, make_containers_conf(look_at_machine()))
     return file
 
 

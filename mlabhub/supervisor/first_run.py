@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlabhub.errors import InvalidConfiguration, MLabError
+from mlabhub.settings import replace_file
 
 SECRETS = ("spawner", "service-token", "supervisor-token", "command-line-token", "proxy-token")
 INNER_PORTS = ("hub", "proxy-api", "service")
@@ -128,10 +129,7 @@ def make_first_run(state_dir: Path, url: str, admin: str) -> tuple[dict[str, str
         ) from None
     if known["url"] != url:
         known["url"] = url
-        temporary = path.with_suffix(".new")
-        temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps(known) + "\n")
-        temporary.replace(path)
+        replace_file(path, json.dumps(known) + "\n", 0o600)
     return known, made
 
 
@@ -169,9 +167,7 @@ def choose_ports(state_dir: Path, reserved: Iterable[int]) -> dict[str, int]:
             port = _free_port(taken)
         taken.add(port)
         ports[name] = port
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(ports) + "\n")
-    temporary.replace(path)
+    replace_file(path, json.dumps(ports) + "\n")
     return ports
 
 

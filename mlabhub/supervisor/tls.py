@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography import x509
 
 from mlabhub.errors import InvalidConfiguration
+from mlabhub.settings import replace_file
 
 
 def read_name(certificate: Path, key: Path, now: datetime) -> str:
@@ -44,7 +45,4 @@ def write_authorities(certificate: Path, target: Path) -> None:
     """Write whom people's servers trust: this machine's authorities, and a certificate that signed itself."""
     system = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
     texts = [path.read_text() for path in (Path(system), certificate) if path.exists()]
-    temporary = target.with_suffix(".new")
-    temporary.write_text("\n".join(texts))
-    temporary.chmod(0o644)
-    temporary.replace(target)
+    replace_file(target, "\n".join(texts))

@@ -105,15 +105,7 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     """Check everything that can be wrong before anything is started."""
     config_dir = (options.config_dir or CHECKOUT / "spawner_profiles").absolute()
     load_catalog(config_dir)
-    if bool(options.tls_cert) != bool(options.tls_key):
-        raise InvalidConfiguration("--tls-cert and --tls-key belong together: give both, or neither.")
-    for file in filter(None, (options.tls_cert, options.tls_key)):
-        if not os.access(file, os.R_OK):
-            raise InvalidConfiguration(f"{file} cannot be read; it must be a PEM file that this user may read.")
-    tls_name = ""
-    if options.tls_cert and options.tls_key:
-        tls_name = read_name(options.tls_cert, options.tls_key, datetime.now(timezone.utc))
-        write_authorities(options.tls_cert, state_dir / "run" / "ca.pem")
+    tls_name = _prepare_tls(options, state_dir)
     host = _address(options.host)
     base_url = f"/{options.base_url.strip('/')}/" if options.base_url.strip("/") else "/"
     first_run.check_port(host, options.port)
@@ -147,6 +139,20 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     )
     settings.save()
     return settings, backend
+
+
+def _prepare_tls(options: Options, state_dir: Path) -> str:
+    """Check the certificate and write whom people's servers trust; return the hub's name in it, empty without one."""
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise InvalidConfiguration("--tls-cert and --tls-key belong together: give both, or neither.")
+    if options.tls_cert is None or options.tls_key is None:
+        return ""
+    for file in (options.tls_cert, options.tls_key):
+        if not os.access(file, os.R_OK):
+            raise InvalidConfiguration(f"{file} cannot be read; it must be a PEM file that this user may read.")
+    name = read_name(options.tls_cert, options.tls_key, datetime.now(timezone.utc))
+    write_authorities(options.tls_cert, state_dir / "run" / "ca.pem")
+    return name
 
 
 def _admin_name(state_dir: Path, wanted: str) -> str:
