@@ -13,6 +13,9 @@ from typing import Protocol
 from mlabhub.errors import Unavailable
 from mlabhub.ledger.records import AuditEntry, Contents, Record, Reservation
 
+MOST_LATEST = 100
+"""How many launches back `Ledger.latest` looks."""
+
 
 class LedgerUnavailable(Unavailable):
     """The ledger cannot be written or read; nothing was changed."""
@@ -39,6 +42,9 @@ class Ledger(Protocol):
     def reservation(self, launch_id: str) -> Reservation | None:
         """Return a launch, however old."""
 
+    def latest(self, user: str) -> tuple[Reservation, ...]:
+        """Return the last admitted launch of each of a user's servers (of the last `MOST_LATEST`), newest first."""
+
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first; ``before`` is the number of the last one already seen."""
 
@@ -47,3 +53,11 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Close the files."""
+
+
+def one_per_server(launches: Iterable[Reservation]) -> tuple[Reservation, ...]:
+    """Return the first launch of each server, in the order given."""
+    first: dict[str, Reservation] = {}
+    for one in launches:
+        first.setdefault(one.server, one)
+    return tuple(first.values())

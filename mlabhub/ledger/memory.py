@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from mlabhub.ledger.base import LedgerConflict
+from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, one_per_server
 from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, StoredAnswer
 
 
@@ -48,6 +48,12 @@ class MemoryLedger:
     def reservation(self, launch_id: str) -> Reservation | None:
         """Return a launch, however old."""
         return self._reservations.get(launch_id)
+
+    def latest(self, user: str) -> tuple[Reservation, ...]:
+        """Return the last admitted launch of each of a user's servers, newest first."""
+        admitted = [entry for entry in reversed(self._audit) if entry.user == user and entry.act == "admit"]
+        launches = [self._reservations[entry.launch_id] for entry in admitted if entry.launch_id in self._reservations]
+        return one_per_server(launches[:MOST_LATEST])
 
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first."""

@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.ledger import tables
-from mlabhub.ledger.base import LedgerConflict, LedgerUnavailable
+from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.migrate import migrate
 from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
@@ -94,6 +94,20 @@ class SqlLedger:
         with self._reading() as connection:
             row = connection.execute(query).mappings().one_or_none()
         return None if row is None else tables.reservation_of(row)
+
+    def latest(self, user: str) -> tuple[Reservation, ...]:
+        """Return the last admitted launch of each of a user's servers, newest first; the audit has an index by user."""
+        admitted = (tables.audit.c.user == user) & (tables.audit.c.act == "admit")
+        query = (
+            sa.select(tables.reservations)
+            .join(tables.audit, tables.audit.c.launch_id == tables.reservations.c.launch_id)
+            .where(admitted)
+            .order_by(tables.audit.c.number.desc())
+            .limit(MOST_LATEST)
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query).mappings()
+            return one_per_server([tables.reservation_of(row) for row in rows])
 
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first."""

@@ -33,6 +33,7 @@ from mlabhub.service.views import (
     LaunchAnswer,
     LaunchStatus,
     NodeView,
+    PastLaunch,
     Person,
     Preview,
     ServerView,
@@ -115,7 +116,7 @@ class Launcher:
             try:
                 request = resolve(catalog, user, hub_user.groups, user_options, server_name)
             except MLabError as error:
-                return Preview(False, (Reason(error.code, error.message),), None)
+                return Preview(False, (Reason(error.code, error.message),), None, str(error.data.get("key", "")))
             decision = decide(request, catalog.quotas, holdings, (), capacity, self._world.clock())
             return Preview(decision.verdict == "admit", decision.reasons, request)
 
@@ -137,6 +138,15 @@ class Launcher:
         hub_user, saved = await asyncio.gather(self._world.hub.user(user, stopped=True), self._saved(user))
         held = self._world.writer.projection.of_user(user)
         return listing.server_views(hub_user, held, saved, self._world.settings.base_url)
+
+    async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
+        """Return the last admitted launch of each of a user's servers, newest first; none while the ledger is away."""
+        try:
+            launches = await asyncio.to_thread(self._world.ledger.latest, user)
+        except Unavailable as error:
+            log.warning("What %s launched before is not shown: %s", user, error.log_text)
+            return ()
+        return tuple(PastLaunch(one.server, one.display_name, one.created, one.options) for one in launches)
 
     async def _saved(self, user: str) -> tuple[SavedLayer, ...]:
         try:

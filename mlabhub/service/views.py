@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
 from mlabhub.core.reasons import Reason
@@ -34,11 +34,25 @@ class LaunchAnswer:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a launch would be answered now. Without a request, its options are wrong and the reasons say how."""
+    """What a launch would be answered now. Without a request, its options are wrong and the reasons say how.
+
+    ``key`` is the option that is wrong, empty if it is not one alone.
+    """
 
     starts_now: bool
     reasons: tuple[Reason, ...]
     request: LaunchRequest | None
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class PastLaunch:
+    """A launch that was admitted once; ``options`` are what was asked for."""
+
+    server_name: str
+    display_name: str
+    at: float
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

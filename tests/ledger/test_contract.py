@@ -125,6 +125,22 @@ def test_the_audit_is_read_newest_first_and_in_pages(ledger: Ledger) -> None:
     assert str(first[0].message) == "4"
 
 
+def test_the_last_admitted_launch_of_each_server(ledger: Ledger) -> None:
+    def admitted(launch_id: str, server: str, user: str = "alice", act: str = "admit") -> AuditEntry:
+        return AuditEntry(1.0, user, act, Message("x"), user=user, server=server, launch_id=launch_id)
+
+    over = {"state": "released", "released": 1.0}
+    ledger.commit([reservation("L1", server="", **over), admitted("L1", "")])
+    ledger.commit([reservation("L2", server="exp", **over), admitted("L2", "exp")])
+    ledger.commit([reservation("L3", server=""), admitted("L3", "")])
+    ledger.commit([reservation("L4", user="bob", server="exp"), admitted("L4", "exp", "bob")])
+    ledger.commit([reservation("L5", server="found", options={}), admitted("L5", "found", act="adopt")])
+    ledger.commit([admitted("L6", "never", act="refuse")])
+    assert [one.launch_id for one in ledger.latest("alice")] == ["L3", "L2"]
+    assert ledger.latest("alice")[0] == reservation("L3", server="")
+    assert ledger.latest("nobody") == ()
+
+
 def test_old_answers_are_forgotten(ledger: Ledger) -> None:
     answers = [StoredAnswer("alice", f"k{at}", "f", 201, {}, at) for at in (10.0, 20.0)]
     ledger.commit(answers)
