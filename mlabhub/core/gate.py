@@ -15,7 +15,21 @@ from mlabhub.core.units import from_micro, to_micro
 from mlabhub.errors import InvalidLaunch
 from mlabhub.messages import N_, Message
 
-KEYS = ("profile", "image", "group", "gpu_type", "gpus", "gpu_ids", "cpu", "memory_gib", "options", "launch_id")
+KEYS = (
+    *(
+        "profile",
+        "image",
+        "group",
+        "gpu_type",
+        "gpus",
+        "gpu_ids",
+        "cpu",
+        "memory_gib",
+        "options",
+        "mounts",
+        "launch_id",
+    ),
+)
 
 MOST_GPU_IDS = 64
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")

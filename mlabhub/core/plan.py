@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlabhub.core.capacity import Placement
 from mlabhub.core.identity import Identity
 from mlabhub.core.profiles import LaunchRequest
-from mlabhub.core.storage import Mount, Storage, mounts_for
+from mlabhub.core.storage import WORKSPACE, Mount, Storage, mounts_for
 from mlabhub.errors import MLabError
 from mlabhub.messages import N_
 
@@ -43,6 +43,7 @@ class LaunchPlan:
     identity: Identity
     sudo: bool
     node: str
+    workspace: str = WORKSPACE
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types."""
@@ -95,10 +96,11 @@ def make_plan(
         gpu_type=placement.gpu_type or request.gpu_type,
         gpus=placement.gpus,
         environment=_environment(request, launch_id, identity, storage),
-        mounts=mounts_for(storage, identity),
+        mounts=mounts_for(storage, identity, chosen=request.mounts),
         identity=identity,
         sudo=request.sudo,
         node=placement.node,
+        workspace=storage.workspace,
     )
 
 
@@ -109,7 +111,7 @@ def _environment(request: LaunchRequest, launch_id: str, identity: Identity, sto
         "MLABHUB_UID": identity.uid,
         "MLABHUB_GID": identity.gid,
         "MLABHUB_GROUPS": ",".join(f"{group.account}:{group.gid}" for group in identity.groups),
-        "MLABHUB_HOME": storage.home(identity.name),
+        "MLABHUB_HOME": storage.home(identity.name, [group.name for group in identity.groups]),
         "MLABHUB_SUDO": int(request.sudo),
     }
     return {name: str(value) for name, value in environment.items()}

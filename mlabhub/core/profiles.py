@@ -16,11 +16,12 @@ from pydantic import Field, model_validator
 
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.gate import KEYS, check_launch_id, read_choice, read_gpu_ids, read_keys, read_number
+from mlabhub.core.mounts import MountChoice, read_mounts
 from mlabhub.core.options import NumberOption
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.quote import quote, quote_all
 from mlabhub.core.schema import GpuType, KeyFault, Model, Paragraph, Slug, Text, key_faults
-from mlabhub.core.storage import Storage
+from mlabhub.core.storage import Storage, places_for
 from mlabhub.core.units import ANY_GPU, is_gpu_type
 from mlabhub.errors import InvalidLaunch, NotPermitted
 from mlabhub.messages import N_, Message
@@ -83,6 +84,11 @@ class ProfileSpec(Model):
     pids: int = Field(default=4096, strict=True, ge=64, le=4_000_000, description="Processes and threads at most.")
     sudo: bool = Field(
         default=False, strict=True, description="Whether people may become root inside their own server."
+    )
+    mounts: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether people may mount what they have at places of their choice (storage.yaml: mount_prefixes).",
     )
     purpose: Literal["development", "training"] | None = Field(default=None, description="What it is meant for; shown.")
 
@@ -166,6 +172,7 @@ class LaunchRequest:
     pids: int
     sudo: bool
     options: Mapping[str, float] = field(default_factory=dict)
+    mounts: tuple[MountChoice, ...] = ()
 
 
 def visible_profiles(
@@ -243,7 +250,15 @@ def resolve(
         pids=profile.pids,
         sudo=profile.sudo,
         options=further,
+        mounts=_read_mounts(catalog.storage, profile, user, groups, given.get("mounts")),
     )
+
+
+def _read_mounts(
+    storage: Storage, profile: Profile, user: str, groups: Sequence[str], value: object
+) -> tuple[MountChoice, ...]:
+    places = places_for(storage, user, groups)
+    return read_mounts(value, places, storage.mount_prefixes, permitted=profile.mounts)
 
 
 def default_payer(quotas: Quotas, groups: Sequence[str]) -> str | None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlabhub.core.identity import GroupId, Identity, choose_id, is_ordinary
-from mlabhub.core.names import folder_name
 from mlabhub.core.storage import Storage
 from mlabhub.errors import Unavailable
 from mlabhub.messages import N_, Message
@@ -126,8 +125,7 @@ class MachineAccounts:
     def _look_up(self, user: str, groups: tuple[str, ...], now: float) -> MachineFacts:
         storage = self._storage()
         account = _account(user)
-        home = f"{storage.user_root}/{folder_name(user)}"
-        owner = self._owner(home)
+        home, owner = self._first_folder([area.source(user) for area in storage.user_areas(groups)])
         return MachineFacts(
             user=NameFacts(
                 "user",
@@ -143,9 +141,13 @@ class MachineAccounts:
         )
 
     def _group(self, storage: Storage, group: str) -> NameFacts:
-        folder = f"{storage.share_root}/{folder_name(group)}"
-        owner = self._owner(folder)
+        folder, owner = self._first_folder([storage.share_area(group).source(group)])
         return NameFacts("group", group, _group_number(group), folder, owner.st_gid if owner else None)
+
+    def _first_folder(self, folders: Sequence[str]) -> tuple[str, os.stat_result | None]:
+        """Return the first of these that is there, with its owner; that the others agree is seen to at the start."""
+        found = ((folder, self._owner(folder)) for folder in folders)
+        return next((pair for pair in found if pair[1] is not None), (folders[0], None))
 
     def _owner(self, folder: str) -> os.stat_result | None:
         if not self._own_folders:

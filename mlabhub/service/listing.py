@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
-from mlabhub.core.names import folder_name
 from mlabhub.core.profiles import Catalog, bounded_by, default_payer, visible_profiles
 from mlabhub.core.quotas import Quotas
+from mlabhub.core.storage import places_for
 from mlabhub.core.units import CPU, MEMORY, format_gpus
 from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import Reservation
@@ -23,6 +23,7 @@ from mlabhub.service.views import (
     LaunchStatus,
     NodeView,
     Person,
+    PlaceView,
     ServerState,
     ServerView,
     Step,
@@ -212,6 +213,10 @@ def catalog_view(
     quotas, holdings = catalog.quotas, projection.holdings
     profiles = tuple(bounded_by(profile, capacity) for profile in visible_profiles(catalog, groups, capacity.gpu_types))
     slugs = {slug for profile in profiles for slug in profile.images}
+    places = tuple(
+        PlaceView(place.share, place.target, place.display_name, place.read_only, place.tier)
+        for place in places_for(catalog.storage, person.name, groups)
+    )
     return CatalogView(
         profiles=profiles,
         images=tuple(image for image in catalog.images if image.slug in slugs),
@@ -221,8 +226,7 @@ def catalog_view(
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
         nodes=node_views(capacity, projection, quotas, may_see),
         gpu_types=capacity.gpu_types,
-        folders=(
-            catalog.storage.home(person.name),
-            *(f"{catalog.storage.share_target}/{folder_name(group)}" for group in groups),
-        ),
+        folders=tuple(place.target for place in places),
+        places=places,
+        mount_prefixes=catalog.storage.mount_prefixes,
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
 from mlabhub.core.reasons import Reason
+from mlabhub.core.storage import Tier
 from mlabhub.messages import Message
 
 LaunchState = Literal["starting", "ready", "failed", "ended"]
@@ -140,10 +141,22 @@ class NodeView:
 
 
 @dataclass(frozen=True)
+class PlaceView:
+    """A folder that a person's servers have; ``share`` is its name for ``mounts``."""
+
+    share: str
+    target: str
+    display_name: str
+    read_only: bool
+    tier: Tier
+
+
+@dataclass(frozen=True)
 class CatalogView:
     """What the launch page shows to one person: what they may choose, what is there, what they hold.
 
-    ``folders`` are the paths that a server of theirs sees: their own, then one per group.
+    ``folders`` are the paths that a server of theirs sees: private ones, one per group, then extra shares;
+    ``places`` says more of each.
     """
 
     profiles: tuple[Profile, ...]
@@ -155,6 +168,8 @@ class CatalogView:
     nodes: tuple[NodeView, ...]
     gpu_types: tuple[str, ...]
     folders: tuple[str, ...] = ()
+    places: tuple[PlaceView, ...] = ()
+    mount_prefixes: tuple[str, ...] = ()
 
     def free_gpus(self, gpu_type: str | None = None) -> int:
         """Return how many healthy GPUs (of a type) nobody holds."""

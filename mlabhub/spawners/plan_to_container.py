@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
-from mlabhub.core.storage import WORKSPACE
 from mlabhub.engine import labels
 from mlabhub.engine.cdi import cdi_name
 from mlabhub.engine.spec import Bind, ContainerSpec
@@ -114,7 +113,7 @@ def tls_environment(around: Surroundings) -> dict[str, str]:
 
 def jupyter_arguments(plan: LaunchPlan) -> tuple[str, ...]:
     """Return where JupyterLab begins: it shows all folders, and opens the user's own."""
-    return (f"--ServerApp.root_dir={WORKSPACE}", f"--ServerApp.preferred_dir={plan.environment['MLABHUB_HOME']}")
+    return (f"--ServerApp.root_dir={plan.workspace}", f"--ServerApp.preferred_dir={plan.environment['MLABHUB_HOME']}")
 
 
 def gpu_environment(plan: LaunchPlan) -> dict[str, str]:

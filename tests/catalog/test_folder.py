@@ -119,7 +119,7 @@ users:
   default: {gpu: -1}
 notice_second: 5
 """
-    storage = "user_root: nas\nshare_target: /srv\n"
+    storage = "user_root: nas\nshare_target: /etc/share\n"
     assert faults_of(folder(profiles, images=images, quotas=quotas, storage=storage)) == [
         "profiles.yaml:3: profiles.cpu.display_name: must be text; put it in quotes if it looks like a number; it is 7",
         'profiles.yaml:4: profiles.cpu.images[1]: there is no image "nope"; images.yaml has: base',
@@ -127,7 +127,7 @@ notice_second: 5
         "profiles.yaml:6: profiles.cpu.memory_gib.default: "
         "the default 9 cannot be chosen; permitted: 1 to 8 in steps of 1",
         "profiles.yaml:7: profiles.cpu.sud: is not a known key; did you mean sudo? Known: display_name, description, "
-        "groups, images, cpu, memory_gib, gpus, gpu_types, choose_gpu, shm_gib, pids, sudo, purpose",
+        "groups, images, cpu, memory_gib, gpus, gpu_types, choose_gpu, shm_gib, pids, sudo, mounts, purpose",
         "profiles.yaml:8: profiles.Bad Slug: must be lower-case letters, digits and single hyphens, such as cpu or "
         'a100-train; it is "Bad Slug"',
         "profiles.yaml:8: profiles.Bad Slug.display_name: is missing; add it",
@@ -155,7 +155,8 @@ notice_second: 5
         "quotas.yaml:6: notice_second: is not a known key; did you mean notice_seconds? "
         "Known: groups, users, notice_seconds, cpu_overcommit",
         "storage.yaml:1: user_root: must be an absolute path without .. or a slash at the end, such as /srv/nas/user",
-        "storage.yaml:2: share_target: must be below /mnt, such as /mnt/user",
+        "storage.yaml:2: share_target: "
+        "is in /etc, which the images need themselves; take one such as /mnt/user or /data",
     ]
 
 

@@ -195,7 +195,7 @@ INVALID = {
     "key of 1 MB": ({"x" * 1_000_000: 1}, "xxx…"),
     "10,000 keys": ({f"k{number}": 1 for number in range(10_000)}, '"k2", …'),
 }
-TRAITS = ["cmd", "args", "environment", "volumes", "uid", "user", "sudo", "pids", "image_reference", "mounts", "ip"]
+TRAITS = ["cmd", "args", "environment", "volumes", "uid", "user", "sudo", "pids", "image_reference", "binds", "ip"]
 INVALID |= {f"reach for {key}": ({key: "x"}, f'cannot have "{key}"; known: profile') for key in TRAITS}
 
 
@@ -303,6 +303,7 @@ plausible = st.fixed_dictionaries(
         "cpu": st.integers(min_value=1, max_value=16) | leaves,
         "memory_gib": st.integers(min_value=1, max_value=64) | leaves,
         "options": st.dictionaries(st.sampled_from(["shm_gib", "x"]), leaves) | leaves,
+        "mounts": st.lists(st.dictionaries(st.sampled_from(["share", "target"]), leaves), max_size=2) | leaves,
         "launch_id": st.just(LAUNCH_ID) | leaves,
     },
 )

@@ -141,3 +141,23 @@ async def test_answers_are_kept_for_a_while(storage: Storage) -> None:
     assert await accounts.look_up("alice", ()) is not first
     accounts.close()
     await asyncio.sleep(0)
+
+
+async def test_folders_are_looked_for_below_the_roots_of_each_group(tmp_path: Path) -> None:
+    uid, gid = (4321, 8765) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+    roots = {what: str(tmp_path / what) for what in ("user", "share", "user2", "share2")}
+    for folder in (f"{roots['user2']}/alice", f"{roots['share2']}/research"):
+        os.makedirs(folder)
+        os.chown(folder, uid, gid)
+    research = {
+        "user_root": roots["user2"],
+        "user_target": "/mnt2/user",
+        "share_root": roots["share2"],
+        "share_target": "/mnt2/share",
+    }
+    values = {"user_root": roots["user"], "share_root": roots["share"], "groups": {"research": research}}
+    accounts = MachineAccounts(lambda: Storage.model_validate(values), lambda: 0.0, own_folders=True)
+    for groups in (("research",), ("research", "vision")):
+        identity = (await accounts.look_up("alice", groups)).choose(projection())
+        assert (identity.uid, identity.groups[0].gid) == (uid, gid)
+    accounts.close()
