@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -147,6 +148,8 @@ async def test_the_reconciler_can_end_what_a_killed_hub_left(site: Site) -> None
 def test_a_process_that_got_the_same_number_is_not_a_server() -> None:
     with subprocess.Popen(["sleep", "30"], env={"MLABHUB_LAUNCH_ID": "L1"}) as stranger:
         try:
+            while not psutil.Process(stranger.pid).environ():  # it has none until the kernel has loaded its program
+                time.sleep(0.01)
             assert processes.is_server(stranger.pid, "L1")
             assert not processes.is_server(stranger.pid, "L2")
             assert not processes.is_server(os.getpid(), "L1")
