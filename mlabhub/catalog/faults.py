@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
+from mlabhub.core.choices import LIST, NUMBER, NumberVariable
 from mlabhub.core.options import NumberOption
 from mlabhub.core.quote import quote
 from mlabhub.core.schema import FAULT
@@ -19,6 +20,7 @@ from mlabhub.errors import InvalidConfiguration
 from mlabhub.messages import N_, Message
 
 KeyPath = tuple[str | int, ...]
+_NOT_KEYS = frozenset({"[key]", NUMBER, LIST})
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,14 @@ def key_path(path: KeyPath) -> str:
     return text
 
 
+def clean_path(location: Sequence[str | int]) -> KeyPath:
+    """Return the keys of a place in a file: what a validator adds to tell its own parts apart is left out."""
+    return tuple(key for key in location if key not in _NOT_KEYS)
+
+
 def read_error(error: ErrorDetails) -> list[tuple[KeyPath, Message]]:
     """Turn one of pydantic's errors into paths and sentences of ours."""
-    path = tuple(key for key in error["loc"] if key != "[key]")
+    path = clean_path(error["loc"])
     if error["type"] == FAULT:
         return [((*path, *fault.at), fault.message) for fault in error["ctx"]["faults"]]
     return [(path, _describe(error["type"], error.get("ctx", {}), error["input"], str(error["msg"])))]
@@ -100,6 +107,10 @@ _NOUNS = {
 _PATTERNS = {
     "^[a-z0-9]+(-[a-z0-9]+)*$": N_("lower-case letters, digits and single hyphens, such as cpu or a100-train"),
     "^[a-z0-9]+(?:[-.][a-z0-9]+)*$": N_("a GPU type in lower case, such as a100, or any"),
+    "^[a-z][a-z0-9]*([_-][a-z0-9]+)*$": N_(
+        "an option's slug: lower-case letters, digits, - and _, such as num_workers"
+    ),
+    "^[a-z0-9]+([._-][a-z0-9]+)*$": N_("a choice's slug: lower-case letters, digits, single ., - and _, such as bf16"),
     "^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$": N_("an image's reference, such as localhost/mlabhub/base:latest"),
 }
 
@@ -109,6 +120,8 @@ def _describe(kind: str, context: Mapping[str, Any], value: object, text: str) -
         return Message(N_("is missing; add it"))
     if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
         return _must_be(Message(_PATTERNS[context["pattern"]]), value)
+    if context.get("class_name") == NumberVariable.__name__:
+        return _must_be(Message(N_("a mapping of keys to values")), value)
     if context.get("class_name") == NumberOption.__name__:
         return _must_be(Message(N_("a number, a list of numbers, or {{min: 1, max: 8}}")), value)
     if kind in _NOUNS:

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlabhub.catalog.faults import Fault, InvalidCatalog
 from mlabhub.catalog.validate import validated
 from mlabhub.catalog.yaml_file import Document, read_document
-from mlabhub.core.profiles import Catalog, ImageChoice, ImageSpec, Profile, ProfileSpec
+from mlabhub.core.cross_references import cross_faults
+from mlabhub.core.gpu_types import GpuTypeSpec, gpu_type_faults
+from mlabhub.core.images import ImageChoice, ImageSpec
+from mlabhub.core.profiles import Catalog, GroupDefault, Profile, ProfileSpec
 from mlabhub.core.quotas import Quotas
-from mlabhub.core.quote import quote, quote_all
-from mlabhub.core.schema import Model, Slug
+from mlabhub.core.quote import quote_all
+from mlabhub.core.schema import GpuType, Model, Slug, Text, key_faults
 from mlabhub.core.storage import Storage
 from mlabhub.messages import N_, Message
 
@@ -34,6 +37,23 @@ class ProfilesFile(Model):
         description="Profiles by slug, in the order of the page.",
         json_schema_extra={"additionalProperties": False},
     )
+    gpu_types: dict[GpuType, GpuTypeSpec] = Field(
+        default_factory=dict,
+        description="Types of GPUs by slug: what they are called, how they are recognised, how dear they are.",
+        json_schema_extra={"additionalProperties": False},
+    )
+    group_defaults: dict[Text, GroupDefault] = Field(
+        default_factory=dict,
+        description="What the form opens on, by group of the hub: the first of a person's groups that has an entry; "
+        "`default` is for the others. Without one: the first profile that takes no GPU.",
+    )
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> ProfilesFile:
+        faults = list(gpu_type_faults(self.gpu_types))
+        if faults:
+            raise key_faults(faults)
+        return self
 
 
 class ImagesFile(Model):
@@ -146,26 +166,18 @@ def _stray_faults(folder: Path) -> list[Fault] | None:
 
 
 def _check_references(documents: Mapping[str, Document]) -> None:
-    """Blame profiles for images that are not there; works on what was read, valid or not."""
-    profiles = documents.get("profiles.yaml")
+    """Blame references that lead nowhere; works on what was read, valid or not."""
+    profiles, images = documents.get("profiles.yaml"), documents.get("images.yaml")
     if profiles is None:
         return
-    known = ["base"]
-    if "images.yaml" in documents:
-        images = _mapping(documents["images.yaml"].data, "images")
-        if images is None:
-            return
-        known = list(images)
-    for slug, profile in (_mapping(profiles.data, "profiles") or {}).items():
-        chosen = profile.get("images") if isinstance(profile, dict) else None
-        for index, image in enumerate(chosen if isinstance(chosen, list) else []):
-            if isinstance(image, str) and image not in known:
-                message = Message.of(
-                    N_("there is no image {image}; images.yaml has: {known}"),
-                    image=quote(image),
-                    known=quote_all(known),
-                )
-                profiles.blame(("profiles", slug, "images", index), message)
+    known = {"base": BASE_IMAGE} if images is None else _mapping(images.data, "images")
+    if known is None:
+        return
+    defaults = _mapping(profiles.data, "group_defaults") or {}
+    for fault in cross_faults(_mapping(profiles.data, "profiles") or {}, known, defaults):
+        document = images if fault.part == "images" else profiles
+        if document is not None:
+            document.blame((fault.part, *fault.path), fault.message)
 
 
 def _mapping(data: object, key: str) -> dict[str, Any] | None:
@@ -175,8 +187,11 @@ def _mapping(data: object, key: str) -> dict[str, Any] | None:
 
 def _assemble(models: Mapping[str, Any]) -> Catalog:
     images = models["images.yaml"].images if "images.yaml" in models else {"base": BASE_IMAGE}
+    file: ProfilesFile = models["profiles.yaml"]
     return Catalog(
-        profiles=tuple(Profile(slug=slug, **dict(spec)) for slug, spec in models["profiles.yaml"].profiles.items()),
+        profiles=tuple(Profile(slug=slug, **dict(spec)) for slug, spec in file.profiles.items()),
+        gpu_types=file.gpu_types,
+        group_defaults=file.group_defaults,
         images=tuple(ImageChoice(slug=slug, **dict(spec)) for slug, spec in images.items()),
         quotas=models.get("quotas.yaml", Quotas()),
         storage=models.get("storage.yaml", Storage()),

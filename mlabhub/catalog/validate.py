@@ -16,12 +16,14 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from mlabhub.catalog.faults import KeyPath, read_error
+from mlabhub.catalog.faults import KeyPath, clean_path, read_error
 from mlabhub.catalog.yaml_file import Document
+from mlabhub.core.choices import LIST, NUMBER, ListVariable, NumberVariable
 from mlabhub.core.quote import quote_all
 from mlabhub.core.schema import FAULT, Model
 from mlabhub.messages import N_, Message
 
+FORMS: Mapping[str, type[Model]] = {NUMBER: NumberVariable, LIST: ListVariable}
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
@@ -38,7 +40,7 @@ def validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
         details = _first_causes(error.errors(include_url=False))
         for detail in details:
             if detail["type"] == "extra_forbidden":
-                document.blame(detail["loc"], _unknown_key(model, detail["loc"]))
+                document.blame(clean_path(detail["loc"]), _unknown_key(model, detail["loc"]))
                 continue
             for path, message in read_error(detail):
                 document.blame(path, message)
@@ -59,7 +61,7 @@ def _look_behind(document: Document, model: type[Model], data: Any, details: Seq
     for detail in details:
         contradiction = detail["type"] == FAULT and any(fault.at for fault in detail["ctx"]["faults"])
         if not contradiction:
-            _prune(pruned, tuple(key for key in detail["loc"] if key != "[key]"))
+            _prune(pruned, clean_path(detail["loc"]))
     try:
         model.model_validate(pruned)
     except ValidationError as error:
@@ -93,6 +95,9 @@ def _model_at(model: type[Model], path: KeyPath) -> type[Model] | None:
     """Return the model whose keys stand at a path."""
     annotation: Any = model
     for key in path:
+        if key in FORMS:
+            annotation = FORMS[str(key)]
+            continue
         found = _model_in(annotation)
         if typing.get_origin(annotation) in (dict, Mapping):
             annotation = typing.get_args(annotation)[1]

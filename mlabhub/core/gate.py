@@ -1,4 +1,4 @@
-"""The readers of untrusted launch options that `mlabhub.core.profiles.resolve` is made of.
+"""The readers of untrusted launch options that `mlabhub.core.resolve.resolve` is made of.
 
 Guarantees: each takes any object and returns a checked value or raises an `MLabError` whose sentence shows the
 offending value (cut to 80 characters) and the valid ones.
@@ -16,19 +16,17 @@ from mlabhub.errors import InvalidLaunch
 from mlabhub.messages import N_, Message
 
 KEYS = (
-    *(
-        "profile",
-        "image",
-        "group",
-        "gpu_type",
-        "gpus",
-        "gpu_ids",
-        "cpu",
-        "memory_gib",
-        "options",
-        "mounts",
-        "launch_id",
-    ),
+    "profile",
+    "image",
+    "group",
+    "gpu_type",
+    "gpus",
+    "gpu_ids",
+    "cpu",
+    "memory_gib",
+    "options",
+    "mounts",
+    "launch_id",
 )
 
 MOST_GPU_IDS = 64

@@ -21,6 +21,7 @@ from mlabhub.messages import N_, Message
 MAX_USER_NAME = 255
 MAX_DISPLAY_NAME = 27
 MAX_SERVER_NAME = 30
+MAX_SAVED_NAME = 40
 MAX_SLUG = 40
 MAX_FOLDER = 32
 
@@ -29,6 +30,9 @@ _FOLDER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
 _SERVER = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _NOT_SAFE = re.compile(r"[^a-z0-9]+")
 _HASHED = "---"
+
+SAVED_PREFIX = "saved/"
+"""What stands before the name of one's own saved image where an image is chosen."""
 
 RESERVED_FOLDERS = frozenset({"root", "aquota.user", "aquota.group", "quota.user", "quota.group"})
 """Names that mean something to a file system or to those who look after it."""
@@ -110,16 +114,30 @@ def is_server_name(text: object) -> bool:
 
 def make_server_name(display_name: str, taken: Collection[str] = ()) -> str:
     """Return the hub's name for a new server: a slug of what was typed that no name in ``taken`` has."""
-    plain = unicodedata.normalize("NFKD", display_name).encode("ascii", "ignore").decode().lower()
-    slug = _NOT_SAFE.sub("-", plain).strip("-") or "server"
+    return _make_name(display_name, "server", taken, MAX_SERVER_NAME)
+
+
+def is_saved_name(text: object) -> bool:
+    """Whether this can be the name of a person's own saved image: lower-case letters, digits, single hyphens."""
+    return isinstance(text, str) and len(text) <= MAX_SAVED_NAME and _SERVER.fullmatch(text) is not None
+
+
+def make_saved_name(display_name: str, taken: Collection[str] = ()) -> str:
+    """Return the name for a new saved image: a slug of what was typed that no name in ``taken`` has."""
+    return _make_name(display_name, "image", taken, MAX_SAVED_NAME)
+
+
+def _make_name(typed: str, otherwise: str, taken: Collection[str], most: int) -> str:
+    plain = unicodedata.normalize("NFKD", typed).encode("ascii", "ignore").decode().lower()
+    slug = _NOT_SAFE.sub("-", plain).strip("-") or otherwise
     if not slug[0].isalpha():
-        slug = f"s-{slug}"
-    candidate = slug[:MAX_SERVER_NAME].rstrip("-")
+        slug = f"{otherwise[0]}-{slug}"
+    candidate = slug[:most].rstrip("-")
     number = 1
     while candidate in taken:
         number += 1
         suffix = f"-{number}"
-        candidate = slug[: MAX_SERVER_NAME - len(suffix)].rstrip("-") + suffix
+        candidate = slug[: most - len(suffix)].rstrip("-") + suffix
     return candidate
 
 

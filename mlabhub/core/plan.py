@@ -1,7 +1,7 @@
 """The launch plan: everything that a backend needs to start one server, decided, without one word of any backend.
 
-Guarantees: a plan is a value that survives JSON unchanged; its environment has only our own variables, and no value in
-it was chosen freely by a user.
+Guarantees: a plan is a value that survives JSON unchanged; its environment has only our own variables and those that
+the profile's options set, ours winning; no value in it was chosen freely by a user.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mlabhub.core.capacity import Placement
 from mlabhub.core.identity import Identity
+from mlabhub.core.images import ImageKind
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.storage import WORKSPACE, Mount, Storage, mounts_for
 from mlabhub.errors import MLabError
@@ -43,6 +44,7 @@ class LaunchPlan:
     identity: Identity
     sudo: bool
     node: str
+    image_kind: ImageKind = "catalog"
     workspace: str = WORKSPACE
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,6 +90,7 @@ def make_plan(
         profile=request.profile,
         image=request.image,
         image_reference=request.image_reference,
+        image_kind=request.image_kind,
         group=request.group,
         cpu=request.cpu,
         memory_gib=request.memory_gib,
@@ -114,4 +117,4 @@ def _environment(request: LaunchRequest, launch_id: str, identity: Identity, sto
         "MLABHUB_HOME": storage.home(identity.name, [group.name for group in identity.groups]),
         "MLABHUB_SUDO": int(request.sudo),
     }
-    return {name: str(value) for name, value in environment.items()}
+    return {**request.environment, **{name: str(value) for name, value in environment.items()}}

@@ -1,8 +1,7 @@
-"""Profiles, images, the catalogue, and `resolve`: the one gate that every launch's options pass.
+"""Profiles and the catalogue: what may be started, by whom, and what a page opens on.
 
-Guarantees: `resolve` is total (any JSON value gives a `LaunchRequest` or an `MLabError` with a sentence); what it
-returns lies within the profile; nothing of the options reaches a request but slugs that the catalogue has and numbers
-that the profile permits. The image's reference comes from the catalogue, never from the options.
+Guarantees: a `Catalog` refers only to what it has; what is visible to a person follows from their groups alone, and
+from what the installation has where that is told.
 """
 
 from __future__ import annotations
@@ -10,54 +9,47 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from mlabhub.core.capacity import Capacity
-from mlabhub.core.gate import KEYS, check_launch_id, read_choice, read_gpu_ids, read_keys, read_number
-from mlabhub.core.mounts import MountChoice, read_mounts
+from mlabhub.core.choices import FurtherOption, OptionSlug, option_faults
+from mlabhub.core.cross_references import OTHERS, cross_faults
+from mlabhub.core.gate import KEYS
+from mlabhub.core.gpu_types import GpuTypeSpec, Purpose, default_gpu_type
+from mlabhub.core.images import ImageChoice, ImageKind, ImageSpec
+from mlabhub.core.mounts import MountChoice
 from mlabhub.core.options import NumberOption
 from mlabhub.core.quotas import Quotas
-from mlabhub.core.quote import quote, quote_all
+from mlabhub.core.references import AllowedImages
 from mlabhub.core.schema import GpuType, KeyFault, Model, Paragraph, Slug, Text, key_faults
-from mlabhub.core.storage import Storage, places_for
-from mlabhub.core.units import ANY_GPU, is_gpu_type
-from mlabhub.errors import InvalidLaunch, NotPermitted
+from mlabhub.core.storage import Storage
+from mlabhub.core.units import ANY_GPU
 from mlabhub.messages import N_, Message
 
 __all__ = [
     "Catalog",
+    "DefaultChoice",
+    "GroupDefault",
     "ImageChoice",
+    "ImageSpec",
     "LaunchRequest",
     "NumberOption",
     "Profile",
+    "ProfileSpec",
     "Quotas",
     "Storage",
     "bounded_by",
+    "default_choice",
     "default_payer",
-    "resolve",
     "visible_profiles",
 ]
 
 LEAST_CPU = 0.1
 LEAST_MEMORY_GIB = 0.0625
 NO_GPUS = NumberOption(min=0, max=0, default=0)
-Reference = Annotated[str, Field(strict=True, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$", max_length=255)]
-
-
-class ImageSpec(Model):
-    """An image as ``images.yaml`` describes it."""
-
-    display_name: Text = Field(description="What people see.")
-    reference: Reference = Field(description="What the engine knows it by: registry, repository and tag.")
-    description: Paragraph = Field(default="", description="One sentence about what is in it.")
-
-
-class ImageChoice(ImageSpec):
-    """An image that may be chosen."""
-
-    slug: Slug
+SHM = "shm_gib"
 
 
 class ProfileSpec(Model):
@@ -75,7 +67,9 @@ class ProfileSpec(Model):
     memory_gib: NumberOption = Field(description="Memory in GiB.")
     gpus: NumberOption = Field(default=NO_GPUS, description="Number of GPUs.")
     gpu_types: tuple[GpuType, ...] = Field(
-        default=(), description="GPU types to choose from, the first by default; [any]: whatever the machines have."
+        default=(),
+        description="GPU types to choose from; by default the first, or by purpose and cost; [any]: whatever the "
+        "machines have.",
     )
     choose_gpu: bool = Field(default=False, strict=True, description="Whether people may name the very GPUs they want.")
     shm_gib: NumberOption | None = Field(
@@ -85,16 +79,30 @@ class ProfileSpec(Model):
     sudo: bool = Field(
         default=False, strict=True, description="Whether people may become root inside their own server."
     )
+    purpose: Purpose | None = Field(
+        default=None, description="What it is meant for; shown. Decides, with gpu_types' cost, the type it opens on."
+    )
+    own_images: bool = Field(
+        default=False, strict=True, description="Whether people may start from images that they saved themselves."
+    )
+    typed_images: tuple[AllowedImages, ...] = Field(
+        default=(), max_length=100, description="Images that people may type in; absent: none."
+    )
+    options: dict[OptionSlug, FurtherOption] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="Further options by slug, numbers or lists, that programs read as environment variables.",
+        json_schema_extra={"additionalProperties": False},
+    )
     mounts: bool = Field(
         default=False,
         strict=True,
         description="Whether people may mount what they have at places of their choice (storage.yaml: mount_prefixes).",
     )
-    purpose: Literal["development", "training"] | None = Field(default=None, description="What it is meant for; shown.")
 
     @model_validator(mode="after")
     def _is_sound(self) -> ProfileSpec:
-        faults = [*_gpu_faults(self), *_size_faults(self)]
+        faults = [*_gpu_faults(self), *_size_faults(self), *option_faults(self.options, (*KEYS, SHM))]
         for key, values in (("images", self.images), ("groups", self.groups or ()), ("gpu_types", self.gpu_types)):
             if len(set(values)) != len(values):
                 faults.append(KeyFault((key,), Message(N_("lists one of them twice"))))
@@ -108,9 +116,9 @@ class ProfileSpec(Model):
         return self.gpu_types == (ANY_GPU,)
 
     @property
-    def further(self) -> Mapping[str, NumberOption]:
+    def further(self) -> Mapping[str, NumberOption | FurtherOption]:
         """The options beyond CPU, memory and GPUs, by slug."""
-        return {} if self.shm_gib is None else {"shm_gib": self.shm_gib}
+        return self.options if self.shm_gib is None else {SHM: self.shm_gib, **self.options}
 
     def offered_gpu_types(self, present: Collection[str]) -> tuple[str, ...]:
         """Return the types that a page can offer where ``present`` are there."""
@@ -118,11 +126,29 @@ class ProfileSpec(Model):
             return tuple(present)
         return tuple(gpu_type for gpu_type in self.gpu_types if gpu_type in present)
 
+    def default_gpu_type(self, specs: Mapping[str, GpuTypeSpec], present: Collection[str] | None = None) -> str | None:
+        """Return the type that is taken when none is named, None for any; of those ``present``, if any of them is."""
+        if self.any_gpu_type:
+            return None
+        offered = self.gpu_types if present is None else self.offered_gpu_types(present) or self.gpu_types
+        return default_gpu_type(offered, self.purpose, specs)
+
 
 class Profile(ProfileSpec):
     """What may be started, and in which sizes."""
 
     slug: Slug
+
+
+class GroupDefault(Model):
+    """What the form opens on for members of a group."""
+
+    profile: Slug = Field(description="The profile; one that the group may use.")
+    image: Slug | None = Field(default=None, description="One of the profile's images; absent: the profile's first.")
+
+
+GpuTypes = dict[GpuType, GpuTypeSpec]
+GroupDefaults = dict[Text, GroupDefault]
 
 
 class Catalog(Model):
@@ -132,14 +158,19 @@ class Catalog(Model):
     images: tuple[ImageChoice, ...]
     quotas: Quotas = Quotas()
     storage: Storage = Storage()
+    gpu_types: GpuTypes = Field(default_factory=dict)
+    group_defaults: GroupDefaults = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _refers_to_what_it_has(self) -> Catalog:
-        for index, profile in enumerate(self.profiles):
-            for slug in profile.images:
-                if slug not in self.images_by_slug:
-                    message = Message.of(N_("there is no image {slug}"), slug=quote(slug))
-                    raise key_faults([KeyFault(("profiles", index, "images"), message)])
+        faults = cross_faults(
+            {profile.slug: vars(profile) for profile in self.profiles},
+            {slug: vars(image) for slug, image in self.images_by_slug.items()},
+            {group: vars(default) for group, default in self.group_defaults.items()},
+        )
+        found = [KeyFault((fault.part, *fault.path), fault.message) for fault in faults]
+        if found:
+            raise key_faults(found)
         return self
 
     @cached_property
@@ -152,10 +183,18 @@ class Catalog(Model):
         """Images by slug."""
         return {image.slug: image for image in self.images}
 
+    def images_of(self, profile: ProfileSpec) -> tuple[ImageChoice, ...]:
+        """Return the images of a profile, in its order; those too that are hidden or retired."""
+        return tuple(self.images_by_slug[slug] for slug in profile.images)
+
 
 @dataclass(frozen=True)
 class LaunchRequest:
-    """What is to be started, within its profile. ``gpu_type`` is None for any type, and without GPUs."""
+    """What is to be started, within its profile. ``gpu_type`` is None for any type, and without GPUs.
+
+    ``image`` is a slug, ``saved/NAME`` or a reference in full; ``image_reference`` is empty for saved ones, which the
+    spawner finds by owner and name. ``environment`` is what the profile's options set.
+    """
 
     user: str
     server_name: str
@@ -171,7 +210,9 @@ class LaunchRequest:
     shm_gib: float
     pids: int
     sudo: bool
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, float | str] = field(default_factory=dict)
+    image_kind: ImageKind = "catalog"
+    environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[MountChoice, ...] = ()
 
 
@@ -180,15 +221,41 @@ def visible_profiles(
 ) -> tuple[Profile, ...]:
     """Return the profiles that a member of ``groups`` may use, in the catalogue's order.
 
-    With ``gpu_types`` (what the installation has), those that need a GPU which is not there are left out.
+    With ``gpu_types`` (what the installation has), those that need a GPU which is not there are left out. A profile
+    none of whose images is shown to them is not visible either.
     """
     own = frozenset(groups)
+    shown = {image.slug for image in catalog.images if image.shown and image.open_to(own)}
     return tuple(
         profile
         for profile in catalog.profiles
         if (profile.groups is None or not own.isdisjoint(profile.groups))
         and (gpu_types is None or profile.gpus.min == 0 or profile.offered_gpu_types(gpu_types))
+        and not shown.isdisjoint(profile.images)
     )
+
+
+@dataclass(frozen=True)
+class DefaultChoice:
+    """What a form opens on."""
+
+    profile: Profile
+    image: str | None = None
+
+
+def default_choice(catalog: Catalog, groups: Sequence[str], visible: Sequence[Profile]) -> DefaultChoice | None:
+    """Return what a form opens on: the groups' own default, else the first profile that takes no GPU, else the first.
+
+    ``visible`` are the profiles to choose from; None if there are none. Without an image, the profile's first is meant.
+    """
+    by_slug = {profile.slug: profile for profile in visible}
+    for group in (*groups, OTHERS):
+        default = catalog.group_defaults.get(group)
+        if default is not None and default.profile in by_slug:
+            return DefaultChoice(by_slug[default.profile], default.image)
+    without_gpu = next((profile for profile in visible if profile.gpus.default == 0), None)
+    first = without_gpu or next(iter(visible), None)
+    return None if first is None else DefaultChoice(first)
 
 
 def bounded_by(profile: Profile, capacity: Capacity) -> Profile:
@@ -211,148 +278,10 @@ def bounded_by(profile: Profile, capacity: Capacity) -> Profile:
     return profile.model_copy(update=bounded)
 
 
-def resolve(
-    catalog: Catalog, user: str, groups: Sequence[str], user_options: object, server_name: str = ""
-) -> LaunchRequest:
-    """Turn untrusted launch options into a request that lies within the catalogue.
-
-    Absent keys (and null) take the profile's defaults; without a profile, the first visible one is taken.
-    ``launch_id`` must look like one and is ignored otherwise.
-
-    Raises
-    ------
-    InvalidLaunch
-        Something is unknown, malformed or out of range.
-    NotPermitted
-        The profile is another group's, or the group that should pay is not the user's.
-    """
-    given = read_keys(user_options, KEYS, N_("A launch"))
-    if "launch_id" in given:
-        check_launch_id(given["launch_id"])
-    profile = _read_profile(catalog, groups, given.get("profile"))
-    image = profile.images[0] if given.get("image") is None else read_choice("image", given["image"], profile.images)
-    gpus = int(read_number("gpus", given.get("gpus"), profile.gpus))
-    memory = read_number("memory_gib", given.get("memory_gib"), profile.memory_gib)
-    further = _read_further(profile, given.get("options"))
-    return LaunchRequest(
-        user=user,
-        server_name=server_name,
-        profile=profile.slug,
-        image=image,
-        image_reference=catalog.images_by_slug[image].reference,
-        group=_read_payer(catalog, groups, given.get("group")),
-        gpu_type=_read_gpu_type(profile, given.get("gpu_type"), gpus),
-        gpus=gpus,
-        gpu_ids=read_gpu_ids(given.get("gpu_ids"), gpus, profile.choose_gpu),
-        cpu=read_number("cpu", given.get("cpu"), profile.cpu),
-        memory_gib=memory,
-        shm_gib=_shared_memory(profile, further, memory),
-        pids=profile.pids,
-        sudo=profile.sudo,
-        options=further,
-        mounts=_read_mounts(catalog.storage, profile, user, groups, given.get("mounts")),
-    )
-
-
-def _read_mounts(
-    storage: Storage, profile: Profile, user: str, groups: Sequence[str], value: object
-) -> tuple[MountChoice, ...]:
-    places = places_for(storage, user, groups)
-    return read_mounts(value, places, storage.mount_prefixes, permitted=profile.mounts)
-
-
 def default_payer(quotas: Quotas, groups: Sequence[str]) -> str | None:
     """Return who pays when nothing is said: the first group with a quota, else the first group, else nobody."""
     with_quota = (group for group in groups if group in quotas.groups)
     return next(with_quota, groups[0] if groups else None)
-
-
-def _read_profile(catalog: Catalog, groups: Sequence[str], value: object) -> Profile:
-    visible = visible_profiles(catalog, groups)
-    if not visible:
-        raise NotPermitted(N_("No profile is open to you or your groups. Ask an administrator to add you to a group."))
-    if value is None:
-        return visible[0]
-    slugs = [profile.slug for profile in visible]
-    if isinstance(value, str) and value in catalog.profiles_by_slug and value not in slugs:
-        raise NotPermitted(
-            Message.of(
-                N_("The profile {value} is for other groups; yours: {valid}."),
-                value=quote(value),
-                valid=quote_all(slugs),
-            ),
-            key="profile",
-        )
-    return catalog.profiles_by_slug[read_choice("profile", value, slugs)]
-
-
-def _read_payer(catalog: Catalog, groups: Sequence[str], value: object) -> str | None:
-    if value is None:
-        return default_payer(catalog.quotas, groups)
-    if isinstance(value, str) and value in groups:
-        return value
-    if not isinstance(value, str):
-        raise InvalidLaunch(
-            Message.of(N_("group must be the name of the group that pays, not {value}."), value=quote(value)),
-            key="group",
-        )
-    if not groups:
-        raise NotPermitted(
-            Message.of(N_("The group {value} cannot pay: you are in no group. Leave group out."), value=quote(value)),
-            key="group",
-        )
-    raise NotPermitted(
-        Message.of(
-            N_("The group {value} cannot pay: you are not in it. Your groups: {valid}."),
-            value=quote(value),
-            valid=quote_all(groups),
-        ),
-        key="group",
-    )
-
-
-def _read_gpu_type(profile: Profile, value: object, gpus: int) -> str | None:
-    if value is not None and profile.any_gpu_type:
-        if not is_gpu_type(value):
-            raise InvalidLaunch(
-                Message.of(N_("gpu_type cannot be {value}; a GPU type looks like a100."), value=quote(value)),
-                key="gpu_type",
-            )
-    elif value is not None:
-        value = read_choice("gpu_type", value, profile.gpu_types)
-    if gpus == 0:
-        return None
-    if value is None or value == ANY_GPU:
-        return None if profile.any_gpu_type else profile.gpu_types[0]
-    return str(value)
-
-
-def _read_further(profile: Profile, value: object) -> dict[str, float]:
-    options = profile.further
-    given = (
-        {} if value is None else read_keys(value, options, N_("The options of the profile {slug}"), slug=profile.slug)
-    )
-    return {slug: read_number(slug, given.get(slug), option) for slug, option in options.items() if slug in given}
-
-
-def _shared_memory(profile: Profile, further: Mapping[str, float], memory: float) -> float:
-    if profile.shm_gib is None:
-        return memory / 2
-    if "shm_gib" not in further:
-        return min(profile.shm_gib.default, memory)
-    if further["shm_gib"] > memory:
-        raise InvalidLaunch(
-            Message.of(
-                N_(
-                    "shm_gib cannot be {value}: it is part of the memory, which is {memory} GiB. "
-                    "Take less of it, or more memory."
-                ),
-                value=further["shm_gib"],
-                memory=memory,
-            ),
-            key="shm_gib",
-        )
-    return further["shm_gib"]
 
 
 def _gpu_faults(spec: ProfileSpec) -> list[KeyFault]:

@@ -23,6 +23,7 @@ Positive = Annotated[float, Field(strict=True, gt=0, le=1e12, allow_inf_nan=Fals
 Slug = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40)]
 GpuType = Annotated[str, Field(strict=True, pattern=rf"^{GPU_TYPE_PATTERN}$", max_length=40)]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+ShortText = Annotated[str, Field(strict=True, min_length=1, max_length=100)]
 Paragraph = Annotated[str, Field(strict=True, max_length=2000)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlabhub.core.gate import check_launch_id
 from mlabhub.core.names import check_user_name
-from mlabhub.core.profiles import resolve
+from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation
 from mlabhub.messages import N_, Message
@@ -89,9 +89,10 @@ class SpawnerDesk:
         check_launch_id(body.launch_id)
         world = self._world
         catalog = world.catalog()
-        request = resolve(catalog, user, body.groups, options, server)
+        capacity = await world.capacity.get()
+        request = resolve(catalog, user, body.groups, options, server, present=capacity.gpu_types)
         await world.census.ensure()
-        facts, capacity = await asyncio.gather(world.accounts.look_up(user, body.groups), world.capacity.get())
+        facts = await world.accounts.look_up(user, body.groups)
         other = world.writer.projection.of_server(user, server)
         if other is not None and other.launch_id != body.launch_id:
             await self._supersede(user, server, body.launch_id)

@@ -15,13 +15,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mlabhub.client import HubUser
 from mlabhub.client.transport import NoAnswer, NotSent
 from mlabhub.core.admission import decide
 from mlabhub.core.names import check_display_name, check_user_name, is_server_name
-from mlabhub.core.profiles import resolve
 from mlabhub.core.quote import quote
 from mlabhub.core.reasons import Reason
+from mlabhub.core.resolve import resolve
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
 from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
@@ -114,7 +113,7 @@ class Launcher:
 
         def preview(user_options: dict[str, Any]) -> Preview:
             try:
-                request = resolve(catalog, user, hub_user.groups, user_options, server_name)
+                request = resolve(catalog, user, hub_user.groups, user_options, server_name, present=capacity.gpu_types)
             except MLabError as error:
                 return Preview(False, (Reason(error.code, error.message),), None, str(error.data.get("key", "")))
             decision = decide(request, catalog.quotas, holdings, (), capacity, self._world.clock())
@@ -239,13 +238,11 @@ class Launcher:
             check_display_name(display_name)
         if "launch_id" in options:
             raise InvalidLaunch(N_("A launch is given its launch_id by the service. Leave it out."), key="launch_id")
-        hub_user: HubUser = await self._world.hub.user(user)
+        hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
         catalog = self._world.catalog()
-        request = resolve(catalog, user, hub_user.groups, options, server_name)
+        request = resolve(catalog, user, hub_user.groups, options, server_name, present=capacity.gpu_types)
         await self._world.census.ensure()
-        facts, capacity = await asyncio.gather(
-            self._world.accounts.look_up(user, hub_user.groups), self._world.capacity.get()
-        )
+        facts = await self._world.accounts.look_up(user, hub_user.groups)
         if self._world.writer.projection.of_server(user, server_name) is not None:
             await self._settle(user, server_name)
         wish = Wish(

@@ -32,7 +32,7 @@ def test_check_lists_every_fault_and_ends_with_2(faulty):
     assert ended.stdout == ""
     lines = ended.stderr.splitlines()
     assert lines[0] == f"mlabhub: The configuration in {faulty} cannot be used; faults: 5."
-    assert f"{faulty}/profiles.yaml:3: x: is not a known key; known: profiles" in lines
+    assert f"{faulty}/profiles.yaml:3: x: is not a known key; known: profiles, gpu_types, group_defaults" in lines
     assert "Traceback" not in ended.stderr
 
 
@@ -45,7 +45,7 @@ def test_check_as_json(faulty):
         "file": f"{faulty}/profiles.yaml",
         "line": 3,
         "path": "x",
-        "message": "is not a known key; known: profiles",
+        "message": "is not a known key; known: profiles, gpu_types, group_defaults",
     } in (answer["faults"])
     assert len(answer["notes"]) == 3
     ended = mlabhub("check", "--json")

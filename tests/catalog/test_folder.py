@@ -127,7 +127,8 @@ notice_second: 5
         "profiles.yaml:6: profiles.cpu.memory_gib.default: "
         "the default 9 cannot be chosen; permitted: 1 to 8 in steps of 1",
         "profiles.yaml:7: profiles.cpu.sud: is not a known key; did you mean sudo? Known: display_name, description, "
-        "groups, images, cpu, memory_gib, gpus, gpu_types, choose_gpu, shm_gib, pids, sudo, mounts, purpose",
+        "groups, images, cpu, memory_gib, gpus, gpu_types, choose_gpu, shm_gib, pids, sudo, purpose, own_images, "
+        "typed_images, options, mounts",
         "profiles.yaml:8: profiles.Bad Slug: must be lower-case letters, digits and single hyphens, such as cpu or "
         'a100-train; it is "Bad Slug"',
         "profiles.yaml:8: profiles.Bad Slug.display_name: is missing; add it",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mlabhub.core.admission import Capacity, Decision, Gpu, Holding, Holdings, Node, decide
-from mlabhub.core.profiles import Catalog, LaunchRequest, resolve
+from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.quotas import Quotas
+from mlabhub.core.resolve import resolve
 
 LAUNCH_ID = "01JD3XK7Q8W9E0R1T2Y3V4B5N6"
 

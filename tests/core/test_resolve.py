@@ -16,10 +16,10 @@ from mlabhub.core.profiles import (
     NumberOption,
     bounded_by,
     default_payer,
-    resolve,
     visible_profiles,
 )
 from mlabhub.core.quotas import Quotas
+from mlabhub.core.resolve import resolve
 from mlabhub.errors import InvalidLaunch, MLabError, NotPermitted
 from tests.core.examples import CATALOG, LAUNCH_ID, SMALL, make_node, resolve_for
 
@@ -195,7 +195,7 @@ INVALID = {
     "key of 1 MB": ({"x" * 1_000_000: 1}, "xxx…"),
     "10,000 keys": ({f"k{number}": 1 for number in range(10_000)}, '"k2", …'),
 }
-TRAITS = ["cmd", "args", "environment", "volumes", "uid", "user", "sudo", "pids", "image_reference", "binds", "ip"]
+TRAITS = ["cmd", "args", "environment", "volumes", "uid", "user", "sudo", "pids", "image_reference", "image_kind", "ip"]
 INVALID |= {f"reach for {key}": ({key: "x"}, f'cannot have "{key}"; known: profile') for key in TRAITS}
 
 

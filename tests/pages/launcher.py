@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from mlabhub.core.admission import Capacity, Gpu, Holding, Holdings, Node, decide
-from mlabhub.core.profiles import Catalog, LaunchRequest, resolve, visible_profiles
+from mlabhub.core.profiles import Catalog, LaunchRequest, visible_profiles
 from mlabhub.core.reasons import Reason
+from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused, MLabError, NotFound
 from mlabhub.messages import Message
 from mlabhub.service.views import (

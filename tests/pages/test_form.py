@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlabhub.core.options import NumberOption
-from mlabhub.core.profiles import resolve
+from mlabhub.core.resolve import resolve
 from mlabhub.errors import MLabError
 from mlabhub.i18n import get_translator
 from mlabhub.service.pages.form import kept_arguments, make_fields, number_field, read_options

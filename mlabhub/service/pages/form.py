@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from mlabhub.core.choices import ListVariable, NumberVariable
 from mlabhub.core.forms import NUMBERS, read_number
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
@@ -20,6 +21,7 @@ from mlabhub.service.views import CatalogView
 
 TEXTS = ("profile", "image", "group", "gpu_type")
 FURTHER = "option-"
+LISTED = "choice-"
 # A range with so few values is shown as buttons.
 MOST_BUTTONS = 8
 # What one field may hold; the gate says the rest.
@@ -77,6 +79,8 @@ def read_options(arguments: Mapping[str, str]) -> dict[str, Any]:
             options[name] = read_number(text)
         elif name.startswith(FURTHER):
             further[name.removeprefix(FURTHER)] = read_number(text)
+        elif name.startswith(LISTED):
+            further[name.removeprefix(LISTED)] = text
     return {**options, "options": further} if further else options
 
 
@@ -85,7 +89,7 @@ def kept_arguments(arguments: Mapping[str, str]) -> dict[str, str]:
     return {
         name: text[:LONGEST]
         for name, text in arguments.items()
-        if text and (name in (*TEXTS, *NUMBERS, "user", "server", "name") or name.startswith(FURTHER))
+        if text and (name in (*TEXTS, *NUMBERS, "user", "server", "name") or name.startswith((FURTHER, LISTED)))
     }
 
 
@@ -98,7 +102,7 @@ def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str
     fields["cpu"] = number_field("cpu", profile.cpu, arguments.get("cpu", ""), t)
     fields["memory_gib"] = number_field("memory_gib", profile.memory_gib, arguments.get("memory_gib", ""), t)
     for slug, option in profile.further.items():
-        fields[slug] = number_field(slug, option, arguments.get(FURTHER + slug, ""), t, prefix=FURTHER)
+        fields[slug] = option_field(slug, option, arguments, t)
     names = {image.slug: image.display_name for image in view.images}
     offered = [(slug, names[slug]) for slug in profile.images if slug in names]
     fields["image"] = choice_field("image", offered, arguments.get("image", ""), t, "select")
@@ -106,6 +110,16 @@ def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str
         payer = arguments.get("group") or view.default_group or ""
         fields["group"] = choice_field("group", [(group, group) for group in view.groups], payer, t, "select")
     return fields
+
+
+def option_field(slug: str, option: NumberOption | ListVariable, arguments: Mapping[str, str], t: Translator) -> Field:
+    """Return the field of one of a profile's further options."""
+    if isinstance(option, ListVariable):
+        offered = [(key, choice.display_name) for key, choice in option.choices.items()]
+        field = choice_field(LISTED + slug, offered, arguments.get(LISTED + slug, option.first), t, "select")
+        return replace(field, label=option.display_name, help=option.description)
+    field = number_field(slug, option, arguments.get(FURTHER + slug, ""), t, prefix=FURTHER)
+    return replace(field, label=option.display_name) if isinstance(option, NumberVariable) else field
 
 
 def number_field(name: str, option: NumberOption, typed: str, t: Translator, *, prefix: str = "") -> Field:
@@ -135,7 +149,7 @@ def choice_field(
     value = chosen if chosen in [slug for slug, _ in offered] else (offered[0][0] if offered else "")
     text = dict(offered).get(value, "")
     choices = tuple(Choice(slug, label, selected=slug == value) for slug, label in offered)
-    return Field(name, t(LABELS[name]), kind if len(offered) > 1 else "fixed", value, text, choices=choices)
+    return Field(name, t(LABELS.get(name, name)), kind if len(offered) > 1 else "fixed", value, text, choices=choices)
 
 
 def _gpu_type_field(profile: Profile, present: Sequence[str], chosen: str, t: Translator) -> Field:
