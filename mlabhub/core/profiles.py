@@ -43,6 +43,7 @@ __all__ = [
     "bounded_by",
     "default_choice",
     "default_payer",
+    "opening_image",
     "visible_profiles",
 ]
 
@@ -276,6 +277,14 @@ def bounded_by(profile: Profile, capacity: Capacity) -> Profile:
         "shm_gib": profile.shm_gib and profile.shm_gib.at_most(memory.max),
     }
     return profile.model_copy(update=bounded)
+
+
+def opening_image(catalog: Catalog, groups: Sequence[str], profile: Profile, default: DefaultChoice | None) -> str:
+    """Return the image that a form opens on for a profile that is visible to ``groups``."""
+    if default is not None and default.image is not None and default.profile.slug == profile.slug:
+        return default.image
+    shown = (image.slug for image in catalog.images_of(profile) if image.shown and image.open_to(groups))
+    return next(shown, "")
 
 
 def default_payer(quotas: Quotas, groups: Sequence[str]) -> str | None:

@@ -8,7 +8,15 @@ from urllib.parse import quote
 
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
-from mlabhub.core.profiles import Catalog, bounded_by, default_payer, visible_profiles
+from mlabhub.core.gpu_types import display_name_of
+from mlabhub.core.profiles import (
+    Catalog,
+    bounded_by,
+    default_choice,
+    default_payer,
+    opening_image,
+    visible_profiles,
+)
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.storage import places_for
 from mlabhub.core.units import CPU, MEMORY, format_gpus
@@ -211,21 +219,29 @@ def catalog_view(
 ) -> CatalogView:
     """Return what the launch page shows to this person."""
     quotas, holdings = catalog.quotas, projection.holdings
-    profiles = tuple(bounded_by(profile, capacity) for profile in visible_profiles(catalog, groups, capacity.gpu_types))
-    slugs = {slug for profile in profiles for slug in profile.images}
+    present = capacity.gpu_types
+    visible = visible_profiles(catalog, groups, present)
+    default = default_choice(catalog, groups, visible)
+    slugs = {slug for profile in visible for slug in profile.images}
     places = tuple(
         PlaceView(place.share, place.target, place.display_name, place.read_only, place.tier)
         for place in places_for(catalog.storage, person.name, groups)
     )
     return CatalogView(
-        profiles=profiles,
-        images=tuple(image for image in catalog.images if image.slug in slugs),
+        profiles=tuple(bounded_by(profile, capacity) for profile in visible),
+        images=tuple(
+            image for image in catalog.images if image.slug in slugs and image.shown and image.open_to(groups)
+        ),
         groups=tuple(groups),
         default_group=default_payer(quotas, groups),
         user_usage=usage_of_user(person.name, quotas, holdings),
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
         nodes=node_views(capacity, projection, quotas, may_see),
-        gpu_types=capacity.gpu_types,
+        gpu_types=present,
+        default_profile=default.profile.slug if default else "",
+        default_images={one.slug: opening_image(catalog, groups, one, default) for one in visible},
+        default_gpu_types={one.slug: one.default_gpu_type(catalog.gpu_types, present) for one in visible},
+        gpu_type_names={gpu_type: display_name_of(gpu_type, catalog.gpu_types) for gpu_type in present},
         folders=tuple(place.target for place in places),
         places=places,
         mount_prefixes=catalog.storage.mount_prefixes,

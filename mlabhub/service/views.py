@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
@@ -156,7 +156,8 @@ class CatalogView:
     """What the launch page shows to one person: what they may choose, what is there, what they hold.
 
     ``folders`` are the paths that a server of theirs sees: private ones, one per group, then extra shares;
-    ``places`` says more of each.
+    ``places`` says more of each. The defaults are what a form opens on: the profile, and by profile the image and the
+    GPU type (None: any). ``gpu_type_names`` are the names of the types for people.
     """
 
     profiles: tuple[Profile, ...]
@@ -168,6 +169,10 @@ class CatalogView:
     nodes: tuple[NodeView, ...]
     gpu_types: tuple[str, ...]
     folders: tuple[str, ...] = ()
+    default_profile: str = ""
+    default_images: Mapping[str, str] = field(default_factory=dict)
+    default_gpu_types: Mapping[str, str | None] = field(default_factory=dict)
+    gpu_type_names: Mapping[str, str] = field(default_factory=dict)
     places: tuple[PlaceView, ...] = ()
     mount_prefixes: tuple[str, ...] = ()
 
