@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from mlabhub.client.transport import NoAnswer, NotSent
@@ -27,6 +28,7 @@ from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
 from mlabhub.service.decisions import Admitted, Ground, Refused, Wish
+from mlabhub.service.kept import kept_image, kept_images
 from mlabhub.service.views import (
     CatalogView,
     LaunchAnswer,
@@ -109,11 +111,14 @@ class Launcher:
         """Return what each of these launch options would be answered, by one and the same state of the hub."""
         _check_may_act(actor, user)
         hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
-        catalog, holdings = self._world.catalog(), self._world.writer.projection.holdings
+        catalog = self._world.catalog()
+        kept = await kept_image(self._world.ledger, catalog, user, server_name)
+        gate = partial(resolve, catalog, user, hub_user.groups, present=capacity.gpu_types, kept_images=kept)
+        holdings = self._world.writer.projection.holdings
 
         def preview(user_options: dict[str, Any]) -> Preview:
             try:
-                request = resolve(catalog, user, hub_user.groups, user_options, server_name, present=capacity.gpu_types)
+                request = gate(user_options, server_name)
             except MLabError as error:
                 return Preview(False, (Reason(error.code, error.message),), None, str(error.data.get("key", "")))
             decision = decide(request, catalog.quotas, holdings, (), capacity, self._world.clock())
@@ -158,9 +163,11 @@ class Launcher:
         """Return what the launch page shows to this person, by the groups that the hub has for them now."""
         hub_user, capacity = await asyncio.gather(self._world.hub.user(actor.name), self._world.capacity.get())
         actor = replace(actor, groups=hub_user.groups)
-        projection = self._world.writer.projection
         catalog = self._world.catalog()
-        return listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self.may_see(actor))
+        kept = await kept_images(self._world.ledger, catalog, actor.name)
+        projection = self._world.writer.projection
+        view = listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self.may_see(actor))
+        return replace(view, kept_images={server: catalog.images_by_slug[slug] for server, slug in kept.items()})
 
     async def nodes(self, actor: Person) -> tuple[NodeView, ...]:
         """Return every node and GPU, and who holds it."""
@@ -240,7 +247,10 @@ class Launcher:
             raise InvalidLaunch(N_("A launch is given its launch_id by the service. Leave it out."), key="launch_id")
         hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
         catalog = self._world.catalog()
-        request = resolve(catalog, user, hub_user.groups, options, server_name, present=capacity.gpu_types)
+        kept = await kept_image(self._world.ledger, catalog, user, server_name)
+        request = resolve(
+            catalog, user, hub_user.groups, options, server_name, present=capacity.gpu_types, kept_images=kept
+        )
         await self._world.census.ensure()
         facts = await self._world.accounts.look_up(user, hub_user.groups)
         if self._world.writer.projection.of_server(user, server_name) is not None:
