@@ -1,13 +1,13 @@
 """Admission: may this launch start now, where, and if not, why not and what would.
 
 Guarantees: `decide` is a pure function, total and deterministic; it never admits what exceeds a limit or a node, never
-hands out a GPU that is held or not healthy, and refuses only what truly does not fit; taking holdings away never turns
+hands out a GPU that is held or not usable, and refuses only what truly does not fit; taking holdings away never turns
 an admission into a refusal. One decision costs a look at the nodes, not at the holdings; only a refusal looks at the
 holdings of the group or user that it names.
 
 Reasons' codes: ``group_limit`` and ``user_limit`` (not now), ``group_never`` and ``user_never`` (more than the limit
-itself), ``no_room`` (not now), ``never_fits`` (no machine could ever hold it), ``no_such_gpu`` and ``gpu_held`` (a GPU
-asked for by id).
+itself), ``no_room`` (not now), ``never_fits`` (no machine could ever hold it), ``no_such_gpu``, ``gpu_held``,
+``gpu_sick``, ``gpu_busy`` and ``gpu_unsure`` (a GPU asked for by id).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What there is: nodes with their CPUs, memory and GPUs.
 
-Guarantees: values; a GPU that is not healthy and a node that takes no servers are listed, and never counted as usable.
+Guarantees: values; what cannot be handed out (a GPU that is not healthy, that something outside of the hub uses or may
+use, or that is divided into slices; a node that takes no servers) is listed, and never counted as usable.
 """
 
 from __future__ import annotations
@@ -10,11 +11,32 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mlabhub.core.units import to_micro
+from mlabhub.messages import Message
+
+
+@dataclass(frozen=True)
+class GpuProcess:
+    """A process that uses a GPU, and that no server accounts for which holds it.
+
+    ``blocks`` is false for the little that a display takes; ``launch_id`` names the launch that started it, if one did:
+    it was left behind, or it uses a GPU of somebody else.
+    """
+
+    pid: int
+    name: str
+    memory_gib: float | None = None
+    blocks: bool = True
+    launch_id: str = ""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU. ``type`` is the slug (``a100``), ``cdi`` the device name that an engine takes."""
+    """One GPU, or one slice of a divided one. ``type`` is the slug (``a100``), ``cdi`` the device that an engine takes.
+
+    ``health`` says what is known against it, in words; some of it does not make it unhealthy. ``busy``: used from
+    outside of the hub; None if that cannot be told. A ``divided`` GPU is not handed out, its slices are: they have its
+    UUID as ``parent`` and their profile (``1g.10gb``) as ``mig``.
+    """
 
     uuid: str
     type: str
@@ -24,24 +46,40 @@ class Gpu:
     simulated: bool = False
     healthy: bool = True
     cdi: str = ""
+    index: int | None = None
+    health: tuple[Message, ...] = ()
+    busy: bool | None = False
+    processes: tuple[GpuProcess, ...] = ()
+    divided: bool = False
+    mig: str = ""
+    parent: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be handed out, if nobody holds it."""
+        return self.healthy and self.busy is False and not self.divided
 
 
 @dataclass(frozen=True)
 class Node:
-    """One machine: cores, GiB, GPUs; ``schedulable`` is false while it takes no new servers."""
+    """One machine: cores, GiB, GPUs; ``schedulable`` is false while it takes no new servers.
+
+    ``gpu_fault`` says why its GPUs cannot be read, if so: those that are listed are what was known before.
+    """
 
     name: str
     cpu: float
     memory_gib: float
     gpus: tuple[Gpu, ...] = ()
     schedulable: bool = True
+    gpu_fault: Message | None = None
 
     @cached_property
     def usable(self) -> Mapping[str, tuple[Gpu, ...]]:
-        """Healthy GPUs by type, in the inventory's order."""
+        """The GPUs that may be handed out, by type, in the inventory's order."""
         by_type: dict[str, list[Gpu]] = {}
         for gpu in self.gpus:
-            if gpu.healthy:
+            if gpu.usable:
                 by_type.setdefault(gpu.type, []).append(gpu)
         return {gpu_type: tuple(gpus) for gpu_type, gpus in by_type.items()}
 
@@ -69,9 +107,11 @@ class Capacity:
 
     @cached_property
     def gpu_types(self) -> tuple[str, ...]:
-        """The types that there are, most frequent first."""
+        """The types that there are to be handed out, now or later, most frequent first."""
         counts: dict[str, int] = {}
         for gpu in self.gpus.values():
+            if gpu.divided:
+                continue
             counts[gpu.type] = counts.get(gpu.type, 0) + 1
         return tuple(sorted(counts, key=lambda gpu_type: (-counts[gpu_type], gpu_type)))
 

@@ -1,6 +1,6 @@
 """Where a server can run: what is free on each node, and the place that leaves the largest holes.
 
-Guarantees: a place has all that is asked for at once, on one node that takes servers, with healthy GPUs of one type
+Guarantees: a place has all that is asked for at once, on one node that takes servers, with usable GPUs of one type
 that nobody holds; where there is such a place, one is found. Placement is best fit: of all places the one where the
 fewest GPUs of that type are left, then the least CPU and memory; a server without GPUs goes to nodes with few first.
 """
@@ -73,12 +73,11 @@ def free_rooms(
 
 
 def whole_rooms(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> Iterator[Room]:
-    """Return what each node has when nobody holds anything, all is healthy and every node takes servers."""
+    """Return what each node has when nobody uses anything, all is healthy and every node takes servers."""
     for node in capacity.nodes:
         for gpu_type in gpu_types if request.gpus else _NO_TYPE:
-            room = _room(
-                node, gpu_type, [gpu for gpu in node.gpus if gpu.type == gpu_type], node.cpu_micro, node.memory_micro
-            )
+            gpus = [gpu for gpu in node.gpus if gpu.type == gpu_type and not gpu.divided]
+            room = _room(node, gpu_type, gpus, node.cpu_micro, node.memory_micro)
             yield room if request.gpu_ids is None else _asked(room, request.gpu_ids)
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from mlabhub.core.capacity import Capacity
+from mlabhub.core.capacity import Capacity, Gpu, Node
 from mlabhub.core.holdings import Holdings
 from mlabhub.core.placement import Room, find_place, free_rooms, needs_of, whole_rooms
 from mlabhub.core.profiles import LaunchRequest
-from mlabhub.core.quote import quote, quote_all
+from mlabhub.core.quote import plain, quote, quote_all
 from mlabhub.core.reasons import Reason, amount_of, name_holder
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, format_gpu_type, format_gpus, format_number, from_micro
 from mlabhub.messages import N_, Message
@@ -32,9 +32,16 @@ NONE_FREE_BESIDE_GPUS = N_("No machine with {gpus} free has {asked} free as well
 NEAREST = N_("{amount} would start now.")
 CLOSED = N_("These take no new servers: {nodes}.")
 SICK = N_("These GPUs are not healthy: {gpus}.")
+BUSY = N_("These GPUs are used by something outside of this hub: {gpus}.")
+UNSURE = N_("Whether these GPUs are free cannot be told now: {gpus}.")
+UNREAD = N_("The GPUs of {node} cannot be read: {fault}")
 UNKNOWN_GPU = N_("There is no GPU {uuid} here. Leave the choice to us, or look at the list of GPUs.")
 OTHER_TYPE = N_("The GPU {uuid} is of type {type}, not {asked}. Choose another one.")
 HELD_GPU = N_("The GPU {uuid} is held by {name}. Choose another one, or wait.")
+DIVIDED_GPU = N_("The GPU {uuid} is divided into slices (MIG). Choose a slice of it, or another GPU.")
+SICK_GPU = N_("The GPU {uuid} is not healthy. Choose another one; an administrator can see why.")
+BUSY_GPU = N_("The GPU {uuid} is used by something outside of this hub. Choose another one, or wait.")
+UNSURE_GPU = N_("Whether the GPU {uuid} is free cannot be told now. Choose another one, or try again soon.")
 APART = N_("The GPUs that were chosen are on different machines: {nodes}. Choose GPUs of one machine.")
 
 
@@ -55,6 +62,8 @@ def why_no_place(
     if chosen:
         return chosen
     never = _shortage(request, whole_rooms(request, gpu_types, capacity))
+    if never is not None and never[0] == GPU and any(_unread(capacity)):
+        return (Reason("no_room", _sentences([*uncounted, Message(TRY_AGAIN)])),)
     if never is not None:
         return (Reason("never_fits", _say_never(request, *never, capacity)),)
     short = _shortage(request, free_rooms(request, gpu_types, overcommit, holdings, capacity))
@@ -92,8 +101,21 @@ def _chosen_reasons(request: LaunchRequest, holdings: Holdings, capacity: Capaci
             yield Reason("no_such_gpu", Message.of(OTHER_TYPE, values, type=format_gpu_type(gpu.type)))
         elif holder is not None:
             yield Reason("gpu_held", Message.of(HELD_GPU, values, name=name_holder(holder.user)))
+        elif (why := _why_unusable(gpu)) is not None:
+            yield Reason(why[0], Message.of(why[1], values))
     if len(nodes) > 1:
         yield Reason("never_fits", Message.of(APART, nodes=quote_all(nodes, MOST_LISTED)))
+
+
+def _why_unusable(gpu: Gpu) -> tuple[str, str] | None:
+    """Return why a GPU that nobody holds is not handed out, as a code and a template; who uses it is not told."""
+    if gpu.divided:
+        return "no_such_gpu", DIVIDED_GPU
+    if not gpu.healthy:
+        return "gpu_sick", SICK_GPU
+    if gpu.busy is None:
+        return "gpu_unsure", UNSURE_GPU
+    return ("gpu_busy", BUSY_GPU) if gpu.busy else None
 
 
 def _say_never(request: LaunchRequest, resource: str, rooms: Sequence[Room], capacity: Capacity) -> Message:
@@ -143,13 +165,32 @@ def _nearest(
 
 
 def _uncounted(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> Iterator[Message]:
-    """Name what is there but does not count: nodes that take no servers, GPUs that are not healthy."""
+    """Name what is there but does not count: nodes that take no servers, GPUs that are not handed out."""
     closed = [node.name for node in capacity.nodes if not node.schedulable]
     if closed:
         yield Message.of(CLOSED, nodes=quote_all(closed, MOST_LISTED))
-    gpus = [gpu for gpu in capacity.gpus.values() if request.gpus and gpu.type in gpu_types and not gpu.healthy]
-    if gpus:
-        yield Message.of(SICK, gpus=quote_all([f"{gpu.uuid} ({gpu.node})" for gpu in gpus], MOST_LISTED))
+    if not request.gpus:
+        return
+    for node, fault in _unread(capacity):
+        yield Message.of(UNREAD, node=plain(node.name), fault=fault)
+    unread = {node.name for node, _ in _unread(capacity)}
+    wanted = [gpu for gpu in capacity.gpus.values() if gpu.type in gpu_types and gpu.node not in unread]
+    wanted = [gpu for gpu in wanted if not gpu.divided]
+    kinds = (
+        (SICK, [gpu for gpu in wanted if not gpu.healthy]),
+        (BUSY, [gpu for gpu in wanted if gpu.healthy and gpu.busy]),
+        (UNSURE, [gpu for gpu in wanted if gpu.healthy and gpu.busy is None]),
+    )
+    for template, gpus in kinds:
+        if gpus:
+            yield Message.of(template, gpus=quote_all([f"{gpu.uuid} ({gpu.node})" for gpu in gpus], MOST_LISTED))
+
+
+def _unread(capacity: Capacity) -> Iterator[tuple[Node, Message]]:
+    """Return the nodes whose GPUs cannot be read, and why."""
+    for node in capacity.nodes:
+        if node.gpu_fault is not None:
+            yield node, node.gpu_fault
 
 
 def _amount(request: LaunchRequest, resource: str, micro: int) -> Message:

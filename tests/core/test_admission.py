@@ -1,11 +1,13 @@
 """Decisions, one situation at a time: who gets what, and in which words others are refused."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from mlabhub.core.admission import Capacity, Holdings, Node, Placement
+from mlabhub.core.admission import Capacity, Gpu, Holdings, Node, Placement
 from mlabhub.core.quotas import Quotas
+from mlabhub.messages import Message
 from tests.core.examples import hold, judge, make_gpus, make_holding, make_node, make_request
 
 ONE = Capacity((make_node("n1", 8),))
@@ -246,6 +248,66 @@ def test_closed_machines_and_sick_gpus_do_not_count_and_are_named():
             "These GPUs are not healthy: n1-a100-0 (n1).",
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ({"busy": True}, "These GPUs are used by something outside of this hub: n1-a100-0 (n1)."),
+        ({"busy": None}, "Whether these GPUs are free cannot be told now: n1-a100-0 (n1)."),
+        ({"busy": None, "healthy": False}, "These GPUs are not healthy: n1-a100-0 (n1)."),
+    ],
+    ids=["busy", "not known", "sick besides"],
+)
+def test_gpus_that_others_use_are_not_handed_out_and_are_named(state: dict[str, Any], sentence: str):
+    first, second = make_gpus("n1", 2)
+    capacity = Capacity((Node("n1", 64, 512, (replace(first, **state), second)),))
+    assert judge(make_request(gpus=1, **GPU), capacity).placement == Placement("n1", ("n1-a100-1",), "a100")
+    [(code, said)] = refused(make_request(gpus=2, **GPU), capacity)
+    assert (code, said.endswith(sentence)) == ("no_room", True)
+
+
+def test_a_divided_gpu_is_not_one_but_its_slices_are():
+    whole, second = make_gpus("n1", 2)
+    slices = tuple(
+        Gpu(f"MIG-{number}", "a100-1g.10gb", "n1", "A100 MIG 1g.10gb", mig="1g.10gb", parent=whole.uuid)
+        for number in range(2)
+    )
+    capacity = Capacity((Node("n1", 64, 512, (replace(whole, divided=True), *slices, second)),))
+    assert capacity.gpu_types == ("a100-1g.10gb", "a100")
+    assert refused(make_request(gpus=2, **GPU), capacity) == [
+        ("never_fits", "No machine has 2 A100: the most is 1 A100, on n1. Take 1 A100 or less.")
+    ]
+    small = make_request(gpus=2, gpu_type="a100-1g.10gb", group="vision")
+    assert judge(small, capacity).placement == Placement("n1", ("MIG-0", "MIG-1"), "a100-1g.10gb")
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "sentence"),
+    [
+        ({"divided": True}, "no_such_gpu", "is divided into slices (MIG). Choose a slice of it, or another GPU."),
+        ({"healthy": False}, "gpu_sick", "is not healthy. Choose another one; an administrator can see why."),
+        ({"busy": True}, "gpu_busy", "is used by something outside of this hub. Choose another one, or wait."),
+        ({"busy": None}, "gpu_unsure", "is free cannot be told now. Choose another one, or try again soon."),
+    ],
+    ids=["divided", "sick", "busy", "not known"],
+)
+def test_a_gpu_chosen_by_id_says_why_it_is_not_given(state: dict[str, Any], code: str, sentence: str):
+    first, second = make_gpus("n1", 2)
+    capacity = Capacity((Node("n1", 64, 512, (replace(first, **state), second)),))
+    [(given, said)] = refused(make_request(gpus=1, gpu_ids=(first.uuid,), **GPU), capacity)
+    assert (given, first.uuid in said, said.endswith(sentence)) == (code, True, True)
+
+
+@pytest.mark.parametrize("known", [0, 2], ids=["none known", "known before"])
+def test_gpus_that_cannot_be_read_are_never_said_not_to_be_there(known: int):
+    gpus = tuple(replace(gpu, busy=None) for gpu in make_gpus("n1", known))
+    capacity = Capacity((Node("n1", 64, 512, gpus, gpu_fault=Message("The driver is silent.")),))
+    assert judge(make_request(), capacity).verdict == "admit"
+    [(code, said)] = refused(make_request(gpus=1, **GPU), capacity)
+    assert code == "no_room"
+    assert "The GPUs of n1 cannot be read: The driver is silent." in said
+    assert "no GPU" not in said
 
 
 def test_all_machines_closed():

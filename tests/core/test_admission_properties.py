@@ -17,12 +17,16 @@ TYPES = ("a100", "t4")
 RESOURCES = ("cpu", "memory_gib", "servers", "gpu", "gpu:a100", "gpu:t4")
 
 
+WELL = {"healthy": True, "busy": False, "divided": False}
+gpu_states = st.sampled_from([{}] * 6 + [{"healthy": False}, {"busy": True}, {"busy": None}, {"divided": True}])
+
+
 @st.composite
 def nodes(draw, name):
     gpus = []
     for gpu_type in TYPES:
         for gpu in make_gpus(name, draw(st.integers(0, 3)), gpu_type):
-            gpus.append(replace(gpu, healthy=draw(st.sampled_from([True, True, True, False]))))
+            gpus.append(replace(gpu, **draw(gpu_states)))
     cpu, memory = draw(st.integers(1, 8)), draw(st.integers(1, 8))
     return Node(name, float(cpu), float(memory), tuple(gpus), schedulable=draw(st.sampled_from([True, True, False])))
 
@@ -73,6 +77,10 @@ def within(limit, used, vector):
     return all(used[resource] + amount <= limit.get(resource, 1e9) for resource, amount in vector.items())
 
 
+def is_usable(gpu):
+    return gpu.healthy and gpu.busy is not True and gpu.busy is not None and not gpu.divided
+
+
 def places(request, quotas, holdings, capacity):
     """Every node and set of GPUs that the request could have, by trying all of them."""
     held = {uuid for holding in holdings for uuid in holding.gpus}
@@ -81,7 +89,7 @@ def places(request, quotas, holdings, capacity):
         room = request.cpu <= min(node.cpu, node.cpu * quotas.cpu_overcommit - used["cpu"])
         if not node.schedulable or not room or request.memory_gib > node.memory_gib - used["memory_gib"]:
             continue
-        free = [gpu for gpu in node.gpus if gpu.healthy and gpu.uuid not in held]
+        free = [gpu for gpu in node.gpus if is_usable(gpu) and gpu.uuid not in held]
         for chosen in combinations(free, request.gpus):
             types = {gpu.type for gpu in chosen}
             if len(types) > 1 or (request.gpu_type and types - {request.gpu_type}):
@@ -143,7 +151,7 @@ def test_never_means_never(capacity, quotas, earlier, request):
     decision = judge(request, capacity, fill(capacity, quotas, earlier), quotas)
     healed = Capacity(
         tuple(
-            replace(node, schedulable=True, gpus=tuple(replace(gpu, healthy=True) for gpu in node.gpus))
+            replace(node, schedulable=True, gpus=tuple(replace(gpu, healthy=True, busy=False) for gpu in node.gpus))
             for node in capacity.nodes
         )
     )
@@ -204,11 +212,11 @@ class Lab(RuleBasedStateMachine):
         self.quotas = quotas.model_copy(update=overcommit)
 
     @precondition(lambda self: self.capacity.nodes)
-    @rule(data=st.data(), healthy=st.booleans(), open_=st.booleans())
-    def fall_ill(self, data, healthy, open_):
+    @rule(data=st.data(), state=gpu_states, open_=st.booleans())
+    def fall_ill(self, data, state, open_):
         name = data.draw(st.sampled_from([node.name for node in self.capacity.nodes]))
         changed = [
-            replace(node, schedulable=open_, gpus=tuple(replace(gpu, healthy=healthy) for gpu in node.gpus))
+            replace(node, schedulable=open_, gpus=tuple(replace(gpu, **{**WELL, **state}) for gpu in node.gpus))
             if node.name == name
             else node
             for node in self.capacity.nodes
