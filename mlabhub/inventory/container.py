@@ -14,9 +14,11 @@ from mlabhub.engine.saved import Saved, SavedLayers
 from mlabhub.errors import EngineUnavailable, InvalidConfiguration
 from mlabhub.inventory.backend import BackendServer, BackendUnreachable, SavedLayer
 from mlabhub.inventory.machine import Inventory
+from mlabhub.inventory.tenants import Tenants, tenants_of_containers
 from mlabhub.settings import Settings
 
 STOP_SECONDS = 10
+PATIENCE_S = 10.0
 _STARTING = {"created", "configured", "initialized", "starting"}
 _T = TypeVar("_T")
 
@@ -41,7 +43,9 @@ class ContainerBackend:
 
     async def capacity(self) -> Capacity:
         """Return what this machine has."""
-        return await asyncio.to_thread(self._inventory.read)
+        facts = await asyncio.to_thread(self._inventory.look)
+        tenants = await self._tenants() if facts is not None and facts.has_driver else Tenants()
+        return await asyncio.to_thread(self._inventory.read, facts, tenants)
 
     async def servers(self) -> tuple[BackendServer, ...]:
         """Return every server, running or not."""
@@ -59,6 +63,13 @@ class ContainerBackend:
     async def reset(self, user: str, server_name: str) -> None:
         """Forget what was installed in a stopped server."""
         await _reach(self._saved.reset(user, server_name))
+
+    async def _tenants(self) -> Tenants:
+        """Return whose processes are ours. Without the engine nobody knows, and servers that need no GPU go on."""
+        try:
+            return tenants_of_containers(await asyncio.wait_for(self.servers(), PATIENCE_S))
+        except (BackendUnreachable, asyncio.TimeoutError):
+            return Tenants(known=False)
 
     async def _remove(self, server: BackendServer) -> None:
         found = await self._api.container(server.handle)

@@ -1,6 +1,7 @@
 """What this machine has: cores, memory, GPUs.
 
-Guarantees: never more than this process's own cgroups allow; what cannot be read is an error, not zero.
+Guarantees: never more than this process's own cgroups allow; what cannot be read is an error or is said, not zero. GPUs
+that cannot be read do not stop servers that need none.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ from pathlib import Path
 import psutil
 
 from mlabhub.core.capacity import Capacity, Gpu, Node
-from mlabhub.inventory.nvml import read_gpus
+from mlabhub.inventory.gpus import make_gpus, unread, with_missing
+from mlabhub.inventory.nvml import Facts, NvmlReader
 from mlabhub.inventory.simulated import make_simulated
+from mlabhub.inventory.tenants import Tenants
+from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
 
 GIB = 2**30
 _UNLIMITED = 2**60
+UNLOADED = N_("NVIDIA's driver was unloaded. `modprobe nvidia` loads it again.")
 
 
 @dataclass(frozen=True)
@@ -31,24 +36,38 @@ class Limits:
 
 
 class Inventory:
-    """The capacity of this machine, as one node."""
+    """The capacity of this machine, as one node. It remembers the GPUs that it has seen."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, reader: NvmlReader | None = None):
         self._settings = settings
+        self._reader = reader or NvmlReader()
+        self._known: tuple[Gpu, ...] = ()
         self.node = socket.gethostname()
 
-    def read(self) -> Capacity:
-        """Return the capacity now. Blocks."""
+    def look(self) -> Facts | None:
+        """Return what the driver tells now, to be followed by `read`; None if GPUs are simulated. Blocks."""
+        return None if self._settings.simulate_gpus else self._reader.read()
+
+    def read(self, facts: Facts | None, tenants: Tenants) -> Capacity:
+        """Return the capacity now. ``tenants`` must have been asked for after ``facts``. Blocks for a moment."""
         limits = read_limits(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
         cores = min(float(len(os.sched_getaffinity(0))), limits.cpu)
         memory = min(float(psutil.virtual_memory().total), limits.memory_bytes)
-        node = Node(self.node, round(cores, 2), math.floor(memory / GIB * 10) / 10, self._gpus())
-        return Capacity((node,))
+        gpus, fault = self._gpus(facts, tenants)
+        gib = math.floor(memory / GIB * 10) / 10
+        return Capacity((Node(self.node, round(cores, 2), gib, gpus, gpu_fault=fault),))
 
-    def _gpus(self) -> tuple[Gpu, ...]:
-        if self._settings.simulate_gpus:
-            return make_simulated(self._settings.simulate_gpus, self.node, self._settings.instance)
-        return read_gpus(self.node, self._settings.instance)
+    def _gpus(self, facts: Facts | None, tenants: Tenants) -> tuple[tuple[Gpu, ...], Message | None]:
+        if facts is None:
+            return make_simulated(self._settings.simulate_gpus, self.node, self._settings.instance), None
+        fault = facts.fault
+        if fault is None and not facts.has_driver and self._known:
+            fault = Message(UNLOADED)
+        if fault is not None:
+            return unread(self._known), fault
+        now = make_gpus(facts.gpus, self.node, self._settings.instance, tenants)
+        self._known = with_missing(self._known, now, tenants.held)
+        return self._known, None
 
 
 def read_limits(root: Path, membership: Path) -> Limits:

@@ -1,79 +1,116 @@
-"""The NVIDIA GPUs of this machine, by NVML.
+"""What NVIDIA's library tells, asked by a program of its own, with patience.
 
-Guarantees: no driver means no GPUs; a driver that fails is an error with a sentence, never "no GPUs"; one GPU that
-fails is listed as not healthy, if its UUID can still be read.
+Guarantees: an answer comes within `PATIENCE_S`, whatever driver and library do; no driver means no GPUs, but a driver
+that fails, hangs or crashes is a sentence (`Facts.fault`), never "no GPUs". While a program that asked earlier cannot
+be ended, for it hangs in the driver, no other one is started.
 """
 
 from __future__ import annotations
 
-import re
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
-import pynvml as untyped
-
-from mlabhub.core.capacity import Gpu
-from mlabhub.engine.cdi import cdi_name
-from mlabhub.errors import Unavailable
 from mlabhub.messages import N_, Message
 
-GIB = 2**30
-pynvml: Any = untyped
-_VENDOR_WORDS = {"nvidia", "tesla", "geforce", "quadro", "graphics", "gpu"}
-_VARIANT = re.compile(r"(sxm\d?|pcie|hbm\w*|nvl|\d+gb|\d+g)", re.IGNORECASE)
+PATIENCE_S = 30.0
+"""Without NVIDIA's persistence daemon a driver wakes its GPUs for each question, one after the other."""
+
+READER = Path(__file__).with_name("nvml_reader.py")
+
+DRIVER_NOT_LOADED = 9
+LIBRARY_NOT_FOUND = 12
+LIB_RM_VERSION_MISMATCH = 18
+
+HANGS = N_(
+    "NVIDIA's driver does not answer within {seconds} s. Look at `dmesg` for NVRM and Xid; a restart of the machine "
+    "helps, mostly."
+)
+UPDATED = N_(
+    "NVIDIA's driver was updated, and the one from before is still loaded. Restart the machine; until then no server "
+    "can get a GPU."
+)
+CRASHED = N_("NVIDIA's library ended the program that asked it ({reason}). Install the driver anew.")
+FAILED = N_("This machine's NVIDIA driver does not work ({reason}). Look at `nvidia-smi`; a restart may help.")
 
 
-class NvmlFailed(Unavailable):
-    """There is a driver, and it does not work."""
+@dataclass(frozen=True)
+class Facts:
+    """What was told: raw values by GPU, or why there are none. ``cuda`` is the newest CUDA that the driver knows."""
 
-    code = "nvml_failed"
-
-
-def gpu_type_of(product: str) -> str:
-    """Return the slug of a product: ``NVIDIA A100-SXM4-80GB`` is ``a100``, ``NVIDIA GeForce RTX 4090`` ``rtx-4090``."""
-    words = [word for word in re.split(r"[\s\-_/]+", product) if word]
-    kept = [word for word in words if word.lower() not in _VENDOR_WORDS and not _VARIANT.fullmatch(word)]
-    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(kept or words).lower()).strip("-")
-    return slug or "gpu"
+    gpus: tuple[dict[str, Any], ...] = ()
+    driver: str = ""
+    cuda: str = ""
+    has_driver: bool = True
+    fault: Message | None = None
 
 
-def read_gpus(node: str, instance: str) -> tuple[Gpu, ...]:
-    """Return this machine's GPUs. Raises `NvmlFailed`. Blocks."""
-    try:
-        pynvml.nvmlInit()
-    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
-        return ()
-    except pynvml.NVMLError as error:
-        raise _failed(error) from error
-    try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(_read(handle, node, instance) for handle in handles)
-    except pynvml.NVMLError as error:
-        raise _failed(error) from error
-    finally:
-        pynvml.nvmlShutdown()
+@dataclass
+class NvmlReader:
+    """Asks; one question at a time."""
 
+    patience_s: float = PATIENCE_S
+    _stuck: subprocess.Popen[str] | None = None
+    _lock: Lock = field(default_factory=Lock)
 
-def _read(handle: Any, node: str, instance: str) -> Gpu:
-    uuid = str(pynvml.nvmlDeviceGetUUID(handle))
-    try:
-        name = str(pynvml.nvmlDeviceGetName(handle))
-        memory = float(pynvml.nvmlDeviceGetMemoryInfo(handle).total) / GIB
-    except pynvml.NVMLError:
-        return Gpu(uuid=uuid, type="gpu", node=node, name="GPU", healthy=False, cdi=cdi_name(uuid, instance))
-    return Gpu(
-        uuid=uuid,
-        type=gpu_type_of(name),
-        node=node,
-        name=name,
-        memory_gib=round(memory, 1),
-        cdi=cdi_name(uuid, instance),
-    )
+    def read(self) -> Facts:
+        """Return what the library tells now. Blocks, for at most twice the patience."""
+        hangs = Facts(fault=Message.of(HANGS, seconds=self.patience_s))
+        if not self._lock.acquire(timeout=self.patience_s):
+            return hangs
+        try:
+            if self._stuck is not None and self._stuck.poll() is None:
+                return hangs
+            self._stuck = None
+            return self._ask() or hangs
+        finally:
+            self._lock.release()
 
-
-def _failed(error: Exception) -> NvmlFailed:
-    return NvmlFailed(
-        Message.of(
-            N_("This machine's NVIDIA driver does not work ({reason}). Look at `nvidia-smi`; a restart may help."),
-            reason=str(error),
+    def _ask(self) -> Facts | None:
+        """Return the answer, None if none came in time. A program that cannot be ended is not waited for."""
+        asking = subprocess.Popen(
+            [sys.executable, "-I", str(READER)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
         )
+        try:
+            told, complaint = asking.communicate(timeout=self.patience_s)
+        except subprocess.TimeoutExpired:
+            asking.kill()
+            for pipe in (asking.stdout, asking.stderr):
+                if pipe is not None:
+                    pipe.close()
+            self._stuck = asking
+            return None
+        return understand(told, complaint, asking.returncode)
+
+
+def understand(told: str, complaint: str, status: int) -> Facts:
+    """Return the facts in what the program printed."""
+    try:
+        raw = json.loads(told) if status == 0 else None
+    except ValueError:
+        raw = None
+    if not isinstance(raw, dict):
+        last = complaint.strip().splitlines()[-1:] or [f"status {status}"]
+        return Facts(fault=Message.of(CRASHED, reason=last[0][:200]))
+    error = raw.get("error")
+    if error in (DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND):
+        return Facts(has_driver=False)
+    if error == LIB_RM_VERSION_MISMATCH:
+        return Facts(fault=Message(UPDATED))
+    if error is not None:
+        return Facts(fault=Message.of(FAILED, reason=str(raw.get("text", error))))
+    cuda = raw.get("cuda")
+    return Facts(
+        gpus=tuple(raw["gpus"]),
+        driver=str(raw.get("driver", "")),
+        cuda=f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else "",
     )

@@ -8,6 +8,7 @@ from mlabhub.core.capacity import Capacity
 from mlabhub.engine import processes
 from mlabhub.inventory.backend import BackendServer, SavedLayer
 from mlabhub.inventory.machine import Inventory
+from mlabhub.inventory.tenants import Tenants, tenants_of_processes
 from mlabhub.settings import Settings
 
 
@@ -20,7 +21,9 @@ class ProcessBackend:
 
     async def capacity(self) -> Capacity:
         """Return what this machine has."""
-        return await asyncio.to_thread(self._inventory.read)
+        facts = await asyncio.to_thread(self._inventory.look)
+        tenants = Tenants() if facts is None else tenants_of_processes(await self.servers(), self._instance)
+        return await asyncio.to_thread(self._inventory.read, facts, tenants)
 
     async def servers(self) -> tuple[BackendServer, ...]:
         """Return the servers that run."""

@@ -1,40 +1,208 @@
-/* Stands for NVIDIA's library: two GPUs, or the fault that NVML_STANDIN names. Compiled and loaded by test_nvml.py. */
+/* Stands for NVIDIA's library. NVML_STANDIN names a text file that says which machine this is, read anew at each
+ * nvmlInit: lines of a key and a value. A key is a device (gpu0, gpu0.mig1, or nothing for the machine), a dot and a
+ * question; what is not in the file is not supported.
+ *
+ *   count 2                         gpu0.uuid GPU-1111          gpu0.compute 1234:1048576 99:-1
+ *   gpu0.memory 85899345920 0       gpu0.mig 1 1                gpu0.mig0.name NVIDIA A100 MIG 1g.10gb
+ *   QUESTION.error 15               QUESTION.hang 1             QUESTION.crash 1
+ */
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-typedef struct { unsigned long long total, free, used; } memory_t;
+enum { OK, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, UNKNOWN = 999 };
+enum { LINES = 1024, WIDTH = 256, DEVICES = 256 };
 
-enum { OK = 0, DRIVER_NOT_LOADED = 9, GPU_IS_LOST = 15, UNKNOWN = 999 };
+typedef unsigned long long wide;
+typedef struct { wide total, free, used; } memory_t;
+typedef struct { unsigned version; wide total, reserved, free, used; } memory2_t;
+typedef struct { unsigned pid; wide memory; unsigned gpu_instance, compute_instance; } process_t;
+typedef struct { unsigned parts[8]; wide megabytes; } attributes_t;
+typedef struct {
+    unsigned field, scope;
+    long long timestamp, latency;
+    unsigned type, answer;
+    union { double floating; unsigned number; wide longest; } value;
+} field_t;
 
-static const char *names[] = {"NVIDIA A100-SXM4-80GB", "Tesla T4"};
-static const char *uuids[] = {"GPU-11111111-aaaa", "GPU-22222222-bbbb"};
+static char keys[LINES][WIDTH], values[LINES][WIDTH], devices[DEVICES][WIDTH];
+static int lines, known;
 
-static int is(const char *fault) {
-    const char *asked = getenv("NVML_STANDIN");
-    return asked != NULL && strcmp(asked, fault) == 0;
+static void load(void) {
+    char line[2 * WIDTH], *space;
+    const char *name = getenv("NVML_STANDIN");
+    FILE *file = name ? fopen(name, "r") : NULL;
+    lines = known = 0;
+    while (file && lines < LINES && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = 0;
+        if ((space = strchr(line, ' ')) == NULL) continue;
+        *space = 0;
+        strncpy(keys[lines], line, WIDTH - 1);
+        strncpy(values[lines++], space + 1, WIDTH - 1);
+    }
+    if (file) fclose(file);
+}
+
+static const char *find(const char *device, const char *question, const char *more) {
+    char key[WIDTH];
+    snprintf(key, sizeof key, "%s%s%s%s", device, *device ? "." : "", question, more);
+    for (int at = 0; at < lines; at++)
+        if (strcmp(keys[at], key) == 0) return values[at];
+    return NULL;
+}
+
+/* Answer a question: its text, or the error that the file names. */
+static int ask(const char *device, const char *question, const char **answer) {
+    const char *error = find(device, question, ".error");
+    while (find(device, question, ".hang")) sleep(1);
+    if (find(device, question, ".crash")) raise(SIGSEGV);
+    if (error) return atoi(error);
+    *answer = find(device, question, "");
+    return *answer ? OK : NOT_SUPPORTED;
+}
+
+static int numbers(const char *device, const char *question, int count, wide *found) {
+    const char *answer;
+    int code = ask(device, question, &answer);
+    for (int at = 0; code == OK && at < count; at++) found[at] = strtoull(answer, (char **)&answer, 10);
+    return code;
+}
+
+static int copy(const char *device, const char *question, char *text, unsigned length) {
+    const char *answer;
+    int code = ask(device, question, &answer);
+    if (code == OK) snprintf(text, length, "%s", answer);
+    return code;
+}
+
+static void *device(const char *format, const char *parent, unsigned index) {
+    snprintf(devices[known], WIDTH, format, parent, index);
+    return devices[known++];
 }
 
 int nvmlInitWithFlags(unsigned flags) {
+    const char *answer;
     (void)flags;
-    return is("no driver") ? DRIVER_NOT_LOADED : is("broken") ? UNKNOWN : OK;
+    load();
+    int code = ask("", "init", &answer);
+    return code == NOT_SUPPORTED ? (lines ? OK : DRIVER_NOT_LOADED) : code;
 }
 int nvmlShutdown(void) { return OK; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return is("count fails") ? UNKNOWN : OK; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = (void *)(long)(index + 1); return OK; }
-int nvmlDeviceGetUUID(void *device, char *text, unsigned length) {
-    strncpy(text, uuids[(long)device - 1], length);
+int nvmlSystemGetDriverVersion(char *text, unsigned length) { return copy("", "driver", text, length); }
+int nvmlSystemGetCudaDriverVersion_v2(int *version) {
+    wide found;
+    int code = numbers("", "cuda", 1, &found);
+    if (code == OK) *version = (int)found;
+    return code;
+}
+int nvmlDeviceGetCount_v2(unsigned *count) {
+    wide found;
+    int code = numbers("", "count", 1, &found);
+    if (code == OK) *count = (unsigned)found;
+    return code;
+}
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) {
+    const char *answer;
+    char name[WIDTH];
+    snprintf(name, sizeof name, "gpu%u", index);
+    int code = ask(name, "handle", &answer);
+    *handle = device("%sgpu%u", "", index);
+    return code == NOT_SUPPORTED ? OK : code;
+}
+int nvmlDeviceGetUUID(void *handle, char *text, unsigned length) { return copy(handle, "uuid", text, length); }
+int nvmlDeviceGetName(void *handle, char *text, unsigned length) { return copy(handle, "name", text, length); }
+int nvmlDeviceGetMemoryInfo_v2(void *handle, memory2_t *memory) {
+    wide found[2];
+    int code = find("", "old", "") ? 13 : numbers(handle, "memory", 2, found);
+    if (code == OK) memory->total = found[0], memory->used = found[1];
+    return code;
+}
+int nvmlDeviceGetMemoryInfo(void *handle, memory_t *memory) {
+    wide found[2];
+    int code = numbers(handle, "memory", 2, found);
+    if (code == OK) memory->total = found[0], memory->used = found[1];
+    return code;
+}
+static int list(void *handle, const char *question, unsigned *count, process_t *processes) {
+    const char *answer;
+    int code = ask(handle, question, &answer);
+    unsigned found = 0;
+    while (code == OK && *answer == ' ') answer++;
+    for (; code == OK && *answer; found++) {
+        wide pid = strtoull(answer, (char **)&answer, 10), used = 0;
+        if (*answer == ':') used = strtoull(answer + 1, (char **)&answer, 10);
+        if (processes && found < *count) processes[found] = (process_t){(unsigned)pid, used, 0, 0};
+        while (*answer == ' ') answer++;
+    }
+    if (code == OK && found > *count) code = INSUFFICIENT_SIZE;
+    *count = found;
+    return code;
+}
+int nvmlDeviceGetComputeRunningProcesses_v3(void *handle, unsigned *count, process_t *processes) {
+    return find("", "old", "") ? 13 : list(handle, "compute", count, processes);
+}
+int nvmlDeviceGetGraphicsRunningProcesses_v3(void *handle, unsigned *count, process_t *processes) {
+    return find("", "old", "") ? 13 : list(handle, "graphics", count, processes);
+}
+int nvmlDeviceGetComputeRunningProcesses_v2(void *handle, unsigned *count, process_t *processes) {
+    return list(handle, "compute", count, processes);
+}
+int nvmlDeviceGetGraphicsRunningProcesses_v2(void *handle, unsigned *count, process_t *processes) {
+    return list(handle, "graphics", count, processes);
+}
+int nvmlDeviceGetMigMode(void *handle, unsigned *current, unsigned *pending) {
+    wide found[2];
+    int code = numbers(handle, "mig", 2, found);
+    if (code == OK) *current = (unsigned)found[0], *pending = (unsigned)found[1];
+    return code;
+}
+int nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned *count) {
+    (void)handle;
+    *count = 7;
     return OK;
 }
-int nvmlDeviceGetName(void *device, char *text, unsigned length) {
-    strncpy(text, names[(long)device - 1], length);
-    return is("one is lost") && (long)device == 2 ? GPU_IS_LOST : OK;
+int nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned index, void **mig) {
+    *mig = device("%s.mig%u", handle, index);
+    return find(*mig, "uuid", "") ? OK : NOT_FOUND;
 }
-int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
-    memory->total = (long)device == 1 ? 85899345920ULL : 16106127360ULL;
-    memory->free = memory->total;
-    memory->used = 0;
+int nvmlDeviceGetAttributes_v2(void *handle, attributes_t *attributes) {
+    wide found[3];
+    int code = numbers(handle, "attributes", 3, found);
+    if (code == OK) {
+        attributes->parts[6] = (unsigned)found[0];
+        attributes->parts[7] = (unsigned)found[1];
+        attributes->megabytes = found[2];
+    }
+    return code;
+}
+int nvmlDeviceGetTotalEccErrors(void *handle, unsigned kind, unsigned counter, wide *count) {
+    return kind == 1 ? numbers(handle, counter ? "ecc_aggregate" : "ecc_volatile", 1, count) : UNKNOWN;
+}
+int nvmlDeviceGetRemappedRows(void *handle, unsigned *corrected, unsigned *uncorrected, unsigned *pending, unsigned *failed) {
+    wide found[4];
+    int code = numbers(handle, "remapped", 4, found);
+    if (code == OK) {
+        *corrected = (unsigned)found[0], *uncorrected = (unsigned)found[1];
+        *pending = (unsigned)found[2], *failed = (unsigned)found[3];
+    }
+    return code;
+}
+int nvmlDeviceGetRetiredPagesPendingStatus(void *handle, unsigned *pending) {
+    wide found;
+    int code = numbers(handle, "retired_pending", 1, &found);
+    if (code == OK) *pending = (unsigned)found;
+    return code;
+}
+int nvmlDeviceGetFieldValues(void *handle, int count, field_t *fields) {
+    wide found;
+    for (int at = 0; at < count; at++) {
+        fields[at].answer = (unsigned)(fields[at].field == 230 ? numbers(handle, "recovery", 1, &found) : UNKNOWN);
+        if (fields[at].answer == OK) fields[at].value.number = (unsigned)found;
+    }
     return OK;
 }
 const char *nvmlErrorString(int code) {
-    return code == GPU_IS_LOST ? "GPU is lost" : code == DRIVER_NOT_LOADED ? "Driver Not Loaded" : "Unknown Error";
+    return code == 15 ? "GPU is lost" : code == DRIVER_NOT_LOADED ? "Driver Not Loaded" : "Unknown Error";
 }

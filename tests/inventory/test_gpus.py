@@ -11,7 +11,7 @@ from mlabhub.core.capacity import Gpu
 from mlabhub.engine import cdi
 from mlabhub.engine.cdi import Expected, cdi_name, expected_of, make_simulated_spec
 from mlabhub.errors import InvalidConfiguration
-from mlabhub.inventory.nvml import gpu_type_of, read_gpus
+from mlabhub.inventory.gpus import gpu_type_of
 from mlabhub.inventory.simulated import make_gpu, make_simulated, parse_simulated, prepare_simulated
 from tests.engine.podman import make_settings
 
@@ -72,10 +72,6 @@ def test_a_simulated_gpu() -> None:
 )
 def test_types_by_product(product: str, slug: str) -> None:
     assert gpu_type_of(product) == slug
-
-
-def test_no_driver_is_no_gpus() -> None:
-    assert read_gpus("n1", "0123abcd") == ()
 
 
 def test_the_made_specification(tmp_path: Path) -> None:

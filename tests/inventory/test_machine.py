@@ -12,6 +12,7 @@ import pytest
 
 from mlabhub.inventory import Inventory
 from mlabhub.inventory.machine import Limits, read_limits
+from mlabhub.inventory.tenants import Tenants
 from tests.engine.podman import make_settings
 
 GIB = 2**30
@@ -72,7 +73,7 @@ def test_no_cgroups_are_no_limits(tmp_path: Path) -> None:
 
 def test_this_machine(tmp_path: Path) -> None:
     settings = make_settings(tmp_path, "0123abcd").model_copy(update={"simulate_gpus": "2xA100,1xT4"})
-    [node] = Inventory(settings).read().nodes
+    [node] = Inventory(settings).read(None, Tenants()).nodes
     assert node.name == socket.gethostname()
     assert 0 < node.cpu <= (os.cpu_count() or 1)
     assert 0 < node.memory_gib <= psutil.virtual_memory().total / GIB
