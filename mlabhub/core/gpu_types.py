@@ -1,17 +1,21 @@
 """Types of GPUs: what they are called, how they are recognised, how dear they are.
 
-Guarantees: values; which type a profile opens on follows from its purpose and the costs alone.
+Guarantees: values; which type a profile opens on follows from its purpose and the costs alone; a type that the
+catalogue gives to a product wins over the one that is made from the product's name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 
+from mlabhub.core.capacity import Capacity, Gpu
 from mlabhub.core.schema import KeyFault, Model, Positive, Text
-from mlabhub.core.units import ANY_GPU, format_gpu_type
+from mlabhub.core.units import ANY_GPU, format_gpu_type, split_slice
 from mlabhub.messages import N_, Message
 
 Purpose = Literal["development", "training"]
@@ -22,7 +26,9 @@ class GpuTypeSpec(Model):
 
     display_name: Text | None = Field(default=None, description="What people see; absent: the slug in upper case.")
     products: tuple[Text, ...] = Field(
-        default=(), description="Product names, or parts of them, as nvidia-smi prints them, that are of this type."
+        default=(),
+        description="Product names as nvidia-smi prints them, or some of their words in the same order, that are of "
+        "this type. The whole name wins, then the most words; upper and lower case are the same.",
     )
     cost: Positive = Field(
         default=1.0,
@@ -46,9 +52,13 @@ def gpu_type_faults(specs: Mapping[str, GpuTypeSpec]) -> Iterator[KeyFault]:
 
 
 def display_name_of(gpu_type: str | None, specs: Mapping[str, GpuTypeSpec]) -> str:
-    """Return what people call a type; any type is ``GPU``."""
-    spec = specs.get(gpu_type) if gpu_type is not None else None
-    return spec.display_name if spec is not None and spec.display_name else format_gpu_type(gpu_type)
+    """Return what people call a type, or a slice of it; any type is ``GPU``."""
+    whole, profile = split_slice(gpu_type or "")
+    for slug, rest in ((gpu_type, ""), (whole, profile)):
+        spec = specs.get(slug or "")
+        if spec is not None and spec.display_name:
+            return f"{spec.display_name} {rest}".rstrip()
+    return format_gpu_type(gpu_type)
 
 
 def default_gpu_type(types: Sequence[str], purpose: Purpose | None, specs: Mapping[str, GpuTypeSpec]) -> str | None:
@@ -57,3 +67,48 @@ def default_gpu_type(types: Sequence[str], purpose: Purpose | None, specs: Mappi
         return types[0] if types else None
     choose = min if purpose == "development" else max
     return choose(types, key=lambda gpu_type: specs[gpu_type].cost if gpu_type in specs else 1.0)
+
+
+def type_of_product(product: str, specs: Mapping[str, GpuTypeSpec]) -> str | None:
+    """Return the type that the catalogue gives to a product; None if it gives none."""
+    words = _words(product)
+    best, found = 0, None
+    for slug, spec in specs.items():
+        for listed in map(_words, spec.products):
+            score = len(words) + 1 if listed == words else len(listed) if _is_within(listed, words) else 0
+            if score > best:
+                best, found = score, slug
+    return found
+
+
+def with_types(capacity: Capacity, specs: Mapping[str, GpuTypeSpec]) -> Capacity:
+    """Return the same machines with the catalogue's types; a slice has its GPU's type and its profile."""
+    nodes = tuple(replace(node, gpus=tuple(_typed(gpu, specs) for gpu in node.gpus)) for node in capacity.nodes)
+    return capacity if nodes == capacity.nodes else Capacity(nodes)
+
+
+def _typed(gpu: Gpu, specs: Mapping[str, GpuTypeSpec]) -> Gpu:
+    if gpu.simulated:
+        return gpu
+    exact = {" ".join(_words(product)): slug for slug, spec in specs.items() for product in spec.products}
+    own = exact.get(" ".join(_words(gpu.name)))
+    if own is not None or not gpu.mig:
+        found = own or type_of_product(gpu.name, specs)
+        return gpu if found is None else replace(gpu, type=found)
+    whole = type_of_product(gpu.name.removesuffix(gpu.mig).removesuffix("MIG "), specs)
+    return gpu if whole is None else replace(gpu, type=slice_type(whole, gpu.mig))
+
+
+def slice_type(whole_type: str, profile: str) -> str:
+    """Return the type of a slice: that of its GPU, and its profile: ``a100-1g.10gb``."""
+    return f"{whole_type}-{re.sub(r'[^a-z0-9.]+', '-', profile).strip('-.')}"
+
+
+def _words(product: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[\s\-_/]+", product.lower()) if word)
+
+
+def _is_within(some: Sequence[str], words: Sequence[str]) -> bool:
+    """Return whether some words are among others, in the same order."""
+    rest = iter(words)
+    return bool(some) and all(word in rest for word in some)

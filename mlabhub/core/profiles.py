@@ -268,7 +268,9 @@ def bounded_by(profile: Profile, capacity: Capacity) -> Profile:
     if not nodes:
         return profile
     offered = profile.offered_gpu_types(capacity.gpu_types)
-    gpus = max((sum(gpu.type == one for gpu in node.gpus) for node in nodes for one in offered), default=0)
+    gpus = max(
+        (sum(gpu.type == one and not gpu.divided for gpu in node.gpus) for node in nodes for one in offered), default=0
+    )
     memory = profile.memory_gib.at_most(max(node.memory_gib for node in nodes))
     bounded = {
         "cpu": profile.cpu.at_most(max(node.cpu for node in nodes)),

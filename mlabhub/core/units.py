@@ -22,6 +22,7 @@ ANY_GPU = "any"
 GPU_TYPE_PATTERN = r"[a-z0-9]+(?:[-.][a-z0-9]+)*"
 RESOURCE_PATTERN = rf"{CPU}|{MEMORY}|{SERVERS}|{GPU}|{GPU_PREFIX}(?!{ANY_GPU}$){GPU_TYPE_PATTERN}"
 _GPU_TYPE = re.compile(GPU_TYPE_PATTERN)
+_SLICE = re.compile(r"-(?:\d+c\.)?\d+g\.\d+gb\b")
 _MEMORY = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(?:([KMGT])i?B?)?\s*", re.IGNORECASE)
 _GIB_PER_UNIT = {"K": 2.0**-20, "M": 2.0**-10, "G": 1.0, "T": 2.0**10}
 
@@ -101,8 +102,17 @@ def format_cpu(cores: float) -> str:
 
 
 def format_gpu_type(gpu_type: str | None) -> str:
-    """Print a GPU type: ``A100``; any type is ``GPU``."""
-    return gpu_type.upper() if gpu_type else "GPU"
+    """Print a GPU type: ``A100``, a slice of one ``A100 1g.10gb``; any type is ``GPU``."""
+    if not gpu_type:
+        return "GPU"
+    whole, profile = split_slice(gpu_type)
+    return f"{whole.upper()} {profile}".rstrip()
+
+
+def split_slice(gpu_type: str) -> tuple[str, str]:
+    """Return the type of the whole GPU, and the profile of a slice (empty for a whole GPU): ``a100``, ``1g.10gb``."""
+    found = _SLICE.search(gpu_type)
+    return (gpu_type[: found.start()], gpu_type[found.start() + 1 :]) if found else (gpu_type, "")
 
 
 def format_gpus(count: float, gpu_type: str | None) -> str:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from mlabhub.core.capacity import Gpu, GpuProcess
+from mlabhub.core.gpu_types import slice_type
 from mlabhub.engine.cdi import cdi_name
 from mlabhub.inventory.health import CANNOT_TELL, Health, assess
 from mlabhub.inventory.tenants import Tenants, name_of
@@ -110,11 +111,6 @@ def profile_of(facts: Mapping[str, Any]) -> str:
         return "slice"
     compute = f"{compute_slices}c." if compute_slices not in (0, gpu_slices) else ""
     return f"{compute}{gpu_slices}g.{-(-megabytes // 1024)}gb"
-
-
-def slice_type(whole_type: str, profile: str) -> str:
-    """Return the type of a slice: that of its GPU, and its profile: ``a100-1g.10gb``."""
-    return f"{whole_type}-{re.sub(r'[^a-z0-9.]+', '-', profile).strip('-.')}"
 
 
 def judge(facts: Mapping[str, Any], uuid: str, tenants: Tenants) -> tuple[bool | None, Processes]:

@@ -34,7 +34,7 @@ from mlabhub.ledger import open_sqlite
 from mlabhub.messages import N_, Message
 from mlabhub.service import pages
 from mlabhub.service.bodylimit import LimitBodies
-from mlabhub.service.capacity import CapacityCache
+from mlabhub.service.capacity import CapacityCache, GpuTypes
 from mlabhub.service.catalogue import CatalogSource
 from mlabhub.service.census import Census
 from mlabhub.service.desk import SpawnerDesk
@@ -133,6 +133,10 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
     accounts = MachineAccounts(
         lambda: catalog().storage.located(str(settings.nas_dir)), time.monotonic, own_folders=_owns_folders(settings)
     )
+
+    def gpu_types() -> GpuTypes:
+        return catalog().gpu_types
+
     writer = Writer(ledger, time.time, metrics.commit_seconds.time)
     world = World(
         settings=settings,
@@ -140,8 +144,8 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
         writer=writer,
         hub=hub,
         backend=backend,
-        capacity=CapacityCache(backend.capacity, time.monotonic),
-        census=Census(writer, ledger, backend, time.time),
+        capacity=CapacityCache(backend.capacity, time.monotonic, gpu_types),
+        census=Census(writer, ledger, backend, time.time, gpu_types),
         accounts=accounts,
         catalog=catalog,
         clock=time.time,

@@ -1,35 +1,51 @@
 """What the machines have, asked again every few seconds and not for every launch.
 
-Guarantees: an answer is never older than `OLDEST_S`; when the backend cannot be asked for longer than that, launches
-are refused with its sentence rather than decided on what was once there.
+Guarantees: an answer is at most `FRESH_S` old, or `OLDEST_S` while the machine takes longer than `PATIENCE_S` to
+answer; when the backend cannot be asked for longer than that, launches are refused with its sentence rather than
+decided on what was once there. GPUs have the catalogue's types as they are in force now.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from mlabhub.core.admission import Capacity
+from mlabhub.core.gpu_types import GpuTypeSpec, with_types
 from mlabhub.errors import MLabError
 
 log = logging.getLogger(__name__)
 FRESH_S = 10.0
 OLDEST_S = 60.0
+PATIENCE_S = 1.0
+
+GpuTypes = Mapping[str, GpuTypeSpec]
+NO_TYPES: GpuTypes = {}
 
 
 class CapacityCache:
-    """Keeps the last answer of the backend. ``clock`` is monotonic."""
+    """Keeps the last answer of the backend. ``clock`` is monotonic; ``gpu_types`` returns the catalogue's."""
 
-    def __init__(self, ask: Callable[[], Awaitable[Capacity]], clock: Callable[[], float]):
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[Capacity]],
+        clock: Callable[[], float],
+        gpu_types: Callable[[], GpuTypes] = lambda: NO_TYPES,
+    ):
         self._ask = ask
         self._clock = clock
         self._known: Capacity | None = None
         self._at = float("-inf")
         self._asking: asyncio.Task[Capacity] | None = None
+        self._gpu_types = gpu_types
+        self._typed: tuple[Capacity, GpuTypes, Capacity] | None = None
 
     async def get(self) -> Capacity:
         """Return what there is. Raises the backend's `MLabError` if that is not known."""
+        return self._with_types(await self._get())
+
+    async def _get(self) -> Capacity:
         age = self._clock() - self._at
         if self._known is not None and age < FRESH_S:
             return self._known
@@ -37,8 +53,17 @@ class CapacityCache:
             self._asking = asyncio.create_task(self._refresh(), name="capacity")
             self._asking.add_done_callback(_note_failure)
         if self._known is not None and age < OLDEST_S:
-            return self._known
+            asking, known = self._asking, self._known
+            await asyncio.wait([asking], timeout=PATIENCE_S)
+            return known if not asking.done() or asking.cancelled() or asking.exception() else asking.result()
         return await asyncio.shield(self._asking)
+
+    def _with_types(self, capacity: Capacity) -> Capacity:
+        """Return the same object for the same machines and types: placement remembers nodes by what they are."""
+        types = self._gpu_types()
+        if self._typed is None or self._typed[0] is not capacity or self._typed[1] is not types:
+            self._typed = (capacity, types, with_types(capacity, types))
+        return self._typed[2]
 
     async def _refresh(self) -> Capacity:
         try:

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mlabhub.core.admission import Capacity
+from mlabhub.core.gpu_types import with_types
 from mlabhub.inventory import Backend, BackendServer
 from mlabhub.ledger import Ledger, Reservation
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions
+from mlabhub.service.capacity import NO_TYPES, GpuTypes
 from mlabhub.service.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -26,11 +28,19 @@ WHY = N_("it was found running without a reservation, before anything was given 
 class Census:
     """Counts once; until that was possible, nothing is decided."""
 
-    def __init__(self, writer: Writer, ledger: Ledger, backend: Backend, clock: Callable[[], float]):
+    def __init__(
+        self,
+        writer: Writer,
+        ledger: Ledger,
+        backend: Backend,
+        clock: Callable[[], float],
+        gpu_types: Callable[[], GpuTypes] = lambda: NO_TYPES,
+    ):
         self._writer = writer
         self._ledger = ledger
         self._backend = backend
         self._clock = clock
+        self._gpu_types = gpu_types
         self._lock = asyncio.Lock()
         self._done = False
 
@@ -45,6 +55,7 @@ class Census:
 
     async def _count(self) -> None:
         servers, capacity = await asyncio.gather(self._backend.servers(), self._backend.capacity())
+        capacity = with_types(capacity, self._gpu_types())
         running = {server.launch_id for server in servers if server.state != "exited"}
         for server in servers:
             if server.state == "exited" or self._writer.projection.launch(server.launch_id) is not None:

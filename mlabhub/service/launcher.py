@@ -173,7 +173,8 @@ class Launcher:
         """Return every node and GPU, and who holds it."""
         capacity = await self._world.capacity.get()
         projection = self._world.writer.projection
-        return listing.node_views(capacity, projection, self._world.catalog().quotas, self.may_see(actor))
+        catalog, may_see = self._world.catalog(), self.may_see(actor)
+        return listing.node_views(capacity, projection, catalog, may_see, admin=actor.admin)
 
     def quotas(self, actor: Person) -> tuple[tuple[UsageView, ...], tuple[UsageView, ...]]:
         """Return usage and limits: of one's groups and oneself, for administrators of all groups and users."""

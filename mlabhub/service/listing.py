@@ -165,25 +165,28 @@ def _failure(one: Reservation) -> Message | None:
     )
 
 
-def node_views(capacity: Capacity, projection: Projection, quotas: Quotas, may_see: MaySee) -> tuple[NodeView, ...]:
-    """Return every node with its GPUs; holders' names only where ``may_see`` allows it."""
-    return tuple(_node_view(node, projection, quotas, may_see) for node in capacity.nodes)
+def node_views(
+    capacity: Capacity, projection: Projection, catalog: Catalog, may_see: MaySee, *, admin: bool
+) -> tuple[NodeView, ...]:
+    """Return every node with its GPUs; holders' names only where ``may_see`` allows it, others' processes to admins."""
+    return tuple(_node_view(node, projection, catalog, may_see, admin) for node in capacity.nodes)
 
 
-def _node_view(node: Node, projection: Projection, quotas: Quotas, may_see: MaySee) -> NodeView:
+def _node_view(node: Node, projection: Projection, catalog: Catalog, may_see: MaySee, admin: bool) -> NodeView:
     used = projection.holdings.node(node.name).as_amounts()
     return NodeView(
         name=node.name,
         schedulable=node.schedulable,
         cpu=node.cpu,
-        cpu_free=max(0.0, node.cpu * quotas.cpu_overcommit - used.get(CPU, 0.0)),
+        cpu_free=max(0.0, node.cpu * catalog.quotas.cpu_overcommit - used.get(CPU, 0.0)),
         memory_gib=node.memory_gib,
         memory_gib_free=max(0.0, node.memory_gib - used.get(MEMORY, 0.0)),
-        gpus=tuple(_gpu_view(gpu, projection, may_see) for gpu in node.gpus),
+        gpus=tuple(_gpu_view(gpu, projection, catalog, may_see, admin) for gpu in node.gpus),
+        gpu_fault=node.gpu_fault,
     )
 
 
-def _gpu_view(gpu: Gpu, projection: Projection, may_see: MaySee) -> GpuView:
+def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, may_see: MaySee, admin: bool) -> GpuView:
     holding = projection.holdings.holder_of(gpu.uuid)
     holder = projection.launch(holding.launch_id) if holding else None
     shown = holder if holder is not None and may_see(holder) else None
@@ -198,6 +201,17 @@ def _gpu_view(gpu: Gpu, projection: Projection, may_see: MaySee) -> GpuView:
         user=shown.user if shown else None,
         server_name=shown.server if shown else None,
         since=shown.created if shown else None,
+        display_name=shown.display_name if shown else None,
+        profile=shown.profile if shown else None,
+        type_name=display_name_of(gpu.type, catalog.gpu_types),
+        index=gpu.index,
+        usable=gpu.usable,
+        health=gpu.health,
+        busy=gpu.busy,
+        processes=gpu.processes if admin else (),
+        divided=gpu.divided,
+        mig=gpu.mig,
+        parent=gpu.parent,
     )
 
 
@@ -236,7 +250,7 @@ def catalog_view(
         default_group=default_payer(quotas, groups),
         user_usage=usage_of_user(person.name, quotas, holdings),
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
-        nodes=node_views(capacity, projection, quotas, may_see),
+        nodes=node_views(capacity, projection, catalog, may_see, admin=person.admin),
         gpu_types=present,
         default_profile=default.profile.slug if default else "",
         default_images={one.slug: opening_image(catalog, groups, one, default) for one in visible},

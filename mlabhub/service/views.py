@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlabhub.core.capacity import GpuProcess
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
 from mlabhub.core.reasons import Reason
 from mlabhub.core.storage import Tier
@@ -113,7 +114,11 @@ class UsageView:
 
 @dataclass(frozen=True)
 class GpuView:
-    """One GPU and who holds it; the holder's name is None for those who may not know it."""
+    """One GPU and who holds it: the holder's name, server and profile are None for those who may not know them.
+
+    ``type_name`` is what people call the type. ``usable``: it would be handed out if nobody held it. ``busy``: used
+    from outside of the hub, None if that cannot be told; the ``processes`` that use it are for administrators only.
+    """
 
     uuid: str
     type: str
@@ -125,11 +130,22 @@ class GpuView:
     user: str | None = None
     server_name: str | None = None
     since: float | None = None
+    display_name: str | None = None
+    profile: str | None = None
+    type_name: str = ""
+    index: int | None = None
+    usable: bool = True
+    health: tuple[Message, ...] = ()
+    busy: bool | None = False
+    processes: tuple[GpuProcess, ...] = ()
+    divided: bool = False
+    mig: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True)
 class NodeView:
-    """One machine: what it has and what of it is free."""
+    """One machine: what it has and what of it is free. ``gpu_fault``: why its GPUs cannot be read, if so."""
 
     name: str
     schedulable: bool
@@ -138,6 +154,7 @@ class NodeView:
     memory_gib: float
     memory_gib_free: float
     gpus: tuple[GpuView, ...]
+    gpu_fault: Message | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +196,6 @@ class CatalogView:
     mount_prefixes: tuple[str, ...] = ()
 
     def free_gpus(self, gpu_type: str | None = None) -> int:
-        """Return how many healthy GPUs (of a type) nobody holds."""
+        """Return how many usable GPUs (of a type) nobody holds."""
         gpus = (gpu for node in self.nodes if node.schedulable for gpu in node.gpus)
-        return sum(gpu.healthy and not gpu.held for gpu in gpus if gpu_type in (None, gpu.type))
+        return sum(gpu.usable and not gpu.held for gpu in gpus if gpu_type in (None, gpu.type))

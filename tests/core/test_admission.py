@@ -286,7 +286,7 @@ def test_a_divided_gpu_is_not_one_but_its_slices_are():
     ("state", "code", "sentence"),
     [
         ({"divided": True}, "no_such_gpu", "is divided into slices (MIG). Choose a slice of it, or another GPU."),
-        ({"healthy": False}, "gpu_sick", "is not healthy. Choose another one; an administrator can see why."),
+        ({"healthy": False}, "gpu_sick", "is not healthy; the list of GPUs says why. Choose another one."),
         ({"busy": True}, "gpu_busy", "is used by something outside of this hub. Choose another one, or wait."),
         ({"busy": None}, "gpu_unsure", "is free cannot be told now. Choose another one, or try again soon."),
     ],

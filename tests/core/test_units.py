@@ -12,6 +12,7 @@ from mlabhub.core.units import (
     format_amount,
     format_cpu,
     format_gib,
+    format_gpu_type,
     format_gpus,
     format_number,
     from_micro,
@@ -19,6 +20,7 @@ from mlabhub.core.units import (
     is_gpu_type,
     is_resource,
     parse_memory_gib,
+    split_slice,
     to_micro,
 )
 
@@ -104,3 +106,18 @@ def test_sums_of_millionths_are_exact_in_any_order(values):
     total = sum(map(to_micro, values))
     assert total == sum(map(to_micro, reversed(values)))
     assert all(from_micro(to_micro(value)) == value for value in values)
+
+
+@pytest.mark.parametrize(
+    ("gpu_type", "shown", "parts"),
+    [
+        ("a100", "A100", ("a100", "")),
+        ("rtx-4090", "RTX-4090", ("rtx-4090", "")),
+        ("a100-1g.10gb", "A100 1g.10gb", ("a100", "1g.10gb")),
+        ("h100-1c.3g.40gb", "H100 1c.3g.40gb", ("h100", "1c.3g.40gb")),
+        ("a100-1g.10gb-me", "A100 1g.10gb-me", ("a100", "1g.10gb-me")),
+    ],
+)
+def test_types_of_slices(gpu_type: str, shown: str, parts: tuple[str, str]):
+    assert format_gpu_type(gpu_type) == shown
+    assert split_slice(gpu_type) == parts

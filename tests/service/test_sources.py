@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlabhub.catalog import load_catalog
-from mlabhub.core.admission import Capacity
+from mlabhub.core.admission import Capacity, Gpu, Node
+from mlabhub.core.gpu_types import GpuTypeSpec
 from mlabhub.inventory import BackendUnreachable
 from mlabhub.service.capacity import FRESH_S, OLDEST_S, CapacityCache
 from mlabhub.service.catalogue import LOOK_EVERY_S, CatalogSource
@@ -33,10 +34,40 @@ async def test_capacity_is_asked_once_and_refreshed_behind() -> None:
     assert first is again
     backend.nodes = (make_node("n2"),)
     clock.now = FRESH_S + 1
-    assert await _nodes(cache) == ["n1"]  # the old answer, at once
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
     assert await _nodes(cache) == ["n2"]
+
+
+async def test_a_machine_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlabhub.service.capacity.PATIENCE_S", 0.01)
+    clock, backend, answers = Clock(), ScriptedBackend(), asyncio.Event()
+
+    async def ask() -> Capacity:
+        await answers.wait()
+        return await backend.capacity()
+
+    cache = CapacityCache(ask, clock)
+    answers.set()
+    await cache.get()
+    answers.clear()
+    backend.nodes = (make_node("n2"),)
+    clock.now = FRESH_S + 1
+    assert await _nodes(cache) == ["n1"]
+    answers.set()
+    assert await _nodes(cache) == ["n2"]
+
+
+async def test_gpus_have_the_catalogues_types_without_a_restart() -> None:
+    gpus = (Gpu("GPU-1", "a100", "n1", "NVIDIA A100-SXM4-80GB"), Gpu("GPU-2", "t4", "n1", "Tesla T4"))
+    backend = ScriptedBackend((Node("n1", 8, 64, gpus),))
+    types: list[dict[str, GpuTypeSpec]] = [{}]
+    cache = CapacityCache(backend.capacity, Clock(), lambda: types[0])
+    before = await cache.get()
+    assert before.gpu_types == ("a100", "t4")
+    assert await cache.get() is before
+    types[0] = {"big": GpuTypeSpec(products=("nvidia a100-sxm4-80gb",))}
+    after = await cache.get()
+    assert after.gpu_types == ("big", "t4")
+    assert await cache.get() is after
 
 
 async def _nodes(cache: CapacityCache) -> list[str]:
