@@ -9,8 +9,8 @@ ids are what the container sees (`restore_ids`).
 On Docker, which has no user namespace for one container alone, other ids are left out of the map instead: the same
 holds, but only one's own files in a share can be written to.
 
-Guarantees: a mount exists only until the engine has its own copy in the container. Linux 5.12 and a file system that
-knows such mounts are needed (ext4, xfs, btrfs; not NFS): `IdMapUnavailable` says so.
+How they are mounted is `mlabhub.engine.places`. A file system that knows such mounts is needed (ext4, xfs, btrfs; not
+NFS): `IdMapUnavailable` says so.
 """
 
 from __future__ import annotations
@@ -20,25 +20,15 @@ import itertools
 import os
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlabhub.engine.spec import FIRST_INNER_ID, INNER_IDS
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message
 
-_SYS_OPEN_TREE = 428
-_SYS_MOVE_MOUNT = 429
-_SYS_MOUNT_SETATTR = 442
-_OPEN_TREE_CLONE = 0x1
-_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
-_AT_RECURSIVE = 0x8000
-_AT_EMPTY_PATH = 0x1000
-_MOVE_MOUNT_F_EMPTY_PATH = 0x4
-_MOUNT_ATTR_IDMAP = 0x00100000
-_MOUNT_ATTR_NOSUID = 0x2
-_MOUNT_ATTR_NODEV = 0x4
 _MNT_DETACH = 2
 _CAPABILITIES = "security.capability"
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -49,14 +39,23 @@ class IdMapUnavailable(LaunchRefused):
 
     code = "idmap_unavailable"
 
+    @classmethod
+    def of(cls, folder: str, reason: str) -> IdMapUnavailable:
+        """Return the refusal for a folder."""
+        template = N_(
+            "A server with sudo needs {folder} mounted with a map of user ids, and that cannot be ({reason}): "
+            "NFS, for one, has none. Choose a profile without sudo."
+        )
+        return cls(Message.of(template, folder=folder, reason=reason))
 
-class _MountAttr(ctypes.Structure):
-    _fields_ = (
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
+
+@dataclass(frozen=True)
+class IdMap:
+    """Whose ids are seen in the container. ``user_namespace``: whether it has ids of its own."""
+
+    uid: int
+    gids: tuple[int, ...]
+    user_namespace: bool
 
 
 def make_map(ids: Iterable[int], *, user_namespace: bool) -> str:
@@ -68,37 +67,6 @@ def make_map(ids: Iterable[int], *, user_namespace: bool) -> str:
     others = [(below + 1, above - below - 1) for below, above in itertools.pairwise(edges) if above > below + 1]
     lines = [f"{number} {FIRST_INNER_ID + number} 1" for number in own]
     return "".join(f"{line}\n" for line in [*lines, *(f"{first} {first} {count}" for first, count in others)])
-
-
-@contextmanager
-def idmapped(places: Mapping[str, str], uid: int, gids: Iterable[int], *, user_namespace: bool) -> Iterator[None]:
-    """Mount folders at their places through a map, until the block ends. Blocks.
-
-    Raises `IdMapUnavailable` if the kernel or a folder's file system cannot do it.
-    """
-    with ExitStack() as stack:
-        uid_map, gid_map = (make_map(ids, user_namespace=user_namespace) for ids in ([uid], gids))
-        namespace = stack.enter_context(_user_namespace(uid_map, gid_map))
-        for folder, place in places.items():
-            stack.callback(unmount, Path(place))
-            _mount(folder, place, namespace)
-        yield
-
-
-def make_places(folders: Iterable[str], parent: Path) -> dict[str, str]:
-    """Return an empty folder below ``parent`` for each of these to be mounted at."""
-    places = {folder: parent / str(number) for number, folder in enumerate(folders)}
-    for place in places.values():
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return {folder: str(place) for folder, place in places.items()}
-
-
-def unmount(place: Path) -> None:
-    """Take a mount and its place away; fine if there is none. What is mounted is never removed."""
-    _libc.umount2(os.fsencode(place), _MNT_DETACH)
-    with suppress(OSError):
-        place.rmdir()
-        place.parent.rmdir()
 
 
 def unmount_shared_memory(container: str) -> None:
@@ -151,26 +119,9 @@ def _capabilities(opened: int) -> bytes:
         return b""
 
 
-def unmount_stale(parent: Path) -> None:
-    """Take away what a killed process left below ``parent``."""
-    for place in parent.glob("*/*"):
-        unmount(place)
-
-
-def _mount(folder: str, place: str, namespace: int) -> None:
-    tree = _call(folder, _SYS_OPEN_TREE, -100, os.fsencode(folder), _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC)
-    try:
-        attributes = _MountAttr(_MOUNT_ATTR_IDMAP | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV, 0, 0, namespace)
-        size = ctypes.sizeof(attributes)
-        _call(folder, _SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size)
-        _call(folder, _SYS_MOVE_MOUNT, tree, b"", -100, os.fsencode(place), _MOVE_MOUNT_F_EMPTY_PATH)
-    finally:
-        os.close(tree)
-
-
 @contextmanager
-def _user_namespace(uid_map: str, gid_map: str) -> Iterator[int]:
-    """Yield a descriptor of a user namespace with these maps. A waiting process holds it until then."""
+def user_namespace(id_map: IdMap) -> Iterator[int]:
+    """Yield a descriptor of a user namespace with this map. A waiting process holds it until then."""
     argv = ["unshare", "--user", "--", "sh", "-c", "echo; read -r _"]
     try:
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
@@ -179,32 +130,12 @@ def _user_namespace(uid_map: str, gid_map: str) -> Iterator[int]:
             with holder.stdin:
                 holder.stdout.readline()
                 process = Path(f"/proc/{holder.pid}")
-                (process / "uid_map").write_text(uid_map)
-                (process / "gid_map").write_text(gid_map)
+                (process / "uid_map").write_text(make_map([id_map.uid], user_namespace=id_map.user_namespace))
+                (process / "gid_map").write_text(make_map(id_map.gids, user_namespace=id_map.user_namespace))
                 namespace = os.open(process / "ns" / "user", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise _unavailable("its folders", error.strerror or str(error)) from error
+        raise IdMapUnavailable.of("its folders", error.strerror or str(error)) from error
     try:
         yield namespace
     finally:
         os.close(namespace)
-
-
-def _call(folder: str, number: int, *arguments: object) -> int:
-    result = int(_libc.syscall(number, *arguments))
-    if result < 0:
-        raise _unavailable(folder, os.strerror(ctypes.get_errno()))
-    return result
-
-
-def _unavailable(folder: str, reason: str) -> IdMapUnavailable:
-    return IdMapUnavailable(
-        Message.of(
-            N_(
-                "A server with sudo needs {folder} mounted with a map of user ids, and that cannot be ({reason}): "
-                "NFS, for one, has none. Choose a profile without sudo."
-            ),
-            folder=folder,
-            reason=reason,
-        )
-    )

@@ -8,7 +8,8 @@ makes a running server count as stopped.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ from traitlets import default
 from mlabhub.core.names import server_slug, user_slug
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import ContainerInfo, ContainerSpec, Engine, EngineApi, EngineError, labels, make_api
-from mlabhub.engine.idmapped import idmapped, make_places, unmount, unmount_stale
+from mlabhub.engine.idmapped import IdMap
 from mlabhub.engine.networks import UserNetworks
+from mlabhub.engine.places import make_places, unmount, unmount_stale
 from mlabhub.engine.podman_service import open_files_limit, processes_limit
 from mlabhub.engine.saved import SavedLayers
 from mlabhub.errors import EngineUnavailable, InvalidConfiguration, LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
 from mlabhub.spawners import verify
-from mlabhub.spawners.folders import ensure_folders_soon
 from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
+from mlabhub.spawners.nas import ensure_folders_soon, mounted_soon
 from mlabhub.spawners.plan_to_container import PORT, STOP_SECONDS, Surroundings, hub_url, make_container
 
 LAST_LINES = 15
@@ -45,6 +47,7 @@ class SharedEngine(Shared):
         self.saved = SavedLayers(self.api, settings.instance)
         self.open_files, self.processes = open_files_limit(), processes_limit()
         self.user_namespace = self.engine.kind == "podman"
+        self.may_mount = os.geteuid() == 0 and not self.engine.rootless
         self.mounts_dir = settings.run_dir / "mounts"
         unmount_stale(self.mounts_dir)
 
@@ -58,11 +61,12 @@ def engine_of(settings: Settings) -> Engine:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A start that is decided. ``places`` is where folders are mounted for it, where that is needed."""
+    """A start that is decided. ``places`` is where folders are mounted for it, by target, where that is possible."""
 
     plan: LaunchPlan
     spec: ContainerSpec
     places: dict[str, str]
+    id_map: IdMap | None
 
 
 class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
@@ -113,9 +117,8 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
 
     async def apply_plan(self, plan: LaunchPlan) -> None:
         """Save what a crash left, find the image, make folders and network, and decide on the container."""
-        shared = self.shared
         await self._carry_over_leftovers()
-        await ensure_folders_soon(plan.mounts, shared.settings.nas_dir)
+        plan = await self._with_folders(plan)
         around = await self._look_around(plan)
         self.image = around.image
         self.object_name = self._default_object_name()
@@ -124,7 +127,26 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
         self.mem_limit = round(plan.memory_gib * 2**30)
         self.cpu_limit = plan.cpu
         spec = make_container(plan, around, command=tuple(await self.get_command()), hub_environment=self.get_env())
-        self._prepared = Prepared(plan, spec, around.sources)
+        self._prepared = Prepared(plan, spec, around.sources, self._id_map(plan, around))
+
+    async def _with_folders(self, plan: LaunchPlan) -> LaunchPlan:
+        """Make the folders, and leave out of the plan what is not there and need not be."""
+        if not self.shared.may_mount and any(mount.subfolder for mount in plan.mounts):
+            raise LaunchRefused(
+                N_("Subfolders can be mounted only where the hub and the engine run as root. Mount the whole share.")
+            )
+        ready = await ensure_folders_soon(plan.mounts, self.shared.settings.nas_dir, plan.identity)
+        for note in ready.notes:
+            self.log.warning("mlabhub: %s starts: %s", self._log_name, note)
+            self._progress.add(20, note)
+        return replace(plan, mounts=ready.mounts)
+
+    def _id_map(self, plan: LaunchPlan, around: Surroundings) -> IdMap | None:
+        """Return the map of ids that the folders are seen through, if somebody in the container can be root."""
+        if not (plan.sudo or around.root_once):
+            return None
+        gids = (plan.identity.gid, *(group.gid for group in plan.identity.groups))
+        return IdMap(plan.identity.uid, gids, around.user_namespace)
 
     async def _look_around(self, plan: LaunchPlan) -> Surroundings:
         shared = self.shared
@@ -155,15 +177,16 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             ca_file=str(shared.settings.ca_file) if shared.settings.tls_name else "",
             open_files=shared.open_files,
             processes=shared.processes,
-            sources=self._make_places(plan, root=plan.sudo or (saved is not None and saved.root)),
+            sources=self._make_places(plan),
             user_namespace=shared.user_namespace,
         )
 
-    def _make_places(self, plan: LaunchPlan, *, root: bool) -> dict[str, str]:
-        """Return where the folders are mounted with a map of ids, if somebody in the container can be root."""
-        if not root:
+    def _make_places(self, plan: LaunchPlan) -> dict[str, str]:
+        """Return where the folders are mounted for the engine, by target."""
+        if not self.shared.may_mount:
             return {}
-        return make_places((mount.source for mount in plan.mounts), self.shared.mounts_dir / plan.launch_id)
+        places = make_places(len(plan.mounts), self.shared.mounts_dir / plan.launch_id)
+        return {mount.target: place for mount, place in zip(plan.mounts, places, strict=True)}
 
     async def create_object(self) -> dict[str, str]:
         """Create the container through the engine's own API: Podman's Docker API loses GPUs silently."""
@@ -179,19 +202,14 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             return {"Id": await self.shared.api.create(self._prepared.spec)}
 
     async def start_object(self) -> None:
-        """Start the container, with its folders behind a map of ids if root is possible in it."""
-        if self._prepared is None or not self._prepared.places:
+        """Start the container, with its folders mounted for it: the very ones that were looked at."""
+        prepared = self._prepared
+        if prepared is None or not prepared.places:
             await self.shared.api.start(self.container_id)
             return
-        identity = self._prepared.plan.identity
-        gids = [identity.gid, *(group.gid for group in identity.groups)]
-        apart = self._prepared.spec.user_namespace
-        mounted = idmapped(self._prepared.places, identity.uid, gids, user_namespace=apart)
-        await asyncio.to_thread(mounted.__enter__)
-        try:
+        own_root, plan = self.shared.settings.nas_dir, prepared.plan
+        async with mounted_soon(plan.mounts, prepared.places, own_root, plan.identity, prepared.id_map):
             await self.shared.api.start(self.container_id)
-        finally:
-            await asyncio.to_thread(mounted.__exit__, None, None, None)
 
     async def get_object(self) -> dict[str, str] | None:
         """Return the container if there is one."""

@@ -1,28 +1,28 @@
 """Folders on the NAS: made at first use with the right owner, checked afterwards, never changed.
 
-Guarantees: what is there already keeps its owner and mode, whatever they are; no symlink at the place of a folder is
-followed; a folder never exists half made; a root that is not there is not made (a NAS that is not mounted must not turn
-into a folder of the local disk), except below the installation's own state folder.
+Guarantees: what is there already keeps its owner and mode, whatever they are; no symlink at the place of a folder, or
+on the way to a subfolder, is followed; a subfolder is reached with its person's own rights; a folder never exists half
+made; a root that is not there is not made (a NAS that is not mounted must not turn into a folder of the local disk),
+except below the installation's own state folder, of which nothing else is ever opened.
 """
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from mlabhub.core.identity import Identity
+from mlabhub.core.paths import is_within, overlap
+from mlabhub.core.quote import quote
 from mlabhub.core.storage import Folder, Mount
-from mlabhub.errors import LaunchRefused, Unavailable
+from mlabhub.engine.beneath import acting_as, open_beneath
+from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message
-
-PATIENCE_SECONDS = 15.0
-_threads = ThreadPoolExecutor(8, thread_name_prefix="nas")
-"""Threads of their own: a NAS that hangs keeps them, and must not keep those that everything else needs."""
 
 
 class FolderConflict(LaunchRefused):
@@ -31,29 +31,44 @@ class FolderConflict(LaunchRefused):
     code = "folder_conflict"
 
 
-async def ensure_folders_soon(mounts: Iterable[Mount], own_root: Path) -> None:
-    """Make the folders that are missing, as `ensure_folders` does, or give up: a NAS that hangs hangs for ever."""
-    making = asyncio.get_running_loop().run_in_executor(_threads, ensure_folders, tuple(mounts), own_root)
-    try:
-        await asyncio.wait_for(asyncio.shield(making), PATIENCE_SECONDS)
-    except asyncio.TimeoutError:
-        template = N_("The NAS did not answer within {seconds} seconds, so nothing was started. Tell an administrator.")
-        raise Unavailable(Message.of(template, seconds=int(PATIENCE_SECONDS)), code="nas_hangs") from None
-
-
-def ensure_folders(mounts: Iterable[Mount], own_root: Path) -> None:
+def ensure_folders(mounts: Iterable[Mount], own_root: Path, identity: Identity | None = None) -> None:
     """Make the folders that are missing. ``own_root`` is the one below which roots are made as well.
 
-    Raises `FolderConflict` if a root is missing, or if there is something else than a folder of that owner.
+    ``identity`` is whose rights lead to subfolders. Raises `FolderConflict` if a root is missing, or if there is
+    something else than a folder of that owner.
     """
-    for mount in mounts:
-        source = Path(mount.source)
-        if source.parent.is_relative_to(own_root):
-            source.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
-        with _opened(source.parent) as root:
-            if mount.create is not None and _status(root, source.name) is None:
-                _make(root, source, mount.create)
-            _check(root, source, mount.create)
+    with ExitStack() as stack:
+        for mount in mounts:
+            _make_missing(mount, own_root)
+            stack.callback(os.close, open_mount(mount, own_root, identity))
+
+
+def open_mount(mount: Mount, own_root: Path, identity: Identity | None = None) -> int:
+    """Return a descriptor of the folder that a mount is to show, checked. Raises `FolderConflict`."""
+    source = Path(mount.source)
+    with _opened(source.parent) as root:
+        whole = _open_whole(root, source)
+    try:
+        if mount.create is None:
+            _check_is_outside(whole, source, own_root)
+        elif os.geteuid() == 0:
+            _check_owner(os.fstat(whole), source, mount.create)
+        if not mount.subfolder:
+            return os.dup(whole)
+        return _open_subfolder(whole, mount, identity)
+    finally:
+        os.close(whole)
+
+
+def _make_missing(mount: Mount, own_root: Path) -> None:
+    source = Path(mount.source)
+    if mount.create is None:
+        return
+    if source.parent.is_relative_to(own_root):
+        source.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    with _opened(source.parent) as root:
+        if _status(root, source.name) is None:
+            _make(root, source, mount.create)
 
 
 def _make(root: int, source: Path, folder: Folder) -> None:
@@ -81,9 +96,14 @@ def _make(root: int, source: Path, folder: Folder) -> None:
             ) from error
 
 
-def _check(root: int, source: Path, folder: Folder | None) -> None:
-    found = _status(root, source.name)
-    if found is None or not stat.S_ISDIR(found.st_mode):
+def _open_whole(root: int, source: Path) -> int:
+    """Return a descriptor of the folder at its place, which is no link."""
+    try:
+        return os.open(source.name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
+    except OSError as error:
+        found = _status(root, source.name)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            raise _unusable(source, error) from error
         kind = N_("missing") if found is None else N_("a link") if stat.S_ISLNK(found.st_mode) else N_("not a folder")
         raise FolderConflict(
             Message.of(
@@ -91,9 +111,52 @@ def _check(root: int, source: Path, folder: Folder | None) -> None:
                 folder=source,
                 kind=Message(kind),
             )
+        ) from error
+
+
+def _open_subfolder(whole: int, mount: Mount, identity: Identity | None) -> int:
+    try:
+        if identity is None:
+            return open_beneath(whole, mount.subfolder)
+        with acting_as(identity.uid, identity.gid, [group.gid for group in identity.groups]):
+            return open_beneath(whole, mount.subfolder)
+    except OSError as error:
+        reasons = {
+            errno.ENOENT: N_("it is not there"),
+            errno.ENOTDIR: N_("it is not a folder, or there is a link on the way"),
+            errno.ELOOP: N_("there is a link on the way"),
+            errno.EXDEV: N_("it leads out of the share"),
+            errno.EACCES: N_("you may not enter it"),
+        }
+        reason = reasons.get(error.errno or 0)
+        raise FolderConflict(
+            Message.of(
+                N_("The subfolder {subfolder} of {share} cannot be mounted: {reason}. Change it, or leave it out."),
+                subfolder=quote(mount.subfolder),
+                share=quote(mount.share),
+                reason=Message(reason) if reason else error.strerror,
+            ),
+            key="mounts",
+        ) from error
+
+
+def _check_is_outside(whole: int, source: Path, own_root: Path) -> None:
+    """Refuse a share that shows this installation's own state folder, by whatever way it leads there."""
+    try:
+        real = os.readlink(f"/proc/self/fd/{whole}")
+    except OSError as error:
+        raise _unusable(source, error) from error
+    state = os.path.realpath(own_root.parent)
+    if overlap(real, state) and not is_within(real, os.path.realpath(own_root)):
+        raise FolderConflict(
+            Message.of(
+                N_("{folder} shows the hub's own state folder, so it is not mounted. Ask an administrator."),
+                folder=source,
+            )
         )
-    if folder is None or os.geteuid() != 0:
-        return
+
+
+def _check_owner(found: os.stat_result, source: Path, folder: Folder) -> None:
     shared = folder.uid == 0
     owner, wanted = (found.st_gid, folder.gid) if shared else (found.st_uid, folder.uid)
     if owner != wanted:
@@ -113,17 +176,21 @@ def _opened(root: Path) -> Iterator[int]:
     try:
         descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY)
     except OSError as error:
-        raise FolderConflict(
-            Message.of(
-                N_("The folder {root} cannot be used: {reason}. Is the NAS mounted? Ask an administrator."),
-                root=root,
-                reason=error.strerror,
-            )
-        ) from error
+        raise _unusable(root, error) from error
     try:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _unusable(folder: Path, error: OSError) -> FolderConflict:
+    return FolderConflict(
+        Message.of(
+            N_("The folder {root} cannot be used: {reason}. Is the NAS mounted? Ask an administrator."),
+            root=folder,
+            reason=error.strerror,
+        )
+    )
 
 
 def _status(root: int, name: str) -> os.stat_result | None:

@@ -64,7 +64,7 @@ class Surroundings:
     open_files: int
     processes: int
     sources: dict[str, str]
-    """Mount sources that are replaced by others, by the plan's."""
+    """By target: where the engine finds what the plan mounts there, if not at the mount's own source."""
     user_namespace: bool = False
     """Whether the engine can give one container ids of its own."""
 
@@ -101,7 +101,7 @@ def make_container(
 def make_binds(plan: LaunchPlan, around: Surroundings) -> tuple[Bind, ...]:
     """Return the plan's folders and, with TLS, the authorities to trust."""
     folders = tuple(
-        Bind(around.sources.get(mount.source, mount.source), mount.target, mount.read_only) for mount in plan.mounts
+        Bind(around.sources.get(mount.target, mount.source), mount.target, mount.read_only) for mount in plan.mounts
     )
     return (*folders, Bind(around.ca_file, CA_FILE, read_only=True)) if around.tls_name else folders
 

@@ -19,8 +19,10 @@ from traitlets import default
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import processes
-from mlabhub.spawners.folders import ensure_folders_soon
+from mlabhub.errors import LaunchRefused
+from mlabhub.messages import N_
 from mlabhub.spawners.mixin import MLabSpawnerMixin
+from mlabhub.spawners.nas import ensure_folders_soon
 
 LAST_BYTES = 2000
 
@@ -47,7 +49,12 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
 
     async def apply_plan(self, plan: LaunchPlan) -> None:
         """Make the folders and remember what the environment must say."""
-        await ensure_folders_soon(plan.mounts, self.shared.settings.nas_dir)
+        if any(mount.chosen for mount in plan.mounts):
+            raise LaunchRefused(
+                N_("Servers are plain processes here, so nothing can be mounted. Leave the mounts out of the launch.")
+            )
+        own = [mount for mount in plan.mounts if mount.create is not None]
+        await ensure_folders_soon(own, self.shared.settings.nas_dir)
         self._plan = plan
         self.home_dir = plan.mounts[0].source
         self.notebook_dir = self.home_dir

@@ -12,7 +12,8 @@ import pytest
 
 from mlabhub.engine import Bind, ContainerInfo, ContainerSpec, EngineApi, EngineError
 from mlabhub.engine.cdi import cdi_name, write_simulated_spec
-from mlabhub.engine.idmapped import idmapped, make_places
+from mlabhub.engine.idmapped import IdMap
+from mlabhub.engine.places import Opened, make_places, mounted
 from mlabhub.engine.spec import FIRST_INNER_ID
 from mlabhub.spawners.verify import GpuNotThere, check_gpus
 from tests.engine.podman import Playground
@@ -119,13 +120,17 @@ async def test_root_owns_nothing_on_the_nas(ground: Playground, api: EngineApi, 
     secret.write_text("bob's")
     os.chown(secret, 200002, 200100)
     secret.chmod(0o600)
-    places = make_places((str(home), str(share)), ground.settings.run_dir / "mounts" / "L1")
-    binds = (Bind(places[str(home)], "/mnt/user/alice"), Bind(places[str(share)], "/mnt/share/vision"))
+    places = make_places(2, ground.settings.run_dir / "mounts" / "L1")
+    binds = (Bind(places[0], "/mnt/user/alice"), Bind(places[1], "/mnt/share/vision"))
     every = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
     spec = ground.spec(binds=binds, capabilities=every, no_new_privileges=False, user_namespace=apart)
     container = await api.create(spec)
-    with idmapped(places, 200001, [200001, 200100], user_namespace=apart):
+    opened = [os.open(folder, os.O_PATH) for folder in (home, share)]
+    folders = [Opened(one, place, "a folder") for one, place in zip(opened, places, strict=True)]
+    with mounted(folders, IdMap(200001, (200001, 200100), apart)):
         await api.start(container)
+    for one in opened:
+        os.close(one)
     assert not (ground.settings.run_dir / "mounts" / "L1").exists()
 
     ground.run_in(container, "touch /mnt/user/alice/own /mnt/share/vision/own", user="200001:200100")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlabhub.engine.idmapped import IdMapUnavailable, idmapped, make_map, make_places, restore_ids, unmount_stale
+from mlabhub.engine.idmapped import make_map, restore_ids
 from mlabhub.engine.spec import FIRST_INNER_ID, INNER_IDS
 
 F = FIRST_INNER_ID
@@ -42,32 +42,6 @@ def test_everybody_has_one_place_and_only_ones_own_ids_are_in_reach(ids: list[in
     assert all(end == start for (_, end), (start, _) in pairwise(disk))
     places = sorted((outside, outside + count) for _, outside, count in extents)
     assert all(end <= start for (_, end), (start, _) in pairwise(places))
-
-
-@pytest.mark.engine
-def test_what_cannot_be_mounted_so_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
-    places = make_places(["/proc"], tmp_path / "mounts" / "L1")
-    with (
-        pytest.raises(IdMapUnavailable, match="Choose a profile without sudo"),
-        idmapped(places, 1000, [1000], user_namespace=True),
-    ):
-        pass
-    assert list((tmp_path / "mounts").iterdir()) == []
-
-
-@pytest.mark.engine
-def test_what_a_killed_process_left_is_taken_away_and_the_folder_is_not(tmp_path: Path) -> None:
-    folder = tmp_path / "alice"
-    folder.mkdir()
-    (folder / "work").write_text("years of it")
-    places = make_places([str(folder)], tmp_path / "mounts" / "L1")
-    mounted = idmapped(places, 1000, [1000], user_namespace=True)
-    mounted.__enter__()  # And then it was killed.
-    assert (Path(places[str(folder)]) / "work").exists()
-    unmount_stale(tmp_path / "mounts")
-    assert list((tmp_path / "mounts").iterdir()) == []
-    assert (folder / "work").read_text() == "years of it"
-    mounted.__exit__(None, None, None)
 
 
 @pytest.mark.engine

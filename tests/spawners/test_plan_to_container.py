@@ -213,7 +213,7 @@ def test_no_container_can_make_devices_or_forge_packets() -> None:
 
 
 def test_folders_behind_a_map_replace_the_plans() -> None:
-    around = replace(AROUND, sources={"/nas/user/alice": "/run/mounts/1/0"})
+    around = replace(AROUND, sources={"/mnt/user/alice": "/run/mounts/1/0"})
     spec = make_container(PLAN, around, command=(), hub_environment={})
     assert [bind.source for bind in spec.binds] == ["/run/mounts/1/0", "/nas/data"]
 
