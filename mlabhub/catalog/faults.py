@@ -32,9 +32,14 @@ class Fault:
     path: KeyPath
     message: Message
 
+    @property
+    def line_text(self) -> Message:
+        """The fault in one line, to be said in any language."""
+        place = f"{self.file}:{self.line}: {key_path(self.path)}" if self.path else f"{self.file}:{self.line}"
+        return Message.of("{place}: {message}", place=place, message=self.message)
+
     def __str__(self) -> str:
-        keys = f"{key_path(self.path)}: " if self.path else ""
-        return f"{self.file}:{self.line}: {keys}{self.message}"
+        return str(self.line_text)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fault as JSON types."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ulid import ULID
 
 from mlabhub.catalog import load_catalog
 from mlabhub.client import HubClient
+from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.inventory import Backend, make_backend
 from mlabhub.ledger import open_sqlite
@@ -129,7 +131,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
     """Open the ledger, read the catalogue, start the writer; close them in the end."""
     ledger = open_sqlite(settings.ledger_file)
     metrics = Metrics()
-    catalog = CatalogSource(settings.config_dir, load_catalog, time.monotonic)
+    catalog = CatalogSource(settings.config_dir, partial(_load, settings), time.monotonic)
     accounts = MachineAccounts(
         lambda: catalog().storage.located(str(settings.nas_dir)), time.monotonic, own_folders=_owns_folders(settings)
     )
@@ -153,12 +155,21 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
         metrics=metrics,
     )
     await world.writer.start()
+    watching = asyncio.create_task(catalog.watch(), name="catalogue")
     try:
         yield world
     finally:
+        watching.cancel()
         await world.writer.stop()
         accounts.close()
         ledger.close()
+
+
+def _load(settings: Settings, folder: Path) -> Catalog:
+    """Return the folder's catalogue if it fits this installation."""
+    catalog = load_catalog(folder)
+    catalog.storage.located(str(settings.nas_dir))
+    return catalog
 
 
 async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend | None = None) -> None:

@@ -27,6 +27,7 @@ from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
+from mlabhub.service.catalogue import fault_lines
 from mlabhub.service.decisions import Admitted, Ground, Refused, Wish
 from mlabhub.service.kept import kept_image, kept_images
 from mlabhub.service.views import (
@@ -168,6 +169,10 @@ class Launcher:
         projection = self._world.writer.projection
         view = listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self.may_see(actor))
         return replace(view, kept_images={server: catalog.images_by_slug[slug] for server, slug in kept.items()})
+
+    def catalog_faults(self, actor: Person) -> tuple[Message, ...]:
+        """Return why the configuration folder is not in force, for administrators: nobody else can mend it."""
+        return fault_lines(self._world.catalog.fault) if actor.admin else ()
 
     async def nodes(self, actor: Person) -> tuple[NodeView, ...]:
         """Return every node and GPU, and who holds it."""

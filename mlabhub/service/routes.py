@@ -9,6 +9,7 @@ from typing import Any, Literal
 from tornado.web import RequestHandler, url
 
 from mlabhub.ledger import AuditEntry
+from mlabhub.messages import Message
 from mlabhub.service import bodies
 from mlabhub.service.handlers import launches, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
@@ -193,6 +194,20 @@ ROUTES: tuple[Route, ...] = (
                 200,
                 {"entries": tuple[AuditEntry, ...]},
                 query=("limit", "before", "user"),
+            ),
+        ),
+    ),
+    Route(
+        API + "catalogue",
+        meta.CatalogueHandler,
+        (
+            Call(
+                "get",
+                "Whether the configuration folder is in force as it stands; if not, its faults, and what was read "
+                "before stays in force.",
+                "admin",
+                200,
+                {"in_force": bool, "faults": tuple[Message, ...]},
             ),
         ),
     ),

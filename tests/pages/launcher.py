@@ -93,6 +93,11 @@ class MemoryLauncher:
         self.keys: dict[tuple[str, str], LaunchAnswer] = {}
         self.calls: list[tuple[Any, ...]] = []
         self.down: MLabError | None = None
+        self.faults: tuple[Message, ...] = ()
+
+    def catalog_faults(self, actor: Person) -> tuple[Message, ...]:
+        """Return the faults that were set, to administrators."""
+        return self.faults if actor.admin else ()
 
     async def launch(
         self,

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from mlabhub.errors import Unavailable
+from mlabhub.messages import Message
 from tests.pages.conftest import Login
 from tests.pages.helpers import ask, field, start
 from tests.pages.launcher import HOSTILE, MemoryLauncher
@@ -68,6 +69,22 @@ class TestWhoMaySee:
             assert page.status_code == 404
             assert "bob" not in page.text
         assert (await (await login("root")).get(f"starting/{launch_id}")).status_code == 200
+
+
+class TestConfiguration:
+    @pytest.mark.parametrize("path", ["", "launch", "nope"])
+    async def test_administrators_see_its_faults_on_every_page(
+        self, login: Login, launcher: MemoryLauncher, path: str
+    ) -> None:
+        launcher.faults = tuple(
+            Message.of("{place}: {message}", place=f"quotas.yaml:{line}", message=HOSTILE) for line in range(1, 8)
+        )
+        page = (await (await login("root")).get(path)).text
+        assert "is not in force as it stands" in page
+        assert "quotas.yaml:5: &lt;img src" in page
+        assert "quotas.yaml:6" not in page
+        assert "And 2 more" in page
+        assert "in force" not in (await (await login("alice")).get(path)).text
 
 
 class TestEveryPage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from mlabhub.core.profiles import Catalog
 from tests.service.conftest import Running
 from tests.service.simulation import FixedCatalog
@@ -72,3 +74,19 @@ async def test_what_runs_goes_on_when_its_profile_and_image_are_gone(running: Ru
     ]
     await stop(running, "mine")
     assert await start(running, "mine", "old") == (422, 'The profile "cpu" cannot be chosen; there is: small.')
+
+
+async def test_administrators_see_why_the_folder_is_not_in_force(running: Running) -> None:
+    """From the file to the API, through the watching loop itself."""
+    assert (await running.call("GET", "api/v1/catalogue", "admin")).json() == {"in_force": True, "faults": []}
+    (running.settings.config_dir / "quotas.yaml").write_text("users: {default: {gpu: -3}}\n")
+    for _ in range(100):
+        if running.world.catalog.fault is not None:
+            break
+        await asyncio.sleep(0.1)
+    told = (await running.call("GET", "api/v1/catalogue", "admin")).json()
+    assert not told["in_force"]
+    assert told["faults"][0].endswith("quotas.yaml:1: users.default.gpu: must be 0 or more; it is -3")
+    assert (await running.call("GET", "api/v1/catalogue")).status_code == 403
+    health = (await running.call("GET", "health", None)).json()
+    assert (health["status"], str(running.settings.config_dir) in str(health)) == ("degraded", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from mlabhub.catalog import load_catalog
 from mlabhub.core.admission import Capacity, Gpu, Node
 from mlabhub.core.gpu_types import GpuTypeSpec
+from mlabhub.core.profiles import Catalog
+from mlabhub.errors import InvalidConfiguration
 from mlabhub.inventory import BackendUnreachable
 from mlabhub.service.capacity import FRESH_S, OLDEST_S, CapacityCache
-from mlabhub.service.catalogue import LOOK_EVERY_S, CatalogSource
+from mlabhub.service.catalogue import SETTLED_AFTER_S, CatalogSource, fault_lines
 from tests.doubles import ScriptedBackend, make_node
 from tests.service.conftest import make_settings
 
@@ -91,27 +94,87 @@ async def test_capacity_that_is_too_old_is_not_used(caplog: pytest.LogCaptureFix
     assert isinstance(await cache.get(), Capacity)
 
 
+class Source:
+    """A catalogue's source whose clock is set, and its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = make_settings(folder).config_dir
+        self.clock = Clock()
+        self.loads = 0
+        self.source = CatalogSource(self.folder, self._load, self.clock)
+        self.while_reading: Callable[[], object] = lambda: None
+
+    def _load(self, folder: Path) -> Catalog:
+        self.loads += 1
+        catalog = load_catalog(folder)
+        if self.loads > 1:
+            self.while_reading()
+        return catalog
+
+    def write(self, users: str) -> None:
+        (self.folder / "quotas.yaml").write_text(f"users: {{default: {users}}}\n")
+
+    def look(self, after: float = SETTLED_AFTER_S) -> float | None:
+        """Look, wait, look again; return how many GPUs the catalogue in force lets one have."""
+        self.source.look()
+        self.clock.now += after
+        self.source.look()
+        return self.source().quotas.user_limit("anyone").get("gpu")
+
+
 def test_a_changed_catalogue_is_in_force_within_seconds(tmp_path: Path) -> None:
-    folder = make_settings(tmp_path).config_dir
-    clock = Clock()
-    source = CatalogSource(folder, load_catalog, clock)
-    (folder / "quotas.yaml").write_text("users: {default: {gpu: 3}}\n")
-    assert source().quotas.users["default"]["gpu"] == 8
-    clock.now += LOOK_EVERY_S
-    assert source().quotas.users["default"]["gpu"] == 3
+    one = Source(tmp_path)
+    one.write("{gpu: 3}")
+    assert one.source().quotas.user_limit("anyone")["gpu"] == 8
+    assert one.look() == 3
+    one.look()
+    assert one.loads == 2
+
+
+def test_an_edit_of_two_files_is_read_when_both_are_written(tmp_path: Path) -> None:
+    """The first file names an image that only the second one has."""
+    one = Source(tmp_path)
+    profiles = (one.folder / "profiles.yaml").read_text()
+    (one.folder / "profiles.yaml").write_text(profiles.replace("images: [base]", "images: [torch]"))
+    one.look(SETTLED_AFTER_S / 2)
+    (one.folder / "images.yaml").write_text("images: {torch: {display_name: T, reference: localhost/t}}\n")
+    one.look(SETTLED_AFTER_S / 2)
+    assert (one.source.fault, one.loads) == (None, 1)
+    one.look()
+    assert one.source.fault is None
+    assert list(one.source().images_by_slug) == ["torch"]
+
+
+def test_what_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    one = Source(tmp_path)
+    one.while_reading = lambda: one.write("{gpu: 4}") if one.loads == 2 else None
+    one.write("{gpu: 3}")
+    assert one.look() == 8
+    assert one.look() == 4
+
+
+def test_a_folder_that_never_rests_is_not_read(tmp_path: Path) -> None:
+    one = Source(tmp_path)
+    for gpus in range(1, 8):
+        one.write(f"{{gpu: {gpus}}}")
+        assert one.look(SETTLED_AFTER_S / 2) == 8
+    assert one.look() == 7
 
 
 def test_a_faulty_catalogue_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder = make_settings(tmp_path).config_dir
-    clock = Clock()
-    source = CatalogSource(folder, load_catalog, clock)
-    before = source()
-    (folder / "quotas.yaml").write_text("users: {default: {gpu: -3}}\n")
-    clock.now += LOOK_EVERY_S
-    assert source() is before
-    assert source.fault is not None
+    one = Source(tmp_path)
+    before = one.source()
+    one.write("{gpu: -3}")
+    one.look()
+    assert one.source() is before
+    (line,) = fault_lines(one.source.fault)
+    assert str(line).endswith("quotas.yaml:1: users.default.gpu: must be 0 or more; it is -3")
     assert "quotas.yaml:1" in caplog.text
-    (folder / "quotas.yaml").unlink()
-    clock.now += LOOK_EVERY_S
-    assert source().quotas.users == {}
-    assert source.fault is None
+    (one.folder / "quotas.yaml").unlink()
+    assert one.look() is None
+    assert one.source.fault is None
+
+
+def test_what_is_no_fault_of_the_files_is_told_too() -> None:
+    assert [str(line) for line in fault_lines(InvalidConfiguration("The roots overlap."))] == ["The roots overlap."]
+    assert fault_lines(None) == ()

@@ -27,9 +27,19 @@ class HealthHandler(JsonHandler):
             "version": __version__,
             "ledger": fault.message if fault else "ok",
             "reconciler": unreachable.message if unreachable else "ok" if last else "not yet run",
-            "catalogue": "the files have faults; the service's log names them" if catalogue else "ok",
+            "catalogue": "the files have faults; administrators see them at api/v1/catalogue" if catalogue else "ok",
         }
         self.answer(report, 503 if fault else 200)
+
+
+class CatalogueHandler(ApiHandler):
+    """``GET catalogue``, for administrators."""
+
+    async def get(self) -> None:
+        """Say whether the configuration folder is in force as it stands, and if not, why."""
+        self.require_admin()
+        faults = self.launcher.catalog_faults(self.person)
+        self.answer({"in_force": not faults, "faults": faults})
 
 
 class MetricsHandler(ApiHandler):

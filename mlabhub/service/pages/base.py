@@ -207,8 +207,15 @@ class PageHandler(HubOAuthenticated, RequestHandler):
             isolated=site.backend != "process",
             simulated=bool(site.simulate_gpus),
             xsrf=self.xsrf_token.decode("ascii"),
+            catalog_faults=self._catalog_faults(),
             **values,
         )
+
+    def _catalog_faults(self) -> list[str]:
+        """Return why the configuration folder is not in force, if the person who asks can mend it."""
+        if self.current_user is None or not self.person.admin:
+            return []
+        return [self.t.say(line) for line in self.launcher.catalog_faults(self.person)]
 
     def _other_languages(self) -> list[tuple[str, str, str]]:
         """Return tag, name and address of this page in each other language; after a post, of the page itself."""
