@@ -65,6 +65,9 @@ class Settings(BaseModel):
     engine_rootless: bool = False
     network_pool: str = "10.90.0.0/16"
 
+    ledger_url: str = ""
+    ledger_password_file: Path | None = None
+
     simulate_gpus: str = ""
     admin: str = "admin"
 
@@ -100,7 +103,7 @@ class Settings(BaseModel):
 
     @property
     def ledger_file(self) -> Path:
-        """The SQLite file of the ledger."""
+        """The SQLite file of the ledger, unless ``ledger_url`` names a PostgreSQL."""
         return self.state_dir / "ledger.sqlite"
 
     @property

@@ -25,6 +25,13 @@ def up(
     base_url: Annotated[str, typer.Option(help="Path prefix of the hub, such as /lab/.")] = "/",
     simulate_gpus: Annotated[str, typer.Option(help="Pretend to have GPUs, such as 4xA100,4xT4.")] = "",
     admin: Annotated[str, typer.Option(help="Name of the first administrator, used at the first start.")] = "admin",
+    ledger: Annotated[
+        str,
+        typer.Option(help="Keep the ledger in PostgreSQL: postgresql://USER@HOST/DATABASE; a file if absent."),
+    ] = "",
+    ledger_password_file: Annotated[
+        Path | None, typer.Option(help="A file of mode 0600 whose first line is the ledger's password.")
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain in PEM, for https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key in PEM.")] = None,
 ) -> None:
@@ -44,6 +51,8 @@ def up(
             base_url=base_url,
             simulate_gpus=simulate_gpus,
             admin=admin,
+            ledger=ledger,
+            ledger_password_file=ledger_password_file,
             tls_cert=tls_cert,
             tls_key=tls_key,
         )

@@ -1,22 +1,32 @@
-"""The ledger: what was reserved, who did what, and what was answered; in SQLite, or in memory for tests."""
+"""The ledger: what was reserved, who did what, and what was answered; in SQLite, PostgreSQL, or in memory for tests."""
 
+from mlabhub.ledger.address import Address, parse_address
 from mlabhub.ledger.base import Ledger, LedgerConflict, LedgerUnavailable
 from mlabhub.ledger.memory import MemoryLedger
+from mlabhub.ledger.opened import open_ledger
+from mlabhub.ledger.postgresql import LedgerTaken, PostgresLedger, open_postgresql
 from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, State, StoredAnswer
-from mlabhub.ledger.sql import SqlLedger, open_sqlite
+from mlabhub.ledger.sql import SqlLedger
+from mlabhub.ledger.sqlite import open_sqlite
 
 __all__ = [
+    "Address",
     "AuditEntry",
     "Contents",
     "KnownId",
     "Ledger",
     "LedgerConflict",
+    "LedgerTaken",
     "LedgerUnavailable",
     "MemoryLedger",
+    "PostgresLedger",
     "Record",
     "Reservation",
     "SqlLedger",
     "State",
     "StoredAnswer",
+    "open_ledger",
+    "open_postgresql",
     "open_sqlite",
+    "parse_address",
 ]

@@ -2,7 +2,8 @@
 
 Guarantees of every implementation, kept by one contract suite over all of them: `commit` is all or nothing, and what it
 returned from survives the process and the machine (the memory ledger: the process excepted); there is never more than
-one active reservation of a server; reading never waits for a writer.
+one active reservation of a server; reading never waits for a writer; `commit` adds to what the last `load` returned, or
+fails: nobody else can have written in between.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class LedgerConflict(Exception):
 
 
 class Ledger(Protocol):
-    """Calls block; the service makes them in a thread, `commit` from one thread at a time."""
+    """Calls block; the service makes them in a thread; `load`, `commit` and `check` from one thread at a time."""
 
     def load(self, since: float) -> Contents:
         """Return all that is active, and the answers and released launches since that time."""
@@ -38,6 +39,9 @@ class Ledger(Protocol):
 
         Raises `LedgerUnavailable` with the reason in words, or `LedgerConflict`.
         """
+
+    def check(self) -> None:
+        """Raise `LedgerUnavailable` if what was loaded may not be all there is any more: it has to be loaded again."""
 
     def reservation(self, launch_id: str) -> Reservation | None:
         """Return a launch, however old."""

@@ -45,6 +45,9 @@ class MemoryLedger:
             elif isinstance(record, AuditEntry):
                 self._audit.append(replace(record, number=len(self._audit) + 1))
 
+    def check(self) -> None:
+        """Nobody else writes."""
+
     def reservation(self, launch_id: str) -> Reservation | None:
         """Return a launch, however old."""
         return self._reservations.get(launch_id)

@@ -1,75 +1,46 @@
-"""The ledger in SQLite: WAL, ``synchronous=FULL``, one transaction a commit.
+"""The ledger in an SQL database: what SQLite and PostgreSQL have in common.
 
-Guarantees: a commit that returned is on the disk; one that raised left nothing; the file is readable by its owner only
-and is migrated to this version's schema when it is opened (a file of a newer version is refused).
+Guarantees: one transaction a commit; what a database says becomes one sentence for a person.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.dialects import postgresql, sqlite
 
-from mlabhub.errors import InvalidConfiguration
 from mlabhub.ledger import tables
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
-from mlabhub.ledger.migrate import migrate
 from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, StoredAnswer
-from mlabhub.messages import N_, Message
+from mlabhub.messages import Message
 
-_BUSY_MS = 2000
-_compact = partial(json.dumps, separators=(",", ":"), ensure_ascii=False)
-
-
-def open_sqlite(file: Path) -> SqlLedger:
-    """Open the ledger in ``file``, made if it is not there. Raises `InvalidConfiguration` if it cannot be used."""
-    try:
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        engine = sa.create_engine(sa.URL.create("sqlite", database=str(file)), json_serializer=_compact)
-        sa.event.listen(engine, "connect", _prepare)
-        sa.event.listen(engine, "begin", _begin)
-        migrate(engine)
-    except (OSError, sa.exc.DatabaseError) as error:
-        raise InvalidConfiguration(
-            Message.of(
-                N_(
-                    "The ledger {file} cannot be opened: {reason}. "
-                    "Free the disk or mend its permissions; if the file is damaged, put it aside and start again: "
-                    "running servers are found again."
-                ),
-                file=str(file),
-                reason=str(getattr(error, "orig", None) or error),
-            )
-        ) from error
-    return SqlLedger(engine, str(file))
+compact_json = partial(json.dumps, separators=(",", ":"))
+Sentence = Callable[[BaseException], Message]
 
 
 class SqlLedger:
-    """The ledger behind an SQLAlchemy engine. ``name`` is how people know it: the file."""
+    """The ledger behind an SQLAlchemy engine; ``sentence`` says what the database's errors mean."""
 
-    def __init__(self, engine: sa.Engine, name: str):
+    def __init__(self, engine: sa.Engine, sentence: Sentence):
         self._engine = engine
-        self._name = name
+        self._sentence = sentence
+        put = partial(_Put, engine.dialect.name)
         self._puts = {
-            Reservation: _Put(tables.reservations, tables.reservation_row, replaces=("launch_id",)),
-            StoredAnswer: _Put(tables.answers, tables.answer_row, replaces=("actor", "key")),
-            KnownId: _Put(tables.ids, tables.id_row, replaces=("kind", "name")),
-            AuditEntry: _Put(tables.audit, tables.audit_row),
+            Reservation: put(tables.reservations, tables.reservation_row, replaces=("launch_id",)),
+            StoredAnswer: put(tables.answers, tables.answer_row, replaces=("actor", "key")),
+            KnownId: put(tables.ids, tables.id_row, replaces=("kind", "name")),
+            AuditEntry: put(tables.audit, tables.audit_row),
         }
 
     def load(self, since: float) -> Contents:
         """Return all that is active, and the answers and released launches since that time."""
         held, answers = tables.reservations.c, tables.answers
-        with self._reading() as connection:
+        with self._faults(), self._loading() as connection:
             rows = connection.execute(sa.select(tables.reservations).where(held.state != "released")).mappings()
             reservations = tuple(tables.reservation_of(row) for row in rows)
             spent = connection.execute(sa.select(held.launch_id, held.released).where(held.released >= since))
@@ -84,9 +55,12 @@ class SqlLedger:
     def commit(self, records: Iterable[Record]) -> None:
         """Keep all the records, or none of them."""
         records = tuple(records)
-        with self._faults(), self._engine.begin() as connection:
+        with self._faults(), self._writing() as connection:
             for kind, put in self._puts.items():
                 put(connection, [record for record in records if isinstance(record, kind)])
+
+    def check(self) -> None:
+        """Do nothing: nobody else writes while the service has its lock."""
 
     def reservation(self, launch_id: str) -> Reservation | None:
         """Return a launch, however old."""
@@ -133,21 +107,32 @@ class SqlLedger:
         with self._faults(), self._engine.connect() as connection:
             yield connection
 
+    def _loading(self) -> AbstractContextManager[sa.Connection]:
+        """Return the connection that `load` reads on."""
+        return self._engine.begin()
+
+    def _writing(self) -> AbstractContextManager[sa.Connection]:
+        """Return the connection that `commit` writes on, in a transaction."""
+        return self._engine.begin()
+
     @contextmanager
     def _faults(self) -> Iterator[None]:
         try:
             yield
         except sa.exc.IntegrityError as error:
             raise LedgerConflict(str(error.orig)) from error
-        except sa.exc.DBAPIError as error:
-            raise LedgerUnavailable(_sentence(self._name, error.orig), log_text=f"{self._name}: {error}") from error
+        except sa.exc.SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise LedgerUnavailable(self._sentence(cause), log_text=f"{self._sentence(cause)} [{error}]") from error
 
 
 class _Put:
     """Insert records, or replace those of the same key; statements are built once, for they are run all the time."""
 
-    def __init__(self, table: sa.Table, row: Callable[[Any], dict[str, Any]], replaces: tuple[str, ...] = ()):
-        statement = insert(table)
+    def __init__(
+        self, dialect: str, table: sa.Table, row: Callable[[Any], dict[str, Any]], replaces: tuple[str, ...] = ()
+    ):
+        statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
         if replaces:
             others = {name: statement.excluded[name] for name in table.c.keys() if name not in replaces}  # noqa: SIM118
             statement = statement.on_conflict_do_update(index_elements=list(replaces), set_=others)
@@ -160,31 +145,3 @@ class _Put:
             records = sorted({one.launch_id: one for one in records}.values(), key=lambda one: one.active)
         if records:
             connection.execute(self._statement, [self._row(record) for record in records])
-
-
-def _prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # transactions begin where SQLAlchemy says so (`_begin`), DDL included
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _sentence(name: str, error: BaseException | None) -> Message:
-    reason = str(error)
-    if "is full" in reason or "No space left" in reason:
-        return Message.of(
-            N_("The ledger's disk is full ({file}); nothing was started. Free some space, then try again."), file=name
-        )
-    if "locked" in reason or "busy" in reason:
-        return Message.of(
-            N_("The ledger {file} is locked by another program; nothing was started. Close that program, then retry."),
-            file=name,
-        )
-    return Message.of(
-        N_("The ledger {file} cannot be used ({reason}); nothing was started. Look at its disk, then try again."),
-        file=name,
-        reason=reason,
-    )

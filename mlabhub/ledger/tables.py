@@ -1,17 +1,67 @@
-"""The ledger's tables, and how records become rows and rows records. The migrations lead here; a test compares them."""
+"""The ledger's tables, and how records become rows and rows records. The migrations lead here; a test compares them.
+
+Guarantees: any text is kept word for word, also what a database refuses (NUL, half a surrogate pair). Names that are
+part of an index are at most 255 characters long by the gate's rules; what is longer is refused by PostgreSQL.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy import Text as PlainText
 from sqlalchemy.engine import RowMapping
 
 from mlabhub.ledger.records import AuditEntry, KnownId, Reservation, StoredAnswer
 from mlabhub.messages import Message
 
+_MARK = "\x1e"
+_ACTIVE = text("state != 'released'")
+
+
+class Text(TypeDecorator[str]):
+    """Text that may have anything in it: what no database keeps as text is kept as JSON behind a mark."""
+
+    impl = PlainText
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what is stored."""
+        return value if value is None or _is_plain(value) else _MARK + json.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what was given."""
+        if value is None or not value.startswith(_MARK):
+            return value
+        return str(json.loads(value[len(_MARK) :]))
+
+
+def _is_plain(value: str) -> bool:
+    if "\0" in value or value.startswith(_MARK):
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 metadata = MetaData()
+Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up in an INTEGER only, and keeps 64 bits there
 
 reservations = Table(
     "reservations",
@@ -41,14 +91,14 @@ reservations = Table(
     Column("ready", Float),
     Column("released", Float),
     Column("failure", JSON(none_as_null=True)),
-    Index("one_active_per_server", "user", "server", unique=True, sqlite_where=text("state != 'released'")),
+    Index("one_active_per_server", "user", "server", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
     Index("released_lately", "released"),
 )
 
 audit = Table(
     "audit",
     metadata,
-    Column("number", Integer, primary_key=True),
+    Column("number", Number, primary_key=True),
     Column("at", Float, nullable=False),
     Column("actor", Text, nullable=False),
     Column("act", Text, nullable=False),
@@ -76,7 +126,7 @@ ids = Table(
     metadata,
     Column("kind", Text, primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("number", Integer, nullable=False),
+    Column("number", Number, nullable=False),
     UniqueConstraint("kind", "number", name="one_owner_per_number"),
 )
 

@@ -32,7 +32,7 @@ from mlabhub.client import HubClient
 from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.inventory import Backend, make_backend
-from mlabhub.ledger import open_sqlite
+from mlabhub.ledger import open_ledger
 from mlabhub.messages import N_, Message
 from mlabhub.service import pages
 from mlabhub.service.bodylimit import LimitBodies
@@ -129,7 +129,7 @@ def login_options(settings: Settings, token: str) -> dict[str, Any]:
 @asynccontextmanager
 async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> AsyncIterator[World]:
     """Open the ledger, read the catalogue, start the writer; close them in the end."""
-    ledger = open_sqlite(settings.ledger_file)
+    ledger = await asyncio.to_thread(open_ledger, settings)
     metrics = Metrics()
     catalog = CatalogSource(settings.config_dir, partial(_load, settings), time.monotonic)
     accounts = MachineAccounts(

@@ -24,6 +24,7 @@ from rich.panel import Panel
 from mlabhub.catalog import load_catalog
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.inventory.simulated import parse_simulated
+from mlabhub.ledger import parse_address
 from mlabhub.settings import BackendName, Settings, default_state_dir
 from mlabhub.supervisor import first_run
 from mlabhub.supervisor.backend import Backend, prepare_backend
@@ -51,6 +52,8 @@ class Options:
     base_url: str = "/"
     simulate_gpus: str = ""
     admin: str = "admin"
+    ledger: str = ""
+    ledger_password_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
@@ -105,6 +108,7 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     """Check everything that can be wrong before anything is started."""
     config_dir = (options.config_dir or CHECKOUT / "spawner_profiles").absolute()
     load_catalog(config_dir)
+    _check_ledger(options)
     tls_name = _prepare_tls(options, state_dir)
     host = _address(options.host)
     base_url = f"/{options.base_url.strip('/')}/" if options.base_url.strip("/") else "/"
@@ -134,11 +138,21 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
         engine_kind=backend.engine.kind if backend.engine else None,
         engine_url=backend.engine.url if backend.engine else None,
         engine_rootless=backend.engine.rootless if backend.engine else False,
+        ledger_url=options.ledger,
+        ledger_password_file=options.ledger_password_file and options.ledger_password_file.absolute(),
         simulate_gpus=options.simulate_gpus,
         admin=_admin_name(state_dir, options.admin),
     )
     settings.save()
     return settings, backend
+
+
+def _check_ledger(options: Options) -> None:
+    """Check the ledger's address; whether it answers, the service finds out."""
+    if options.ledger:
+        parse_address(options.ledger, options.ledger_password_file)
+    elif options.ledger_password_file is not None:
+        raise InvalidConfiguration("--ledger-password-file belongs to --ledger, which names the database.")
 
 
 def _prepare_tls(options: Options, state_dir: Path) -> str:

@@ -15,7 +15,10 @@ CONTAINER_PARTS=(
     nftables:nft iproute2:ip iptables:iptables mmdebstrap:mmdebstrap
 )
 DOCKER_PARTS=(nftables:nft iproute2:ip mmdebstrap:mmdebstrap)
-TEST_PARTS=(chromium:chromium shellcheck:shellcheck fonts-wqy-zenhei:@chinese-font gcc:cc libc6-dev:@libc)
+TEST_PARTS=(
+    chromium:chromium shellcheck:shellcheck fonts-wqy-zenhei:@chinese-font gcc:cc libc6-dev:@libc
+    postgresql:@postgresql
+)
 OLD_PODMAN_PARTS=(docker.io:dockerd docker-buildx:@buildx)
 
 PLACES="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman:/usr/local/libexec/podman"
@@ -36,6 +39,7 @@ have() {
     @chinese-font) command -v fc-list >/dev/null && [[ $(fc-list :lang=zh) ]] ;;
     @buildx) docker buildx version >/dev/null 2>&1 ;;
     @libc) [[ -e /usr/include/stdio.h ]] ;;
+    @postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have_program initdb ;;
     @venv) python_works "$PYTHON" ;;
     runc) have_program runc || have_program crun ;;
     chromium) have_program chromium || have_program chromium-browser || have_program google-chrome ;;
@@ -79,10 +83,30 @@ install_packages() {
     mapfile -t packages < <(missing_packages | usable_packages)
     if ((${#packages[@]})); then
         echo "Installing: ${packages[*]}"
+        [[ " ${packages[*]} " != *' postgresql '* ]] || keep_postgresql_quiet
         as_root apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold \
             install "${packages[@]}"
+        [[ " ${packages[*]} " != *' postgresql '* ]] || let_postgresql_speak
     fi
     rm -f "$CACHE/apt.unfinished"
+}
+
+# The distribution would start a server of its own with PostgreSQL; the tests want the programs alone.
+CLUSTER_CONF=/etc/postgresql-common/createcluster.conf
+
+keep_postgresql_quiet() {
+    [[ -e $CLUSTER_CONF ]] || {
+        as_root mkdir -p "${CLUSTER_CONF%/*}"
+        echo 'create_main_cluster = false # while mlabhub installs PostgreSQL for its tests' |
+            as_root tee "$CLUSTER_CONF" >/dev/null
+    }
+}
+
+# What the package would have put there.
+let_postgresql_speak() {
+    if grep -q mlabhub "$CLUSTER_CONF" 2>/dev/null; then
+        as_root cp /usr/share/postgresql-common/createcluster.conf "$CLUSTER_CONF"
+    fi
 }
 
 # Lists that are a day old may name versions that the mirror no longer has.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,49 @@ from mlabhub.ledger import (
     MemoryLedger,
     Reservation,
     StoredAnswer,
+    open_postgresql,
     open_sqlite,
+    tables,
 )
 from mlabhub.messages import Message
+from tests.ledger.postgres import PostgresServer
+
+LONGEST_NAME = "".join(chr(0x1F300 + (n * n * 7919) % 0x300) for n in range(255))
+AWKWARD = {
+    "10,000 characters": LONGEST_NAME * 40,
+    "NUL": "a\0b",
+    "half a surrogate pair": "a\ud800b",
+    "both": "\0\udfff\0",
+    "our own mark": '\x1e"x"',
+    "a template": "{} {0} %s %(x)s :x \\u0000",
+    "quotes": "'; DROP TABLE reservations; --\"",
+    "lines": "\r\n\t\x7f\u2028",
+    "empty": "",
+}
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="session")
+def contract_database(postgres: PostgresServer) -> Callable[[], Ledger]:
+    """Return what opens an empty ledger in PostgreSQL, always the same one."""
+    address = postgres.make_database("contract")
+    open_postgresql(address, "tests").close()
+
+    def open_empty() -> Ledger:
+        postgres.sql(f"TRUNCATE {', '.join(tables.metadata.tables)} RESTART IDENTITY", "contract")
+        return open_postgresql(address, "tests")
+
+    return open_empty
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    one: Ledger = MemoryLedger() if request.param == "memory" else open_sqlite(tmp_path / "ledger.sqlite")
-    yield one
-    one.close()
+    if request.param == "postgresql":
+        one: Ledger = request.getfixturevalue("contract_database")()
+    else:
+        one = MemoryLedger() if request.param == "memory" else open_sqlite(tmp_path / "ledger.sqlite")
+    with closing(one):
+        one.check()
+        yield one
 
 
 def reservation(launch_id: str = "L1", **values: Any) -> Reservation:
@@ -154,7 +188,46 @@ def test_an_answer_is_replaced_under_its_key(ledger: Ledger) -> None:
     assert [answer.status for answer in ledger.load(0.0).answers] == [409]
 
 
-_names = st.text(st.characters(codec="utf-8"), max_size=12)
+@pytest.mark.parametrize("text", AWKWARD.values(), ids=AWKWARD)
+def test_any_text_is_kept_word_for_word(ledger: Ledger, text: str) -> None:
+    name = text[:255]
+    one = reservation(
+        user=name,
+        server=name,
+        display_name=text,
+        group=text,
+        node=text,
+        gpus=(text,),
+        options={text: [text]},
+        plan={"mounts": [{text: text}]},
+        failure=Message.of("{what}", what=text),
+    )
+    answer = StoredAnswer(name, name, text, 409, {"error": {text: text}}, 50.0)
+    ledger.commit([one, answer, KnownId("user", name, 1), AuditEntry(1.0, text, text, Message(text), user=name)])
+    contents = ledger.load(0.0)
+    assert contents.reservations == (one,)
+    assert vars(contents.reservations[0]) == vars(one)
+    assert contents.answers == (answer,)
+    assert contents.answers[0].body == answer.body
+    assert contents.ids == (KnownId("user", name, 1),)
+    assert [(entry.actor, entry.message) for entry in ledger.audit(limit=9, user=name)] == [(text, Message(text))]
+    ledger.check()
+
+
+def test_large_numbers_of_users_are_kept(ledger: Ledger) -> None:
+    known = KnownId("user", "alice", 2**32 - 2)
+    ledger.commit([known])
+    assert ledger.load(0.0).ids == (known,)
+
+
+def test_a_batch_of_many_is_kept_in_its_order(ledger: Ledger) -> None:
+    many = [reservation(f"L{n}", user=f"u{n}") for n in range(256)]
+    ledger.commit([*many, *(AuditEntry(float(n), "a", "admit", Message("x")) for n in range(256))])
+    assert set(ledger.load(0.0).reservations) == set(many)
+    assert [entry.at for entry in ledger.audit(limit=256)] == [float(n) for n in reversed(range(256))]
+
+
+_names = st.text(max_size=12)
 _changes = st.lists(
     st.tuples(st.sampled_from(["L1", "L2", "L3"]), st.sampled_from(["pending", "held", "released", "unknown"]), _names),
     max_size=12,
@@ -163,16 +236,16 @@ _changes = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(_changes)
-def test_both_ledgers_agree_after_any_changes(tmp_path_factory: pytest.TempPathFactory, changes: list[Any]) -> None:
-    memory = MemoryLedger()
-    sqlite = open_sqlite(tmp_path_factory.mktemp("ledger") / "ledger.sqlite")
-    try:
+def test_all_ledgers_agree_after_any_changes(
+    tmp_path_factory: pytest.TempPathFactory, contract_database: Callable[[], Ledger], changes: list[Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("ledger")
+    with closing(open_sqlite(folder / "ledger.sqlite")) as sqlite, closing(contract_database()) as postgresql:
+        ledgers: tuple[Ledger, ...] = (MemoryLedger(), sqlite, postgresql)
         for launch_id, state, name in changes:
             one = replace(reservation(launch_id, display_name=name), state=state, released=1.0)
-            assert _commit(memory, one) == _commit(sqlite, one)
-        assert set(memory.load(0.0).reservations) == set(sqlite.load(0.0).reservations)
-    finally:
-        sqlite.close()
+            assert len({_commit(ledger, one) for ledger in ledgers}) == 1
+        assert len({frozenset(ledger.load(0.0).reservations) for ledger in ledgers}) == 1
 
 
 def _commit(ledger: Ledger, one: Reservation) -> bool:

@@ -7,6 +7,9 @@ revision = "0001"
 down_revision = None
 
 
+number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
 def upgrade() -> None:
     op.create_table(
         "reservations",
@@ -37,11 +40,18 @@ def upgrade() -> None:
         sa.Column("failure", sa.JSON()),
     )
     active = sa.text("state != 'released'")
-    op.create_index("one_active_per_server", "reservations", ["user", "server"], unique=True, sqlite_where=active)
+    op.create_index(
+        "one_active_per_server",
+        "reservations",
+        ["user", "server"],
+        unique=True,
+        sqlite_where=active,
+        postgresql_where=active,
+    )
     op.create_index("released_lately", "reservations", ["released"])
     op.create_table(
         "audit",
-        sa.Column("number", sa.Integer(), primary_key=True),
+        sa.Column("number", number, primary_key=True),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("act", sa.Text(), nullable=False),
@@ -65,6 +75,11 @@ def upgrade() -> None:
         "ids",
         sa.Column("kind", sa.Text(), primary_key=True),
         sa.Column("name", sa.Text(), primary_key=True),
-        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("number", number, nullable=False),
         sa.UniqueConstraint("kind", "number", name="one_owner_per_number"),
     )
+
+
+def downgrade() -> None:
+    for table in ("ids", "answers", "audit", "reservations"):
+        op.drop_table(table)
