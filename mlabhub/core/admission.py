@@ -1,13 +1,15 @@
-"""Admission: may this launch start now, where, and if not, why not and what would.
+"""Admission: may this launch start now, where, and if not, why not.
 
 Guarantees: `decide` is a pure function, total and deterministic; it never admits what exceeds a limit or a node, never
-hands out a GPU that is held or not usable, and refuses only what truly does not fit; taking holdings away never turns
-an admission into a refusal. One decision costs a look at the nodes, not at the holdings; only a refusal looks at the
-holdings of the group or user that it names.
+hands out a GPU that is held or not usable, and refuses only what truly does not fit; taking holdings away, or people
+who wait, never turns an admission into a refusal. A soft cap never lets anybody beyond a hard one or a group's limit.
+One decision costs a look at the nodes, not at the holdings; only a refusal looks at the holdings of the group or user
+that it names.
 
 Reasons' codes: ``group_limit`` and ``user_limit`` (not now), ``group_never`` and ``user_never`` (more than the limit
 itself), ``no_room`` (not now), ``never_fits`` (no machine could ever hold it), ``no_such_gpu``, ``gpu_held``,
-``gpu_sick``, ``gpu_busy`` and ``gpu_unsure`` (a GPU asked for by id).
+``gpu_sick``, ``gpu_busy`` and ``gpu_unsure`` (a GPU asked for by id). What waiting does not cure comes first. An
+admission may carry the note ``beyond_soft_cap``.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from typing import Literal
 
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
 from mlabhub.core.holdings import ACTIVE_STATES, Holding, Holdings
-from mlabhub.core.limits import limit_reasons
+from mlabhub.core.limits import is_within, limit_reasons, soft_notes
 from mlabhub.core.placement import find_place
+from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.reasons import NEVER, Reason
 from mlabhub.core.shortage import why_no_place
 from mlabhub.core.units import GPU_PREFIX, amounts
+from mlabhub.core.waiting import Waiting
 
 __all__ = [
     "ACTIVE_STATES",
@@ -38,7 +42,10 @@ __all__ = [
     "Placement",
     "Reason",
     "Verdict",
+    "Viewer",
+    "Waiting",
     "decide",
+    "would_start",
 ]
 
 Verdict = Literal["admit", "queue", "refuse"]
@@ -46,11 +53,12 @@ Verdict = Literal["admit", "queue", "refuse"]
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer: ``placement`` when admitted, else at least one reason."""
+    """The answer: ``placement`` when admitted, else at least one reason; ``notes`` are what to know of an admission."""
 
     verdict: Verdict
     placement: Placement | None = None
     reasons: tuple[Reason, ...] = ()
+    notes: tuple[Reason, ...] = ()
 
     @property
     def never(self) -> bool:
@@ -62,38 +70,64 @@ def decide(
     request: LaunchRequest,
     quotas: Quotas,
     holdings: Holdings,
-    queue: Sequence[object],
+    queue: Sequence[Waiting],
     capacity: Capacity,
     now: float,
+    viewer: Viewer | None = None,
 ) -> Decision:
     """Admit a request at a placement, or refuse it with reasons.
 
-    ``queue`` and ``now`` are what later rules decide by (who waits longer, when a quota ends); today's need neither.
+    ``queue`` are the people who wait: soft caps count for all others. ``viewer`` is who reads the reasons; without one
+    it is the user, of whose groups only the paying one is known. ``now`` is what later rules decide by.
     """
-    vector = amounts(request.cpu, request.memory_gib, None, request.gpus)
-    reasons = limit_reasons(request, vector, quotas, holdings)
-    gpu_types, typed_reasons = _open_types(request, quotas, holdings, capacity)
-    reasons += typed_reasons
+    if viewer is None:
+        groups = frozenset(() if request.group is None else (request.group,))
+        viewer = Viewer(request.user, groups, privacy=quotas.privacy)
+    wanted = _wanted_types(request, capacity)
+    gpu_types = _open_types(request, wanted, quotas, holdings, queue)
     overcommit = quotas.cpu_overcommit
-    placement = find_place(request, gpu_types, overcommit, holdings, capacity)
+    vector = amounts(request.cpu, request.memory_gib, None, request.gpus)
+    placement = find_place(request, gpu_types or wanted, overcommit, holdings, capacity)
+    closed = () if gpu_types else wanted
+    if placement is not None and not closed and is_within(request, vector, quotas, holdings, queue):
+        vector = amounts(request.cpu, request.memory_gib, placement.gpu_type, request.gpus)
+        return Decision("admit", placement, notes=soft_notes(request, vector, quotas, holdings, viewer))
+    reasons = limit_reasons(request, vector, quotas, holdings, queue, viewer)
+    for gpu_type in closed:
+        typed = {GPU_PREFIX + gpu_type: request.gpus}
+        reasons += limit_reasons(request, typed, quotas, holdings, queue, viewer)
     if placement is None:
-        reasons += why_no_place(request, gpu_types, overcommit, holdings, capacity, within_limits=not reasons)
-    if reasons or placement is None:
-        return Decision("refuse", reasons=reasons)
-    return Decision("admit", placement)
+        reasons += why_no_place(request, gpu_types or wanted, overcommit, holdings, capacity, viewer)
+    return Decision("refuse", reasons=tuple(sorted(reasons, key=lambda reason: reason.code not in NEVER)))
+
+
+def would_start(
+    request: LaunchRequest, quotas: Quotas, holdings: Holdings, queue: Sequence[Waiting], capacity: Capacity
+) -> bool:
+    """Return whether `decide` admits a request, without the words."""
+    vector = amounts(request.cpu, request.memory_gib, None, request.gpus)
+    if not is_within(request, vector, quotas, holdings, queue):
+        return False
+    wanted = _wanted_types(request, capacity)
+    gpu_types = _open_types(request, wanted, quotas, holdings, queue)
+    if request.gpus and not gpu_types:
+        return False
+    return find_place(request, gpu_types, quotas.cpu_overcommit, holdings, capacity) is not None
+
+
+def _wanted_types(request: LaunchRequest, capacity: Capacity) -> tuple[str, ...]:
+    """Return the GPU types that may serve the request."""
+    if not request.gpus:
+        return ()
+    return capacity.gpu_types if request.gpu_type is None else (request.gpu_type,)
 
 
 def _open_types(
-    request: LaunchRequest, quotas: Quotas, holdings: Holdings, capacity: Capacity
-) -> tuple[tuple[str, ...], tuple[Reason, ...]]:
-    """Return the GPU types that may serve the request; with reasons if every one of them is at a limit."""
-    if not request.gpus:
-        return (), ()
-    wanted = capacity.gpu_types if request.gpu_type is None else (request.gpu_type,)
-    reasons = {
-        gpu_type: limit_reasons(request, {GPU_PREFIX + gpu_type: request.gpus}, quotas, holdings) for gpu_type in wanted
-    }
-    within = tuple(gpu_type for gpu_type in wanted if not reasons[gpu_type])
-    if within:
-        return within, ()
-    return wanted, tuple(reason for gpu_type in wanted for reason in reasons[gpu_type])
+    request: LaunchRequest, wanted: Sequence[str], quotas: Quotas, holdings: Holdings, queue: Sequence[Waiting]
+) -> tuple[str, ...]:
+    """Return those of the GPU types that no limit closes."""
+    return tuple(
+        gpu_type
+        for gpu_type in wanted
+        if is_within(request, {GPU_PREFIX + gpu_type: request.gpus}, quotas, holdings, queue)
+    )

@@ -1,35 +1,67 @@
 """Quotas applied to one request: which limits it would exceed, in words.
 
-Guarantees: sums are compared exactly; a request that brings a group or user to its limit is within it.
+Guarantees: sums are compared exactly; a request that brings a group or user to its limit is within it; a soft cap
+counts while somebody else waits for what it is about, and only then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlabhub.core.holdings import Holdings, Usage
+from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.quote import plain
-from mlabhub.core.reasons import Reason, amount_of, describe_holders, describe_servers, unit_of
-from mlabhub.core.units import format_number, from_micro, to_micro
+from mlabhub.core.reasons import Reason, amount_of, describe_holders, describe_servers, listed, sentences, unit_of
+from mlabhub.core.units import SERVERS, format_number, from_micro, to_micro
+from mlabhub.core.waiting import Waiting, others_wait
 from mlabhub.messages import N_, Message
+
+MOST_TO_STOP = 3
+
+HOLDS = N_("{name} holds {used} of {limit} {unit}: {holders}.")
+HOLDS_ON_SERVERS = N_("{name} holds {used} of {limit} {unit} on servers: {servers}.")
+OTHERS_WAIT = N_("Others wait, so the cap of {limit} {unit} counts.")
+SOFT_LESS = N_("Take {left} or less, or wait until nobody else waits.")
+SOFT_WAIT = N_("Wait until nobody else waits.")
+GROUP_LESS = N_("Take {left} or less, or wait until one of them stops.")
+GROUP_WAIT = N_("Wait until one of them stops, or ask an administrator for a higher limit.")
+GROUP_NEVER = N_(
+    "{asked} is more than {name} may ever hold: its limit is {limit} {unit}. "
+    "Take {most} or less, or ask an administrator for a higher limit."
+)
+GROUP_NONE = N_(
+    "{name} may hold no {unit}: its limit is 0. Choose something without, or ask an administrator for a higher limit."
+)
+USER_LESS = N_("Take {left} or less, or stop {stop}.")
+USER_STOP = N_("Stop {stop}, or ask an administrator for a higher cap.")
+USER_NEVER = N_(
+    "{asked} is more than {name} may ever hold: the cap is {limit} {unit}. "
+    "Take {most} or less, or ask an administrator for a higher cap."
+)
+USER_NONE = N_(
+    "{name} may hold no {unit}: the cap is 0. Choose something without, or ask an administrator for a higher cap."
+)
+YOUR_SOFT_CAP = N_("Beyond your cap of {limit} {unit}: counted again as soon as others wait.")
+SOFT_CAP = N_("Beyond the cap of {limit} {unit} of {name}: counted again as soon as others wait.")
 
 
 @dataclass(frozen=True)
 class _Excess:
-    """One limit that one request would exceed; amounts in millionths."""
+    """One limit that one request would exceed; amounts in millionths. ``soft``: the limit counts while others wait."""
 
     name: str
     resource: str
     asked: int
     limit: int
     usage: Usage
+    soft: bool = False
 
     @property
     def never(self) -> bool:
-        return self.asked > self.limit
+        return self.asked > self.limit and not self.soft
 
     @property
     def left(self) -> int:
@@ -46,68 +78,127 @@ class _Excess:
             limit=format_number(from_micro(self.limit)),
             unit=unit_of(self.resource),
             left=amount_of(self.resource, from_micro(self.left)),
+            most=amount_of(self.resource, from_micro(self.limit)),
         )
 
 
+def is_within(
+    request: LaunchRequest,
+    vector: Mapping[str, float],
+    quotas: Quotas,
+    holdings: Holdings,
+    queue: Sequence[Waiting],
+) -> bool:
+    """Return whether no limit stands in the way of ``vector``."""
+    if request.group is not None:
+        limit = quotas.group_limit(request.group)
+        if limit and next(_excesses(request.group, vector, limit, holdings.group(request.group)), None) is not None:
+            return False
+    return next(_user_excesses(request, vector, quotas, holdings, queue), None) is None
+
+
 def limit_reasons(
-    request: LaunchRequest, vector: Mapping[str, float], quotas: Quotas, holdings: Holdings
+    request: LaunchRequest,
+    vector: Mapping[str, float],
+    quotas: Quotas,
+    holdings: Holdings,
+    queue: Sequence[Waiting],
+    viewer: Viewer,
 ) -> tuple[Reason, ...]:
     """Return a reason for each limit of the paying group and of the user that ``vector`` would exceed."""
     reasons = []
     if request.group is not None:
         limit = quotas.group_limit(request.group)
         for excess in _excesses(request.group, vector, limit, holdings.group(request.group)):
-            reasons.append(_group_reason(excess))
-    for excess in _excesses(request.user, vector, quotas.user_limit(request.user), holdings.user(request.user)):
+            reasons.append(_group_reason(excess, viewer))
+    for excess in _user_excesses(request, vector, quotas, holdings, queue):
         reasons.append(_user_reason(excess, holdings))
     return tuple(reasons)
 
 
-def _excesses(name: str, vector: Mapping[str, float], limit: Mapping[str, float], usage: Usage) -> Iterator[_Excess]:
+def soft_notes(
+    request: LaunchRequest, vector: Mapping[str, float], quotas: Quotas, holdings: Holdings, viewer: Viewer
+) -> tuple[Reason, ...]:
+    """Return a note for each soft cap that ``vector``, which is admitted, goes beyond."""
+    soft = quotas.user_soft(request.user)
+    if not soft:
+        return ()
+    beyond = _excesses(request.user, vector, quotas.user_limit(request.user), holdings.user(request.user))
+    template = YOUR_SOFT_CAP if viewer.name == request.user else SOFT_CAP
+    return tuple(
+        Reason("beyond_soft_cap", excess.say(template), excess.resource) for excess in beyond if excess.resource in soft
+    )
+
+
+def _excesses(
+    name: str, vector: Mapping[str, float], limit: Mapping[str, float], usage: Usage, soft: bool = False
+) -> Iterator[_Excess]:
     for resource, amount in vector.items():
         if amount and resource in limit:
             asked, bound = to_micro(amount), to_micro(limit[resource])
             if usage.get(resource) + asked > bound:
-                yield _Excess(name, resource, asked, bound, usage)
+                yield _Excess(name, resource, asked, bound, usage, soft)
 
 
-def _group_reason(excess: _Excess) -> Reason:
+def _user_excesses(
+    request: LaunchRequest,
+    vector: Mapping[str, float],
+    quotas: Quotas,
+    holdings: Holdings,
+    queue: Sequence[Waiting],
+) -> Iterator[_Excess]:
+    """Return the caps of the user that count now."""
+    user = request.user
+    for excess in _excesses(user, vector, quotas.user_limit(user), holdings.user(user)):
+        if excess.resource not in quotas.user_soft(user):
+            yield excess
+        elif others_wait(queue, request, excess.resource):
+            yield _Excess(user, excess.resource, excess.asked, excess.limit, excess.usage, soft=True)
+
+
+def _group_reason(excess: _Excess, viewer: Viewer) -> Reason:
     if excess.never:
-        template = N_(
-            "{asked} is more than {name} may ever hold: its limit is {limit} {unit}. "
-            "Take less, or ask an administrator for a higher limit."
-        )
-        return Reason("group_never", excess.say(template))
-    holders = describe_holders(excess.usage.holders(excess.resource))
-    if excess.left > 0:
-        template = N_(
-            "{name} holds {used} of {limit} {unit}: {holders}. "
-            "{left} would be within the limit; for more, wait until one of them stops."
-        )
-    else:
-        template = N_(
-            "{name} holds {used} of {limit} {unit}: {holders}. "
-            "Wait until one of them stops, or ask an administrator for a higher limit."
-        )
-    return Reason("group_limit", excess.say(template, holders=holders))
+        return Reason("group_never", excess.say(GROUP_NEVER if excess.limit else GROUP_NONE), excess.resource)
+    holders = describe_holders(excess.usage.holders(excess.resource), excess.name, viewer)
+    parts = [excess.say(HOLDS, holders=holders), excess.say(GROUP_LESS if excess.left > 0 else GROUP_WAIT)]
+    return Reason("group_limit", sentences(parts), excess.resource)
 
 
 def _user_reason(excess: _Excess, holdings: Holdings) -> Reason:
     if excess.never:
-        template = N_(
-            "{asked} is more than {name} may ever hold: the cap is {limit} {unit}. "
-            "Take less, or ask an administrator for a higher cap."
-        )
-        return Reason("user_never", excess.say(template))
-    if excess.left > 0:
-        template = N_(
-            "{name} holds {used} of {limit} {unit} on servers: {servers}. "
-            "{left} would be within the cap; for more, stop one of them."
-        )
+        return Reason("user_never", excess.say(USER_NEVER if excess.limit else USER_NONE), excess.resource)
+    parts = []
+    if excess.usage.get(excess.resource):
+        servers = describe_servers(holdings.holdings_of(excess.usage), excess.resource)
+        parts.append(excess.say(HOLDS_ON_SERVERS, servers=servers))
+    if excess.soft:
+        parts.append(excess.say(OTHERS_WAIT))
+    if excess.asked > excess.limit:
+        parts.append(excess.say(SOFT_LESS if excess.left > 0 else SOFT_WAIT))
     else:
-        template = N_(
-            "{name} holds {used} of {limit} {unit} on servers: {servers}. "
-            "Stop one of them, or ask an administrator for a higher cap."
-        )
-    servers = describe_servers(holdings.holdings_of(excess.usage), excess.resource)
-    return Reason("user_limit", excess.say(template, servers=servers))
+        template = USER_LESS if excess.left > 0 else USER_STOP
+        parts.append(excess.say(template, stop=_what_to_stop(excess, holdings)))
+    return Reason("user_limit", sentences(parts), excess.resource)
+
+
+def _what_to_stop(excess: _Excess, holdings: Holdings) -> Message | str:
+    """Name the smallest server that makes room for the request; where none does alone, the largest ones together."""
+    resource, need = excess.resource, excess.asked - excess.left
+    held = [(to_micro(one.amounts.get(resource, 0)), one.server) for one in holdings.holdings_of(excess.usage)]
+    chosen = sorted(one for one in held if one[0] >= need)[:1]
+    for one in () if chosen else sorted(held, key=lambda one: (-one[0], one[1])):
+        if need > 0 and one[0]:
+            chosen.append(one)
+            need -= one[0]
+    return _all_of([_server_and_part(server, amount, resource) for amount, server in chosen])
+
+
+def _server_and_part(server: str, amount: int, resource: str) -> str:
+    name = server or "default"
+    return name if resource == SERVERS else f"{name} ({format_number(from_micro(amount))})"
+
+
+def _all_of(names: Sequence[str]) -> Message | str:
+    if len(names) > MOST_TO_STOP or len(names) < 2:
+        return listed(names[:MOST_TO_STOP], len(names))
+    return Message.of(N_("{first} and {second}"), first=", ".join(names[:-1]), second=names[-1])

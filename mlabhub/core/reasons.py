@@ -1,7 +1,7 @@
 """Why a launch cannot start: a code for programs and a sentence for people.
 
-Guarantees: who holds what is told by `name_holder` alone, so that what may be said about others is decided in one
-place.
+Guarantees: who holds what is told by `name_holder` and `describe_holders` alone, to a `Viewer`, so that what may be
+said about others is decided in one place.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlabhub.core.holdings import Holding
+from mlabhub.core.privacy import Held, Viewer
 from mlabhub.core.quote import plain
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS, format_gpu_type, format_number
 from mlabhub.messages import N_, Message
@@ -23,10 +24,11 @@ MOST_NAMES = 10
 
 @dataclass(frozen=True)
 class Reason:
-    """One reason."""
+    """One reason. ``resource`` is what it is about, named as in quotas; empty where it is about something else."""
 
     code: str
     message: Message
+    resource: str = ""
 
 
 def unit_of(resource: str) -> Message | str:
@@ -47,27 +49,46 @@ def amount_of(resource: str, amount: float) -> Message:
     return Message.of(N_("{number} {unit}"), number=format_number(amount), unit=unit_of(resource))
 
 
-def name_holder(user: str) -> str:
-    """Return what may be told of who holds something."""
-    return plain(user)
+def name_holder(held: Held, viewer: Viewer) -> Message | str:
+    """Say who holds something, as far as the viewer may know it."""
+    if viewer.may_see(held):
+        return plain(held.user)
+    return Message(N_("somebody of another group") if viewer.privacy == "group" and held.group else N_("somebody else"))
 
 
-def describe_holders(holders: Mapping[str, float]) -> Message | str:
-    """Say who holds how much, by name: ``alice 2, bob 4``; of many, those who hold most."""
-    shown = sorted(heapq.nsmallest(MOST_NAMES, holders, key=lambda name: (-holders[name], name)))
-    listed = [f"{name_holder(name)} {format_number(holders[name])}" for name in shown]
-    return _list(listed, len(holders))
+def describe_holders(holders: Mapping[str, float], group: str | None, viewer: Viewer) -> Message | str:
+    """Say who holds how much of what a group pays for: ``alice 2, others 4``; of many names, those who hold most."""
+    known = {name: amount for name, amount in holders.items() if viewer.may_know(name, group)}
+    shown = sorted(heapq.nsmallest(MOST_NAMES, known, key=lambda name: (-known[name], name)))
+    text = listed([f"{plain(name)} {format_number(known[name])}" for name in shown], len(known))
+    if len(known) == len(holders):
+        return text
+    rest = sum(amount for name, amount in holders.items() if name not in known)
+    others = Message.of(N_("others {amount}"), amount=format_number(rest))
+    return Message.of(N_("{first}, {second}"), first=text, second=others) if known else others
 
 
 def describe_servers(holdings: Iterable[Holding], resource: str) -> Message | str:
     """Say how much of a resource each of one user's servers holds: ``train 2, default 1``."""
     held = ((holding.server or "default", holding.amounts.get(resource, 0)) for holding in holdings)
-    listed = [f"{server} {format_number(amount)}" for server, amount in held if amount]
-    return _list(listed[:MOST_NAMES], len(listed))
+    parts = [f"{server} {format_number(amount)}" for server, amount in held if amount]
+    return listed(parts[:MOST_NAMES], len(parts))
 
 
-def _list(shown: Sequence[str], count: int) -> Message | str:
+def listed(shown: Sequence[str], count: int) -> Message | str:
+    """Say what is shown of a longer list."""
     text = ", ".join(shown)
     if count > len(shown):
         return Message.of(N_("{shown} and {more} more"), shown=text, more=count - len(shown))
     return text
+
+
+def sentences(parts: Sequence[Message]) -> Message:
+    """Return several sentences as one message."""
+    return joined(" ", parts)
+
+
+def joined(separator: str, parts: Sequence[Message]) -> Message:
+    """Return several messages as one."""
+    names = [f"s{index}" for index in range(len(parts))]
+    return Message.of(separator.join(f"{{{name}}}" for name in names), dict(zip(names, parts, strict=True)))

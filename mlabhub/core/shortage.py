@@ -1,35 +1,44 @@
-"""Why there is no place for a request, in words: what is short, where most of it is, and what would start.
+"""Why there is no place for a request, in words: what is short, how much of it there is, and where.
 
-Guarantees: "never" is said only of what no node could hold even if it were empty, healthy and open; a nearest request
-is named only after a place for it was found.
+Guarantees: "never" is said only of what no node could hold even if it were empty, healthy and open; the resource that
+is named is one whose amount stands in the way: with what is said to be the most of it, the rest of the request fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from mlabhub.core.capacity import Capacity, Gpu, Node
 from mlabhub.core.holdings import Holdings
-from mlabhub.core.placement import Room, find_place, free_rooms, needs_of, whole_rooms
+from mlabhub.core.placement import Room, free_rooms, needs_of, whole_rooms
+from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quote import plain, quote, quote_all
-from mlabhub.core.reasons import Reason, amount_of, name_holder
-from mlabhub.core.units import CPU, GPU, GPU_PREFIX, format_gpu_type, format_gpus, format_number, from_micro
+from mlabhub.core.reasons import Reason, amount_of, joined, name_holder, sentences
+from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, format_gpu_type, format_number, from_micro
 from mlabhub.messages import N_, Message
 
 MOST_LISTED = 5
 
-WAIT = N_("Wait until a server stops.")
 NO_MACHINE = N_("No machine is ready to run servers.")
 TRY_AGAIN = N_("Try again soon, or tell an administrator.")
 NO_GPU = N_("There is no GPU here. Choose a profile that needs none.")
 NO_TYPE = N_("There is no {type} here; there is: {types}.")
 NONE_HAS = N_("No machine has {asked}: the most is {most}, on {node}. Take {most} or less.")
-NONE_WITH_GPUS_HAS = N_("No machine with {gpus} has {asked}: the most is {most}, on {node}. Take {most} or less.")
-NONE_FREE = N_("No machine has {asked} free; free are: {free}.")
-NONE_FREE_BESIDE_GPUS = N_("No machine with {gpus} free has {asked} free as well; free are: {free}.")
-NEAREST = N_("{amount} would start now.")
+NONE_BESIDE_HAS = N_(
+    "No machine with {beside} has {asked} as well: {node} has {has}, but {amount}. Take {most} or less."
+)
+NONE_HAS_ALL = N_("No machine has {asked} at once: {nodes}. Take less of what is short there.")
+WAITS_NONE = N_("{asked} waits: none is free.")
+WAIT_NONE = N_("{asked} wait: none is free.")
+WAIT_ONE = N_("{asked} wait: 1 is free, on {node}.")
+WAIT_FEW = N_("{asked} wait: {free} are free ({nodes}).")
+WAIT_APART = N_("{asked} wait: {free} are free, but no node has {need} ({nodes}).")
+WAIT_APART_TYPES = N_("{asked} wait: {free} are free, but no node has {need} of one type ({nodes}).")
+NONE_FREE = N_("No machine has {asked} free; free are: {nodes}.")
+NONE_BESIDE_FREE = N_("No machine with {beside} free has {asked} free as well; free are: {nodes}.")
+NONE_FREE_ALL = N_("No machine has {asked} free at once; free are: {nodes}.")
 CLOSED = N_("These take no new servers: {nodes}.")
 SICK = N_("These GPUs are not healthy: {gpus}.")
 BUSY = N_("These GPUs are used by something outside of this hub: {gpus}.")
@@ -45,66 +54,91 @@ UNSURE_GPU = N_("Whether the GPU {uuid} is free cannot be told now. Choose anoth
 APART = N_("The GPUs that were chosen are on different machines: {nodes}. Choose GPUs of one machine.")
 
 
+@dataclass(frozen=True)
+class _Short:
+    """What stands in the way. ``rooms`` have all the rest, most of it first.
+
+    Without a resource, more than one would have to be less, and ``rooms`` are all there are. ``beside``: machines have
+    as much of it, but not together with these.
+    """
+
+    resource: str | None
+    rooms: Sequence[Room]
+    beside: tuple[str, ...] = ()
+
+
 def why_no_place(
     request: LaunchRequest,
     gpu_types: Sequence[str],
     overcommit: float,
     holdings: Holdings,
     capacity: Capacity,
-    *,
-    within_limits: bool,
+    viewer: Viewer,
 ) -> tuple[Reason, ...]:
-    """Return the reasons why `find_place` found none; ``within_limits`` says that no quota stands in the way."""
+    """Return the reasons why `find_place` found none."""
     uncounted = tuple(_uncounted(request, gpu_types, capacity))
     if not any(node.schedulable for node in capacity.nodes):
-        return (Reason("no_room", _sentences([Message(NO_MACHINE), *uncounted, Message(TRY_AGAIN)])),)
-    chosen = tuple(_chosen_reasons(request, holdings, capacity))
+        return (Reason("no_room", sentences([Message(NO_MACHINE), *uncounted, Message(TRY_AGAIN)])),)
+    chosen = tuple(_chosen_reasons(request, holdings, capacity, viewer))
     if chosen:
         return chosen
-    never = _shortage(request, whole_rooms(request, gpu_types, capacity))
-    if never is not None and never[0] == GPU and any(_unread(capacity)):
-        return (Reason("no_room", _sentences([*uncounted, Message(TRY_AGAIN)])),)
-    if never is not None:
-        return (Reason("never_fits", _say_never(request, *never, capacity)),)
-    short = _shortage(request, free_rooms(request, gpu_types, overcommit, holdings, capacity))
-    assert short is not None, "a room that fits is a place"
-
-    def starts_now(less: LaunchRequest) -> bool:
-        return find_place(less, gpu_types, overcommit, holdings, capacity) is not None
-
-    nearest = _nearest(request, *short, starts_now) if within_limits else None
-    return (Reason("no_room", _sentences([_say_short(request, *short), nearest or Message(WAIT), *uncounted])),)
+    needs = {resource: need for resource, need in needs_of(request).items() if need}
+    whole = list(whole_rooms(request, gpu_types, capacity))
+    if not any(_fits(room, needs) for room in whole):
+        short = _find_short(needs, whole)
+        if GPU in needs and short.resource in (GPU, None) and any(_unread(capacity)):
+            return (Reason("no_room", sentences([*uncounted, Message(TRY_AGAIN)])),)
+        return (Reason("never_fits", _say_never(request, needs, short, capacity), _name(request, short.resource)),)
+    rooms = list(free_rooms(request, gpu_types, overcommit, holdings, capacity))
+    short = _find_short(needs, rooms)
+    message = sentences([_say_short(request, needs, short, rooms), *uncounted])
+    return (Reason("no_room", message, _name(request, short.resource or next(iter(needs)))),)
 
 
-def _shortage(request: LaunchRequest, rooms: Iterable[Room]) -> tuple[str, list[Room]] | None:
-    """Return the resource that runs out first and the rooms left until then, most of it first; None if a room fits."""
-    left = list(rooms)
-    for resource, need in needs_of(request).items():
-        enough = [room for room in left if room.of(resource) >= need]
-        if not enough:
-            return resource, sorted(left, key=lambda room: (-room.of(resource), room.node.name))
-        left = enough
-    return None
+def _fits(room: Room, needs: Mapping[str, int], but: str = "") -> bool:
+    return all(room.of(resource) >= need for resource, need in needs.items() if resource != but)
 
 
-def _chosen_reasons(request: LaunchRequest, holdings: Holdings, capacity: Capacity) -> Iterator[Reason]:
+def _find_short(needs: Mapping[str, int], rooms: Sequence[Room]) -> _Short:
+    """Return the resource that has to be less; one of which no machine has enough, before one that does not combine."""
+    order = sorted(rooms, key=lambda room: (*(-min(room.of(one), need) for one, need in needs.items()), room.node.name))
+    if GPU in needs and not any(room.gpus for room in rooms):
+        return _Short(GPU, order)
+    alone = [resource for resource, need in needs.items() if all(room.of(resource) < need for room in rooms)]
+    candidates = alone if alone else [resource for resource in (CPU, MEMORY, GPU) if resource in needs]
+    for resource in candidates if len(alone) < 2 else ():
+        left = sorted(
+            (room for room in rooms if _fits(room, needs, but=resource) and room.of(resource)),
+            key=lambda room: (-room.of(resource), room.node.name),
+        )
+        if left:
+            most_anywhere = max(room.of(resource) for room in rooms)
+            others = tuple(one for one in needs if one != resource and any(room.of(one) < needs[one] for room in rooms))
+            return _Short(resource, left, others if left[0].of(resource) < most_anywhere else ())
+    if len(alone) == 1 and not any(room.of(alone[0]) for room in rooms):
+        return _Short(alone[0], order)
+    return _Short(None, order)
+
+
+def _chosen_reasons(request: LaunchRequest, holdings: Holdings, capacity: Capacity, viewer: Viewer) -> Iterator[Reason]:
     """Return what is wrong with GPUs that were asked for by id."""
     nodes: dict[str, None] = {}
     for uuid in request.gpu_ids or ():
         gpu, holder = capacity.gpus.get(uuid), holdings.holder_of(uuid)
         values = {"uuid": quote(uuid), "asked": format_gpu_type(request.gpu_type)}
         if gpu is None:
-            yield Reason("no_such_gpu", Message.of(UNKNOWN_GPU, values))
+            yield Reason("no_such_gpu", Message.of(UNKNOWN_GPU, values), GPU)
             continue
         nodes[gpu.node] = None
+        resource = GPU_PREFIX + gpu.type
         if request.gpu_type is not None and gpu.type != request.gpu_type:
-            yield Reason("no_such_gpu", Message.of(OTHER_TYPE, values, type=format_gpu_type(gpu.type)))
+            yield Reason("no_such_gpu", Message.of(OTHER_TYPE, values, type=format_gpu_type(gpu.type)), resource)
         elif holder is not None:
-            yield Reason("gpu_held", Message.of(HELD_GPU, values, name=name_holder(holder.user)))
+            yield Reason("gpu_held", Message.of(HELD_GPU, values, name=name_holder(holder, viewer)), resource)
         elif (why := _why_unusable(gpu)) is not None:
-            yield Reason(why[0], Message.of(why[1], values))
+            yield Reason(why[0], Message.of(why[1], values), resource)
     if len(nodes) > 1:
-        yield Reason("never_fits", Message.of(APART, nodes=quote_all(nodes, MOST_LISTED)))
+        yield Reason("never_fits", Message.of(APART, nodes=quote_all(nodes, MOST_LISTED)), GPU)
 
 
 def _why_unusable(gpu: Gpu) -> tuple[str, str] | None:
@@ -118,50 +152,66 @@ def _why_unusable(gpu: Gpu) -> tuple[str, str] | None:
     return ("gpu_busy", BUSY_GPU) if gpu.busy else None
 
 
-def _say_never(request: LaunchRequest, resource: str, rooms: Sequence[Room], capacity: Capacity) -> Message:
-    most = rooms[0].of(resource) if rooms else 0
-    if resource == GPU and not most:
+def _say_never(request: LaunchRequest, needs: Mapping[str, int], short: _Short, capacity: Capacity) -> Message:
+    resource = short.resource
+    if resource is None:
+        nodes = _machines(request, needs, short.rooms)
+        return Message.of(NONE_HAS_ALL, asked=_amounts(request, needs), nodes=nodes)
+    if resource == GPU and not any(room.gpus for room in short.rooms):
         types = quote_all(format_gpu_type(gpu_type) for gpu_type in capacity.gpu_types)
         asked = format_gpu_type(request.gpu_type)
         return Message.of(NO_TYPE, type=asked, types=types) if capacity.gpu_types else Message(NO_GPU)
+    best = short.rooms[0]
+    most = best.of(resource)
     return Message.of(
-        NONE_HAS if resource == GPU or not request.gpus else NONE_WITH_GPUS_HAS,
-        asked=_amount(request, resource, needs_of(request)[resource]),
-        most=_amount(request, resource, most),
-        node=rooms[0].node.name,
-        gpus=format_gpus(request.gpus, request.gpu_type),
+        NONE_BESIDE_HAS if short.beside else NONE_HAS,
+        asked=_amount(request, resource, needs[resource]),
+        most=_number(most),
+        amount=_amount(request, resource, most),
+        node=best.node.name,
+        beside=_amounts(request, {one: needs[one] for one in short.beside}),
+        has=_amounts(request, {one: best.of(one) for one in short.beside}),
     )
 
 
-def _say_short(request: LaunchRequest, resource: str, rooms: Sequence[Room]) -> Message:
+def _say_short(request: LaunchRequest, needs: Mapping[str, int], short: _Short, rooms: Sequence[Room]) -> Message:
+    resource = short.resource
+    if resource is None:
+        nodes = _machines(request, needs, short.rooms)
+        return Message.of(NONE_FREE_ALL, asked=_amounts(request, needs), nodes=nodes)
+    if resource == GPU and not short.beside:
+        return _say_gpus_wait(request, rooms)
     best: dict[str, int] = {}
-    for room in rooms:
+    for room in short.rooms:
         best.setdefault(room.node.name, room.of(resource))
-    free = [f"{name} {format_number(from_micro(amount))}" for name, amount in best.items()]
     return Message.of(
-        NONE_FREE if resource == GPU or not request.gpus else NONE_FREE_BESIDE_GPUS,
-        asked=_amount(request, resource, needs_of(request)[resource]),
-        free=quote_all(free, MOST_LISTED),
-        gpus=format_gpus(request.gpus, request.gpu_type),
+        NONE_BESIDE_FREE if short.beside else NONE_FREE,
+        asked=_amount(request, resource, needs[resource]),
+        nodes=quote_all([f"{name} {_number(amount)}" for name, amount in best.items()], MOST_LISTED),
+        beside=_amounts(request, {one: needs[one] for one in short.beside}),
     )
 
 
-def _nearest(
-    request: LaunchRequest, resource: str, rooms: Sequence[Room], starts_now: Callable[[LaunchRequest], bool]
-) -> Message | None:
-    """Return the largest smaller amount of the short resource that would start now, in words, if there is one."""
-    most = rooms[0].of(resource)
-    if resource == GPU:
-        counts = range(len(rooms[0].gpus), 0, -1) if request.gpu_ids is None else ()
-        smaller = [replace(request, gpus=count) for count in counts]
-    elif resource == CPU:
-        smaller = [replace(request, cpu=from_micro(most))]
+def _say_gpus_wait(request: LaunchRequest, rooms: Sequence[Room]) -> Message:
+    """Say how many GPUs are free and where, when no machine has enough of them."""
+    some = sorted((room for room in rooms if room.gpus), key=lambda room: (-len(room.gpus), room.node.name))
+    free, need = sum(len(room.gpus) for room in some), request.gpus
+    several = len({room.gpu_type for room in some}) > 1
+    named = [f"{room.node.name} {len(room.gpus)}" + f" {format_gpu_type(room.gpu_type)}" * several for room in some]
+    if free >= need:
+        template = WAIT_APART_TYPES if several else WAIT_APART
+    elif not free:
+        template = WAIT_NONE if need > 1 else WAITS_NONE
     else:
-        smaller = [replace(request, memory_gib=from_micro(most))]
-    found = next((less for less in smaller if most and starts_now(less)), None)
-    if found is None:
-        return None
-    return Message.of(NEAREST, amount=_amount(request, resource, needs_of(found)[resource]))
+        template = WAIT_FEW if free > 1 else WAIT_ONE
+    return Message.of(
+        template,
+        asked=_amount(request, GPU, needs_of(request)[GPU]),
+        free=free,
+        need=need,
+        node=some[0].node.name if some else "",
+        nodes=quote_all(named, MOST_LISTED),
+    )
 
 
 def _uncounted(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> Iterator[Message]:
@@ -193,12 +243,31 @@ def _unread(capacity: Capacity) -> Iterator[tuple[Node, Message]]:
             yield node, node.gpu_fault
 
 
-def _amount(request: LaunchRequest, resource: str, micro: int) -> Message:
+def _machines(request: LaunchRequest, needs: Mapping[str, int], rooms: Sequence[Room]) -> Message:
+    """Say what some machines have of all that is needed: ``n1 8 A100, 96 CPU; n2 ...``."""
+    parts = [
+        Message.of(
+            N_("{node} {amounts}"), node=room.node.name, amounts=_amounts(request, {n: room.of(n) for n in needs})
+        )
+        for room in rooms[:MOST_LISTED]
+    ]
+    return joined("; ", parts)
+
+
+def _amounts(request: LaunchRequest, amounts: Mapping[str, int]) -> Message:
+    return joined(", ", [_amount(request, resource, amount) for resource, amount in amounts.items()])
+
+
+def _name(request: LaunchRequest, resource: str | None) -> str:
+    """Return a resource's name as in quotas, GPUs by the type that was asked for."""
     if resource == GPU and request.gpu_type is not None:
-        resource = GPU_PREFIX + request.gpu_type
-    return amount_of(resource, from_micro(micro))
+        return GPU_PREFIX + request.gpu_type
+    return resource or ""
 
 
-def _sentences(parts: Sequence[Message]) -> Message:
-    names = [f"s{index}" for index in range(len(parts))]
-    return Message.of(" ".join(f"{{{name}}}" for name in names), dict(zip(names, parts, strict=True)))
+def _number(micro: int) -> str:
+    return format_number(from_micro(micro))
+
+
+def _amount(request: LaunchRequest, resource: str, micro: int) -> Message:
+    return amount_of(_name(request, resource), from_micro(micro))

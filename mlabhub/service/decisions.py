@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlabhub.core.admission import Capacity, Decision, decide
+from mlabhub.core.forecast import Forecast, Nearest, forecast, waits
 from mlabhub.core.identity import Identity
 from mlabhub.core.plan import LaunchPlan, make_plan
+from mlabhub.core.privacy import EVERYTHING, Viewer
 from mlabhub.core.profiles import Catalog, LaunchRequest
-from mlabhub.core.reasons import Reason
+from mlabhub.core.reasons import Reason, sentences
 from mlabhub.core.storage import Storage
 from mlabhub.core.units import format_gpus
+from mlabhub.core.waiting import Waiting
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import AuditEntry, KnownId, Record, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
@@ -26,12 +29,16 @@ from mlabhub.service.writer import Act, Outcome
 
 @dataclass(frozen=True)
 class Wish:
-    """A launch that passed the gate; `admit` decides on it. ``options`` are without the launch_id."""
+    """A launch that passed the gate; `admit` decides on it. ``options`` are without the launch_id.
+
+    ``viewer`` is who reads the answer.
+    """
 
     launch_id: str
     request: LaunchRequest
     options: dict[str, Any]
     actor: str
+    viewer: Viewer
     deadline_s: float
     display_name: str = ""
     by_spawner: bool = False
@@ -39,26 +46,31 @@ class Wish:
 
 @dataclass(frozen=True)
 class Ground:
-    """What a decision stands on besides the projection."""
+    """What a decision stands on besides the projection; ``queue`` are those who wait."""
 
     catalog: Catalog
     storage: Storage
     capacity: Capacity
     identify: Callable[[Projection], Identity]
+    queue: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """The reservation of a launch that may start."""
+    """The reservation of a launch that may start, and what to know about it."""
 
     reservation: Reservation
+    notes: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
 class Refused:
-    """Why it may not."""
+    """Why it may not, as the viewer may know it; what could be done instead; whether the person waits now."""
 
     reasons: tuple[Reason, ...]
+    advice: Message | None = None
+    nearest: Nearest | None = None
+    waiting: Waiting | None = None
 
 
 Answer = Admitted | Refused | StoredAnswer
@@ -89,12 +101,15 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
     request = wish.request
     other = projection.of_server(request.user, request.server_name)
     if other is not None:
-        decision = Decision("refuse", reasons=(_name_in_use(other),))
+        told = Forecast(Decision("refuse", reasons=(_name_in_use(other),)))
     else:
-        decision = decide(request, ground.catalog.quotas, projection.holdings, (), ground.capacity, now)
+        told = _forecast(projection, wish, ground, now)
+    decision = told.decision
     if decision.placement is None:
-        answer: Admitted | Refused = Refused(decision.reasons)
-        records: tuple[Record, ...] = (_refused(wish, decision.reasons, now),)
+        waiting = waits(request, decision, ground.catalog.quotas, ground.capacity, now)
+        answer: Admitted | Refused = Refused(decision.reasons, told.advice, told.nearest, waiting)
+        full = decision.reasons if other is not None else _full_reasons(projection, wish, ground, decision, now)
+        records: tuple[Record, ...] = (_refused(wish, full, now),)
     else:
         identity = ground.identify(projection)
         plan = make_plan(
@@ -106,9 +121,26 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
             display_name=wish.display_name,
         )
         reservation = _reserve(wish, plan, now)
-        answer = Admitted(reservation)
+        answer = Admitted(reservation, decision.notes)
         records = (reservation, _admitted(wish, reservation, now), *_new_ids(projection, identity))
     return Outcome(answer, (*records, keep(answer)) if keep else records)
+
+
+def _forecast(projection: Projection, wish: Wish, ground: Ground, now: float) -> Forecast:
+    catalog = ground.catalog
+    profile = catalog.profiles_by_slug[wish.request.profile]
+    holdings, capacity = projection.holdings, ground.capacity
+    return forecast(wish.request, profile, catalog.quotas, holdings, ground.queue, capacity, now, wish.viewer)
+
+
+def _full_reasons(
+    projection: Projection, wish: Wish, ground: Ground, decision: Decision, now: float
+) -> tuple[Reason, ...]:
+    """Return the reasons of a refusal with all names, for the audit."""
+    if wish.viewer.sees_all:
+        return decision.reasons
+    quotas, holdings = ground.catalog.quotas, projection.holdings
+    return decide(wish.request, quotas, holdings, ground.queue, ground.capacity, now, EVERYTHING).reasons
 
 
 def _reserve(wish: Wish, plan: LaunchPlan, now: float) -> Reservation:
@@ -308,14 +340,15 @@ def unknown(launch_id: str) -> LaunchRefused:
 
 
 def refusal(refused: Refused) -> LaunchRefused:
-    """Return the error that tells a person why a launch was refused."""
-    sentences = Message.of(" ".join(f"{{r{n}}}" for n in range(len(refused.reasons))), _numbered(refused.reasons))
-    reasons = [{"code": reason.code, "message": str(reason.message)} for reason in refused.reasons]
-    return LaunchRefused(sentences, reasons=reasons)
+    """Return the error that tells a person why a launch was refused, and what would start instead."""
+    parts = [reason.message for reason in refused.reasons] + ([refused.advice] if refused.advice else [])
+    nearest = dict(refused.nearest.changes) if refused.nearest else None
+    return LaunchRefused(sentences(parts), reasons=reasons_json(refused.reasons), nearest=nearest)
 
 
-def _numbered(reasons: tuple[Reason, ...]) -> dict[str, Message]:
-    return {f"r{n}": reason.message for n, reason in enumerate(reasons)}
+def reasons_json(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:
+    """Return reasons, or notes, for an answer in JSON."""
+    return [{"code": one.code, "message": str(one.message), "resource": one.resource} for one in reasons]
 
 
 def _same_launch(known: Reservation, wish: Wish) -> Reservation:
@@ -356,8 +389,7 @@ def _admitted(wish: Wish, one: Reservation, now: float) -> AuditEntry:
 
 
 def _refused(wish: Wish, reasons: tuple[Reason, ...], now: float) -> AuditEntry:
-    message = Message.of(" ".join(f"{{r{n}}}" for n in range(len(reasons))), _numbered(reasons))
-    request = wish.request
+    message, request = sentences([reason.message for reason in reasons]), wish.request
     return AuditEntry(now, wish.actor, "refuse", message, request.user, request.server_name, wish.launch_id)
 
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from mlabhub.core.gate import check_launch_id
 from mlabhub.core.names import check_user_name
+from mlabhub.core.privacy import Viewer
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused
-from mlabhub.ledger import Reservation
+from mlabhub.ledger import Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions
 from mlabhub.service.bodies import ReleasedBody, ReserveBody
 from mlabhub.service.decisions import Ground, Refused, Wish
-from mlabhub.service.kept import kept_image
 from mlabhub.service.world import World
 
 
@@ -91,8 +91,7 @@ class SpawnerDesk:
         world = self._world
         catalog = world.catalog()
         capacity = await world.capacity.get()
-        kept = await kept_image(world.ledger, catalog, user, server)
-        request = resolve(catalog, user, body.groups, options, server, present=capacity.gpu_types, kept_images=kept)
+        request = resolve(catalog, user, body.groups, options, server, present=capacity.gpu_types)
         await world.census.ensure()
         facts = await world.accounts.look_up(user, body.groups)
         other = world.writer.projection.of_server(user, server)
@@ -103,17 +102,19 @@ class SpawnerDesk:
             request=request,
             options=options,
             actor=user,
+            viewer=Viewer(user, frozenset(body.groups), privacy=catalog.quotas.privacy),
             deadline_s=body.deadline,
             by_spawner=True,
         )
         storage = catalog.storage.located(str(world.settings.nas_dir))
-        ground = Ground(catalog, storage, capacity, facts.choose)
-        answer = await world.writer.submit(decisions.admit(wish, ground, world.clock()))
+        now = world.clock()
+        ground = Ground(catalog, storage, capacity, facts.choose, world.waitlist.at(now))
+        answer = await world.writer.submit(decisions.admit(wish, ground, now))
+        assert not isinstance(answer, StoredAnswer)  # there was no Idempotency-Key
         if isinstance(answer, Refused):
-            world.metrics.decisions.labels("refuse").inc()
+            world.note_decision(request, answer.waiting, admitted=False)
             return answer
-        assert isinstance(answer, decisions.Admitted)  # no Idempotency-Key, no stored answer
-        world.metrics.decisions.labels("admit").inc()
+        world.note_decision(request, None, admitted=True)
         return answer.reservation
 
 
@@ -129,5 +130,7 @@ def _admitted(one: Reservation) -> dict[str, Any]:
 
 
 def _refused(refused: Refused) -> dict[str, Any]:
-    reasons = [{"code": reason.code, "message": str(reason.message)} for reason in refused.reasons]
+    reasons = decisions.reasons_json(refused.reasons)
+    if refused.advice is not None:
+        reasons.append({"code": "advice", "message": str(refused.advice), "resource": ""})
     return {"decision": "refuse", "payer": None, "placement": None, "plan": None, "reasons": reasons}

@@ -13,14 +13,13 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
+from mlabhub.client import HubUser
 from mlabhub.client.transport import NoAnswer, NotSent
-from mlabhub.core.admission import decide
 from mlabhub.core.names import check_display_name, check_user_name, is_server_name
+from mlabhub.core.privacy import Viewer
 from mlabhub.core.quote import quote
-from mlabhub.core.reasons import Reason
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
 from mlabhub.inventory import SavedLayer
@@ -29,7 +28,7 @@ from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
 from mlabhub.service.catalogue import fault_lines
 from mlabhub.service.decisions import Admitted, Ground, Refused, Wish
-from mlabhub.service.kept import kept_image, kept_images
+from mlabhub.service.previews import Scene, make_preview, with_every_choice
 from mlabhub.service.views import (
     CatalogView,
     LaunchAnswer,
@@ -38,6 +37,7 @@ from mlabhub.service.views import (
     PastLaunch,
     Person,
     Preview,
+    PreviewAnswer,
     ServerView,
     Step,
     UsageView,
@@ -75,7 +75,8 @@ class Launcher:
         _check_may_act(actor, user)
         _check_server_name(server_name)
         key = None if idempotency_key is None else (actor.name, _check_key(idempotency_key))
-        fingerprint = _fingerprint(user, server_name, display_name, user_options)
+        # An administrator's refusal names people whom another token of theirs may not be told of.
+        fingerprint = _fingerprint(user, server_name, display_name, user_options, actor.admin)
         if key is not None and (stored := self._world.writer.projection.answer(*key)) is not None and stored.final:
             return self._again(stored, fingerprint)
         wish, ground = await self._prepare(actor, user, server_name, display_name, user_options)
@@ -85,8 +86,7 @@ class Launcher:
             assert key is not None
             if isinstance(answer, Refused):
                 return _stored(key, fingerprint, now, decisions.refusal(answer))
-            body = vars(self._answer(answer.reservation.launch_id))
-            return StoredAnswer(*key, fingerprint, 201, dict(body), now)
+            return StoredAnswer(*key, fingerprint, 201, dict(vars(self._answer(answer))), now)
 
         self._world.in_flight.add(wish.launch_id)
         try:
@@ -94,38 +94,52 @@ class Launcher:
             answer = await self._world.writer.submit(act)
             if isinstance(answer, StoredAnswer):
                 return self._again(answer, fingerprint)
-            self._count(answer)
             if isinstance(answer, Refused):
+                self._world.note_decision(wish.request, answer.waiting, admitted=False)
                 raise decisions.refusal(answer)
+            self._world.note_decision(wish.request, None, admitted=True)
             await self._ask_hub(answer.reservation, lambda error: key and _stored(key, fingerprint, now, error))
-            return self._answer(wish.launch_id)
+            return self._answer(answer)
         finally:
             self._world.in_flight.discard(wish.launch_id)
 
-    async def preview(self, actor: Person, user: str, user_options: dict[str, Any], server_name: str = "") -> Preview:
-        """Return what a launch would be answered, reserving nothing."""
-        return (await self.previews(actor, user, [user_options], server_name))[0]
+    async def preview(
+        self, actor: Person, user: str, user_options: dict[str, Any], server_name: str = "", *, every: bool = False
+    ) -> PreviewAnswer:
+        """Return what a launch would be answered, and what starts now if it does not, reserving nothing.
+
+        With ``every``, also the forecast for every profile, type and number of GPUs that the person may choose.
+        """
+        scene = await self._scene(actor, user)
+        preview = make_preview(scene, user_options, server_name, nearest=True)
+        return with_every_choice(scene, user_options, preview) if every else PreviewAnswer(**vars(preview))
 
     async def previews(
         self, actor: Person, user: str, choices: Sequence[dict[str, Any]], server_name: str = ""
     ) -> tuple[Preview, ...]:
         """Return what each of these launch options would be answered, by one and the same state of the hub."""
+        scene = await self._scene(actor, user)
+        return tuple(make_preview(scene, user_options, server_name) for user_options in choices)
+
+    async def _scene(self, actor: Person, user: str) -> Scene:
         _check_may_act(actor, user)
         hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
-        catalog = self._world.catalog()
-        kept = await kept_image(self._world.ledger, catalog, user, server_name)
-        gate = partial(resolve, catalog, user, hub_user.groups, present=capacity.gpu_types, kept_images=kept)
-        holdings = self._world.writer.projection.holdings
+        world, now = self._world, self._world.clock()
+        return Scene(
+            catalog=world.catalog(),
+            user=user,
+            groups=hub_user.groups,
+            viewer=self._viewer(actor, hub_user),
+            holdings=world.writer.projection.holdings,
+            queue=world.waitlist.at(now),
+            capacity=capacity,
+            now=now,
+        )
 
-        def preview(user_options: dict[str, Any]) -> Preview:
-            try:
-                request = gate(user_options, server_name)
-            except MLabError as error:
-                return Preview(False, (Reason(error.code, error.message),), None, str(error.data.get("key", "")))
-            decision = decide(request, catalog.quotas, holdings, (), capacity, self._world.clock())
-            return Preview(decision.verdict == "admit", decision.reasons, request)
-
-        return tuple(preview(user_options) for user_options in choices)
+    def _viewer(self, person: Person, hub_user: HubUser | None = None) -> Viewer:
+        """Return what a person may know; the hub's own word on their groups counts, where it was asked."""
+        groups = hub_user.groups if hub_user is not None and hub_user.name == person.name else person.groups
+        return Viewer(person.name, frozenset(groups), person.admin, self._world.catalog().quotas.privacy)
 
     async def launch_status(self, launch_id: str) -> LaunchStatus:
         """Return how far a launch came. Raises `NotFound`."""
@@ -164,11 +178,9 @@ class Launcher:
         """Return what the launch page shows to this person, by the groups that the hub has for them now."""
         hub_user, capacity = await asyncio.gather(self._world.hub.user(actor.name), self._world.capacity.get())
         actor = replace(actor, groups=hub_user.groups)
-        catalog = self._world.catalog()
-        kept = await kept_images(self._world.ledger, catalog, actor.name)
         projection = self._world.writer.projection
-        view = listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self.may_see(actor))
-        return replace(view, kept_images={server: catalog.images_by_slug[slug] for server, slug in kept.items()})
+        catalog = self._world.catalog()
+        return listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self._viewer(actor))
 
     def catalog_faults(self, actor: Person) -> tuple[Message, ...]:
         """Return why the configuration folder is not in force, for administrators: nobody else can mend it."""
@@ -178,8 +190,7 @@ class Launcher:
         """Return every node and GPU, and who holds it."""
         capacity = await self._world.capacity.get()
         projection = self._world.writer.projection
-        catalog, may_see = self._world.catalog(), self.may_see(actor)
-        return listing.node_views(capacity, projection, catalog, may_see, admin=actor.admin)
+        return listing.node_views(capacity, projection, self._world.catalog(), self._viewer(actor))
 
     def quotas(self, actor: Person) -> tuple[tuple[UsageView, ...], tuple[UsageView, ...]]:
         """Return usage and limits: of one's groups and oneself, for administrators of all groups and users."""
@@ -234,15 +245,6 @@ class Launcher:
         ledger = self._world.ledger
         return await asyncio.to_thread(lambda: ledger.audit(limit=limit, before=before, user=user))
 
-    @staticmethod
-    def may_see(person: Person) -> Callable[[Reservation], bool]:
-        """Return who may learn that a server is somebody's: administrators, and members of the group that pays."""
-
-        def may_see(one: Reservation) -> bool:
-            return person.admin or one.user == person.name or one.group in person.groups
-
-        return may_see
-
     async def _prepare(
         self, actor: Person, user: str, server_name: str, display_name: str, options: dict[str, Any]
     ) -> tuple[Wish, Ground]:
@@ -253,10 +255,7 @@ class Launcher:
             raise InvalidLaunch(N_("A launch is given its launch_id by the service. Leave it out."), key="launch_id")
         hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
         catalog = self._world.catalog()
-        kept = await kept_image(self._world.ledger, catalog, user, server_name)
-        request = resolve(
-            catalog, user, hub_user.groups, options, server_name, present=capacity.gpu_types, kept_images=kept
-        )
+        request = resolve(catalog, user, hub_user.groups, options, server_name, present=capacity.gpu_types)
         await self._world.census.ensure()
         facts = await self._world.accounts.look_up(user, hub_user.groups)
         if self._world.writer.projection.of_server(user, server_name) is not None:
@@ -266,11 +265,12 @@ class Launcher:
             request=request,
             options=options,
             actor=actor.name,
+            viewer=self._viewer(actor, hub_user),
             deadline_s=START_DEADLINE_S,
             display_name=display_name,
         )
         storage = catalog.storage.located(str(self._world.settings.nas_dir))
-        return wish, Ground(catalog, storage, capacity, facts.choose)
+        return wish, Ground(catalog, storage, capacity, facts.choose, self._world.waitlist.at(self._world.clock()))
 
     async def _ask_hub(self, one: Reservation, stored: Callable[[MLabError], StoredAnswer | None]) -> None:
         """Ask the hub to start it. What comes of it is told by the spawner; only a clear refusal is acted on."""
@@ -320,8 +320,10 @@ class Launcher:
         act = decisions.note_ready(one, now)
         return await self._world.writer.submit(act) or one
 
-    def _answer(self, launch_id: str) -> LaunchAnswer:
-        return LaunchAnswer("starting", launch_id, f"{self._world.settings.service_prefix}starting/{launch_id}")
+    def _answer(self, admitted: Admitted) -> LaunchAnswer:
+        launch_id = admitted.reservation.launch_id
+        url = f"{self._world.settings.service_prefix}starting/{launch_id}"
+        return LaunchAnswer("starting", launch_id, url, tuple(decisions.reasons_json(admitted.notes)))
 
     def _again(self, stored: StoredAnswer, fingerprint: str) -> LaunchAnswer:
         if stored.fingerprint != fingerprint:
@@ -334,9 +336,6 @@ class Launcher:
         if stored.status == 201:
             return LaunchAnswer(**stored.body)
         raise _repeated(stored)
-
-    def _count(self, answer: Admitted | Refused) -> None:
-        self._world.metrics.decisions.labels("refuse" if isinstance(answer, Refused) else "admit").inc()
 
 
 _KINDS: dict[int, type[MLabError]] = {403: NotPermitted, 404: NotFound, 422: InvalidLaunch}

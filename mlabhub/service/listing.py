@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
 from mlabhub.core.gpu_types import display_name_of
+from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import (
     Catalog,
     bounded_by,
@@ -37,8 +38,6 @@ from mlabhub.service.views import (
     Step,
     UsageView,
 )
-
-MaySee = Callable[[Reservation], bool]
 
 
 def server_url(base_url: str, user: str, server: str) -> str:
@@ -165,14 +164,12 @@ def _failure(one: Reservation) -> Message | None:
     )
 
 
-def node_views(
-    capacity: Capacity, projection: Projection, catalog: Catalog, may_see: MaySee, *, admin: bool
-) -> tuple[NodeView, ...]:
-    """Return every node with its GPUs; holders' names only where ``may_see`` allows it, others' processes to admins."""
-    return tuple(_node_view(node, projection, catalog, may_see, admin) for node in capacity.nodes)
+def node_views(capacity: Capacity, projection: Projection, catalog: Catalog, viewer: Viewer) -> tuple[NodeView, ...]:
+    """Return every node with its GPUs; holders' names only as far as the viewer may know them, processes to admins."""
+    return tuple(_node_view(node, projection, catalog, viewer) for node in capacity.nodes)
 
 
-def _node_view(node: Node, projection: Projection, catalog: Catalog, may_see: MaySee, admin: bool) -> NodeView:
+def _node_view(node: Node, projection: Projection, catalog: Catalog, viewer: Viewer) -> NodeView:
     used = projection.holdings.node(node.name).as_amounts()
     return NodeView(
         name=node.name,
@@ -181,15 +178,15 @@ def _node_view(node: Node, projection: Projection, catalog: Catalog, may_see: Ma
         cpu_free=max(0.0, node.cpu * catalog.quotas.cpu_overcommit - used.get(CPU, 0.0)),
         memory_gib=node.memory_gib,
         memory_gib_free=max(0.0, node.memory_gib - used.get(MEMORY, 0.0)),
-        gpus=tuple(_gpu_view(gpu, projection, catalog, may_see, admin) for gpu in node.gpus),
+        gpus=tuple(_gpu_view(gpu, projection, catalog, viewer) for gpu in node.gpus),
         gpu_fault=node.gpu_fault,
     )
 
 
-def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, may_see: MaySee, admin: bool) -> GpuView:
+def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, viewer: Viewer) -> GpuView:
     holding = projection.holdings.holder_of(gpu.uuid)
     holder = projection.launch(holding.launch_id) if holding else None
-    shown = holder if holder is not None and may_see(holder) else None
+    shown = holder if holder is not None and viewer.may_see(holder) else None
     return GpuView(
         uuid=gpu.uuid,
         type=gpu.type,
@@ -208,7 +205,7 @@ def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, may_see: MaySe
         usable=gpu.usable,
         health=gpu.health,
         busy=gpu.busy,
-        processes=gpu.processes if admin else (),
+        processes=gpu.processes if viewer.admin else (),
         divided=gpu.divided,
         mig=gpu.mig,
         parent=gpu.parent,
@@ -229,7 +226,7 @@ def usage_of_user(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
 
 
 def catalog_view(
-    person: Person, groups: Sequence[str], catalog: Catalog, capacity: Capacity, projection: Projection, may_see: MaySee
+    person: Person, groups: Sequence[str], catalog: Catalog, capacity: Capacity, projection: Projection, viewer: Viewer
 ) -> CatalogView:
     """Return what the launch page shows to this person."""
     quotas, holdings = catalog.quotas, projection.holdings
@@ -250,7 +247,7 @@ def catalog_view(
         default_group=default_payer(quotas, groups),
         user_usage=usage_of_user(person.name, quotas, holdings),
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
-        nodes=node_views(capacity, projection, catalog, may_see, admin=person.admin),
+        nodes=node_views(capacity, projection, catalog, viewer),
         gpu_types=present,
         default_profile=default.profile.slug if default else "",
         default_images={one.slug: opening_image(catalog, groups, one, default) for one in visible},

@@ -13,7 +13,7 @@ from mlabhub.messages import Message
 from mlabhub.service import bodies
 from mlabhub.service.handlers import launches, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
-from mlabhub.service.views import LaunchAnswer, LaunchStatus, NodeView, Preview, ServerView, UsageView
+from mlabhub.service.views import LaunchAnswer, LaunchStatus, NodeView, PreviewAnswer, ServerView, UsageView
 
 API = "api/v1/"
 Who = Literal["person", "admin", "spawner", "admin or spawner", "anyone"]
@@ -76,10 +76,10 @@ ROUTES: tuple[Route, ...] = (
         (
             Call(
                 "post",
-                "What a launch would be answered; nothing is reserved.",
+                "What a launch would be answered, and the forecast for every choice; nothing is reserved.",
                 "person",
                 200,
-                Preview,
+                PreviewAnswer,
                 bodies.PreviewBody,
             ),
         ),

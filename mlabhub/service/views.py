@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlabhub.core.capacity import GpuProcess
+from mlabhub.core.forecast import State
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
 from mlabhub.core.reasons import Reason
 from mlabhub.core.storage import Tier
@@ -27,24 +28,51 @@ class Person:
 
 @dataclass(frozen=True)
 class LaunchAnswer:
-    """A launch was taken on; ``url`` is where its progress can be seen."""
+    """A launch was taken on; ``url`` is where its progress can be seen, ``notes`` are what to know about it."""
 
     state: Literal["starting"]
     launch_id: str
     url: str
+    notes: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Preview:
     """What a launch would be answered now. Without a request, its options are wrong and the reasons say how.
 
-    ``key`` is the option that is wrong, empty if it is not one alone.
+    ``key`` is the option that is wrong, empty if it is not one alone. ``state`` says whether waiting helps; ``notes``
+    are what to know about a launch that starts. ``nearest`` are the launch options to change for one that starts now,
+    and ``advice`` says so, or what else can be done.
     """
 
     starts_now: bool
     reasons: tuple[Reason, ...]
     request: LaunchRequest | None
     key: str = ""
+    state: State = "never"
+    notes: tuple[Reason, ...] = ()
+    nearest: Mapping[str, Any] | None = None
+    advice: Message | None = None
+
+
+@dataclass(frozen=True)
+class ChoiceView:
+    """The forecast for one profile with one number of GPUs of one type (None: any type), and its other defaults."""
+
+    profile: str
+    gpu_type: str | None
+    gpus: int
+    state: State
+    reasons: tuple[Reason, ...]
+    notes: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class PreviewAnswer(Preview):
+    """A preview, and the forecast for every other choice; ``choices_left_out`` counts those beyond the first 500."""
+
+    choices: tuple[ChoiceView, ...] = ()
+    choices_left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +203,6 @@ class CatalogView:
     ``folders`` are the paths that a server of theirs sees: private ones, one per group, then extra shares;
     ``places`` says more of each. The defaults are what a form opens on: the profile, and by profile the image and the
     GPU type (None: any). ``gpu_type_names`` are the names of the types for people.
-    ``kept_images`` are retired ones, by the server that had one and may have it again.
     """
 
     profiles: tuple[Profile, ...]
@@ -191,7 +218,6 @@ class CatalogView:
     default_images: Mapping[str, str] = field(default_factory=dict)
     default_gpu_types: Mapping[str, str | None] = field(default_factory=dict)
     gpu_type_names: Mapping[str, str] = field(default_factory=dict)
-    kept_images: Mapping[str, ImageChoice] = field(default_factory=dict)
     places: tuple[PlaceView, ...] = ()
     mount_prefixes: tuple[str, ...] = ()
 

@@ -12,13 +12,15 @@ from typing import Any, Protocol
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity
 from mlabhub.core.identity import Identity
-from mlabhub.core.profiles import Catalog
+from mlabhub.core.profiles import Catalog, LaunchRequest
+from mlabhub.core.waiting import Waiting
 from mlabhub.errors import MLabError
 from mlabhub.inventory import Backend
 from mlabhub.ledger import Ledger
 from mlabhub.service.census import Census
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.projection import Projection
+from mlabhub.service.waitlist import Waitlist
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
 
@@ -75,3 +77,12 @@ class World:
     make_launch_id: Callable[[], str]
     metrics: Metrics
     in_flight: set[str] = field(default_factory=set)
+    waitlist: Waitlist = field(default_factory=Waitlist)
+
+    def note_decision(self, request: LaunchRequest, waiting: Waiting | None, *, admitted: bool) -> None:
+        """Count a decision on a launch, and remember whether the person waits now."""
+        self.metrics.decisions.labels("admit" if admitted else "refuse").inc()
+        if admitted:
+            self.waitlist.served(request)
+        elif waiting is not None:
+            self.waitlist.note(waiting)

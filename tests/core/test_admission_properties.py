@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mlabhub.core.admission import Capacity, Holdings, Node
-from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.units import amounts
 from tests.core.examples import hold, judge, make_gpus, make_request
@@ -157,25 +156,6 @@ def test_never_means_never(capacity, quotas, earlier, request):
     )
     if decision.never:
         assert not list(places(request, quotas, Holdings(), healed))
-
-
-@settings(max_examples=200)
-@given(capacities, quotas, st.lists(requests(), max_size=6), requests())
-def test_what_would_start_now_does(capacity, quotas, earlier, request):
-    holdings = fill(capacity, quotas, earlier)
-    for reason in judge(request, capacity, holdings, quotas).reasons:
-        sentence = str(reason.message)
-        if "would start now" not in sentence:
-            continue
-        number, unit = sentence.split(" would start now")[0].split(". ")[-1].split(" ", 1)
-        less: LaunchRequest
-        if unit == "CPU":
-            less = replace(request, cpu=float(number))
-        elif unit.startswith("GiB"):
-            less = replace(request, memory_gib=float(number))
-        else:
-            less = replace(request, gpus=int(number))
-        assert judge(less, capacity, holdings, quotas).verdict == "admit"
 
 
 class Lab(RuleBasedStateMachine):

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from mlabhub.core.admission import Capacity, Gpu, Holding, Holdings, Node, decide
+from mlabhub.core.admission import Capacity, Gpu, Holding, Holdings, Node, Viewer, decide
 from mlabhub.core.profiles import Catalog, LaunchRequest, visible_profiles
-from mlabhub.core.reasons import Reason
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused, MLabError, NotFound
 from mlabhub.messages import Message
+from mlabhub.service.previews import Scene, make_preview
 from mlabhub.service.views import (
     CatalogView,
     GpuView,
@@ -186,15 +186,10 @@ class MemoryLauncher:
     async def previews(self, actor: Person, user: str, choices: Sequence[dict[str, Any]]) -> tuple[Preview, ...]:
         """Decide without holding."""
         self._check()
-        return tuple(self._preview(user, user_options) for user_options in choices)
-
-    def _preview(self, user: str, user_options: dict[str, Any]) -> Preview:
-        try:
-            request = resolve(CATALOG, user, self.groups.get(user, ()), user_options)
-        except MLabError as error:
-            return Preview(False, (Reason(error.code, error.message),), None)
-        decision = decide(request, CATALOG.quotas, self.holdings, (), self.capacity, time.time())
-        return Preview(decision.verdict == "admit", decision.reasons, request)
+        groups = self.groups.get(user, ())
+        viewer = Viewer(actor.name, frozenset(self.groups.get(actor.name, ())), actor.admin, CATALOG.quotas.privacy)
+        scene = Scene(CATALOG, user, groups, viewer, self.holdings, (), self.capacity, time.time())
+        return tuple(make_preview(scene, user_options) for user_options in choices)
 
     async def launch_status(self, launch_id: str) -> LaunchStatus:
         """Return a launch's state."""

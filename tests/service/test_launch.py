@@ -17,6 +17,7 @@ async def test_a_launch_is_admitted_started_watched_and_stopped(running: Running
         "state": "starting",
         "launch_id": launch_id,
         "url": f"/services/mlabhub/starting/{launch_id}",
+        "notes": [],
     }
     one = running.of_server("alice", "train")
     assert one is not None

@@ -31,10 +31,11 @@ class PreviewHandler(ApiHandler):
     """``POST launches/preview``"""
 
     async def post(self) -> None:
-        """Say what a launch would be answered."""
+        """Say what a launch would be answered, and every other choice."""
         body = self.body(PreviewBody)
         user = self.subject(body.user)
-        self.answer(await self.launcher.preview(self.person, user, body.user_options, body.server_name))
+        preview = self.launcher.preview(self.person, user, body.user_options, body.server_name, every=body.every)
+        self.answer(await preview)
 
 
 class LaunchHandler(ApiHandler):

@@ -47,6 +47,7 @@ class Forecast:
     headline: str
     size: str = ""
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     offer: Offer | None = None
 
     @property
@@ -69,6 +70,7 @@ def make_forecast(preview: Preview, t: Translator, *, simulated: bool, offer: Of
         headline=t(HEADLINES[kind]),
         size=size,
         reasons=tuple(t.say(reason.message) for reason in preview.reasons),
+        notes=tuple(t.say(note.message) for note in preview.notes),
         offer=offer,
     )
 

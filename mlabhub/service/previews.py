@@ -1,0 +1,116 @@
+"""What launches would be answered at this moment: one, or every choice that a person has.
+
+Guarantees: pure; nothing is reserved, nobody is noted as waiting; every answer is the decision that a launch would get,
+in the words that the viewer may read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mlabhub.core.admission import Capacity, Decision, Holdings, Viewer, Waiting, decide
+from mlabhub.core.forecast import Forecast, forecast
+from mlabhub.core.options import NumberOption
+from mlabhub.core.profiles import Catalog, LaunchRequest, Profile, visible_profiles
+from mlabhub.core.reasons import Reason
+from mlabhub.core.resolve import resolve
+from mlabhub.errors import MLabError
+from mlabhub.service.views import ChoiceView, Preview, PreviewAnswer
+
+MOST_CHOICES = 500
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What previews stand on: one state of the hub, for a user's launches, as one viewer may see it."""
+
+    catalog: Catalog
+    user: str
+    groups: Sequence[str]
+    viewer: Viewer
+    holdings: Holdings
+    queue: Sequence[Waiting]
+    capacity: Capacity
+    now: float
+
+
+def make_preview(scene: Scene, user_options: object, server_name: str = "", *, nearest: bool = False) -> Preview:
+    """Return what a launch would be answered; with ``nearest``, also what starts now if this does not."""
+    present = scene.capacity.gpu_types
+    try:
+        request = resolve(scene.catalog, scene.user, scene.groups, user_options, server_name, present=present)
+    except MLabError as error:
+        return Preview(False, (Reason(error.code, error.message),), None, str(error.data.get("key", "")))
+    told = _forecast(scene, request, nearest)
+    return Preview(
+        starts_now=told.state == "now",
+        reasons=told.decision.reasons,
+        request=request,
+        state=told.state,
+        notes=told.decision.notes,
+        nearest=told.nearest.changes if told.nearest else None,
+        advice=told.advice if nearest else None,
+    )
+
+
+def with_every_choice(scene: Scene, user_options: Mapping[str, Any], preview: Preview) -> PreviewAnswer:
+    """Return the preview and the forecasts for every profile, type and number of GPUs that the person may choose.
+
+    CPU, memory and the rest are the profiles' defaults; who pays is as in ``user_options``.
+    """
+    payer = user_options.get("group")
+    options = {"group": payer} if isinstance(payer, str) and payer in scene.groups else {}
+    views: list[ChoiceView] = []
+    known: dict[tuple[object, ...], Decision] = {}
+    left_out = 0
+    for request in _requests(scene, options):
+        if len(views) >= MOST_CHOICES:
+            left_out += 1
+            continue
+        key = (request.gpu_type, request.gpus, request.cpu, request.memory_gib, request.group)
+        if key not in known:
+            known[key] = _decide(scene, request)
+        decision = known[key]
+        state = Forecast(decision).state
+        choice = request.profile, request.gpu_type, request.gpus
+        views.append(ChoiceView(*choice, state, decision.reasons, decision.notes))
+    return PreviewAnswer(**vars(preview), choices=tuple(views), choices_left_out=left_out)
+
+
+def _forecast(scene: Scene, request: LaunchRequest, nearest: bool) -> Forecast:
+    catalog = scene.catalog
+    profile = catalog.profiles_by_slug[request.profile]
+    about = scene.holdings, scene.queue, scene.capacity, scene.now, scene.viewer
+    return forecast(request, profile, catalog.quotas, *about, nearest=nearest)
+
+
+def _decide(scene: Scene, request: LaunchRequest) -> Decision:
+    quotas = scene.catalog.quotas
+    return decide(request, quotas, scene.holdings, scene.queue, scene.capacity, scene.now, scene.viewer)
+
+
+def _requests(scene: Scene, options: Mapping[str, Any]) -> Iterator[LaunchRequest]:
+    present = scene.capacity.gpu_types
+    for profile in visible_profiles(scene.catalog, scene.groups):
+        chosen = {**options, "profile": profile.slug}
+        try:
+            usual = resolve(scene.catalog, scene.user, scene.groups, chosen, present=present)
+        except MLabError:
+            continue  # its defaults cannot be had; a launch that names it is told why
+        for count in whole_numbers(profile.gpus):
+            for gpu_type in _types(profile, present) if count else (None,):
+                yield replace(usual, gpus=count, gpu_type=gpu_type)
+
+
+def _types(profile: Profile, present: Sequence[str]) -> tuple[str | None, ...]:
+    return (None, *present) if profile.any_gpu_type else profile.gpu_types
+
+
+def whole_numbers(option: NumberOption) -> list[int]:
+    """Return the numbers of GPUs that an option permits, the least first; of many, the first hundred."""
+    if option.choices:
+        return sorted(int(choice) for choice in option.choices)[:100]
+    numbers = range(int(option.min), int(option.max) + 1, max(1, int(option.step)))
+    return list(numbers[:100])
