@@ -98,8 +98,13 @@ class Settings(BaseModel):
 
     @property
     def ca_file(self) -> Path:
-        """With TLS: the authorities that people's servers trust, the proxy's own certificate among them."""
+        """With TLS or a company's CA: whom people's servers trust, the proxy's own certificate among them."""
         return self.run_dir / "ca.pem"
+
+    @property
+    def site_dir(self) -> Path:
+        """What of the site's settings is mounted into people's servers."""
+        return self.run_dir / "site"
 
     @property
     def ledger_file(self) -> Path:

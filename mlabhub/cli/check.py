@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mlabhub.catalog import InvalidCatalog, Loaded, default_directory, folder_schema, read_folder
+from mlabhub.site import InvalidSite, SiteFile, find_site_file, read_site_file
 
 
 def check(
@@ -17,18 +18,21 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Validate the configuration folder: every fault with its file and line; exit status 2 on any."""
+    """Validate the configuration folder and site.conf: every fault with its file and line; exit status 2 on any."""
     folder = directory or default_directory()
     loaded = read_folder(folder)
+    site = read_site_file(find_site_file())
     if as_json:
-        _print_json(folder, loaded)
-        if loaded.faults:
+        _print_json(folder, loaded, site)
+        if loaded.faults or site.faults:
             raise typer.Exit(2)
         return
     if loaded.catalog is None:
         raise InvalidCatalog(folder, loaded.faults)
     for note in loaded.notes:
         typer.echo(str(note))
+    if site.faults:
+        raise InvalidSite(site.faults)
     catalog = loaded.catalog
     typer.echo(f"{folder}: no faults; profiles: {len(catalog.profiles)}, images: {len(catalog.images)}.")
 
@@ -38,11 +42,12 @@ def schema() -> None:
     typer.echo(json.dumps(folder_schema(), indent=2))
 
 
-def _print_json(folder: Path, loaded: Loaded) -> None:
+def _print_json(folder: Path, loaded: Loaded, site: SiteFile) -> None:
     answer = {
         "directory": str(folder),
-        "valid": not loaded.faults,
-        "faults": [fault.to_dict() for fault in loaded.faults],
+        "valid": not (loaded.faults or site.faults),
+        "faults": [*(fault.to_dict() for fault in loaded.faults), *(fault.to_dict() for fault in site.faults)],
+        "site": None if site.path is None else str(site.path),
         "notes": [str(note) for note in loaded.notes],
     }
     typer.echo(json.dumps(answer, indent=2))

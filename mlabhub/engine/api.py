@@ -6,8 +6,11 @@ is an `EngineError` with the engine's own words in the log, or `EngineUnavailabl
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+import posixpath
+import tarfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -179,6 +182,21 @@ class EngineApi:
             if _has_labels(item, labels)
         )
 
+    async def image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes]:
+        """Return the files at or below these paths of an image, by their absolute path; nothing runs for it."""
+        answer = await self._call("POST", "/containers/create", json={"Image": reference, "Cmd": ["true"]})
+        files: dict[str, bytes] = {}
+        try:
+            for path in paths:
+                response = await self._send("GET", f"/containers/{answer['Id']}/archive", params={"path": path})
+                if response.is_success:
+                    files.update(_unpacked(response.content, posixpath.dirname(path)))
+                elif response.status_code != 404:
+                    raise _engine_error(response)
+        finally:
+            await self.remove(str(answer["Id"]))
+        return files
+
     async def remove_image(self, reference: str) -> None:
         """Remove an image; fine if it is gone, or if something still uses it."""
         await self._call("DELETE", f"/images/{reference}", fine=(404, 409))
@@ -224,6 +242,13 @@ class EngineApi:
                 ),
                 log_text=f"{method} {path} at {self.engine.url}: {type(error).__name__} {error}",
             ) from error
+
+
+def _unpacked(archive: bytes, folder: str) -> dict[str, bytes]:
+    """Return the regular files of a tar archive that was made in a folder."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        found = ((member.name, packed.extractfile(member)) for member in packed if member.isfile())
+        return {posixpath.normpath(posixpath.join(folder, name)): file.read() for name, file in found if file}
 
 
 def _engine_error(answer: httpx.Response) -> EngineError:

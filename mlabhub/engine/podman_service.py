@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlabhub.settings import Settings, replace_file
+from mlabhub.site import Site
+from mlabhub.site.clients import make_proxy_environment, make_registries_conf
+from mlabhub.site.inside import saved_site
 
 MOST_OPEN_FILES = 1_048_576
 MOST_PROCESSES = 1_048_576
@@ -78,7 +81,20 @@ def podman_service_command(settings: Settings) -> tuple[tuple[str, ...], dict[st
     conf = write_containers_conf(settings.run_dir)
     socket = settings.run_dir / "podman.sock"
     argv = (shutil.which("podman") or "podman", "system", "service", "--time=0", f"unix://{socket}")
-    return argv, {"CONTAINERS_CONF": str(conf)}
+    site = saved_site(settings)
+    ca = str(settings.ca_file) if settings.ca_file.exists() else ""
+    return argv, {"CONTAINERS_CONF": str(conf), **site_environment(site, settings.run_dir, ca)}
+
+
+def site_environment(site: Site, folder: Path, ca: str) -> dict[str, str]:
+    """Return what makes the engine's program fetch images as the site says. ``folder`` takes the list of mirrors."""
+    environment = make_proxy_environment(site)
+    environment.update({"SSL_CERT_FILE": ca} if ca else {})
+    registries = make_registries_conf(site)
+    if registries:
+        replace_file(folder / "registries.conf", registries)
+        environment["CONTAINERS_REGISTRIES_CONF"] = str(folder / "registries.conf")
+    return environment
 
 
 def open_files_limit() -> int:

@@ -20,6 +20,8 @@ MOST_LAYERS = 20
 
 _IGNORED = (
     "/dev",
+    "/etc/apt/apt.conf.d/00mlabhub-site",
+    "/etc/conda/condarc.d",
     "/etc/group",
     "/etc/hostname",
     "/etc/hosts",
@@ -27,6 +29,7 @@ _IGNORED = (
     "/etc/passwd",
     "/etc/resolv.conf",
     "/etc/sudoers.d/mlabhub",
+    "/etc/xdg/pip",
     "/mnt",
     "/proc",
     "/run",

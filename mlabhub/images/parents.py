@@ -6,16 +6,17 @@ sources, whatever mirror it was made from, and no name, resolver or setting of t
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
 from mlabhub.errors import EngineUnavailable
-from mlabhub.images import apt
 from mlabhub.images.program import FirstWords, ImageError, Program, Report, run_reporting
 from mlabhub.images.recipes import PREFIX
-from mlabhub.images.site import SYSTEM_CA
+from mlabhub.images.site import read_apt, read_ca
+from mlabhub.site import apt, load_site
 
 RELEASES = {
     "debian:12": "bookworm",
@@ -23,6 +24,7 @@ RELEASES = {
     "ubuntu:22.04": "jammy",
     "ubuntu:24.04": "noble",
 }
+CA = "ca.pem"
 REGISTRY_ANSWERS = FirstWords(r"Getting image source|Copying|Pulling (from|fs)|Already exists", seconds=20)
 OWN_SOURCES = (
     'rm -f "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/apt/sources.list',
@@ -56,7 +58,8 @@ def make_name(reference: str) -> str:
 
 def make_parent(program: Program, reference: str, report: Report) -> None:
     """Make a minimal system from the distribution's packages and give it to the engine."""
-    site = apt.read_apt()
+    ours = load_site()
+    site = read_apt(ours)
     if _short(reference) not in RELEASES or site is None:
         raise ImageError(
             f"{reference} could not be fetched: no registry answers, and only Debian and Ubuntu can be made from "
@@ -64,6 +67,8 @@ def make_parent(program: Program, reference: str, report: Report) -> None:
         )
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="mlabhub-parent-") as folder:
         archive = Path(folder) / "root.tar"
+        Path(folder).chmod(0o711)  # apt fetches as another user, who needs the certificates
+        Path(folder, CA).write_bytes(read_ca(os.environ, company=ours.ca_file))
         release, sources = choose_release(reference, site)
         command = make_command(release, sources, site.settings, Path(folder), archive)
         report(f"Making {release} from {site.distribution}'s packages")
@@ -90,7 +95,8 @@ def make_command(
             "`apt-get install mmdebstrap`."
         )
     options = folder / "apt.conf"
-    options.write_text("".join(f"{line}\n" for line in [*settings, f'Acquire::https::CaInfo "{SYSTEM_CA}";']))
+    options.touch(mode=0o600)
+    options.write_text("".join(f"{line}\n" for line in [*settings, f'Acquire::https::CaInfo "{folder / CA}";']))
     command = [tool, "--quiet", "--variant=minbase", "--include=ca-certificates", f"--aptopt={options}"]
     for rule in ("exclude=/usr/share/man/*", "exclude=/usr/share/doc/*", "include=/usr/share/doc/*/copyright"):
         command.append(f"--dpkgopt=path-{rule}")
@@ -99,6 +105,7 @@ def make_command(
     command += [release, str(archive)]
     if sources:
         mirrors = folder / "sources.list"
+        mirrors.touch(mode=0o600)
         mirrors.write_text(apt.format_sources(sources))
         command.append(str(mirrors))
     return command

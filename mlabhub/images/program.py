@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mlabhub.engine import Engine, find_engine, write_containers_conf
+from mlabhub.engine.podman_service import site_environment
 from mlabhub.errors import EngineUnavailable, MLabError
+from mlabhub.site import Site, load_site
+from mlabhub.site.authorities import SYSTEM_CA, read_certificates
 
 Report = Callable[[str], None]
 LINES_KEPT = 40
@@ -71,18 +74,28 @@ class FirstWords:
 def find_program(work_dir: Path) -> Program:
     """Return the program of this machine's engine. ``work_dir`` takes Podman's configuration.
 
-    Raises `EngineUnavailable`.
+    Raises `EngineUnavailable`, and `InvalidSite` if the site's file has faults.
     """
     engine = find_engine(work_dir)
     path = shutil.which(engine.kind)
     if path is None:
         raise EngineUnavailable("Docker answers, but its program `docker` is missing: `apt-get install docker-cli`.")
-    environment = dict(os.environ)
+    environment, site = dict(os.environ), load_site()
     if engine.kind == "podman":
         environment.setdefault("CONTAINERS_CONF", str(write_containers_conf(work_dir)))
+        environment.update(site_environment(site, work_dir, _authorities(site, work_dir)))
     else:
         environment["DOCKER_BUILDKIT"] = "1"
     return Program(engine, path, environment)
+
+
+def _authorities(site: Site, work_dir: Path) -> str:
+    """Return a file with the certificates to trust; none where the site names no authorities."""
+    if not site.ca_file:
+        return ""
+    file = work_dir / "ca.pem"
+    file.write_bytes(read_certificates([SYSTEM_CA, os.environ.get("SSL_CERT_FILE"), site.ca_file]))
+    return str(file)
 
 
 def run_reporting(

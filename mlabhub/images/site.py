@@ -1,7 +1,7 @@
-"""What this machine's site asks of package clients: mirrors, HTTP proxy, company CA.
+"""What image builds get of the site: mirrors, HTTP proxy, company CA.
 
-Read from where the clients themselves read it (environment, pip's, npm's and apt's configuration, the machine's trust
-store), so that it is said once, and handed to a build as one archive, a build secret.
+The site's file says it; what that leaves open is read from where the clients of this machine read it: environment,
+pip's, npm's and apt's configuration, the machine's trust store. A build is handed one archive, a build secret.
 
 Guarantees: reading changes nothing; nothing of it is part of an image's files, environment or history (``with-site`` in
 the base image unpacks the archive for one command); credentials are taken along only inside that archive.
@@ -16,36 +16,87 @@ import re
 import shlex
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mlabhub.images import apt
+from mlabhub.site import Site, apt, clients, load_site
+from mlabhub.site.apt import AptSite
+from mlabhub.site.authorities import SYSTEM_CA, read_certificates
 
 PLACE = "/run/mlabhub-site"
 """Where a build step finds the unpacked archive; ``with-site`` in the base image says the same."""
 SECRET_ID = "mlabhub-site"
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
+PIP_INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
 CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
-SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 @dataclass(frozen=True)
-class Site:
-    """What builds on this machine need; empty where the machine has nothing to say."""
+class BuildSite:
+    """What builds on this machine need; empty where there is nothing to say.
+
+    ``apt`` is what this machine uses, ``more_apt`` the site's mirrors for other releases, ``files`` further files by
+    the variable that names them.
+    """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     ca: bytes = b""
-    apt: apt.AptSite | None = None
+    apt: AptSite | None = None
+    more_apt: tuple[AptSite, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_site(environ: Mapping[str, str] | None = None) -> Site:
-    """Return what this machine is set up to use."""
+def read_site(environ: Mapping[str, str] | None = None) -> BuildSite:
+    """Return what the site's file says, and what this machine is set up to use. Raises `InvalidSite`."""
     environ = os.environ if environ is None else environ
-    return Site(
-        environment={**read_proxies(environ), **read_pip(environ), **read_npm(environ)},
-        ca=read_ca(environ),
-        apt=apt.read_apt(),
+    site = load_site(environ)
+    ca = f"{PLACE}/ca.pem" if site.ca_file else ""
+    files = {
+        "GIT_CONFIG_SYSTEM": clients.make_gitconfig(site, ca),
+        "CONDARC": clients.make_condarc(site, ca),
+    }
+    return BuildSite(
+        environment=make_environment(site, environ),
+        ca=read_ca(environ, company=site.ca_file),
+        apt=read_apt(site),
+        more_apt=more_apt(site),
+        files={name: text for name, text in files.items() if text},
+    )
+
+
+def make_environment(site: Site, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables: the site's, or the machine's for a client of which the site's file says nothing."""
+    proxies = clients.make_proxy_environment(site) or read_proxies(environ)
+    pip, own_pip = read_pip(environ), clients.make_pip_environment(site)
+    if own_pip:
+        pip = {name: value for name, value in pip.items() if name not in PIP_INDEXES}
+    if site.has_proxy:
+        pip.pop("PIP_PROXY", None)
+    npm = {"npm_config_registry": site.npm_registry} if site.npm_registry else read_npm(environ)
+    return {**proxies, **pip, **own_pip, **npm}
+
+
+def read_apt(site: Site) -> AptSite | None:
+    """Return what apt uses on this machine, with the site's mirrors and proxy instead of the machine's."""
+    found = apt.read_apt()
+    if found is None:
+        return None
+    sources = apt.mirrored(found.sources, site, found.distribution, found.release, site.apt_keyring)
+    settings = found.settings
+    if site.has_proxy:
+        own = clients.make_apt_conf(site, "").splitlines()
+        settings = (*(line for line in settings if "::Proxy" not in line), *own)
+    return replace(found, sources=sources, settings=settings)
+
+
+def more_apt(site: Site) -> tuple[AptSite, ...]:
+    """Return the site's mirrors for every release that images grow from."""
+    return tuple(
+        AptSite(distribution, release, sources, ())
+        for distribution, releases in apt.RELEASES.items()
+        for release in releases
+        if (sources := apt.site_sources(site, distribution, release, site.apt_keyring))
     )
 
 
@@ -88,25 +139,23 @@ def read_npm(environ: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def read_ca(environ: Mapping[str, str], system: Path = SYSTEM_CA) -> bytes:
-    """Return the certificates this machine trusts: its own store, and the bundles that variables name."""
-    files = dict.fromkeys([system, *(Path(environ[name]) for name in CA_VARIABLES if environ.get(name))])
-    pattern = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
-    certificates: dict[bytes, None] = {}
-    for file in files:
-        certificates.update(dict.fromkeys(pattern.findall(_bytes(file))))
-    return b"".join(certificate + b"\n" for certificate in certificates)
+def read_ca(environ: Mapping[str, str], system: Path = SYSTEM_CA, company: str = "") -> bytes:
+    """Return the certificates this machine trusts: its own store, the bundles that variables name, the company's."""
+    return read_certificates([system, *(environ.get(name) for name in CA_VARIABLES), company])
 
 
-def make_archive(site: Site) -> bytes:
-    """Return the compressed tar archive that ``with-site`` unpacks: ``environment``, ``ca.pem`` and apt's part."""
+def make_archive(site: BuildSite) -> bytes:
+    """Return the compressed tar archive that ``with-site`` unpacks: ``environment``, ``ca.pem``, apt's part, files."""
     environment = dict(site.environment)
     files: dict[str, bytes] = {}
     if site.ca:
         files["ca.pem"] = site.ca
         environment.update(dict.fromkeys((*CA_VARIABLES, "GIT_SSL_CAINFO"), f"{PLACE}/ca.pem"))
-    if site.apt:
-        files.update(apt.make_files(site.apt, place=PLACE, ca=f"{PLACE}/ca.pem" if site.ca else None))
+    for found in (*site.more_apt, site.apt):
+        if found:
+            files.update(apt.make_files(found, place=PLACE, ca=f"{PLACE}/ca.pem" if site.ca else None))
+    for name, text in site.files.items():
+        files[name.lower()], environment[name] = text.encode(), f"{PLACE}/{name.lower()}"
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items())]
     files["environment"] = "".join(lines).encode()
     packed = io.BytesIO()

@@ -31,6 +31,7 @@ from mlabhub.spawners import verify
 from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
 from mlabhub.spawners.nas import ensure_folders_soon, mounted_soon
 from mlabhub.spawners.plan_to_container import PORT, STOP_SECONDS, Surroundings, hub_url, make_container
+from mlabhub.spawners.site_parts import SiteParts
 
 LAST_LINES = 15
 LOG_ATTEMPTS = 5
@@ -48,6 +49,7 @@ class SharedEngine(Shared):
         self.open_files, self.processes = open_files_limit(), processes_limit()
         self.user_namespace = self.engine.kind == "podman"
         self.may_mount = os.geteuid() == 0 and not self.engine.rootless
+        self.site = SiteParts(settings, self.api)
         self.mounts_dir = settings.run_dir / "mounts"
         unmount_stale(self.mounts_dir)
 
@@ -163,10 +165,11 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
                     reference=plan.image_reference,
                 )
             )
+        image = plan.image_reference if saved is None else saved.reference
         network, gateway = await shared.networks.ensure(plan.user, user_slug(plan.user))
         return Surroundings(
             instance=shared.settings.instance,
-            image=plan.image_reference if saved is None else saved.reference,
+            image=image,
             parent=catalogue.id if saved is None and catalogue else saved.parent if saved else "",
             layers=0 if saved is None else saved.layers,
             root_once=saved is not None and saved.root,
@@ -174,11 +177,13 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             gateway=gateway,
             port=shared.settings.port,
             tls_name=shared.settings.tls_name,
-            ca_file=str(shared.settings.ca_file) if shared.settings.tls_name else "",
+            ca_file=str(shared.settings.ca_file) if shared.site.ca else "",
             open_files=shared.open_files,
             processes=shared.processes,
             sources=self._make_places(plan),
             user_namespace=shared.user_namespace,
+            site_environment=shared.site.environment(gateway),
+            site_places=await shared.site.places(image, root=plan.sudo),
         )
 
     def _make_places(self, plan: LaunchPlan) -> dict[str, str]:

@@ -6,13 +6,15 @@ others; MKNOD and NET_RAW are never given; without sudo nobody in the container 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import labels
 from mlabhub.engine.cdi import cdi_name
 from mlabhub.engine.spec import Bind, ContainerSpec
+from mlabhub.site.inside import CA_INSIDE
 
 GIB = 2**30
 STOP_SECONDS = 10
@@ -36,8 +38,6 @@ ROOT_CAPABILITIES = (
     "SYS_CHROOT",
 )
 """What apt, dpkg and sudo need, where the profile allows sudo."""
-CA_FILE = "/var/lib/mlabhub/ca.pem"
-"""Inside a container. Changes below this folder are not saved."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,16 @@ class Surroundings:
     tls_name: str
     """The name in the proxy's certificate, empty without TLS."""
     ca_file: str
-    """With TLS: whom the server is to trust."""
+    """With TLS or a company's CA: whom the server is to trust."""
     open_files: int
     processes: int
     sources: dict[str, str]
     """By target: where the engine finds what the plan mounts there, if not at the mount's own source."""
     user_namespace: bool = False
     """Whether the engine can give one container ids of its own."""
+    site_environment: Mapping[str, str] = field(default_factory=dict)
+    site_places: Mapping[str, str] = field(default_factory=dict)
+    """What is mounted read-only of the site's settings: places inside, by their sources."""
 
 
 def make_container(
@@ -78,7 +81,13 @@ def make_container(
         name=labels.container_name(around.instance, slug),
         image=around.image,
         command=(*command, *jupyter_arguments(plan)),
-        environment={**hub_environment, **gpu_environment(plan), **plan.environment, **tls_environment(around)},
+        environment={
+            **around.site_environment,
+            **hub_environment,
+            **gpu_environment(plan),
+            **plan.environment,
+            **tls_environment(around),
+        },
         labels=make_labels(plan, around),
         binds=make_binds(plan, around),
         network=around.network,
@@ -99,16 +108,17 @@ def make_container(
 
 
 def make_binds(plan: LaunchPlan, around: Surroundings) -> tuple[Bind, ...]:
-    """Return the plan's folders and, with TLS, the authorities to trust."""
+    """Return the plan's folders, the site's settings, and the authorities to trust."""
     folders = tuple(
         Bind(around.sources.get(mount.target, mount.source), mount.target, mount.read_only) for mount in plan.mounts
     )
-    return (*folders, Bind(around.ca_file, CA_FILE, read_only=True)) if around.tls_name else folders
+    site = tuple(Bind(source, target, read_only=True) for source, target in around.site_places.items())
+    return (*folders, *site, *((Bind(around.ca_file, CA_INSIDE, read_only=True),) if around.ca_file else ()))
 
 
 def tls_environment(around: Surroundings) -> dict[str, str]:
     """Return what makes the server trust the hub's certificate, also one of a company's own authority."""
-    return {"SSL_CERT_FILE": CA_FILE} if around.tls_name else {}
+    return {"SSL_CERT_FILE": CA_INSIDE} if around.tls_name else {}
 
 
 def jupyter_arguments(plan: LaunchPlan) -> tuple[str, ...]:

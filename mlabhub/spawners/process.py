@@ -21,6 +21,8 @@ from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import processes
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_
+from mlabhub.settings import Settings
+from mlabhub.site import inside
 from mlabhub.spawners.mixin import MLabSpawnerMixin
 from mlabhub.spawners.nas import ensure_folders_soon
 
@@ -70,6 +72,7 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
         """Return the process's environment: the hub's, ours, and the GPUs of the plan."""
         environment: dict[str, str] = super().get_env()
         if self._plan is not None:
+            environment = {**make_site_environment(self.shared.settings), **environment}
             environment.update(make_environment(self._plan, self.shared.settings.instance, self.home_dir))
         return environment
 
@@ -98,6 +101,16 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
     def _close_log(self) -> None:
         if self._log is not None:
             self._log.close()
+
+
+def make_site_environment(settings: Settings) -> dict[str, str]:
+    """Return what of the site's settings can be said by variables that win over nobody's own files."""
+    site, names = inside.saved_site(settings), inside.names_in(settings.site_dir)
+    ca = str(settings.ca_file) if site.ca_file else ""
+    environment = inside.make_environment(site, names, ca=ca, folder=str(settings.site_dir))
+    if inside.PIP_CONF in names:
+        environment["XDG_CONFIG_DIRS"] = f"/etc/xdg:{settings.site_dir}"
+    return environment
 
 
 def make_environment(plan: LaunchPlan, instance: str, home: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from cryptography import x509
 
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.settings import replace_file
+from mlabhub.site.authorities import SYSTEM_CA, read_certificates
 
 
 def read_name(certificate: Path, key: Path, now: datetime) -> str:
@@ -41,8 +42,13 @@ def read_name(certificate: Path, key: Path, now: datetime) -> str:
     return found[0].replace("*", "hub", 1)
 
 
-def write_authorities(certificate: Path, target: Path) -> None:
-    """Write whom people's servers trust: this machine's authorities, and a certificate that signed itself."""
-    system = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
-    texts = [path.read_text() for path in (Path(system), certificate) if path.exists()]
-    replace_file(target, "\n".join(texts))
+def write_authorities(certificate: Path | None, company: str, target: Path) -> None:
+    """Write whom people's servers trust: this machine's authorities, the company's, a certificate that signed itself.
+
+    Without a certificate and a company's authorities there is no such file: images then trust whom they know.
+    """
+    if certificate is None and not company:
+        target.unlink(missing_ok=True)
+        return
+    system = ssl.get_default_verify_paths().cafile or SYSTEM_CA
+    replace_file(target, read_certificates([system, certificate, company]).decode())

@@ -26,6 +26,8 @@ from mlabhub.errors import InvalidConfiguration
 from mlabhub.inventory.simulated import parse_simulated
 from mlabhub.ledger import parse_address
 from mlabhub.settings import BackendName, Settings, default_state_dir
+from mlabhub.site import find_site_file, read_site_file
+from mlabhub.site.inside import CA_INSIDE, save_site
 from mlabhub.supervisor import first_run
 from mlabhub.supervisor.backend import Backend, prepare_backend
 from mlabhub.supervisor.children import Children
@@ -109,7 +111,8 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     config_dir = (options.config_dir or CHECKOUT / "spawner_profiles").absolute()
     load_catalog(config_dir)
     _check_ledger(options)
-    tls_name = _prepare_tls(options, state_dir)
+    site = read_site_file(find_site_file())
+    tls_name = _prepare_tls(options)
     host = _address(options.host)
     base_url = f"/{options.base_url.strip('/')}/" if options.base_url.strip("/") else "/"
     first_run.check_port(host, options.port)
@@ -143,6 +146,8 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
         simulate_gpus=options.simulate_gpus,
         admin=_admin_name(state_dir, options.admin),
     )
+    save_site(site, settings.run_dir, CA_INSIDE if backend.engine else str(settings.ca_file))
+    write_authorities(settings.tls_cert, site.site.ca_file, settings.ca_file)
     settings.save()
     return settings, backend
 
@@ -155,8 +160,8 @@ def _check_ledger(options: Options) -> None:
         raise InvalidConfiguration("--ledger-password-file belongs to --ledger, which names the database.")
 
 
-def _prepare_tls(options: Options, state_dir: Path) -> str:
-    """Check the certificate and write whom people's servers trust; return the hub's name in it, empty without one."""
+def _prepare_tls(options: Options) -> str:
+    """Check the certificate; return the hub's name in it, empty without one."""
     if bool(options.tls_cert) != bool(options.tls_key):
         raise InvalidConfiguration("--tls-cert and --tls-key belong together: give both, or neither.")
     if options.tls_cert is None or options.tls_key is None:
@@ -164,9 +169,7 @@ def _prepare_tls(options: Options, state_dir: Path) -> str:
     for file in (options.tls_cert, options.tls_key):
         if not os.access(file, os.R_OK):
             raise InvalidConfiguration(f"{file} cannot be read; it must be a PEM file that this user may read.")
-    name = read_name(options.tls_cert, options.tls_key, datetime.now(timezone.utc))
-    write_authorities(options.tls_cert, state_dir / "run" / "ca.pem")
-    return name
+    return read_name(options.tls_cert, options.tls_key, datetime.now(timezone.utc))
 
 
 def _admin_name(state_dir: Path, wanted: str) -> str:

@@ -89,9 +89,9 @@ explain() {
     *'temporary failure resolving'* | *'could not resolve'* | *'network is unreachable'* | *'timed out'* | \
         *'connection refused'* | *'failed to establish a new connection'* | *'unable to connect'* | *'eai_again'* | \
         *' enotfound'* | *' econnrefused'* | *'name or service not known'* | *'network does not answer'*)
-        echo "The network does not answer; check it, or the mirrors and the proxy that apt, pip and npm are set up to use." ;;
+        echo "The network does not answer; check it, or the mirrors and the proxy in site.conf (docs/how-to/site.md)." ;;
     *'certificate verify failed'* | *'self-signed certificate'* | *'unable to get local issuer'*)
-        echo "A certificate is not trusted; add your site's CA to the machine (update-ca-certificates) and to pip and npm." ;;
+        echo "A certificate is not trusted; name your company's CA in site.conf: CA_FILE=... (docs/how-to/site.md)." ;;
     *) echo "This step did not succeed." ;;
     esac
 }

@@ -23,7 +23,7 @@ OLD_PODMAN_PARTS=(docker.io:dockerd docker-buildx:@buildx)
 
 PLACES="$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman:/usr/local/libexec/podman"
 
-KEPT=http_proxy,https_proxy,no_proxy,all_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,ALL_PROXY,DEBIAN_FRONTEND
+KEPT=MLABHUB_SITE,http_proxy,https_proxy,no_proxy,all_proxy,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,ALL_PROXY,DEBIAN_FRONTEND
 
 # The lock (descriptor 9) is not for what packages start.
 as_root() {
@@ -77,15 +77,16 @@ install_packages() {
         return 1
     }
     touch "$CACHE/apt.unfinished"
+    prepare_site_apt
     as_root dpkg --configure -a --force-confold # finishes what a killed run left behind
-    as_root apt-get -q -y -o DPkg::Lock::Timeout=300 --fix-broken install
+    as_root apt-get "${APT_OPTIONS[@]}" -q -y -o DPkg::Lock::Timeout=300 --fix-broken install
     refresh_lists
     mapfile -t packages < <(missing_packages | usable_packages)
     if ((${#packages[@]})); then
         echo "Installing: ${packages[*]}"
         [[ " ${packages[*]} " != *' postgresql '* ]] || keep_postgresql_quiet
-        as_root apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold \
-            install "${packages[@]}"
+        as_root apt-get "${APT_OPTIONS[@]}" -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
+            -o Dpkg::Options::=--force-confold install "${packages[@]}"
         [[ " ${packages[*]} " != *' postgresql '* ]] || let_postgresql_speak
     fi
     rm -f "$CACHE/apt.unfinished"
@@ -109,10 +110,10 @@ let_postgresql_speak() {
     fi
 }
 
-# Lists that are a day old may name versions that the mirror no longer has.
+# Lists that are a day old may name versions that the mirror no longer has; a mirror of the site's may have none yet.
 refresh_lists() {
-    [[ $(find /var/lib/apt/lists -name '*Packages*' -mmin -1440 2>/dev/null) ]] ||
-        as_root apt-get -q -o DPkg::Lock::Timeout=300 update
+    [[ ${#APT_OPTIONS[@]} == 0 && $(find /var/lib/apt/lists -name '*Packages*' -mmin -1440 2>/dev/null) ]] ||
+        as_root apt-get "${APT_OPTIONS[@]}" -q -o DPkg::Lock::Timeout=300 update
 }
 
 # Podman before 4.0 (Ubuntu 22.04) cannot keep networks apart: Docker takes its place there.
@@ -120,7 +121,8 @@ usable_packages() {
     local version packages
     mapfile -t packages
     if [[ " ${packages[*]} " == *' podman '* ]]; then
-        version=$(apt-cache show --no-all-versions podman 2>/dev/null | sed -n 's/^Version: \([0-9]*\).*/\1/p')
+        version=$(apt-cache "${APT_OPTIONS[@]}" show --no-all-versions podman 2>/dev/null |
+            sed -n 's/^Version: \([0-9]*\).*/\1/p')
         if ((${version:-0} < 4)); then
             packages=("${OLD_PODMAN_PARTS[@]%%:*}" "${DOCKER_PARTS[@]%%:*}" ca-certificates python3-venv)
         fi

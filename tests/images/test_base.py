@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mlabhub.images.program import Program
-from mlabhub.images.site import SYSTEM_CA, read_site
+from mlabhub.images.site import read_site
+from mlabhub.site.authorities import SYSTEM_CA
 from tests.images.conftest import Containers
 
 pytestmark = pytest.mark.engine

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from mlabhub.engine import Engine
-from mlabhub.images import apt, build_images, list_images
+from mlabhub.images import build_images, list_images
 from mlabhub.images.build import make_build_command
 from mlabhub.images.check import assess, check_image
 from mlabhub.images.parents import choose_release, find_parent, make_command, make_name, make_parent
 from mlabhub.images.program import FirstWords, ImageError, Program, explain, run_reporting
 from mlabhub.images.recipes import Recipe
+from mlabhub.site import apt
 
 MLABHUB = str(Path(sys.executable).parent / "mlabhub")
 PARENT = "docker.io/library/debian:12"

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mlabhub.images import apt, build_images, load_recipes
+from mlabhub.images import build_images, load_recipes
 from mlabhub.images.program import Program
 from mlabhub.images.recipes import IMAGES_DIR
-from mlabhub.images.site import Site, make_archive, read_ca, read_npm, read_pip, read_proxies
+from mlabhub.images.site import BuildSite, make_archive, read_ca, read_npm, read_pip, read_proxies
+from mlabhub.site import apt
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 
@@ -24,7 +25,7 @@ def unpack(archive: bytes) -> dict[str, str]:
 
 
 def test_a_machine_without_anything_says_nothing():
-    assert unpack(make_archive(Site())) == {"environment": ""}
+    assert unpack(make_archive(BuildSite())) == {"environment": ""}
 
 
 def test_proxies_are_known_in_both_spellings():
@@ -71,7 +72,7 @@ def test_certificates_of_all_bundles_are_taken_once(tmp_path: Path):
 
 
 def test_values_are_quoted_for_the_shell():
-    environment = unpack(make_archive(Site(environment={"PIP_INDEX_URL": "http://u:p'$(id)@h/"})))["environment"]
+    environment = unpack(make_archive(BuildSite(environment={"PIP_INDEX_URL": "http://u:p'$(id)@h/"})))["environment"]
     assert environment == "export PIP_INDEX_URL='http://u:p'\"'\"'$(id)@h/'\n"
 
 

@@ -1,16 +1,19 @@
-"""apt's sources and settings of this machine, for building images of the same distribution.
+"""apt's sources: of this machine, for building images of the same distribution, and of the site's mirrors.
 
 Guarantees: only the distribution's own sources are taken (component ``main``, a suite of this release): what a vendor's
 repository brings does not belong into an image; where the machine is of another distribution the image keeps its own.
+The site's mirrors take the place of the distribution's own sources alone, whichever file they stand in.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from mlabhub.site.keys import Site
 
 SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Check-", "Acquire::Retries", "Acquire::ForceIPv")
 OF_THIS_MACHINE = ("::CaInfo", "::CaPath", "::SslCert", "::SslKey", "::Proxy-Auto-Detect")
@@ -43,12 +46,17 @@ def read_apt(root: Path = Path("/")) -> AptSite | None:
     release_file = root / "etc/os-release"
     if not release_file.exists() or not (root / "etc/apt").is_dir():
         return None
-    release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', release_file.read_text(), re.MULTILINE))
-    distribution, codename = release.get("ID", ""), release.get("VERSION_CODENAME", "")
+    distribution, codename = parse_release(release_file.read_text())
     if not distribution or not codename:
         return None
     sources = tuple(source for source in _all_sources(root) if is_own(source, codename))
     return AptSite(distribution, codename, sources, read_settings())
+
+
+def parse_release(text: str) -> tuple[str, str]:
+    """Return distribution and code name from an ``os-release``; empty where it does not say."""
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', text, re.MULTILINE))
+    return release.get("ID", ""), release.get("VERSION_CODENAME", "")
 
 
 def is_own(source: Source, release: str) -> bool:
@@ -106,6 +114,79 @@ def format_sources(sources: tuple[Source, ...], keyrings: str | None = None) -> 
         shown = f"[{' '.join(options)}] " if options else ""
         lines.append(f"deb {shown}{source.uri} {source.suite} {' '.join(source.components)}\n")
     return "".join(lines)
+
+
+def format_stanzas(sources: tuple[Source, ...]) -> str:
+    """Return a .sources file."""
+    stanzas = []
+    for source in sources:
+        stanza = f"Types: deb\nURIs: {source.uri}\nSuites: {source.suite}\nComponents: {' '.join(source.components)}\n"
+        stanza += f"Signed-By: {source.keyring}\n" if source.keyring else ""
+        stanzas.append(stanza + ("Trusted: yes\n" if source.trusted else ""))
+    return "\n".join(stanzas)
+
+
+# -- the site's mirrors
+
+PLACES = {
+    "debian": ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security"),
+    "ubuntu": ("http://archive.ubuntu.com/ubuntu", "http://security.ubuntu.com/ubuntu"),
+}
+COMPONENTS = {"debian": ("main",), "ubuntu": ("main", "universe")}
+RELEASES = {"debian": ("bookworm", "trixie"), "ubuntu": ("jammy", "noble")}
+
+
+def mirrors(site: Site, distribution: str) -> tuple[str, str] | None:
+    """Return where a distribution's packages and its security updates are; None where the site does not say."""
+    if distribution == "debian" and (site.debian_mirror or site.debian_security_mirror):
+        main, security = PLACES["debian"]
+        return site.debian_mirror or main, site.debian_security_mirror or security
+    if distribution == "ubuntu" and (site.ubuntu_mirror or site.ubuntu_security_mirror):
+        main, security = PLACES["ubuntu"]
+        return site.ubuntu_mirror or main, site.ubuntu_security_mirror or site.ubuntu_mirror or security
+    return None
+
+
+def mirrored(
+    sources: tuple[Source, ...], site: Site, distribution: str, release: str, keyring: str = ""
+) -> tuple[Source, ...]:
+    """Return the sources with the site's mirrors in place of the distribution's own. ``keyring`` signs the mirrors."""
+    places = mirrors(site, distribution)
+    if places is None:
+        return sources
+    main, security = places
+    changed = (
+        replace(
+            source,
+            uri=security if source.suite.endswith("security") else main,
+            keyring=keyring or source.keyring,
+        )
+        if is_own(source, release)
+        else source
+        for source in sources
+    )
+    return tuple(dict.fromkeys(changed))
+
+
+def site_sources(site: Site, distribution: str, release: str, keyring: str = "") -> tuple[Source, ...]:
+    """Return the sources of a release at the site's mirrors; none where the site does not say."""
+    suites = (release, f"{release}-updates", f"{release}-security")
+    own = tuple(Source("", suite, COMPONENTS.get(distribution, ())) for suite in suites)
+    return mirrored(own, site, distribution, release, keyring) if mirrors(site, distribution) else ()
+
+
+def mirrored_files(
+    files: Mapping[str, str], site: Site, distribution: str, release: str, keyring: str = ""
+) -> dict[str, str]:
+    """Return those of an image's files of sources that change with the site's mirrors, by their path."""
+    changed = {}
+    for path, text in files.items():
+        stanzas = path.endswith(".sources")
+        sources = tuple(parse_stanzas(text) if stanzas else parse_list(text))
+        new = mirrored(sources, site, distribution, release, keyring)
+        if new != sources:
+            changed[path] = format_stanzas(new) if stanzas else format_sources(new)
+    return changed
 
 
 def make_files(site: AptSite, *, place: str, ca: str | None) -> dict[str, bytes]:
