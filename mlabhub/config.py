@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlabhub import hubtemplates
-from mlabhub.service.scopes import SERVICE_SCOPES
+from mlabhub.service.scopes import ACCESS_SCOPE, CUSTOM_SCOPES, SEE_ALL_SCOPE, SERVICE_SCOPES
 from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 
 SPAWNERS = {
@@ -18,6 +18,7 @@ SPAWNERS = {
 }
 SUPERVISOR_NAME = "mlabhub-supervisor"
 COMMAND_LINE_NAME = "mlabhub-command-line"
+COMMAND_LINE_SCOPES = ("admin:users", "admin:groups", ACCESS_SCOPE, SEE_ALL_SCOPE)
 START_SECONDS = 120
 """A container starts in seconds; the rest is Jupyter's own start on a busy machine."""
 HTTP_SECONDS = 60
@@ -82,12 +83,13 @@ def configure_services(c: Any, settings: Settings) -> None:
         {"name": SUPERVISOR_NAME, "api_token": (settings.secrets_dir / "supervisor-token").read_text()},
         {"name": COMMAND_LINE_NAME, "api_token": (settings.secrets_dir / "command-line-token").read_text()},
     ]
+    c.JupyterHub.custom_scopes = CUSTOM_SCOPES
     c.JupyterHub.load_roles = [
-        {"name": "user", "scopes": ["self", f"access:services!service={SERVICE_NAME}"]},
+        {"name": "user", "scopes": ["self", ACCESS_SCOPE]},
         {"name": "mlabhub-service", "scopes": list(SERVICE_SCOPES), "services": [SERVICE_NAME]},
         {"name": "mlabhub-routes", "scopes": ["proxy"], "services": [SUPERVISOR_NAME]},
-        # `mlabhub user`, for whoever may read the state folder's secrets on this machine.
-        {"name": "mlabhub-accounts", "scopes": ["admin:users", "admin:groups"], "services": [COMMAND_LINE_NAME]},
+        # `mlabhub user` and `mlabhub gpus`, for whoever may read the state folder's secrets on this machine.
+        {"name": "mlabhub-accounts", "scopes": list(COMMAND_LINE_SCOPES), "services": [COMMAND_LINE_NAME]},
     ]
 
 

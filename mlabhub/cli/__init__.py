@@ -26,6 +26,7 @@ VERBS = {
     "check": ("mlabhub.cli.check:check", "Validate the configuration folder."),
     "schema": ("mlabhub.cli.check:schema", "Print the JSON schema of the configuration folder."),
     "doctor": ("mlabhub.cli.doctor:doctor", "Say what this machine lacks, with the fix in words."),
+    "gpus": ("mlabhub.cli.gpus:gpus", "Show every GPU, and who holds it."),
     "image": ("mlabhub.cli.image:app", "Build, list and check the images that people work in."),
     "reconcile": ("mlabhub.cli.reconcile:reconcile", "Compare hub, backend and ledger; --repair heals."),
     "user": ("mlabhub.cli.user:app", "Open accounts."),

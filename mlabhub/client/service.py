@@ -120,10 +120,7 @@ class ServiceClient:
         answer = await self._patiently(method, path, body)
         if answer.status < 400 and isinstance(answer.body, dict):
             return answer.body
-        kind = _ERRORS.get(answer.status, Unavailable)
-        data = answer.body.get("error", {}) if isinstance(answer.body, dict) else {}
-        data = {key: value for key, value in data.items() if key != "message"} if isinstance(data, dict) else {}
-        raise kind(answer.sentence or _unavailable(f"HTTP {answer.status}"), **data)
+        raise error_of(answer.status, answer.body)
 
     async def _patiently(self, method: str, path: str, body: dict[str, Any]) -> Answer:
         give_up = time.monotonic() + self._retry_s
@@ -140,6 +137,14 @@ class ServiceClient:
                 break
             await asyncio.sleep(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])
         raise Unavailable(_unavailable(reason), log_text=f"{method} {path}: {reason}")
+
+
+def error_of(status: int, body: Any) -> MLabError:
+    """Return the error that the service answered with."""
+    kind = _ERRORS.get(status, Unavailable)
+    data = body.get("error", {}) if isinstance(body, dict) else {}
+    data = {key: value for key, value in data.items() if key != "message"} if isinstance(data, dict) else {}
+    return kind(Answer(status, body).sentence or _unavailable(f"HTTP {status}"), **data)
 
 
 def _unavailable(reason: str) -> Message:

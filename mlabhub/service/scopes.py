@@ -10,6 +10,11 @@ CLIENT_ID = f"service-{SERVICE_NAME}"
 ACCESS_SCOPE = f"access:services!service={SERVICE_NAME}"
 """What a person, or a token, needs to use the service."""
 
+SEE_ALL_SCOPE = f"custom:{SERVICE_NAME}:see-all"
+"""What a token that is no administrator's needs to see who holds what; the command line's on the hub's own machine."""
+
+CUSTOM_SCOPES = {SEE_ALL_SCOPE: {"description": "See who holds which GPU, and what else uses it; change nothing."}}
+
 SERVICE_SCOPES = {
     "list:users": "find all active servers",
     "read:users": "names, administrators, and the groups by which a launch is decided",

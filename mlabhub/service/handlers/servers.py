@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mlabhub.errors import InvalidLaunch
 from mlabhub.messages import N_
 from mlabhub.service.handlers.base import ApiHandler, server_of
+from mlabhub.service.scopes import SEE_ALL_SCOPE
 
 MOST_ENTRIES = 1000
 
@@ -45,7 +48,9 @@ class GpusHandler(ApiHandler):
 
     async def get(self) -> None:
         """List every node and GPU, and who holds it."""
-        self.answer({"nodes": await self.launcher.nodes(self.person)})
+        sees_all = bool(self.hub_auth.check_scopes({SEE_ALL_SCOPE}, self.current_user))
+        reader = replace(self.person, admin=self.person.admin or sees_all)
+        self.answer({"nodes": await self.launcher.nodes(reader)})
 
 
 class QuotasHandler(ApiHandler):

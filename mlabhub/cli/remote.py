@@ -1,0 +1,72 @@
+"""Ask the service for a verb: the one of this machine by its state folder, or any by ``MLABHUB_URL``.
+
+Guarantees: whatever goes wrong is an `MLabError` with one sentence; a token goes nowhere but to the address that it was
+given with, and is never part of a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mlabhub.client.service import error_of
+from mlabhub.errors import InvalidConfiguration, Unavailable
+from mlabhub.settings import SERVICE_NAME, load_settings
+
+URL_VARIABLE = "MLABHUB_URL"
+TOKEN_VARIABLE = "MLABHUB_TOKEN"
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where the service is, and who asks. ``here``: on this machine, where no proxy of the environment counts."""
+
+    url: str
+    token: str
+    here: bool
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return what ``GET api/v1/PATH`` answers. Raises an `MLabError`."""
+        try:
+            answer = httpx.get(
+                f"{self.url}api/v1/{path}",
+                headers={"Authorization": f"token {self.token}"},
+                timeout=TIMEOUT_S,
+                trust_env=not self.here,
+            )
+            body = answer.json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            hint = "Start it with `mlabhub up`." if self.here else f"Is {URL_VARIABLE} the hub's address?"
+            raise Unavailable(f"The service at {self.url} does not answer. {hint}", log_text=str(error)) from error
+        if answer.is_error or not isinstance(body, dict):
+            raise error_of(answer.status_code, body)
+        return body
+
+
+def find_service(state: Path | None) -> Service:
+    """Return the service: of the state folder, else where ``MLABHUB_URL`` says, else of the default state folder.
+
+    Raises `InvalidConfiguration` when there is no installation here, or its secrets may not be read.
+    """
+    url = os.environ.get(URL_VARIABLE, "").strip()
+    if url and state is None:
+        token = os.environ.get(TOKEN_VARIABLE, "").strip()
+        if not token:
+            raise InvalidConfiguration(
+                f"{URL_VARIABLE} is set and {TOKEN_VARIABLE} is not. Make a token on the hub's page Token."
+            )
+        return Service(f"{url.rstrip('/').removesuffix('/hub')}/services/{SERVICE_NAME}/", token, here=False)
+    settings = load_settings(state / "run" / "settings.json" if state else None)
+    try:
+        token = (settings.secrets_dir / "command-line-token").read_text()
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"The secrets in {settings.secrets_dir} cannot be read: {error.strerror}. Run this as root, "
+            f"or set {URL_VARIABLE} and {TOKEN_VARIABLE} to use an account of yours."
+        ) from error
+    return Service(settings.service_url, token, here=True)
