@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.installation import Installation, free_port, wait_for
+from mlabhub.engine.cdi import SIMULATED_PREFIX
+from tests.installation import MLABHUB, Installation, free_port, wait_for
 
 pytestmark = pytest.mark.timeout(300)
+
+
+def check_gpus(installation: Installation) -> None:
+    """`mlabhub gpus` names the holder, by the command line's own token at a real hub; the server knows its GPU."""
+    argv = [MLABHUB, "gpus", "--state", str(installation.state)]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "held" in shown.stdout
+    assert "alice/(default) (gpu)" in shown.stdout
+    assert shown.stdout.count("T4 (simulated)") == 2
+    told = json.loads(subprocess.run([*argv, "--json"], capture_output=True, text=True, check=True).stdout)
+    [held] = [gpu["uuid"] for gpu in told["nodes"][0]["gpus"] if gpu["held"]]
+    assert installation.run_code("alice", "import os; print(os.environ['MLABHUB_GPUS'])").strip() == held
+    assert held.startswith(SIMULATED_PREFIX)
+    token = (installation.state / "secrets" / "command-line-token").read_text()
+    headers = {"Authorization": f"token {token}"}
+    with httpx.Client(base_url=f"{installation.url}services/mlabhub/api/v1/", headers=headers) as command_line:
+        assert command_line.get("servers", params={"all": "1"}).status_code == 403
+        assert command_line.post("servers/alice/_/stop").status_code == 403
 
 
 def test_a_server_as_a_plain_process(tmp_path: Path) -> None:
@@ -26,6 +49,7 @@ def test_a_server_as_a_plain_process(tmp_path: Path) -> None:
         assert installation.run_code("alice", code).split() == [str(home), "True"]
         (row,) = installation.reservations()
         assert row["gpus"] == 1
+        check_gpus(installation)
         installation.stop()
         installation.start()
         with installation.api("alice") as client:
