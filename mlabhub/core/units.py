@@ -96,6 +96,15 @@ def format_gib(gib: float) -> str:
     return f"{format_number(gib)} GiB"
 
 
+def format_bytes(amount: float) -> str:
+    """Print an amount of storage, never more than there is: ``1.5 TiB``, ``16 GiB``, ``0 MiB``."""
+    unit, size = next(
+        ((unit, size) for unit, size in (("TiB", 2**40), ("GiB", 2**30)) if amount >= size), ("MiB", 2**20)
+    )
+    digits = 10 if amount < 10 * size else 1
+    return f"{format_number(math.floor(amount / size * digits) / digits)} {unit}"
+
+
 def format_cpu(cores: float) -> str:
     """Print a number of cores: ``4 CPU``."""
     return f"{format_number(cores)} CPU"

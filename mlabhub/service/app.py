@@ -40,6 +40,7 @@ from mlabhub.service.capacity import CapacityCache, GpuTypes
 from mlabhub.service.catalogue import CatalogSource
 from mlabhub.service.census import Census
 from mlabhub.service.desk import SpawnerDesk
+from mlabhub.service.disk import DiskUse
 from mlabhub.service.identity import MachineAccounts
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.metrics import Metrics
@@ -153,6 +154,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
         clock=time.time,
         make_launch_id=lambda: str(ULID()),
         metrics=metrics,
+        disk=DiskUse(time.monotonic),
     )
     await world.writer.start()
     watching = asyncio.create_task(catalog.watch(), name="catalogue")

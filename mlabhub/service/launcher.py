@@ -21,6 +21,7 @@ from mlabhub.core.names import check_display_name, check_user_name, is_server_na
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.quote import quote
 from mlabhub.core.resolve import resolve
+from mlabhub.core.storage import places_for
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
 from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
@@ -40,6 +41,7 @@ from mlabhub.service.views import (
     PreviewAnswer,
     ServerView,
     Step,
+    StorageView,
     UsageView,
 )
 from mlabhub.service.world import World
@@ -191,6 +193,14 @@ class Launcher:
         capacity = await self._world.capacity.get()
         projection = self._world.writer.projection
         return listing.node_views(capacity, projection, self._world.catalog(), self._viewer(actor))
+
+    async def storage(self, actor: Person, user: str) -> tuple[StorageView, ...]:
+        """Return a person's folders and how much room they have."""
+        _check_may_act(actor, user)
+        groups = (await self._world.hub.user(user)).groups
+        storage = self._world.catalog().storage.located(str(self._world.settings.nas_dir))
+        places = places_for(storage, user, groups)
+        return listing.storage_views(places, await self._world.disk.look(place.source for place in places))
 
     def quotas(self, actor: Person) -> tuple[tuple[UsageView, ...], tuple[UsageView, ...]]:
         """Return usage and limits: of one's groups and oneself, for administrators of all groups and users."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -19,11 +19,12 @@ from mlabhub.core.profiles import (
     visible_profiles,
 )
 from mlabhub.core.quotas import Quotas
-from mlabhub.core.storage import places_for
+from mlabhub.core.storage import Place, places_for
 from mlabhub.core.units import CPU, MEMORY, format_gpus
 from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import Reservation
 from mlabhub.messages import N_, Message
+from mlabhub.service.disk import Room
 from mlabhub.service.projection import Projection
 from mlabhub.service.views import (
     CatalogView,
@@ -36,6 +37,7 @@ from mlabhub.service.views import (
     ServerState,
     ServerView,
     Step,
+    StorageView,
     UsageView,
 )
 
@@ -223,6 +225,16 @@ def usage_of_group(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
 def usage_of_user(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
     """Return what a user holds and may hold."""
     return UsageView(name, holdings.user(name).as_amounts(), quotas.user_limit(name), {})
+
+
+def storage_views(places: Iterable[Place], rooms: Mapping[str, Room | None]) -> tuple[StorageView, ...]:
+    """Return each of a person's folders and its room."""
+
+    def view(place: Place, room: Room | None) -> StorageView:
+        known = (room.total_bytes, room.free_bytes, room.full) if room else (None, None, None)
+        return StorageView(place.share, place.target, place.display_name, place.read_only, place.tier, *known)
+
+    return tuple(view(place, rooms.get(place.source)) for place in places)
 
 
 def catalog_view(

@@ -13,7 +13,15 @@ from mlabhub.messages import Message
 from mlabhub.service import bodies
 from mlabhub.service.handlers import launches, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
-from mlabhub.service.views import LaunchAnswer, LaunchStatus, NodeView, PreviewAnswer, ServerView, UsageView
+from mlabhub.service.views import (
+    LaunchAnswer,
+    LaunchStatus,
+    NodeView,
+    PreviewAnswer,
+    ServerView,
+    StorageView,
+    UsageView,
+)
 
 API = "api/v1/"
 Who = Literal["person", "admin", "spawner", "admin or spawner", "anyone"]
@@ -180,6 +188,21 @@ ROUTES: tuple[Route, ...] = (
                 "person",
                 200,
                 {"groups": tuple[UsageView, ...], "users": tuple[UsageView, ...]},
+            ),
+        ),
+    ),
+    Route(
+        API + "storage",
+        servers.StorageHandler,
+        (
+            Call(
+                "get",
+                "One's folders and how much room they have, null where it is not known; for administrators of "
+                "user=NAME.",
+                "person",
+                200,
+                {"folders": tuple[StorageView, ...]},
+                query=("user",),
             ),
         ),
     ),

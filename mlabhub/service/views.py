@@ -197,6 +197,20 @@ class PlaceView:
 
 
 @dataclass(frozen=True)
+class StorageView:
+    """The room that one of a person's folders has; None is unknown. ``full``: hardly anything can be saved."""
+
+    share: str
+    target: str
+    display_name: str
+    read_only: bool
+    tier: Tier
+    total_bytes: int | None
+    free_bytes: int | None
+    full: bool | None
+
+
+@dataclass(frozen=True)
 class CatalogView:
     """What the launch page shows to one person: what they may choose, what is there, what they hold.
 

@@ -18,6 +18,7 @@ from mlabhub.errors import MLabError
 from mlabhub.inventory import Backend
 from mlabhub.ledger import Ledger
 from mlabhub.service.census import Census
+from mlabhub.service.disk import DiskUse
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.projection import Projection
 from mlabhub.service.waitlist import Waitlist
@@ -76,6 +77,7 @@ class World:
     clock: Callable[[], float]
     make_launch_id: Callable[[], str]
     metrics: Metrics
+    disk: DiskUse
     in_flight: set[str] = field(default_factory=set)
     waitlist: Waitlist = field(default_factory=Waitlist)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mlabhub.core.units import (
     amounts,
     format_amount,
+    format_bytes,
     format_cpu,
     format_gib,
     format_gpu_type,
@@ -67,6 +68,8 @@ def test_format_number_never_rounds_up(value):
 
 def test_format_amounts():
     assert format_gib(16) == "16 GiB"
+    given = (0, 2**20 - 1, 2**30, 1.55 * 2**40, 99.9 * 2**30)
+    assert [format_bytes(one) for one in given] == ["0 MiB", "0.9 MiB", "1 GiB", "1.5 TiB", "99 GiB"]
     assert format_gib(0.5) == "512 MiB"
     assert format_cpu(0.5) == "0.5 CPU"
     assert format_gpus(2, "a100") == "2 A100"

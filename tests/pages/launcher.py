@@ -23,6 +23,7 @@ from mlabhub.service.views import (
     Preview,
     ServerView,
     Step,
+    StorageView,
     UsageView,
 )
 
@@ -202,6 +203,14 @@ class MemoryLauncher:
         """Return a user's servers."""
         self._check()
         return tuple(view for (owner, _), view in self.views.items() if owner == user)
+
+    async def storage(self, actor: Person, user: str) -> tuple[StorageView, ...]:
+        """Return a user's folders: a home that is nearly full, and a fast disk that does not answer."""
+        self._check()
+        return (
+            StorageView("user", f"/mnt/user/{user}", "", False, "protected", 2**40, 2**20, True),
+            StorageView("fast", "/mnt/fast", HOSTILE, True, "scratch", None, None, None),
+        )
 
     async def stop(self, actor: Person, user: str, server_name: str) -> None:
         """Stop a server."""

@@ -43,6 +43,14 @@ class TestStarting:
         assert (await (await login("alice")).get(f"starting/{launch_id}")).status_code == 404
 
 
+async def test_home_says_how_much_room_there_is_and_what_is_not_protected(login: Login) -> None:
+    page = await (await login("alice")).get("")
+    assert "1 MiB of 1 TiB free" in page.text
+    assert "Full: nothing more can be saved." in page.text
+    assert "read-only; not protected against loss)" in page.text
+    assert "free space unknown" in page.text
+
+
 class TestStopAndReset:
     async def test_stop_asks_and_then_stops(self, login: Login, launcher: MemoryLauncher) -> None:
         launcher.finish(await start(launcher))

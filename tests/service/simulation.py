@@ -22,6 +22,7 @@ from mlabhub.service.bodies import ReleasedBody, ReserveBody
 from mlabhub.service.capacity import CapacityCache
 from mlabhub.service.census import Census
 from mlabhub.service.desk import SpawnerDesk
+from mlabhub.service.disk import DiskUse
 from mlabhub.service.launcher import Launcher, Person
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.projection import Projection
@@ -117,6 +118,7 @@ class Simulation:
             clock=lambda: self.now,
             make_launch_id=self.make_launch_id,
             metrics=Metrics(),
+            disk=DiskUse(lambda: 0.0),
         )
         self.reconciler = Reconciler(self.world)
         self.launcher = Launcher(self.world, self.reconciler.settle, self.reconciler.wake)

@@ -62,6 +62,15 @@ class QuotasHandler(ApiHandler):
         self.answer({"groups": groups, "users": users})
 
 
+class StorageHandler(ApiHandler):
+    """``GET storage``"""
+
+    async def get(self) -> None:
+        """List one's folders and their room; for administrators of ``?user=NAME``."""
+        user = self.subject(self.get_query_argument("user", None))
+        self.answer({"folders": await self.launcher.storage(self.person, user)})
+
+
 class AuditHandler(ApiHandler):
     """``GET audit``"""
 

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
-from mlabhub.core.units import GPU, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
+from mlabhub.core.units import GPU, format_bytes, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
 from mlabhub.i18n import N_, Translator
-from mlabhub.service.views import CatalogView, UsageView
+from mlabhub.service.views import CatalogView, PlaceView, StorageView, UsageView
 
 
 class Named(Protocol):
@@ -62,6 +62,23 @@ def range_text(t: Translator, profile: Profile, gpu_types: tuple[str, ...], simu
 def _range(option: NumberOption) -> str:
     low, high = format_number(option.min), format_number(option.max)
     return low if option.fixed else f"{low}–{high}"
+
+
+def folder_text(t: Translator, folder: PlaceView | StorageView) -> str:
+    """Return a folder's path and what is special about it: ``/mnt/fast (Fast disk; not protected)``."""
+    remarks = [folder.display_name] if folder.display_name else []
+    if folder.read_only:
+        remarks.append(t(N_("read-only")))
+    if folder.tier == "scratch":
+        remarks.append(t(N_("not protected against loss")))
+    return f"{folder.target} ({'; '.join(remarks)})" if remarks else folder.target
+
+
+def room_text(t: Translator, folder: StorageView) -> str:
+    """Return how much room a folder has; what is not known is said to be unknown."""
+    if folder.total_bytes is None or folder.free_bytes is None:
+        return t(N_("free space unknown"))
+    return t(N_("{free} of {total} free"), free=format_bytes(folder.free_bytes), total=format_bytes(folder.total_bytes))
 
 
 def limit_facts(view: CatalogView, group: str | None, t: Translator, other: str | None) -> list[tuple[str, str]]:

@@ -1,0 +1,60 @@
+"""Room on the NAS: asked in time or unknown, remembered for a while, one thread for what hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from mlabhub.service import disk
+from mlabhub.service.disk import DiskUse, Room, room_of
+from tests.service.conftest import Running
+
+
+def test_room_is_the_file_systems(tmp_path: Path) -> None:
+    found = os.statvfs(tmp_path)
+    for path in (tmp_path, tmp_path / "not-made-yet"):
+        room = room_of(str(path))
+        assert room is not None
+        assert room.total_bytes == found.f_blocks * found.f_frsize
+        assert abs(room.free_bytes - found.f_bavail * found.f_frsize) < 2**30
+    assert room_of(str(tmp_path / "gone" / "alice")) is None
+    assert room_of("/proc/self") is None, "a file system without blocks has no room to speak of"
+
+
+async def test_what_hangs_is_unknown_and_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "PATIENCE_S", 0.1)
+    now, asked, released = [0.0], [], threading.Event()
+
+    def ask(path: str) -> Room | None:
+        asked.append(path)
+        if path == "/hangs":
+            released.wait(10)
+        return Room(100, 50, full=False)
+
+    use = DiskUse(lambda: now[0], ask)
+    for _ in range(3):
+        assert await use.look(["/hangs", "/nas"]) == {"/hangs": None, "/nas": Room(100, 50, full=False)}
+    assert sorted(asked) == ["/hangs", "/nas"]
+    released.set()
+    await asyncio.wait(use._asking.values(), timeout=10)
+    assert await use.look(["/hangs"]) == {"/hangs": Room(100, 50, full=False)}
+    now[0] = disk.FRESH_S + 1
+    await use.look(["/nas"])
+    assert sorted(asked) == ["/hangs", "/nas", "/nas"]
+
+
+async def test_everybody_sees_their_own_folders(running: Running) -> None:
+    folders = (await running.call("GET", "api/v1/storage")).json()["folders"]
+    assert [one["target"] for one in folders] == ["/mnt/user/alice", "/mnt/share/vision"]
+    assert all(one["total_bytes"] is None for one in folders), "the roots are not made yet"
+    for name in ("user", "share"):
+        (running.settings.nas_dir / name).mkdir(parents=True)
+    running.world.disk._known.clear()
+    folders = (await running.call("GET", "api/v1/storage?user=carol", "admin")).json()["folders"]
+    assert [one["target"] for one in folders] == ["/mnt/user/carol", "/mnt/share/nlp"]
+    assert all(0 < one["free_bytes"] <= one["total_bytes"] for one in folders)
+    assert (await running.call("GET", "api/v1/storage?user=carol")).status_code == 403
