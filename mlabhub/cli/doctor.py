@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from mlabhub.cli.doctor_checks import Check, Status, look_at_machine, run_checks
+from mlabhub.cli.doctor_checks import look_at_machine, run_checks
+from mlabhub.cli.findings import Check, Status
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.settings import Settings, default_state_dir, load_settings
 

@@ -6,42 +6,31 @@ a person can follow or a command that can be typed.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import platform
 import re
 import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from mlabhub.engine.cdi import CDI_DIRS, NVIDIA_CDI_KIND
+from mlabhub.catalog import load_catalog
+from mlabhub.cli.doctor_gpus import look_at_gpus
+from mlabhub.cli.findings import Check, Status, ask, read_text
 from mlabhub.engine.found import Engine, find_engine
 from mlabhub.errors import MLabError
 from mlabhub.images import list_images, load_recipes
 from mlabhub.settings import Settings
 from mlabhub.supervisor.commands import find_proxy
 
-Status = Literal["ok", "missing", "better", "info"]
 LEAST_FREE_GIB = 5
 ENOUGH_FREE_GIB = 30
 CONTROLLERS = ("cpu", "memory", "pids")
 OLDEST_NODE = 20
-NVIDIA_VENDOR = "0x10de"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at. ``missing``: servers do not run without it; ``better``: they do, but not as they should."""
-
-    name: str
-    status: Status
-    found: str
-    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ def look_at_machine(settings: Settings | None, state_dir: Path) -> Machine:
 
 def run_checks(machine: Machine) -> list[Check]:
     """Return all findings in a fixed order; the slow ones run side by side."""
-    checks: Sequence[Callable[[Machine], Check | None]] = (
+    checks: Sequence[Callable[[Machine], Check | Sequence[Check] | None]] = (
         check_python,
         check_proxy,
         check_engine,
@@ -93,7 +82,8 @@ def run_checks(machine: Machine) -> list[Check]:
         check_registry,
     )
     with ThreadPoolExecutor(len(checks)) as pool:
-        return [found for found in pool.map(lambda check: check(machine), checks) if found is not None]
+        answers = pool.map(lambda check: check(machine), checks)
+        return [found for answer in answers for found in ([answer] if isinstance(answer, Check) else answer or ())]
 
 
 def check_python(_: Machine) -> Check:
@@ -107,7 +97,7 @@ def check_proxy(_: Machine) -> Check:
         command = find_proxy()
     except MLabError as error:
         return Check("proxy", "missing", "not installed", str(error))
-    version = _ask(command[0], "--version") if len(command) > 1 else None
+    version = ask(command[0], "--version") if len(command) > 1 else None
     if version and int(re.sub(r"\D", "", version.split(".")[0]) or 0) < OLDEST_NODE:
         return Check(
             "proxy", "missing", f"Node {version}", f"Node {OLDEST_NODE} or newer is needed; `make up` installs it."
@@ -139,8 +129,8 @@ def read_controllers(root: Path) -> set[str]:
     """Return the controllers that may be used, in the unified hierarchy or the older one."""
     unified = root / "sys/fs/cgroup/cgroup.controllers"
     if unified.exists():
-        return set(_read(unified).split())
-    rows = (line.split() for line in _read(root / "proc/cgroups").splitlines() if not line.startswith("#"))
+        return set(read_text(unified).split())
+    rows = (line.split() for line in read_text(root / "proc/cgroups").splitlines() if not line.startswith("#"))
     return {row[0] for row in rows if len(row) == 4 and row[3] == "1"}
 
 
@@ -151,7 +141,7 @@ def check_firewall(machine: Machine) -> Check | None:
     nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if nft is None:
         return Check("firewall (nft)", "missing", "not installed", "`apt-get install nftables`")
-    if _ask(nft, "list", "tables") is None:
+    if ask(nft, "list", "tables") is None:
         fix = (
             "Load the kernel's module: `modprobe nf_tables`; in a virtual machine or container its host must allow it."
         )
@@ -226,38 +216,22 @@ def check_port(machine: Machine) -> Check:
     return Check("port", "ok", f"{machine.port} is free")
 
 
-def check_gpus(_: Machine) -> Check:
-    """NVIDIA's cards, driver and CDI specification."""
-    return assess_gpus(
-        cards=count_nvidia_cards(Path("/")),
-        driver=_read(Path("/proc/driver/nvidia/version")).splitlines()[:1],
-        has_cdi=any(NVIDIA_CDI_KIND in _read(file) for folder in CDI_DIRS for file in sorted(folder.glob("*"))),
-    )
+def check_gpus(machine: Machine) -> Sequence[Check]:
+    """NVIDIA's cards, driver and CDI specification, and the CUDA of the images."""
+    simulated = machine.settings.simulate_gpus if machine.settings else ""
+    return look_at_gpus(simulated, machine.engine.kind if machine.engine else None, sorted(_references(machine)))
 
 
-def assess_gpus(*, cards: int, driver: Sequence[str], has_cdi: bool) -> Check:
-    """Return the finding for so many cards, the driver's first line, and whether a specification names them."""
-    if not cards and not driver:
-        return Check("GPUs", "info", "no NVIDIA card", "To try the pages without one: `--simulate-gpus 4xA100`.")
-    if not driver:
-        return Check(
-            "GPUs", "missing", f"{cards} without a driver", "Install NVIDIA's driver: `apt-get install nvidia-driver`"
-        )
-    version = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", driver[0])
-    shown = f"{cards} with driver {version[0] if version else 'of an unknown version'}"
-    if not has_cdi:
-        fix = "`nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml` (package nvidia-container-toolkit)"
-        return Check("GPUs", "missing", f"{shown}, but containers cannot get them: no CDI specification", fix)
-    return Check("GPUs", "ok", f"{shown}, CDI specification there")
-
-
-def count_nvidia_cards(root: Path) -> int:
-    """Return how many NVIDIA display or compute devices are on the PCI bus."""
-    devices = (root / "sys/bus/pci/devices").glob("*")
-    return sum(
-        _read(device / "vendor").strip() == NVIDIA_VENDOR and _read(device / "class").startswith("0x03")
-        for device in devices
-    )
+def _references(machine: Machine) -> set[str]:
+    """Return the images that servers may start from, as far as they can be read."""
+    references: set[str] = set()
+    if machine.engine is not None:
+        with contextlib.suppress(MLabError):
+            references |= {image.reference for image in list_images() if image.id}
+    if machine.engine is not None and machine.settings is not None:
+        with contextlib.suppress(MLabError):
+            references |= {image.reference for image in load_catalog(machine.settings.config_dir).images}
+    return references
 
 
 def check_subdomains(_: Machine) -> Check:
@@ -272,7 +246,7 @@ def check_subdomains(_: Machine) -> Check:
 
 def check_clock(_: Machine) -> Check | None:
     """Whether the clock is kept right; times of warnings and reports depend on it."""
-    answer = _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    answer = ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
     if answer is None:
         return None
     if answer == "yes":
@@ -285,7 +259,7 @@ def check_registry(machine: Machine) -> Check | None:
     if machine.engine is None:
         return None
     parent = load_recipes()["base"].parent
-    answers = _ask(machine.engine.kind, "manifest", "inspect", parent, seconds=8) is not None
+    answers = ask(machine.engine.kind, "manifest", "inspect", parent, seconds=8) is not None
     found = "answers" if answers else "none answers: images are made from the distribution's packages"
     return Check("image registry", "info", found)
 
@@ -308,21 +282,5 @@ def _engine_store(machine: Machine) -> tuple[str | None, str]:
     question = "{{.Driver}} {{.DockerRootDir}}"
     if machine.engine.kind == "podman":
         question = "{{.Store.GraphDriverName}} {{.Store.GraphRoot}}"
-    driver, _, folder = (_ask(machine.engine.kind, "info", "--format", question) or "").partition(" ")
+    driver, _, folder = (ask(machine.engine.kind, "info", "--format", question) or "").partition(" ")
     return driver or None, folder
-
-
-def _ask(*command: str, seconds: float = 20) -> str | None:
-    """Return what a program printed; None if it is not there, fails or does not answer."""
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(errors="replace")
-    except OSError:
-        return ""

@@ -7,6 +7,7 @@ like inside a container is read from the same specification that the engine uses
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ NVIDIA_CDI_KIND = "nvidia.com/gpu"
 SIMULATED_PREFIX = "GPU-sim-"
 CDI_DIRS = (Path("/etc/cdi"), Path("/var/run/cdi"))
 CDI_VERSION = "0.5.0"
+_DRIVER_FILE = re.compile(r"\.so\.(\d{3,}\.\d+(?:\.\d+)?)$|/nvidia/(\d{3,}\.\d+(?:\.\d+)?)/")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Expected:
 
     nodes: tuple[str, ...]
     environment: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NvidiaSpec:
+    """NVIDIA's specification: names of devices, versions of the driver in files' names, and all paths on the host."""
+
+    devices: frozenset[str]
+    drivers: frozenset[str]
+    paths: tuple[str, ...]
 
 
 def cdi_name(uuid: str, instance: str) -> str:
@@ -100,6 +111,24 @@ def expected_of(names: Iterable[str], dirs: Sequence[Path] = CDI_DIRS) -> dict[s
             if name in wanted:
                 found[name] = _expected(device.get("containerEdits") or {})
     return found
+
+
+def read_nvidia(dirs: Sequence[Path] = CDI_DIRS) -> NvidiaSpec:
+    """Return what NVIDIA's specification says of this machine; it is empty if there is none."""
+    devices: set[str] = set()
+    paths: dict[str, None] = {}
+    for spec in _read_specs(dirs):
+        if spec.get("kind") != NVIDIA_CDI_KIND:
+            continue
+        listed = spec.get("devices") or ()
+        devices.update(str(device.get("name")) for device in listed)
+        for edits in (spec.get("containerEdits"), *(device.get("containerEdits") for device in listed)):
+            mounts = (edits or {}).get("mounts") or ()
+            nodes = (edits or {}).get("deviceNodes") or ()
+            paths.update((str(mount.get("hostPath")), None) for mount in mounts)
+            paths.update((str(node.get("hostPath") or node.get("path")), None) for node in nodes)
+    drivers = (found[1] or found[2] for path in paths if (found := _DRIVER_FILE.search(path)))
+    return NvidiaSpec(frozenset(devices), frozenset(drivers), tuple(paths))
 
 
 def _expected(edits: dict[str, Any]) -> Expected:

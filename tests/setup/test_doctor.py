@@ -14,17 +14,15 @@ import pytest
 
 from mlabhub.cli.doctor import describe
 from mlabhub.cli.doctor_checks import (
-    Check,
     Machine,
-    assess_gpus,
     check_controllers,
     check_disk,
     check_engine,
     check_port,
-    count_nvidia_cards,
     is_locked,
     read_controllers,
 )
+from mlabhub.cli.findings import Check
 
 MLABHUB = str(Path(sys.executable).parent / "mlabhub")
 
@@ -54,32 +52,6 @@ def test_controllers_are_read_in_every_layout(tmp_path: Path, files: dict[str, s
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert read_controllers(tmp_path) == expected
-
-
-@pytest.mark.parametrize(
-    ("cards", "driver", "has_cdi", "status", "said"),
-    [
-        (0, [], False, "info", "no NVIDIA card"),
-        (2, [], False, "missing", "2 without a driver"),
-        (2, ["NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu"], False, "missing", "570.86.15"),
-        (2, ["NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu"], True, "ok", "2 with driver 570.86.15"),
-        (8, ["a line of another shape"], True, "ok", "an unknown version"),
-    ],
-)
-def test_gpus(cards: int, driver: list[str], has_cdi: bool, status: str, said: str):
-    check = assess_gpus(cards=cards, driver=driver, has_cdi=has_cdi)
-    assert check.status == status
-    assert said in check.found
-    assert (check.fix == "") == (status == "ok")
-
-
-def test_cards_are_counted_on_the_bus(tmp_path: Path):
-    for number, (vendor, kind) in enumerate([("0x10de", "0x030200"), ("0x10de", "0x040300"), ("0x1002", "0x030000")]):
-        device = tmp_path / "sys/bus/pci/devices" / str(number)
-        device.mkdir(parents=True)
-        (device / "vendor").write_text(f"{vendor}\n")
-        (device / "class").write_text(f"{kind}\n")
-    assert count_nvidia_cards(tmp_path) == 1
 
 
 def test_the_disk_of_a_folder_that_is_not_there_yet(tmp_path: Path):

@@ -1,0 +1,37 @@
+"""What doctor finds, and how it looks: a value for one thing, a program asked, a file read."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Status = Literal["ok", "missing", "better", "info"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. ``missing``: servers do not run without it; ``better``: they do, but not as they should."""
+
+    name: str
+    status: Status
+    found: str
+    fix: str = ""
+
+
+def ask(*command: str, seconds: float = 20) -> str | None:
+    """Return what a program printed; None if it is not there, fails or does not answer."""
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def read_text(file: Path) -> str:
+    """Return a file's text; nothing if it cannot be read."""
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""
