@@ -117,11 +117,17 @@ class Launcher:
         return with_every_choice(scene, user_options, preview) if every else PreviewAnswer(**vars(preview))
 
     async def previews(
-        self, actor: Person, user: str, choices: Sequence[dict[str, Any]], server_name: str = ""
+        self, actor: Person, user: str, choices: Sequence[dict[str, Any]], server_name: str = "", *, nearest: int = 0
     ) -> tuple[Preview, ...]:
-        """Return what each of these launch options would be answered, by one and the same state of the hub."""
+        """Return what each of these launch options would be answered, by one and the same state of the hub.
+
+        For the first ``nearest`` of them, also what starts now where they do not.
+        """
         scene = await self._scene(actor, user)
-        return tuple(make_preview(scene, user_options, server_name) for user_options in choices)
+        return tuple(
+            make_preview(scene, user_options, server_name, nearest=number < nearest)
+            for number, user_options in enumerate(choices)
+        )
 
     async def _scene(self, actor: Person, user: str) -> Scene:
         _check_may_act(actor, user)

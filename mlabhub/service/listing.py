@@ -12,6 +12,7 @@ from mlabhub.core.gpu_types import display_name_of
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import (
     Catalog,
+    Profile,
     bounded_by,
     default_choice,
     default_payer,
@@ -251,7 +252,7 @@ def catalog_view(
         for place in places_for(catalog.storage, person.name, groups)
     )
     return CatalogView(
-        profiles=tuple(bounded_by(profile, capacity) for profile in visible),
+        profiles=tuple(_offered(profile, capacity) for profile in visible),
         images=tuple(
             image for image in catalog.images if image.slug in slugs and image.shown and image.open_to(groups)
         ),
@@ -269,3 +270,9 @@ def catalog_view(
         places=places,
         mount_prefixes=catalog.storage.mount_prefixes,
     )
+
+
+def _offered(profile: Profile, capacity: Capacity) -> Profile:
+    """Return the profile with amounts that a machine has; numbers of GPUs that are listed stay, and are told about."""
+    bounded = bounded_by(profile, capacity)
+    return bounded.model_copy(update={"gpus": profile.gpus}) if profile.gpus.choices else bounded

@@ -13,8 +13,8 @@ from tests.pages.site import PREFIX
 
 
 def field(page: httpx.Response, name: str) -> str:
-    """Return a hidden field's value."""
-    found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
+    """Return a hidden field's value; on the launch page, of the form of choices."""
+    found = re.search(rf'name="{name}" value="([^"]*)"', page.text.split('id="launch-form"', 1)[-1])
     assert found, f"no field {name}"
     return unescape(found[1])
 

@@ -7,24 +7,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from mlabhub.core.admission import Capacity, Gpu, Holding, Holdings, Node, Viewer, decide
-from mlabhub.core.profiles import Catalog, LaunchRequest, visible_profiles
+from mlabhub.core.admission import Capacity, Gpu, Holdings, Node, Viewer, decide
+from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused, MLabError, NotFound
+from mlabhub.ledger import Reservation
+from mlabhub.ledger.records import Contents
 from mlabhub.messages import Message
+from mlabhub.service.listing import catalog_view
 from mlabhub.service.previews import Scene, make_preview
+from mlabhub.service.projection import Projection
 from mlabhub.service.views import (
     CatalogView,
-    GpuView,
     LaunchAnswer,
     LaunchStatus,
-    NodeView,
+    PastLaunch,
     Person,
     Preview,
     ServerView,
     Step,
     StorageView,
-    UsageView,
 )
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
@@ -54,6 +56,7 @@ CATALOG = Catalog.model_validate(
                 "gpus": {"choices": [1, 2, 4, 8], "default": 1},
                 "gpu_types": ["any"],
                 "shm_gib": {"min": 1, "max": 32, "default": 8},
+                "choose_gpu": True,
             },
             {
                 "slug": "vision-only",
@@ -88,11 +91,12 @@ class MemoryLauncher:
     def __init__(self, groups: dict[str, tuple[str, ...]]) -> None:
         self.groups = groups
         self.capacity = make_capacity()
-        self.holdings = Holdings()
+        self.projection = Projection(Contents((), {}, (), ()))
         self.views: dict[tuple[str, str], ServerView] = {}
         self.statuses: dict[str, LaunchStatus] = {}
         self.keys: dict[tuple[str, str], LaunchAnswer] = {}
         self.calls: list[tuple[Any, ...]] = []
+        self.past: dict[str, list[PastLaunch]] = {}
         self.down: MLabError | None = None
         self.faults: tuple[Message, ...] = ()
 
@@ -123,6 +127,7 @@ class MemoryLauncher:
             raise LaunchRefused(decision.reasons[0].message)
         launch_id = f"01J{len(self.calls):023d}"
         self.hold(request, launch_id, decision.placement.gpus, decision.placement.gpu_type, display_name)
+        self.past.setdefault(user, []).insert(0, PastLaunch(server_name, display_name, time.time(), user_options))
         answer = LaunchAnswer("starting", launch_id, f"starting/{launch_id}")
         if idempotency_key:
             self.keys[user, idempotency_key] = answer
@@ -132,17 +137,25 @@ class MemoryLauncher:
         self, request: LaunchRequest, launch_id: str, gpus: tuple[str, ...], gpu_type: str | None, display_name: str
     ) -> None:
         """Count a launch as starting."""
-        self.holdings.add(
-            Holding(
-                request.user,
-                request.server_name,
-                launch_id,
-                request.group,
-                request.cpu,
-                request.memory_gib,
-                gpu_type,
-                gpus,
-                "n1",
+        now = time.time()
+        self.projection.apply(
+            Reservation(
+                launch_id=launch_id,
+                user=request.user,
+                server=request.server_name,
+                state="pending",
+                created=now,
+                changed=now,
+                deadline=now + 300,
+                display_name=display_name,
+                group=request.group,
+                profile=request.profile,
+                image=request.image,
+                gpu_type=gpu_type,
+                gpus=gpus,
+                node="n1",
+                cpu=request.cpu,
+                memory_gib=request.memory_gib,
             )
         )
         url = f"/user/{request.user}/{request.server_name}"
@@ -162,7 +175,6 @@ class MemoryLauncher:
             url=url,
             launch_id=launch_id,
         )
-        now = time.time()
         steps = (
             Step(now - 1.4, Message.of("Admitted on {node}", node="n1"), True),
             Step(now, Message("Starting the container"), False),
@@ -181,16 +193,29 @@ class MemoryLauncher:
             self.views[key] = replace(self.views[key], state="running")
         else:
             self.statuses[launch_id] = replace(status, state="failed", failure=Message.of("{why}", why=failure))
-            self.holdings.remove(launch_id)
+            self.release(launch_id)
             self.views[key] = replace(self.views[key], state="stopped")
 
-    async def previews(self, actor: Person, user: str, choices: Sequence[dict[str, Any]]) -> tuple[Preview, ...]:
+    async def previews(
+        self, actor: Person, user: str, choices: Sequence[dict[str, Any]], server_name: str = "", *, nearest: int = 0
+    ) -> tuple[Preview, ...]:
         """Decide without holding."""
         self._check()
         groups = self.groups.get(user, ())
         viewer = Viewer(actor.name, frozenset(self.groups.get(actor.name, ())), actor.admin, CATALOG.quotas.privacy)
         scene = Scene(CATALOG, user, groups, viewer, self.holdings, (), self.capacity, time.time())
-        return tuple(make_preview(scene, user_options) for user_options in choices)
+        return tuple(
+            make_preview(scene, user_options, server_name, nearest=number < nearest)
+            for number, user_options in enumerate(choices)
+        )
+
+    async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
+        """Return the last launch of each server."""
+        self._check()
+        newest: dict[str, PastLaunch] = {}
+        for one in self.past.get(user, ()):
+            newest.setdefault(one.server_name, one)
+        return tuple(newest.values())
 
     async def launch_status(self, launch_id: str) -> LaunchStatus:
         """Return a launch's state."""
@@ -219,7 +244,7 @@ class MemoryLauncher:
         view = self.views[user, server_name]
         self.views[user, server_name] = replace(view, state="stopped", has_saved=True, since=time.time())
         if view.launch_id:
-            self.holdings.remove(view.launch_id)
+            self.release(view.launch_id)
 
     async def reset(self, actor: Person, user: str, server_name: str) -> None:
         """Forget what was installed."""
@@ -230,35 +255,21 @@ class MemoryLauncher:
     async def catalog_for(self, actor: Person) -> CatalogView:
         """Return what the launch page shows."""
         self._check()
-        user = actor.name
-        groups = self.groups.get(user, ())
-        usage = [
-            UsageView(name, self.holdings.group(name).as_amounts(), quota.limit, quota.guaranteed)
-            for name, quota in CATALOG.quotas.groups.items()
-        ]
-        gpus = tuple(
-            GpuView(
-                gpu.uuid,
-                gpu.type,
-                gpu.name,
-                gpu.memory_gib,
-                gpu.simulated,
-                gpu.healthy,
-                self.holdings.holder_of(gpu.uuid) is not None,
-            )
-            for gpu in self.capacity.gpus.values()
-        )
-        return CatalogView(
-            profiles=visible_profiles(CATALOG, groups, self.capacity.gpu_types),
-            images=CATALOG.images,
-            groups=groups,
-            default_group=groups[0] if groups else None,
-            user_usage=UsageView(user, self.holdings.user(user).as_amounts(), CATALOG.quotas.user_limit(user), {}),
-            group_usage=tuple(usage),
-            nodes=(NodeView("n1", True, 64, 64, 512, 512, gpus),),
-            gpu_types=self.capacity.gpu_types,
-            folders=(f"/mnt/user/{user}", *(f"/mnt/share/{group}" for group in groups)),
-        )
+        groups = self.groups.get(actor.name, ())
+        person = replace(actor, groups=groups)
+        viewer = Viewer(actor.name, frozenset(groups), actor.admin, CATALOG.quotas.privacy)
+        return catalog_view(person, groups, CATALOG, self.capacity, self.projection, viewer)
+
+    @property
+    def holdings(self) -> Holdings:
+        """What is held."""
+        return self.projection.holdings
+
+    def release(self, launch_id: str) -> None:
+        """Give back what a launch holds."""
+        one = self.projection.launch(launch_id)
+        if one is not None:
+            self.projection.apply(replace(one, state="released", released=time.time()))
 
     def _check(self) -> None:
         if self.down is not None:

@@ -11,14 +11,15 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from mlabhub.core.profiles import Catalog, Profile
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.views import Person
-from tests.pages.launcher import MemoryLauncher
+from tests.pages.launcher import CATALOG, MemoryLauncher
 from tests.pages.site import PREFIX, Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+NARROW, WIDE = {"width": 320, "height": 640}, {"width": 1280, "height": 900}
 LOOKS = [
     pytest.param(NARROW, "light", "zh-CN", id="narrow-light-zh"),
     pytest.param(NARROW, "dark", "en-US", id="narrow-dark-en"),
@@ -45,6 +46,32 @@ async def open_page(context: BrowserContext, site: Site, path: str = "", user: s
     await page.goto(f"{site.origin}/login-as/{user}")
     await page.goto(site.url + path)
     return page
+
+
+async def pick(page: Page, name: str, value: str) -> None:
+    """Press one of a field's buttons."""
+    await page.click(f"input[name={name}][value='{value}'] + label")
+
+
+def many_profiles(count: int) -> Catalog:
+    """Return the catalogue with many more profiles."""
+    more = [
+        Profile.model_validate(
+            {
+                "slug": f"kind-{n}",
+                "display_name": f"Kind {n}",
+                "description": "One of many, and no two are alike.",
+                "purpose": ("development", "training")[n % 2],
+                "images": ["pytorch"],
+                "cpu": {"min": 1, "max": 16},
+                "memory_gib": {"min": 2, "max": 64},
+                "gpus": [1, 2],
+                "gpu_types": ["a100"],
+            }
+        )
+        for n in range(count)
+    ]
+    return Catalog(profiles=(*CATALOG.profiles, *more), images=CATALOG.images, quotas=CATALOG.quotas)
 
 
 async def start(launcher: MemoryLauncher, user: str, name: str, **options: Any) -> str:
@@ -115,7 +142,7 @@ class TestLaunch:
         await page.click("text=Start your first server")
         await page.click("a[data-profile=gpu]")
         await page.fill("input[name=name]", "a b")
-        await page.click("label:text-is('2')")
+        await pick(page, "gpus", "2")
         await page.click("#start")
         await expect(page.locator("#error-name")).to_contain_text("cannot be a server's name")
         assert await page.is_checked("input[name=gpus][value='2']")
@@ -139,18 +166,142 @@ class TestLaunch:
         await expect(forecast).to_contain_text("Not free now")
         await page.select_option("select[name=group]", "nlp")
         await expect(forecast).to_contain_text("bob holds 4 of 4 GPU")
-        await page.click("label:text-is('8')")
+        await pick(page, "gpus", "8")
         await expect(forecast).to_contain_text("Cannot start")
-        launcher.holdings.remove(launcher.views["bob", "train"].launch_id or "")
+        launcher.release(launcher.views["bob", "train"].launch_id or "")
         await page.fill("input[name=name]", "later")
-        await page.click("label:text-is('4')")
-        await page.click("label:text-is('T4')")
-        await expect(forecast).to_contain_text("No machine has 4 T4 free")
-        await page.click("text=Take 2 T4 (simulated), which starts now")
-        await expect(forecast).to_contain_text("Starts now")
-        assert await page.is_checked("input[name=gpus][value='2']")
-        assert await page.input_value("input[name=name]") == "later"
+        await pick(page, "gpus", "4")
+        await pick(page, "gpu_type", "t4")
+        await expect(forecast).to_contain_text("4 T4 wait")
+        await page.click("text=Start with 2 T4 (simulated) now")
+        await page.wait_for_url("**/starting/**")
+        options = launcher.calls[-1][-1]
+        assert (launcher.calls[-1][4], options["gpus"], options["gpu_type"]) == ("later", 2, "t4")
         assert page.complaints == []  # type: ignore[attr-defined]
+
+    async def test_the_head_follows_the_group(self, context: BrowserContext, site: Site) -> None:
+        page = await open_page(context, site, "launch?profile=gpu", user="bob")
+        head = page.locator("[data-part=head]")
+        await expect(head).to_contain_text("vision holds 0 of 4 guaranteed GPU, and may borrow up to 2.")
+        await page.select_option("select[name=group]", "nlp")
+        await expect(head).to_contain_text("nlp holds 0 GPU, without a limit.")
+        await expect(head).not_to_contain_text("vision")
+        await page.click("a[data-profile=cpu]")
+        await expect(page.locator("a[data-profile=cpu]")).to_have_attribute("aria-current", "true")
+        assert await page.input_value("select[name=group]") == "nlp"
+
+    async def test_choices_survive_loading_anew_and_going_back(self, context: BrowserContext, site: Site) -> None:
+        page = await open_page(context, site, "launch?profile=gpu")
+        await page.fill("input[name=memory_gib]", "64")
+        await page.fill("input[name=name]", "mine")
+        await pick(page, "gpu_type", "t4")
+        await page.reload()
+        await page.goto(site.url)
+        await page.go_back()
+        assert await page.input_value("input[name=memory_gib]") == "64"
+        assert await page.input_value("input[name=name]") == "mine"
+        assert await page.is_checked("input[name=gpu_type][value=t4]")
+        assert "_xsrf" not in page.url
+
+    async def test_again_by_one_click(self, context: BrowserContext, site: Site, launcher: MemoryLauncher) -> None:
+        launcher.finish(await start(launcher, "alice", "exp", profile="gpu", gpus=2, gpu_type="t4"))
+        await launcher.stop(Person("alice"), "alice", "exp")
+        page = await open_page(context, site, "launch")
+        await page.click("#again-start")
+        await page.wait_for_url("**/starting/**")
+        assert launcher.calls[-1][3:] == ("exp", "exp", {"profile": "gpu", "gpus": 2, "gpu_type": "t4"})
+
+
+class TestLive:
+    """The page keeps itself true. Its clock is the test's, so that nobody waits."""
+
+    @pytest_asyncio.fixture(loop_scope="session")
+    async def page(self, context: BrowserContext, site: Site) -> Page:
+        page = await context.new_page()
+        await page.goto(f"{site.origin}/login-as/bob")
+        await page.clock.install()
+        await page.goto(f"{site.url}launch?profile=gpu&gpus=4&gpu_type=a100")
+        await expect(page.locator("#forecast")).to_contain_text("Starts now")
+        return page
+
+    async def test_it_follows_the_world(self, page: Page, launcher: MemoryLauncher) -> None:
+        heard = await page.evaluate_handle(
+            """() => { const heard = []; new MutationObserver(all => heard.push(...all))
+               .observe(document.getElementById('forecast'), {childList: true, subtree: true}); return heard; }"""
+        )
+        for _ in range(2):
+            async with page.expect_response("**/preview"):
+                await page.clock.run_for(10_500)
+        assert await heard.evaluate("heard => heard.length") == 0, "a screen reader would say the same again"
+        await start(launcher, "bob", "b", profile="gpu", gpus=1, gpu_type="a100")
+        await page.focus("#start")
+        async with page.expect_response("**/preview"):
+            await page.clock.run_for(10_500)
+        await expect(page.locator("#forecast")).to_contain_text("bob holds 1 of 4 GPU")
+        await expect(page.locator("[data-part=head]")).to_contain_text("You hold 1 of 4 GPU")
+        await expect(page.locator("[data-part=word-gpus-4]")).to_have_text("not now")
+        await expect(page.locator("[data-part=again]")).to_contain_text("1 A100 (simulated)")
+        assert await page.evaluate("document.activeElement.id") == "start"
+
+    async def test_it_rests_while_nobody_looks(self, page: Page) -> None:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+        await page.evaluate(hide + " document.dispatchEvent(new Event('visibilitychange')); }", True)
+        await page.clock.run_for(120_000)
+        assert asked == []
+        async with page.expect_response("**/preview"):
+            await page.evaluate(hide + " document.dispatchEvent(new Event('visibilitychange')); }", False)
+
+    async def test_it_says_that_the_hub_is_away_and_comes_back(self, page: Page) -> None:
+        tries: list[str] = []
+        page.on("request", lambda request: tries.append(request.url))
+        await page.route("**/preview", lambda route: route.abort())
+        await page.clock.run_for(10_500)
+        lost = page.locator("#launch-lost")
+        await expect(lost).to_contain_text("The hub does not answer at the moment")
+        for _ in range(12):
+            await page.clock.run_for(10_000)
+            await asyncio.sleep(0.05)
+        assert 3 <= len(tries) <= 8, "it asks ever less often"
+        await page.unroute("**/preview")
+        for _ in range(14):  # in steps, for the clock's jumps also end the questions that are on their way
+            await page.clock.run_for(5_000)
+            await asyncio.sleep(0.05)
+        await expect(lost).to_be_hidden()
+        await expect(page.locator("#forecast")).to_contain_text("Starts now")
+
+    async def test_it_says_that_the_login_has_ended(
+        self, page: Page, context: BrowserContext, launcher: MemoryLauncher
+    ) -> None:
+        await page.fill("input[name=name]", "mine")
+        await context.clear_cookies()
+        await page.clock.run_for(10_500)
+        lost = page.locator("#launch-lost")
+        await expect(lost).to_contain_text("Your login has ended.")
+        assert "name=mine" in (await lost.locator("a").get_attribute("href") or "")
+        await page.click("#start")
+        await page.wait_for_url("**/authorize**")
+        assert launcher.calls == []
+
+
+async def test_many_profiles_are_found(
+    context: BrowserContext, site: Site, launcher: MemoryLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.pages.launcher.CATALOG", many_profiles(300))
+    page = await open_page(context, site, "launch")
+    await expect(page.locator("#found")).to_have_text("303 kinds")
+    await page.fill("#find", "kind 299 train")
+    await expect(page.locator("#found")).to_have_text("1 of 303")
+    async with page.expect_request("**/preview") as asked:
+        pass
+    assert "cards=kind-299&" in f"{(await asked.value).post_data}&"
+    await page.click("[data-card]:not([hidden]) a")
+    await expect(page.locator("a[data-profile=kind-299]")).to_have_attribute("aria-current", "true")
+    assert await page.input_value("#find") == "kind 299 train"
+    await page.fill("#find", "no such thing")
+    await expect(page.locator("#found")).to_have_text("None is called so.")
+    assert page.complaints == []  # type: ignore[attr-defined]
 
     async def test_slider_and_number_agree(self, context: BrowserContext, site: Site) -> None:
         page = await open_page(context, site, "launch")

@@ -7,19 +7,18 @@ from typing import Any
 import pytest
 
 from mlabhub.i18n import get_translator
-from mlabhub.service.pages.forecast import make_forecast, nearest
+from mlabhub.service.pages.forecast import make_forecast
 from mlabhub.service.views import Person
-from tests.pages.launcher import CATALOG, HOSTILE, MemoryLauncher
+from tests.pages.launcher import HOSTILE, MemoryLauncher
 
 EN = get_translator("en")
-GPU = CATALOG.profiles_by_slug["gpu"]
 
 
 async def preview_of(options: dict[str, Any], group: str = "vision") -> Any:
     launcher = MemoryLauncher({"alice": (group,), "bob": (group,)})
     wish = {"profile": "gpu", "gpus": 4, "gpu_type": "a100"}
     await launcher.launch(Person("bob"), user="bob", server_name="b", display_name="b", user_options=wish)
-    return (await launcher.previews(Person("alice"), "alice", [options]))[0]
+    return (await launcher.previews(Person("alice"), "alice", [options], nearest=1))[0]
 
 
 @pytest.mark.parametrize(
@@ -49,15 +48,32 @@ async def test_simulated_gpus_are_marked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "choices"),
+    ("options", "text", "take"),
     [
-        pytest.param({"profile": "gpu", "gpus": 1}, [], id="starts now: nothing else to try"),
-        pytest.param({"profile": "gpu", "gpus": 8}, [{"gpus": 4}, {"gpus": 2}, {"gpus": 1}], id="fewer, most first"),
+        pytest.param({"profile": "gpu", "gpus": 1}, None, None, id="starts now: nothing else is offered"),
+        pytest.param({"profile": "gpu", "gpus": 8}, "Start with 2 GPU now", "gpus=2", id="fewer"),
         pytest.param(
-            {"profile": "gpu", "gpus": 2, "gpu_type": "a100"}, [{"gpus": 1}, {"gpu_type": "t4"}], id="then other types"
+            {"profile": "gpu", "gpus": 2, "gpu_type": "a100"}, "Start with 2 T4 now", "gpu_type=t4", id="another type"
         ),
-        pytest.param({"profile": "gpu", "gpus": 3}, [], id="no choice at all"),
+        pytest.param({"profile": "gpu", "gpus": 3}, None, None, id="no choice at all"),
     ],
 )
-async def test_what_is_tried_instead(options: dict[str, Any], choices: list[dict[str, Any]]) -> None:
-    assert nearest(await preview_of(options), GPU, ("a100", "t4")) == choices
+async def test_what_is_offered_instead(options: dict[str, Any], text: str | None, take: str | None) -> None:
+    offer = make_forecast(await preview_of(options), EN, simulated=False).offer
+    assert (offer and offer.text, offer and offer.take) == (text, take)
+
+
+@pytest.mark.parametrize(
+    ("gpu_type", "text", "take"),
+    [
+        pytest.param("a100", "Start with 1 T4 now", "gpus=1&gpu_type=t4", id="and so are all others"),
+        pytest.param(None, "Start with any 1 GPU now", "gpus=1", id="and others are free"),
+    ],
+)
+async def test_what_is_offered_for_a_named_gpu_that_is_held(gpu_type: str | None, text: str, take: str) -> None:
+    options = {"profile": "gpu", "gpu_type": gpu_type, "gpus": 1}
+    named, unpinned = await preview_of({**options, "gpu_ids": ["GPU-sim-a100-0"]}), await preview_of(options)
+    forecast = make_forecast(named, EN, simulated=False, unpinned=unpinned)
+    assert forecast.kind == "busy"
+    assert forecast.offer is not None
+    assert (forecast.offer.text, forecast.offer.take) == (text, take)

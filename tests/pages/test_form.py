@@ -8,7 +8,8 @@ from mlabhub.core.options import NumberOption
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import MLabError
 from mlabhub.i18n import get_translator
-from mlabhub.service.pages.form import kept_arguments, make_fields, number_field, read_options
+from mlabhub.service.pages.choices import kept_arguments, read_options
+from mlabhub.service.pages.form import make_fields, number_field
 from mlabhub.service.views import Person
 from tests.pages.launcher import CATALOG, HOSTILE, MemoryLauncher
 
@@ -27,7 +28,7 @@ EN = get_translator("en")
         pytest.param({"cpu": "lots"}, {"cpu": "lots"}, id="no number stays text for the gate"),
         pytest.param({"cpu": "NaN", "gpus": "1e999"}, {"cpu": "NaN", "gpus": "1e999"}, id="not finite stays text"),
         pytest.param({"cmd": "sh", "environment": "X=1", "launch_id": "01J"}, {}, id="other fields are not options"),
-        pytest.param({"image": "x" * 5000}, {"image": "x" * 300}, id="endless text is cut"),
+        pytest.param({"image": "x" * 5000}, {"image": "x" * 1000}, id="endless text is cut"),
     ],
 )
 def test_what_fields_say(arguments: dict[str, str], options: dict[str, object]) -> None:
@@ -98,4 +99,4 @@ def test_an_address_keeps_choices_only() -> None:
     arguments = {"profile": "gpu", "key": "k", "_xsrf": "x", "name": HOSTILE * 100, "cpu": "", "option-shm_gib": "8"}
     kept = kept_arguments(arguments)
     assert kept.keys() == {"profile", "name", "option-shm_gib"}
-    assert len(kept["name"]) == 300
+    assert len(kept["name"]) == 1000

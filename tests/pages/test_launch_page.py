@@ -154,10 +154,37 @@ class TestLaunch:
         await start(launcher, "bob", "b", profile="gpu", gpus=4, gpu_type="a100", group="vision")
         page = await (await login("alice")).get("launch?profile=gpu&gpus=4&gpu_type=t4&name=mine")
         assert "Not free now" in page.text
-        offer = re.search(r'href="([^"]*)" data-choose>([^<]*)<', page.text)
+        offer = re.search(r'name="take" value="([^"]*)"[^>]*>([^<]*)<', page.text)
         assert offer
-        assert unescape(offer[1]) == f"{PREFIX}launch?profile=gpu&gpus=2&gpu_type=t4&name=mine"
-        assert offer[2] == "Take 2 T4 (simulated), which starts now"
+        assert offer.groups() == ("gpus=2", "Start with 2 T4 (simulated) now")
+
+    async def test_the_nearest_choice_starts_in_one_click(self, login: Login, launcher: MemoryLauncher) -> None:
+        await start(launcher, "bob", "b", profile="gpu", gpus=4, gpu_type="a100", group="vision")
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        sent = {
+            "profile": "gpu",
+            "gpus": "4",
+            "gpu_type": "a100",
+            "name": "mine",
+            "take": "gpu_type=t4&gpus=2&user=bob",
+        }
+        page = await client.post("launch", data={"_xsrf": token, **sent})
+        assert page.status_code == 303
+        assert launcher.calls[-1][1:] == (
+            "alice",
+            "alice",
+            "mine",
+            "mine",
+            {"profile": "gpu", "gpus": 2, "gpu_type": "t4"},
+        )
+
+    async def test_only_a_look_starts_nothing(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        page = await client.post("launch", data={"_xsrf": token, "profile": "gpu", "gpus": "4", "look": "1"})
+        assert page.headers["location"] == f"{PREFIX}launch?profile=gpu&gpus=4"
+        assert launcher.calls == []
 
     @pytest.mark.parametrize("mode", ["cors", "same-origin", "no-cors"])
     async def test_a_form_sent_by_a_script_is_refused(self, login: Login, launcher: MemoryLauncher, mode: str) -> None:
@@ -172,9 +199,12 @@ class TestLaunch:
     async def test_a_form_without_its_token_is_refused(self, login: Login, launcher: MemoryLauncher) -> None:
         client = await login("alice")
         for token in ({}, {"_xsrf": ""}, {"_xsrf": "x" * 40}):
-            page = await client.post("launch", data={"profile": "cpu", **token})
-            assert page.status_code == 403
-            assert "form was open for too long" in page.text
+            page = await client.post("launch", data={"profile": "gpu", "memory_gib": "64", **token})
+            assert page.status_code == 303
+            page = await client.get(page.headers["location"].removeprefix(PREFIX))
+            assert "form was open for too long, so nothing was started" in page.text
+            assert field(page, "profile") == "gpu"
+            assert 'value="64"' in page.text
         assert launcher.calls == []
 
 
@@ -189,7 +219,27 @@ class TestPreview:
                 headers={"X-Xsrftoken": token, "Sec-Fetch-Mode": "cors"},
             )
             assert answer.json()["kind"] == kind
-            assert "mlab-forecast" in answer.json()["html"]
+            assert "mlab-forecast" in answer.json()["parts"]["forecast"]
+
+    async def test_the_parts_of_a_refresh(self, login: Login, launcher: MemoryLauncher) -> None:
+        await start(launcher, "bob", "b", profile="gpu", gpus=4, gpu_type="a100", group="vision")
+        client = await login("alice")
+        token = field(await client.get("launch"), "_xsrf")
+        sent = {"profile": "gpu", "gpus": "1", "gpu_type": "any", "group": "vision", "cards": "cpu gpu nope"}
+        parts = (await client.post("launch/preview", data=sent, headers={"X-Xsrftoken": token})).json()["parts"]
+        words = {name: re.sub(r"<[^>]*>", "", text).strip() for name, text in parts.items() if name[:4] == "word"}
+        assert words == {
+            "word-gpus-1": "now",
+            "word-gpus-2": "now",
+            "word-gpus-4": "not now",
+            "word-gpus-8": "never",
+            "word-gpu_type-any": "now",
+            "word-gpu_type-a100": "not now",
+            "word-gpu_type-t4": "now",
+        }
+        assert {name for name in parts if name[:4] == "card"} == {"card-cpu", "card-gpu"}
+        assert "vision holds 4 of 4 guaranteed GPU, and may borrow up to 2." in parts["head"]
+        assert "vision pays, and borrows" in parts["forecast"]
 
     async def test_errors_are_json(self, login: Login, launcher: MemoryLauncher) -> None:
         client = await login("alice")

@@ -5,18 +5,17 @@ Guarantees: pure; words come before icons, and no state is told by colour alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
-from mlabhub.core.profiles import Profile
-from mlabhub.core.reasons import NEVER
 from mlabhub.i18n import N_, Translator
+from mlabhub.messages import Message
+from mlabhub.service.pages.choices import exact
 from mlabhub.service.pages.words import gpus_text, size_text
 from mlabhub.service.views import Preview
 
-MOST_OFFERS = 16
 NOW, BUSY, NEVER_FITS, WRONG = "now", "busy", "never", "wrong"
+KINDS = {"now": NOW, "later": BUSY, "never": NEVER_FITS}
 ICONS = {
     NOW: "fa-circle-check",
     BUSY: "fa-hourglass-half",
@@ -33,10 +32,10 @@ HEADLINES = {
 
 @dataclass(frozen=True)
 class Offer:
-    """Another choice that starts now, and the address of the page with it."""
+    """Another choice that starts now: what its button says, and sends beside the form."""
 
     text: str
-    url: str
+    take: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class Forecast:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     offer: Offer | None = None
+    payer: str = ""
 
     @property
     def icon(self) -> str:
@@ -56,30 +56,49 @@ class Forecast:
         return ICONS[self.kind]
 
 
-def make_forecast(preview: Preview, t: Translator, *, simulated: bool, offer: Offer | None = None) -> Forecast:
-    """Say a preview; ``offer`` is the nearest choice that starts now."""
-    kind = NOW if preview.starts_now else WRONG if preview.request is None else BUSY
-    if any(reason.code in NEVER for reason in preview.reasons):
-        kind = NEVER_FITS
-    size = ""
-    if (request := preview.request) is not None:
-        gpus = gpus_text(t, request.gpus, request.gpu_type, simulated)
-        size = size_text(request.cpu, request.memory_gib, gpus)
+def kind_of(preview: Preview) -> str:
+    """Return which of the four it is."""
+    return WRONG if preview.request is None else KINDS[preview.state]
+
+
+def make_forecast(
+    preview: Preview, t: Translator, *, simulated: bool, payer: Message | None = None, unpinned: Preview | None = None
+) -> Forecast:
+    """Say a preview, with the nearest choice that starts now if it was looked for.
+
+    ``unpinned`` is the preview of the same choice without the GPUs that were named.
+    """
+    size, request = "", preview.request
+    if request is not None:
+        size = size_text(request.cpu, request.memory_gib, gpus_text(t, request.gpus, request.gpu_type, simulated))
+    kind = kind_of(preview)
+    advice = () if preview.advice is None else (preview.advice,)
     return Forecast(
         kind=kind,
         headline=t(HEADLINES[kind]),
         size=size,
-        reasons=tuple(t.say(reason.message) for reason in preview.reasons),
+        reasons=tuple(t.say(reason.message) for reason in preview.reasons) + tuple(t.say(one) for one in advice),
         notes=tuple(t.say(note.message) for note in preview.notes),
-        offer=offer,
+        offer=_offer(unpinned or preview, t, simulated, unpinned is not None),
+        payer="" if payer is None else t.say(payer),
     )
 
 
-def nearest(preview: Preview, profile: Profile, gpu_types: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the choices to try where this one does not start: fewer GPUs, the most of them first, then other types."""
-    request = preview.request
-    if request is None or preview.starts_now or not request.gpus:
-        return []
-    fewer = [gpus for gpus in range(request.gpus - 1, 0, -1) if profile.gpus.accepts(gpus)]
-    others = [one for one in profile.offered_gpu_types(gpu_types) if request.gpu_type not in (None, one)]
-    return [*({"gpus": gpus} for gpus in fewer[:MOST_OFFERS]), *({"gpu_type": one} for one in others)]
+def _offer(preview: Preview, t: Translator, simulated: bool, unpinned: bool) -> Offer | None:
+    request, changes = preview.request, preview.nearest
+    if request is None:
+        return None
+    if unpinned and preview.starts_now:
+        text = t(N_("Start with any {gpus} now"), gpus=gpus_text(t, request.gpus, request.gpu_type, simulated))
+        return Offer(text, urlencode({"gpus": request.gpus}))
+    if not changes:
+        return None
+    if unpinned:
+        changes = {"gpus": request.gpus, **changes}  # a number of GPUs that a button says lets go of the named ones
+    nearest = replace(request, **changes)
+    gpus = gpus_text(t, nearest.gpus, nearest.gpu_type, simulated) if {"gpus", "gpu_type"} & changes.keys() else ""
+    amounts = size_text(
+        nearest.cpu if "cpu" in changes else None, nearest.memory_gib if "memory_gib" in changes else None, gpus
+    )
+    sent = {name: exact(value) if isinstance(value, int | float) else value for name, value in changes.items()}
+    return Offer(t(N_("Start with {what} now"), what=amounts), urlencode(sent))

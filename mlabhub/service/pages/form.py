@@ -1,7 +1,7 @@
-"""The launch form: what it shows for a profile, and what its fields say as launch options.
+"""The launch form: which fields it shows for a profile.
 
-Guarantees: pure; whatever a form sends becomes options that `mlabhub.core.profiles.resolve` judges, so that page, API
-and hub have one gate; what a person chose is shown again, also when it was refused.
+Guarantees: pure; what a person chose is shown again, also when it was refused; the first form of a profile is one that
+the gate lets pass.
 """
 
 from __future__ import annotations
@@ -9,23 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mlabhub.core.choices import ListVariable, NumberVariable
-from mlabhub.core.forms import NUMBERS, read_number
+from mlabhub.core.forms import read_number
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
 from mlabhub.core.units import ANY_GPU, format_gpu_type, format_number
 from mlabhub.i18n import N_, Translator
+from mlabhub.service.pages.choices import FURTHER, LISTED, exact
 from mlabhub.service.views import CatalogView
 
-TEXTS = ("profile", "image", "group", "gpu_type")
-FURTHER = "option-"
-LISTED = "choice-"
 # A range with so few values is shown as buttons.
 MOST_BUTTONS = 8
-# What one field may hold; the gate says the rest.
-LONGEST = 300
 
 LABELS = {
     "cpu": N_("CPU cores"),
@@ -63,34 +58,6 @@ class Field:
     low: str = ""
     high: str = ""
     step: str = ""
-
-
-def read_options(arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Return the launch options that a form's fields say. An empty field takes the profile's default."""
-    options: dict[str, Any] = {}
-    further: dict[str, Any] = {}
-    for name, text in arguments.items():
-        text = text.strip()[:LONGEST]
-        if not text:
-            continue
-        if name in TEXTS and not (name == "gpu_type" and text == ANY_GPU):
-            options[name] = text
-        elif name in NUMBERS:
-            options[name] = read_number(text)
-        elif name.startswith(FURTHER):
-            further[name.removeprefix(FURTHER)] = read_number(text)
-        elif name.startswith(LISTED):
-            further[name.removeprefix(LISTED)] = text
-    return {**options, "options": further} if further else options
-
-
-def kept_arguments(arguments: Mapping[str, str]) -> dict[str, str]:
-    """Return the choices of a form that an address can take along, so that nothing has to be chosen twice."""
-    return {
-        name: text[:LONGEST]
-        for name, text in arguments.items()
-        if text and (name in (*TEXTS, *NUMBERS, "user", "server", "name") or name.startswith((FURTHER, LISTED)))
-    }
 
 
 def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str], t: Translator) -> dict[str, Field]:
@@ -135,11 +102,6 @@ def number_field(name: str, option: NumberOption, typed: str, t: Translator, *, 
     low, high, step = exact(option.min), exact(option.max), exact(option.step)
     bounds = t(N_("{low} to {high} {unit}"), low=option.min, high=option.max, unit=unit).strip()
     return Field(prefix + name, label, "number", value, text, unit=unit, low=low, high=high, step=step, help=bounds)
-
-
-def exact(number: float) -> str:
-    """Return a number for a field to send back: nothing cut off, no needless fraction."""
-    return str(int(number)) if float(number).is_integer() else repr(float(number))
 
 
 def choice_field(

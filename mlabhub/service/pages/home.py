@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
+from typing import Any
 
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.base import PageHandler
+from mlabhub.service.pages.choices import as_arguments
 from mlabhub.service.pages.confirm import QUESTIONS
 from mlabhub.service.pages.words import folder_text, gpus_text, room_text, server_title, size_text
 from mlabhub.service.views import CatalogView, ServerView, StorageView
@@ -69,6 +71,7 @@ class HomeHandler(PageHandler):
         user = self.subject()
         servers = await self.launcher.servers(user)
         view = await self.launcher.catalog_for(replace(self.person, name=user))
+        last = {one.server_name: one.options for one in await self.launcher.past_launches(user)}
         other = self.other(user)
         make = partial(
             make_card, view=view, t=self.t, url=self.page_url, other=other, simulated=bool(self.site.simulate_gpus)
@@ -78,7 +81,7 @@ class HomeHandler(PageHandler):
             title=self.t(N_("Servers of {user}"), user=user) if other else self.t(N_("My servers")),
             other=other,
             notice=self._notice(servers),
-            cards=[make(server) for server in in_order(servers)],
+            cards=[make(server, options=last.get(server.server_name)) for server in in_order(servers)],
             folders=make_folders(await self.launcher.storage(self.person, user), self.t),
         )
 
@@ -115,8 +118,9 @@ def make_card(
     url: Callable[..., str],
     other: str | None = None,
     simulated: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Card:
-    """Return what the page shows of a server."""
+    """Return what the page shows of a server; ``options`` are what it was last started with."""
     about = {"user": other, "server": server.server_name}
     stopped = server.state == "stopped"
     return Card(
@@ -129,24 +133,10 @@ def make_card(
         has_saved=server.has_saved,
         open_url=server.url if server.state == "running" else "",
         watch_url=url(f"starting/{server.launch_id}") if server.state == "pending" and server.launch_id else "",
-        start_url=url("launch", **about, **_same_choice(server)) if stopped else "",
+        start_url=url("launch", **{**as_arguments(options or {}), **about}) if stopped else "",
         stop_url=url("stop", **about) if server.state in ("running", "pending", "unknown") else "",
         reset_url=url("reset", **about) if stopped and server.has_saved else "",
     )
-
-
-def _same_choice(server: ServerView) -> dict[str, str]:
-    """Return the query that opens the launch page with what the server was last started with."""
-    choice = {
-        "profile": server.profile,
-        "image": server.image,
-        "group": server.group,
-        "gpu_type": server.gpu_type,
-        "gpus": server.gpus,
-        "cpu": server.cpu,
-        "memory_gib": server.memory_gib,
-    }
-    return {name: f"{value:g}" if isinstance(value, float) else str(value) for name, value in choice.items() if value}
 
 
 def facts_of(server: ServerView, view: CatalogView, t: Translator, simulated: bool) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mlabhub.errors import NotFound
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.base import PageHandler
-from mlabhub.service.pages.form import kept_arguments
+from mlabhub.service.pages.choices import kept_arguments
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.views import LaunchStatus
 

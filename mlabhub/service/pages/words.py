@@ -6,9 +6,9 @@ from typing import Protocol
 
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
-from mlabhub.core.units import GPU, format_bytes, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
+from mlabhub.core.units import format_bytes, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
 from mlabhub.i18n import N_, Translator
-from mlabhub.service.views import CatalogView, PlaceView, StorageView, UsageView
+from mlabhub.service.views import CatalogView, PlaceView, StorageView
 
 
 class Named(Protocol):
@@ -81,23 +81,13 @@ def room_text(t: Translator, folder: StorageView) -> str:
     return t(N_("{free} of {total} free"), free=format_bytes(folder.free_bytes), total=format_bytes(folder.total_bytes))
 
 
-def limit_facts(view: CatalogView, group: str | None, t: Translator, other: str | None) -> list[tuple[str, str]]:
-    """Return who holds how many GPUs of what they may hold: the person, and the group that would pay."""
-    label = t(N_("GPUs of {group}"), group=other) if other else t(N_("Your GPUs"))
-    facts = [(label, _usage_text(view.user_usage, t))]
-    facts += [
-        (t(N_("GPUs of {group}"), group=usage.name), _usage_text(usage, t))
-        for usage in view.group_usage
-        if usage.name == group
-    ]
-    return facts if view.gpu_types else []
+def purpose_text(t: Translator, profile: Profile) -> str:
+    """Return what a profile is meant for."""
+    purposes = {"development": N_("For development"), "training": N_("For training")}
+    return t(purposes[profile.purpose]) if profile.purpose else ""
 
 
-def _usage_text(usage: UsageView, t: Translator) -> str:
-    used, limit, guaranteed = (amounts.get(GPU) for amounts in (usage.used, usage.limit, usage.guaranteed))
-    text = (
-        t(N_("{used} in use"), used=used or 0)
-        if limit is None
-        else t(N_("{used} of {limit} in use"), used=used or 0, limit=limit)
-    )
-    return text if not guaranteed else t(N_("{text}, {guaranteed} guaranteed"), text=text, guaranteed=guaranteed)
+def image_title(view: CatalogView, image: str) -> str:
+    """Return what an image is called on pages."""
+    names = {one.slug: one.display_name for one in view.images}
+    return names.get(image, image)

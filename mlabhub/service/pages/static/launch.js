@@ -1,37 +1,173 @@
-// Make the launch page answer at once: the line below the choices follows them, and another profile comes without a
-// reload. Everything works without this script, by links and by the form.
+// Make the launch page answer at once, and keep it true: the parts of the page that depend on the choices follow them,
+// and every few seconds the world. Another profile comes without a reload. Everything works without this script, by
+// links and by the form.
 
+const SECOND = 1000;
 const QUIET_MS = 250;
-let waiting = 0;
+const EVERY_MS = 10 * SECOND;
+const LONGEST_WAIT_MS = 60 * SECOND;
+const LONGEST_ADDRESS = 6000;
+const MOST_CARDS = 60;
+
+let typing = 0;
+let timer = 0;
 let latest = 0;
+let failures = 0;
+let find = "";
 
 const root = () => document.getElementById("launch");
 const form = () => document.getElementById("launch-form");
+const lost = () => document.getElementById("launch-lost");
+const part = (name) => document.querySelector(`[data-part="${CSS.escape(name)}"]`);
 
 function headers() {
   return { "X-Xsrftoken": root().dataset.xsrf };
 }
 
-// Ask what would happen to the choices as they stand. Answers that come late are dropped.
-async function refresh() {
-  const mine = ++latest;
-  const fields = new URLSearchParams(new FormData(form()));
-  fields.delete("key");
-  try {
-    const answer = await fetch(root().dataset.preview, { method: "POST", headers: headers(), body: fields });
-    if (answer.ok && mine === latest) {
-      const { html } = await answer.json();
-      // Made by our own template, which escapes every value.
-      document.getElementById("forecast").innerHTML = html;
-    }
-  } catch {
-    // The line keeps its last words; the form itself says if the hub is away.
+// The parts of the page ------------------------------------------------------------------------------------------
+
+// Put new text into a part, unless it says the same already: what has the focus keeps it, and nothing is read out twice.
+function show(name, html) {
+  const element = part(name);
+  if (!element || element.shown === html) {
+    return;
+  }
+  const first = element.shown === undefined;
+  const parsed = document.createElement("div");
+  parsed.innerHTML = html; // Made by our own templates, which escape every value.
+  element.shown = html;
+  if (first && parsed.innerHTML.trim() === element.innerHTML.trim()) {
+    return;
+  }
+  const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
+  element.replaceChildren(...parsed.childNodes);
+  if (element.matches(".mlab-again")) {
+    element.hidden = !element.querySelector("h2");
+  }
+  if (focused) {
+    (document.getElementById(focused) ?? document.getElementById("start"))?.focus();
   }
 }
 
-function soon() {
-  window.clearTimeout(waiting);
-  waiting = window.setTimeout(refresh, QUIET_MS);
+function shownCards() {
+  const cards = [...document.querySelectorAll("[data-card]:not([hidden])")].filter((card) => {
+    const box = card.getBoundingClientRect();
+    const list = document.getElementById("profile-list").getBoundingClientRect();
+    const top = Math.max(0, list.top);
+    const bottom = Math.min(window.innerHeight, list.bottom);
+    return box.bottom > top && box.top < bottom;
+  });
+  return cards.slice(0, MOST_CARDS).map((card) => card.dataset.card);
+}
+
+// Asking ---------------------------------------------------------------------------------------------------------
+
+class Refusal extends Error {
+  constructor(status) {
+    super(`the service answered ${status}`);
+    this.status = status;
+  }
+}
+
+// Ask what would happen to the choices as they stand; `wide` asks about the profiles on the screen, too.
+async function ask(wide) {
+  const mine = ++latest;
+  const fields = new URLSearchParams(new FormData(form()));
+  fields.delete("key");
+  if (wide) {
+    fields.set("cards", shownCards().join(" "));
+  }
+  const answer = await fetch(root().dataset.preview, {
+    method: "POST",
+    headers: headers(),
+    body: fields,
+    signal: AbortSignal.timeout(EVERY_MS),
+  });
+  if (!answer.ok) {
+    throw new Refusal(answer.status);
+  }
+  const { kind, parts } = await answer.json();
+  if (mine !== latest) {
+    return; // The choices have changed since.
+  }
+  for (const [name, html] of Object.entries(parts)) {
+    show(name, html);
+  }
+  document.getElementById("summary").className = `mlab-summary mlab-is-${kind}`;
+}
+
+function say(template) {
+  const notice = lost();
+  if (template === undefined) {
+    notice.hidden = true;
+    notice.replaceChildren();
+  } else if (notice.hidden || notice.dataset.says !== template) {
+    notice.replaceChildren(document.getElementById(template).content.cloneNode(true));
+    notice.dataset.says = template;
+    notice.hidden = false;
+  }
+  const again = notice.querySelector("a");
+  if (again) {
+    again.href = window.location.href;
+  }
+}
+
+// Ask now, and again in a while: soon when all is well, ever later while the hub is away, not at all while hidden.
+async function refresh(wide) {
+  window.clearTimeout(timer);
+  if (!form()) {
+    return;
+  }
+  try {
+    await ask(wide);
+    failures = 0;
+    say();
+  } catch (error) {
+    failures += 1;
+    if (error.status === 403) {
+      say("lost-login");
+      return; // Only a page view can renew it; the next choice tries once more.
+    }
+    if (error.status === undefined || error.status >= 500) {
+      say("lost-away");
+    }
+  }
+  window.clearTimeout(timer);
+  if (!document.hidden) {
+    const wait = failures ? Math.min(LONGEST_WAIT_MS, 2 ** failures * SECOND) : EVERY_MS;
+    timer = window.setTimeout(refresh, wait, true);
+  }
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    window.clearTimeout(timer);
+  } else {
+    refresh(true);
+  }
+});
+window.addEventListener("online", () => refresh(true));
+
+// Choosing -------------------------------------------------------------------------------------------------------
+
+// The address says the choices, so that going back, loading anew and logging in again lose nothing.
+function remember() {
+  const fields = new URLSearchParams();
+  for (const [name, value] of new FormData(form())) {
+    if (value && name !== "key" && !name.startsWith("_")) {
+      fields.append(name, value);
+    }
+  }
+  const address = `${window.location.pathname}?${fields}`;
+  if (address.length < LONGEST_ADDRESS) {
+    window.history.replaceState(null, "", address);
+  }
+}
+
+function soon(wide) {
+  remember();
+  window.clearTimeout(typing);
+  typing = window.setTimeout(refresh, QUIET_MS, wide);
 }
 
 // Put a slider below each number that has bounds; keyboard and screen reader use the number itself.
@@ -52,34 +188,61 @@ function addSliders() {
   }
 }
 
-// Show another profile, or another choice of this one, without losing the name that was typed.
+// Show another profile, or other choices, without losing the name that was typed and the group that was chosen.
 async function go(url, focus) {
   const wanted = new URL(url, window.location.href);
-  const name = document.getElementById("field-name");
-  if (name?.value && !wanted.searchParams.has("name")) {
-    wanted.searchParams.set("name", name.value);
+  for (const id of ["field-name", "field-group"]) {
+    const field = document.getElementById(id);
+    if (field?.value && !wanted.searchParams.has(field.name) && field.name) {
+      wanted.searchParams.set(field.name, field.value);
+    }
   }
   const answer = await fetch(wanted, { headers: headers() });
   if (!answer.ok) {
-    window.location.assign(url);
+    window.location.assign(wanted);
     return;
   }
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  root().replaceChildren(...page.getElementById("launch").childNodes);
+  const arrived = page.getElementById("launch");
+  if (!arrived) {
+    window.location.assign(wanted);
+    return;
+  }
+  latest += 1; // What was asked about the old choices is not wanted any more.
+  const list = document.getElementById("profile-list");
+  const { scrollTop } = list ?? {};
+  find = document.getElementById("find")?.value ?? "";
+  root().replaceChildren(...arrived.childNodes);
   window.history.replaceState(null, "", wanted);
-  addSliders();
-  document.querySelector(focus)?.focus();
+  begin();
+  if (list) {
+    document.getElementById("profile-list").scrollTop = scrollTop;
+  }
+  document.querySelector(focus)?.focus({ preventScroll: true });
+}
+
+// Show only the profiles in whose text every word stands.
+function search() {
+  const words = document.getElementById("find").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = document.getElementById("found");
+  let count = 0;
+  for (const card of document.querySelectorAll("[data-card]")) {
+    const text = card.textContent.toLowerCase();
+    card.hidden = !words.every((word) => text.includes(word));
+    count += card.hidden ? 0 : 1;
+  }
+  for (const section of document.querySelectorAll(".mlab-profile-section")) {
+    section.hidden = !section.querySelector("[data-card]:not([hidden])");
+  }
+  found.textContent = count ? found.dataset.some.replace("{count}", count) : found.dataset.none;
 }
 
 document.addEventListener("input", (event) => {
-  if (form()?.contains(event.target)) {
-    soon();
-  }
-});
-
-document.addEventListener("change", (event) => {
-  if (event.target.name === "group" || event.target.name === "gpus" || event.target.name === "gpu_type") {
-    soon();
+  if (event.target.id === "find") {
+    search();
+    soon(true);
+  } else if (event.target.form === form()) {
+    soon(event.target.name === "group");
   }
 });
 
@@ -93,10 +256,14 @@ document.addEventListener("click", (event) => {
   go(link.href, focus).catch(() => window.location.assign(link.href));
 });
 
+// Starting -------------------------------------------------------------------------------------------------------
+
 // One press starts one server; the button says that it was heard.
 document.addEventListener("submit", (event) => {
-  const start = document.getElementById("start");
-  if (event.target === form() && start) {
+  const button = event.submitter?.offsetParent && event.submitter.dataset.busy ? event.submitter : null;
+  const start = button ?? event.target.querySelector("[data-busy]");
+  if (root()?.contains(event.target) && start) {
+    window.clearTimeout(timer);
     start.dataset.ready = start.textContent;
     start.textContent = start.dataset.busy;
     start.classList.add("disabled");
@@ -105,12 +272,29 @@ document.addEventListener("submit", (event) => {
 
 // Back from the next page: the choices may have changed, and the button must work again.
 window.addEventListener("pageshow", (event) => {
-  const start = document.getElementById("start");
-  if (event.persisted && start?.dataset.ready) {
+  for (const start of document.querySelectorAll("[data-ready]")) {
     start.textContent = start.dataset.ready;
     start.classList.remove("disabled");
-    soon();
+  }
+  if (event.persisted) {
+    refresh(true);
   }
 });
 
-addSliders();
+function begin() {
+  addSliders();
+  const box = document.getElementById("find");
+  if (box && find) {
+    box.value = find;
+    search();
+  }
+  const list = document.getElementById("profile-list");
+  const chosen = list?.querySelector("[aria-current]");
+  if (chosen && chosen.getBoundingClientRect().bottom > list.getBoundingClientRect().bottom) {
+    list.scrollTop += chosen.getBoundingClientRect().top - list.getBoundingClientRect().top;
+  }
+  window.clearTimeout(timer);
+  timer = window.setTimeout(refresh, EVERY_MS, true);
+}
+
+begin();
