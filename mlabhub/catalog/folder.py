@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from mlabhub.catalog.faults import Fault, InvalidCatalog
+from mlabhub.catalog.notes import notes_on
 from mlabhub.catalog.validate import validated
 from mlabhub.catalog.yaml_file import Document, read_document
 from mlabhub.core.cross_references import cross_faults
@@ -137,12 +138,18 @@ def read_folder(directory: Path | str) -> Loaded:
     _check_references(documents)
     for document in documents.values():
         faults += sorted(document.faults, key=lambda fault: fault.line)
-    notes = tuple(
+    notes = [
         Message.of(text, file=folder / name, reference=BASE_IMAGE.reference)
         for name, text in _INSTEAD.items()
         if name not in documents
-    )
-    return Loaded(None if faults else _assemble(models), tuple(faults), notes)
+    ]
+    if faults:
+        return Loaded(None, tuple(faults), tuple(notes))
+    catalog = _assemble(models)
+    for note in notes_on(catalog):
+        line = documents[note.file].line_of(note.path) if note.file in documents else 1
+        notes.append(Fault(folder / note.file, line, note.path, note.message).line_text)
+    return Loaded(catalog, (), tuple(notes))
 
 
 def _is_there(file: Path) -> bool:

@@ -58,9 +58,11 @@ def _first_causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 def _look_behind(document: Document, model: type[Model], data: Any, details: Sequence[ErrorDetails]) -> None:
     """Blame contradictions between keys that are hidden while a key beside them is wrong by itself."""
     pruned = copy.deepcopy(data)
+    removed: set[KeyPath] = set()
     for detail in details:
         contradiction = detail["type"] == FAULT and any(fault.at for fault in detail["ctx"]["faults"])
         if not contradiction:
+            removed.add(clean_path(detail["loc"]))
             _prune(pruned, clean_path(detail["loc"]))
     try:
         model.model_validate(pruned)
@@ -68,7 +70,7 @@ def _look_behind(document: Document, model: type[Model], data: Any, details: Seq
         known = {(fault.path, fault.message) for fault in document.faults}
         found = [detail for detail in error.errors(include_url=False) if detail["type"] == FAULT]
         for path, message in (pair for detail in found for pair in read_error(detail)):
-            if (path, message) not in known:
+            if (path, message) not in known and path not in removed:
                 document.blame(path, message)
 
 
@@ -101,6 +103,8 @@ def _model_at(model: type[Model], path: KeyPath) -> type[Model] | None:
         found = _model_in(annotation)
         if typing.get_origin(annotation) in (dict, Mapping):
             annotation = typing.get_args(annotation)[1]
+        elif isinstance(key, int) and typing.get_origin(annotation) is tuple:
+            annotation = typing.get_args(annotation)[0]
         elif found is not None and key in found.model_fields:
             annotation = found.model_fields[str(key)].annotation
     return _model_in(annotation)

@@ -30,7 +30,7 @@ def check(
     if loaded.catalog is None:
         raise InvalidCatalog(folder, loaded.faults)
     for note in loaded.notes:
-        typer.echo(str(note))
+        typer.echo(f"note: {note}")
     if site.faults:
         raise InvalidSite(site.faults)
     catalog = loaded.catalog

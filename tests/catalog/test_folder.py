@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,34 +11,7 @@ from hypothesis import strategies as st
 
 from mlabhub.catalog import InvalidCatalog, default_directory, load_catalog, load_quotas, read_folder
 from mlabhub.catalog.yaml_file import MOST_BYTES, read_document
-
-PROFILES = """\
-profiles:
-  cpu:
-    display_name: CPU
-    images: [base]
-    cpu: {min: 1, max: 8}
-    memory_gib: 4
-"""
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Return a function that writes files into a folder and returns it."""
-
-    def write(profiles: str | None = PROFILES, **files: str) -> Path:
-        if profiles is not None:
-            (tmp_path / "profiles.yaml").write_text(profiles)
-        for name, text in files.items():
-            (tmp_path / f"{name}.yaml").write_text(text)
-        return tmp_path
-
-    return write
-
-
-def faults_of(folder: Path) -> list[str]:
-    """Return the faults without the folder's own path."""
-    return [str(fault).replace(f"{folder}/", "") for fault in read_folder(folder).faults]
+from tests.catalog.conftest import PROFILES, faults_of
 
 
 def test_the_shipped_folder_has_no_faults():
@@ -327,42 +299,3 @@ def test_any_bytes_are_read_or_blamed(tmp_path_factory, content):
     document = read_document(file)
     shutil.rmtree(file.parent)
     assert all(str(fault).isprintable() for fault in document.faults)
-
-
-SINGLE = {
-    "sudo: yes please": 'sudo: must be true or false; it is "yes please"',
-    "sudo: 1": "sudo: must be true or false; it is 1",
-    "pids: 100.5": "pids: must be a whole number; it is 100.5",
-    "pids: '100'": 'pids: must be a whole number; it is "100"',
-    "pids: 99999999": "pids: must be 4000000 or less; it is 99999999",
-    "groups: vision": 'groups: must be a list, such as [a, b]; it is "vision"',
-    "groups: []": "groups: is empty; list at least one",
-    "groups: [a, a]": "groups: lists one of them twice",
-    "groups: ['']": "groups[0]: is empty; write something",
-    f"description: {'x' * 3000}": "description: is too long; at most 2000 characters",
-    "description: 2026-11-22": None,
-    "description: '{0.x} %s'": None,
-    "purpose: development": None,
-    "gpus: [1, 2]": "gpu_types: is missing: name GPU types such as [a100], or [any]",
-    "gpu_types: [a100]": "gpu_types: needs gpus of 1 or more, such as {choices: [1, 2, 4]}",
-    "gpu_types: [A100]": 'gpu_types[0]: must be a GPU type in lower case, such as a100, or any; it is "A100"',
-    "gpus: 1\n    gpu_types: [any, t4]": "gpu_types: names any beside others; keep either any or the others",
-    "gpus: 1\n    gpu_types: [any]": None,
-    "shm_gib: {min: 0, max: 4}": "shm_gib.min: must be 0.0625 or more",
-    "shm_gib: [1, 2]": None,
-    "cpus: 4": "cpus: is not a known key; did you mean cpu?",
-    "image: base": "image: is not a known key; did you mean images?",
-    "environment: {A: b}": "environment: is not a known key; known: display_name, ",
-    "pids: 0x1000": None,
-    "pids: 1_000": None,
-}
-
-
-@pytest.mark.parametrize(("written", "expected"), SINGLE.items(), ids=[text[:40] for text in SINGLE])
-def test_one_key_of_a_profile(folder, written, expected):
-    faults = faults_of(folder(f"{PROFILES}    {written}\n"))
-    if expected is None:
-        assert faults == []
-    else:
-        (fault,) = faults
-        assert f": profiles.cpu.{expected}" in fault

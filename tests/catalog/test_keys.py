@@ -1,0 +1,135 @@
+"""One key wrong at a time: the sentence that says so, at its line."""
+
+import pytest
+
+from tests.catalog.conftest import PROFILES, faults_of
+
+SINGLE = {
+    "sudo: yes please": 'sudo: must be true or false; it is "yes please"',
+    "sudo: 1": "sudo: must be true or false; it is 1",
+    "pids: 100.5": "pids: must be a whole number; it is 100.5",
+    "pids: '100'": 'pids: must be a whole number; it is "100"',
+    "pids: 99999999": "pids: must be 4000000 or less; it is 99999999",
+    "groups: vision": 'groups: must be a list, such as [a, b]; it is "vision"',
+    "groups: []": "groups: is empty; list at least one",
+    "groups: [a, a]": "groups: lists one of them twice",
+    "groups: ['']": "groups[0]: is empty; write something",
+    f"description: {'x' * 3000}": "description: is too long; at most 2000 characters",
+    "description: 2026-11-22": None,
+    "description: '{0.x} %s'": None,
+    "purpose: development": None,
+    "gpus: [1, 2]": "gpu_types: is missing: name GPU types such as [a100], or [any]",
+    "gpu_types: [a100]": "gpu_types: needs gpus of 1 or more, such as {choices: [1, 2, 4]}",
+    "gpu_types: [A100]": 'gpu_types[0]: must be a GPU type in lower case, such as a100, or any; it is "A100"',
+    "gpus: 1\n    gpu_types: [any, t4]": "gpu_types: names any beside others; keep either any or the others",
+    "gpus: 1\n    gpu_types: [any]": None,
+    "shm_gib: {min: 0, max: 4}": "shm_gib.min: must be 0.0625 or more",
+    "shm_gib: [1, 2]": None,
+    "cpus: 4": "cpus: is not a known key; did you mean cpu?",
+    "image: base": "image: is not a known key; did you mean images?",
+    "environment: {A: b}": "environment: is not a known key; known: display_name, ",
+    "own_images: 1": "own_images: must be true or false; it is 1",
+    "typed_images: [{registry: 'master0:5000', repository: 'eflops/*'}]": None,
+    "typed_images: [{registry: master0, repository: x}]": "typed_images[0].registry: must be a registry's host in "
+    'lower case, with a dot or port, such as master0:5000; it is "master0"',
+    "typed_images: [{registry: localhost, repository: x}]": "typed_images[0].registry: cannot be localhost without",
+    "typed_images: [{registry: r.io}]": "typed_images[0].repository: is missing; add it",
+    "typed_images: [{registry: r.io, repository: x, repositry: x}]": "typed_images[0].repositry: is not a known "
+    "key; did you mean repository?",
+    "typed_images: r.io/x": 'typed_images: must be a list, such as [a, b]; it is "r.io/x"',
+    "options: {n: {display_name: N, variable: N, min: 0, max: 4}}": None,
+    "options: {n: {display_name: N, variable: N, choices: [1, 2]}}": None,
+    "options: {n: {display_name: N, variable: N, choices: {a: A, b: {display_name: B}}}}": None,
+    "options: {n: {display_name: N, variable: N, min: 5, max: 4}}": "options.n.max: max 4 is less than min 5",
+    "options: {n: {display_name: N, min: 0, max: 4}}": "options.n.variable: is missing; add it",
+    "options: {n: {display_name: N, choices: {a: A}}}": "options.n.variable: is missing, so that the choice would",
+    "options: {n: {display_name: N, variabel: N, choices: {a: A}, variable: M}}": "options.n.variabel: is not a known "
+    "key; did you mean variable? Known: display_name, description, variable, choices, default",
+    "options: {n: {display_name: N, variable: N, choices: {a: A}, default: b}}": "options.n.default: the default b "
+    "cannot be chosen; permitted: a",
+    "options: {n: {display_name: N, variable: N, choices: {a: {environment: {A: b}}}}}": "options.n.choices.a."
+    "display_name: is missing; add it",
+    "options: {n: {display_name: N, variable: N, choices: {a: {display_name: A, env: {A: b}}}}}": "options.n.choices.a."
+    "env: is not a known key; known: display_name, environment",
+    "options: {n: {display_name: N, variable: N, choices: {a: {display_name: A, environment: {A: 1}}}}}": "options.n."
+    "choices.a.environment.A: must be text; put it in quotes if it looks like a number; it is 1",
+    "options: {n: {display_name: N, variable: N, choices: {A B: x}}}": "options.n.choices.A B: must be a choice's slug",
+    "options: {N: {display_name: N, variable: N, min: 0, max: 4}}": "options.N: must be an option's slug",
+    "options: {n: {display_name: N, variable: NVIDIA_VISIBLE_DEVICES, min: 0, max: 4}}": "options.n.variable: is a "
+    "variable that servers rely on; choose another name",
+    "options: {n: {display_name: N, variable: CUDA_VISIBLE_DEVICES, choices: {a: A}}}": "options.n.variable: is a "
+    "variable that servers rely on; choose another name",
+    "options: {n: text}": 'options.n: must be a mapping of keys to values; it is "text"',
+    "options: {n: null}": "options.n: must be a mapping of keys to values; it is null",
+    "options: {gpus: {display_name: N, variable: N, min: 0, max: 4}}": "options.gpus: is what a launch calls something",
+    "options: [n]": 'options: must be a mapping of keys to values; it is ["n"]',
+    "pids: 0x1000": None,
+    "pids: 1_000": None,
+}
+
+
+@pytest.mark.parametrize(("written", "expected"), SINGLE.items(), ids=[text[:40] for text in SINGLE])
+def test_one_key_of_a_profile(folder, written, expected):
+    faults = faults_of(folder(f"{PROFILES}    {written}\n"))
+    if expected is None:
+        assert faults == []
+    else:
+        (fault,) = faults
+        assert f": profiles.cpu.{expected}" in fault
+
+
+TOP = {
+    "gpu_types: {a100: {cost: 10, products: [A100-SXM4]}, t4: {}}": None,
+    "gpu_types: {A100: {}}": 'gpu_types.A100: must be a GPU type in lower case, such as a100, or any; it is "A100"',
+    "gpu_types: {any: {}}": "gpu_types.any: means every type; choose another name",
+    "gpu_types: {a100: {cost: 0}}": "gpu_types.a100.cost: must be more than 0; it is 0",
+    "gpu_types: {a100: {price: 1}}": "gpu_types.a100.price: is not a known key; known: display_name, products, cost",
+    "gpu_types: {a100: {products: [X]}, t4: {products: [' x']}}": "gpu_types.t4.products[0]: is of a100 already",
+    "group_defaults: {vision: {profile: cpu, image: base}, default: {profile: cpu}}": None,
+    "group_defaults: {vision: {image: base}}": "group_defaults.vision.profile: is missing; add it",
+    "group_defaults: {vision: {profile: cqu}}": 'group_defaults.vision.profile: there is no profile "cqu"; there are: '
+    "cpu",
+    "group_defaults: {vision: {profile: cpu, image: torch}}": "group_defaults.vision.image: the profile cpu has no "
+    'image "torch"; it has: base',
+    "group_default: {}": "group_default: is not a known key; did you mean group_defaults?",
+}
+
+
+@pytest.mark.parametrize(("written", "expected"), TOP.items(), ids=[text[:40] for text in TOP])
+def test_one_key_beside_the_profiles(folder, written, expected):
+    faults = faults_of(folder(f"{PROFILES}{written}\n"))
+    if expected is None:
+        assert faults == []
+    else:
+        (fault,) = faults
+        assert f"profiles.yaml:7: {expected}" in fault
+
+
+IMAGE = {
+    "framework: PyTorch": None,
+    "framework: 2": "framework: must be text; put it in quotes if it looks like a number; it is 2",
+    "release: 2.9": "release: must be text; put it in quotes if it looks like a number; it is 2.9",
+    "release: '2.9'": None,
+    "tools: [lab, vscode]": None,
+    "tools: [lab, emacs]": "tools[1]: must be one of 'lab', 'terminal', 'vscode', 'desktop', 'tensorboard' or 'ssh'; "
+    'it is "emacs"',
+    "groups: []": "groups: is empty; list at least one",
+    "hidden: 1": "hidden: must be true or false; it is 1",
+    "retired: {}": None,
+    "retired: true": "retired: must be a mapping of keys to values; it is true",
+    "retired: {successor: base, hint: Newer.}": None,
+    "retired: {successor: bas}": 'retired.successor: there is no image "bas"; images.yaml has: base, old',
+    "retired: {successor: old}": "retired.successor: old is retired itself; name the one that takes its place",
+    "retired: {because: x}": "retired.because: is not a known key; known: successor, hint",
+}
+
+
+@pytest.mark.parametrize(("written", "expected"), IMAGE.items(), ids=[text[:40] for text in IMAGE])
+def test_one_key_of_an_image(folder, written, expected):
+    base, old = "  base: {display_name: B, reference: b}\n", "  old:\n    display_name: O\n    reference: o\n"
+    images = f"images:\n{base}{old}    {written}\n"
+    faults = faults_of(folder(images=images))
+    if expected is None:
+        assert faults == []
+    else:
+        assert [fault for fault in faults if f"images.yaml:6: images.old.{expected}" in fault]
