@@ -20,6 +20,7 @@ from mlabhub.messages import N_, Message
 from mlabhub.service import decisions
 from mlabhub.service.bodies import ReleasedBody, ReserveBody
 from mlabhub.service.decisions import Ground, Refused, Wish
+from mlabhub.service.kept import kept_image
 from mlabhub.service.world import World
 
 
@@ -91,7 +92,8 @@ class SpawnerDesk:
         world = self._world
         catalog = world.catalog()
         capacity = await world.capacity.get()
-        request = resolve(catalog, user, body.groups, options, server, present=capacity.gpu_types)
+        kept = await kept_image(world.ledger, catalog, user, server)
+        request = resolve(catalog, user, body.groups, options, server, present=capacity.gpu_types, kept_images=kept)
         await world.census.ensure()
         facts = await world.accounts.look_up(user, body.groups)
         other = world.writer.projection.of_server(user, server)

@@ -29,6 +29,7 @@ from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
 from mlabhub.service.catalogue import fault_lines
 from mlabhub.service.decisions import Admitted, Ground, Refused, Wish
+from mlabhub.service.kept import kept_choices, kept_image, kept_images
 from mlabhub.service.previews import Scene, make_preview, with_every_choice
 from mlabhub.service.views import (
     CatalogView,
@@ -132,16 +133,18 @@ class Launcher:
     async def _scene(self, actor: Person, user: str) -> Scene:
         _check_may_act(actor, user)
         hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
-        world, now = self._world, self._world.clock()
+        world, catalog = self._world, self._world.catalog()
+        kept = await kept_images(world.ledger, catalog, user)
         return Scene(
-            catalog=world.catalog(),
+            catalog=catalog,
             user=user,
             groups=hub_user.groups,
             viewer=self._viewer(actor, hub_user),
             holdings=world.writer.projection.holdings,
-            queue=world.waitlist.at(now),
+            queue=world.waitlist.at(now := world.clock()),
             capacity=capacity,
             now=now,
+            kept_images=kept,
         )
 
     def _viewer(self, person: Person, hub_user: HubUser | None = None) -> Viewer:
@@ -186,9 +189,11 @@ class Launcher:
         """Return what the launch page shows to this person, by the groups that the hub has for them now."""
         hub_user, capacity = await asyncio.gather(self._world.hub.user(actor.name), self._world.capacity.get())
         actor = replace(actor, groups=hub_user.groups)
-        projection = self._world.writer.projection
         catalog = self._world.catalog()
-        return listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self._viewer(actor))
+        kept = await kept_choices(self._world.ledger, catalog, actor.name)
+        projection = self._world.writer.projection
+        view = listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self._viewer(actor))
+        return replace(view, kept_images=kept)
 
     def catalog_faults(self, actor: Person) -> tuple[Message, ...]:
         """Return why the configuration folder is not in force, for administrators: nobody else can mend it."""
@@ -271,7 +276,9 @@ class Launcher:
             raise InvalidLaunch(N_("A launch is given its launch_id by the service. Leave it out."), key="launch_id")
         hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
         catalog = self._world.catalog()
-        request = resolve(catalog, user, hub_user.groups, options, server_name, present=capacity.gpu_types)
+        kept = await kept_image(self._world.ledger, catalog, user, server_name)
+        types = capacity.gpu_types
+        request = resolve(catalog, user, hub_user.groups, options, server_name, present=types, kept_images=kept)
         await self._world.census.ensure()
         facts = await self._world.accounts.look_up(user, hub_user.groups)
         if self._world.writer.projection.of_server(user, server_name) is not None:

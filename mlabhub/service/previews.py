@@ -7,7 +7,7 @@ in the words that the viewer may read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlabhub.core.admission import Capacity, Decision, Holdings, Viewer, Waiting, decide
@@ -34,13 +34,22 @@ class Scene:
     queue: Sequence[Waiting]
     capacity: Capacity
     now: float
+    kept_images: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_preview(scene: Scene, user_options: object, server_name: str = "", *, nearest: bool = False) -> Preview:
     """Return what a launch would be answered; with ``nearest``, also what starts now if this does not."""
     present = scene.capacity.gpu_types
     try:
-        request = resolve(scene.catalog, scene.user, scene.groups, user_options, server_name, present=present)
+        request = resolve(
+            scene.catalog,
+            scene.user,
+            scene.groups,
+            user_options,
+            server_name,
+            present=present,
+            kept_images=[slug for server, slug in scene.kept_images.items() if server == server_name],
+        )
     except MLabError as error:
         return Preview(False, (Reason(error.code, error.message),), None, str(error.data.get("key", "")))
     told = _forecast(scene, request, nearest)
