@@ -171,7 +171,7 @@ def _fault_of_name(name: object) -> Message | None:
         return Message(N_("it would lead to another folder"))
     if name != name.strip():
         return Message(N_("it begins or ends with a space"))
-    if any(unicodedata.category(character)[0] == "C" for character in name) or "\u2028" in name or "\u2029" in name:
+    if not name.isprintable():
         return Message(N_("it has characters that cannot be seen"))
     if unicodedata.normalize("NFKC", name) != name:
         return Message.of(N_("it looks like {usual}"), usual=quote(unicodedata.normalize("NFKC", name)))

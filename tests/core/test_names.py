@@ -13,7 +13,9 @@ from mlabhub.core.names import (
     check_display_name,
     check_user_name,
     folder_name,
+    is_saved_name,
     is_server_name,
+    make_saved_name,
     make_server_name,
     server_slug,
     user_slug,
@@ -111,6 +113,9 @@ def test_user_names_that_we_can_work_with(name):
         ("ali\u202ece", "cannot be seen"),
         ("ali\ud800ce", "cannot be seen"),
         ("ali\u2028ce", "cannot be seen"),
+        ("ali\u200fce", "cannot be seen"),
+        ("ali\0ce", "cannot be seen"),
+        ("ali\u1680ce", "cannot be seen"),
         ("ａlice", "looks like"),
         ("root", "system"),
         ("Root", "system"),
@@ -147,7 +152,13 @@ def test_display_names(name):
         7,
         True,
         ["a"],
+        "x" * 200,
         "x" * 10_000,
+        "a\0b",
+        "a\u200fb",
+        "..",
+        "a/b",
+        "{0.x}",
     ],
 )
 def test_not_display_names(name):
@@ -191,7 +202,85 @@ def test_not_server_names(name):
     assert not is_server_name(name)
 
 
+@pytest.mark.parametrize("name", ["a", "my-env", "torch-2", "x" * 40])
+def test_saved_names(name):
+    assert is_saved_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "A",
+        "a_b",
+        "a--b",
+        "-a",
+        "a-",
+        "1a",
+        "a/b",
+        "..",
+        ".",
+        "a\n",
+        "a\0",
+        "x" * 41,
+        "ａ",
+        "а",
+        "{}",
+        None,
+        7,
+        ["a"],
+    ],
+)
+def test_not_saved_names(name):
+    assert not is_saved_name(name)
+
+
+@given(st.lists(st.text(max_size=60), max_size=12))
+def test_saved_names_that_are_made_are_never_shared(displays):
+    taken: list[str] = []
+    for display in displays:
+        name = make_saved_name(display, taken)
+        assert is_saved_name(name)
+        assert name not in taken
+        taken.append(name)
+
+
+ESCAPES = {"user": user_slug, "folder": folder_name, "server": lambda name: server_slug("alice", name)}
+# Names that a file system or a reader may take for one another: case, spelling, marks that are not seen.
+twins = st.text(max_size=6).flatmap(
+    lambda text: st.sampled_from(
+        [
+            (text, text.upper()),
+            (text, text.swapcase()),
+            (unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)),
+            (text, f"{text}\u200f"),
+            (text, f"{text}\n"),
+            (text, f"{text}\0"),
+            (text, f"../{text}"),
+            (text, f"{{{text}}}"),
+            (text.replace("-", "_"), text.replace("_", "-")),
+            (f"{text}-a", f"{text}_a"),
+        ]
+    )
+)
+
+
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
+@given(pair=st.tuples(close_names, close_names) | twins)
+@example(pair=("Straße", "STRASSE"))
+@example(pair=("İ", "i̇"))
+@example(pair=("alice", "аlice"))
+@example(pair=("x" * 200, "x" * 199 + "y"))
+def test_storage_that_does_not_tell_case_or_spelling_apart_mixes_nobody(escape, pair):
+    """SMB and macOS fold case and spelling; what is made of names is ASCII in lower case, so nothing is lost there."""
+    one, other = pair
+    made = [unicodedata.normalize("NFC", escape(name)).casefold() for name in pair]
+    assert (made[0] == made[1]) == (one == other)
+    assert all(name.isascii() and name == name.lower() for name in made)
+
+
 @given(st.text(max_size=300))
+@example("0\u16800")
 def test_checks_are_total(text):
     for check in (check_user_name, check_display_name):
         try:
