@@ -31,6 +31,24 @@ def test_who_has_no_entry():
     assert read.user_limit("alice") == {"gpu": 8, "servers": 4}
     assert read.user_limit("bob") == {"gpu": 2, "servers": 4}
     assert Quotas().user_limit("alice") == {}
+    assert read.user_soft("bob") == Quotas().user_soft("bob") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("users", "soft"),
+    [
+        pytest.param({"default": {"gpu": 8, "soft": True}, "alice": {"gpu": 16}}, {"gpu"}, id="inherited"),
+        pytest.param(
+            {"default": {"gpu": 8, "soft": True}, "alice": {"servers": 2}}, {"gpu", "servers"}, id="all of it"
+        ),
+        pytest.param({"default": {"gpu": 8, "soft": True}, "alice": {"soft": False}}, set(), id="taken back"),
+        pytest.param({"default": {"gpu": 8, "cpu": 4}, "alice": {"soft": ["gpu"]}}, {"gpu"}, id="one resource"),
+        pytest.param({"default": {"gpu": 8, "soft": True}, "alice": {"soft": ["cpu"]}}, {"cpu"}, id="another one"),
+        pytest.param({"default": {"gpu": 8, "soft": True}, "alice": {"gpu": 1, "soft": None}}, {"gpu"}, id="no word"),
+    ],
+)
+def test_soft_caps(users, soft):
+    assert quotas(users=users).user_soft("alice") == soft
 
 
 @pytest.mark.parametrize(
@@ -48,6 +66,11 @@ def test_who_has_no_entry():
         ({"groups": {"v": {"guaranteed": {"gpu:t4": 2}, "limit": {"gpu": 1}}}}, "more than the limit of 1 gpu"),
         ({"users": {"alice": 3}}, "dictionary"),
         ({"users": {"alice": {"memory": 3}}}, "is not a resource"),
+        ({"users": {"alice": {"soft": "gpu"}}}, "neither true nor false, nor a list"),
+        ({"users": {"alice": {"soft": 1}}}, "neither true nor false, nor a list"),
+        ({"users": {"alice": {"soft": ["gpux"]}}}, "is not a resource"),
+        ({"groups": {"v": {"soft": True}}}, "Extra"),
+        ({"privacy": "all"}, "open"),
         ({"notice_seconds": -1}, "greater"),
         ({"cpu_overcommit": 0.5}, "greater"),
         ({"cpu_overcommit": math.inf}, "finite"),
