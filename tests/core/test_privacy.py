@@ -96,7 +96,7 @@ def labs(draw):
                 gpu_type="a100" if gpus else None,
                 cpu=1.0,
                 memory_gib=1.0,
-            )  # fmt: skip
+            )
         )
     gpus = make_gpus("n1", 6)
     some = tuple(replace(gpu, healthy=draw(st.booleans())) for gpu in gpus)
