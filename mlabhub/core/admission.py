@@ -80,9 +80,6 @@ def decide(
     ``queue`` are the people who wait: soft caps count for all others. ``viewer`` is who reads the reasons; without one
     it is the user, of whose groups only the paying one is known. ``now`` is what later rules decide by.
     """
-    if viewer is None:
-        groups = frozenset(() if request.group is None else (request.group,))
-        viewer = Viewer(request.user, groups, privacy=quotas.privacy)
     wanted = _wanted_types(request, capacity)
     gpu_types = _open_types(request, wanted, quotas, holdings, queue)
     overcommit = quotas.cpu_overcommit
@@ -90,8 +87,8 @@ def decide(
     placement = find_place(request, gpu_types or wanted, overcommit, holdings, capacity)
     closed = () if gpu_types else wanted
     if placement is not None and not closed and is_within(request, vector, quotas, holdings, queue):
-        vector = amounts(request.cpu, request.memory_gib, placement.gpu_type, request.gpus)
-        return Decision("admit", placement, notes=soft_notes(request, vector, quotas, holdings, viewer))
+        return Decision("admit", placement, notes=soft_notes(request, placement, quotas, holdings, viewer))
+    viewer = viewer or _as_user(request, quotas)
     reasons = limit_reasons(request, vector, quotas, holdings, queue, viewer)
     for gpu_type in closed:
         typed = {GPU_PREFIX + gpu_type: request.gpus}
@@ -99,6 +96,11 @@ def decide(
     if placement is None:
         reasons += why_no_place(request, gpu_types or wanted, overcommit, holdings, capacity, viewer)
     return Decision("refuse", reasons=tuple(sorted(reasons, key=lambda reason: reason.code not in NEVER)))
+
+
+def _as_user(request: LaunchRequest, quotas: Quotas) -> Viewer:
+    """Return the user as a viewer of whose groups only the paying one is known."""
+    return Viewer(request.user, frozenset((request.group,) if request.group else ()), privacy=quotas.privacy)
 
 
 def would_start(

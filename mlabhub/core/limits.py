@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlabhub.core.capacity import Placement
 from mlabhub.core.holdings import Holdings, Usage
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.quote import plain
 from mlabhub.core.reasons import Reason, amount_of, describe_holders, describe_servers, listed, sentences, unit_of
-from mlabhub.core.units import SERVERS, format_number, from_micro, to_micro
+from mlabhub.core.units import SERVERS, amounts, format_number, from_micro, to_micro
 from mlabhub.core.waiting import Waiting, others_wait
 from mlabhub.messages import N_, Message
 
@@ -117,14 +118,15 @@ def limit_reasons(
 
 
 def soft_notes(
-    request: LaunchRequest, vector: Mapping[str, float], quotas: Quotas, holdings: Holdings, viewer: Viewer
+    request: LaunchRequest, placement: Placement, quotas: Quotas, holdings: Holdings, viewer: Viewer | None
 ) -> tuple[Reason, ...]:
-    """Return a note for each soft cap that ``vector``, which is admitted, goes beyond."""
+    """Return a note for each soft cap that a request goes beyond which is admitted; no viewer is the user."""
     soft = quotas.user_soft(request.user)
     if not soft:
         return ()
+    vector = amounts(request.cpu, request.memory_gib, placement.gpu_type, request.gpus)
     beyond = _excesses(request.user, vector, quotas.user_limit(request.user), holdings.user(request.user))
-    template = YOUR_SOFT_CAP if viewer.name == request.user else SOFT_CAP
+    template = YOUR_SOFT_CAP if viewer is None or viewer.name == request.user else SOFT_CAP
     return tuple(
         Reason("beyond_soft_cap", excess.say(template), excess.resource) for excess in beyond if excess.resource in soft
     )

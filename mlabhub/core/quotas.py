@@ -124,14 +124,16 @@ class Quotas(Model):
 
     def user_limit(self, user: str) -> Mapping[str, float]:
         """Return what ``user`` may hold at most, by caps hard and soft."""
-        return {resource: amount for one in self._caps(user) for resource, amount in one.limit.items()}
+        own, default = self.users.get(user), self.users.get(DEFAULT_USER)
+        if own is None or default is None:
+            one = own or default
+            return one.limit if one else {}
+        return {**default.limit, **own.limit}
 
     def user_soft(self, user: str) -> frozenset[str]:
         """Return the resources on which the cap of ``user`` counts only while others wait."""
-        soft = next((one.soft for one in reversed(self._caps(user)) if one.soft is not None), False)
+        own, default = self.users.get(user), self.users.get(DEFAULT_USER)
+        soft = own.soft if own is not None else None
+        if soft is None and default is not None:
+            soft = default.soft
         return frozenset(self.user_limit(user) if soft is True else soft or ())
-
-    def _caps(self, user: str) -> tuple[UserCap, ...]:
-        """Return the entries that hold for ``user``, the weakest first."""
-        names = (DEFAULT_USER, user) if user != DEFAULT_USER else (DEFAULT_USER,)
-        return tuple(self.users[name] for name in names if name in self.users)
