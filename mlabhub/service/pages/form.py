@@ -65,14 +65,12 @@ def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str
     fields: dict[str, Field] = {}
     if profile.gpus.max > 0:
         fields["gpus"] = number_field("gpus", profile.gpus, arguments.get("gpus", ""), t)
-        fields["gpu_type"] = _gpu_type_field(profile, view.gpu_types, arguments.get("gpu_type", ""), t)
+        fields["gpu_type"] = _gpu_type_field(profile, view, arguments.get("gpu_type", ""), t)
     fields["cpu"] = number_field("cpu", profile.cpu, arguments.get("cpu", ""), t)
     fields["memory_gib"] = number_field("memory_gib", profile.memory_gib, arguments.get("memory_gib", ""), t)
     for slug, option in profile.further.items():
         fields[slug] = option_field(slug, option, arguments, t)
-    names = {image.slug: image.display_name for image in view.images}
-    offered = [(slug, names[slug]) for slug in profile.images if slug in names]
-    fields["image"] = choice_field("image", offered, arguments.get("image", ""), t, "select")
+    fields["image"] = _image_field(profile, view, arguments, t)
     if view.groups:
         payer = arguments.get("group") or view.default_group or ""
         fields["group"] = choice_field("group", [(group, group) for group in view.groups], payer, t, "select")
@@ -114,11 +112,22 @@ def choice_field(
     return Field(name, t(LABELS.get(name, name)), kind if len(offered) > 1 else "fixed", value, text, choices=choices)
 
 
-def _gpu_type_field(profile: Profile, present: Sequence[str], chosen: str, t: Translator) -> Field:
-    offered = [(slug, format_gpu_type(slug)) for slug in profile.offered_gpu_types(present)]
+def _image_field(profile: Profile, view: CatalogView, arguments: Mapping[str, str], t: Translator) -> Field:
+    """Return the images to choose from; a server that is started again may keep its own though it is retired."""
+    names = {image.slug: image.display_name for image in view.images}
+    if (kept := view.kept_images.get(arguments.get("server", ""))) is not None:
+        names[kept.slug] = t(N_("{image} (retired)"), image=kept.display_name)
+    offered = [(slug, names[slug]) for slug in profile.images if slug in names]
+    chosen = arguments.get("image") or view.default_images.get(profile.slug, "")
+    return choice_field("image", offered, chosen, t, "select")
+
+
+def _gpu_type_field(profile: Profile, view: CatalogView, chosen: str, t: Translator) -> Field:
+    names = view.gpu_type_names
+    offered = [(slug, names.get(slug) or format_gpu_type(slug)) for slug in profile.offered_gpu_types(view.gpu_types)]
     if profile.any_gpu_type and len(offered) > 1:
         offered.insert(0, (ANY_GPU, t(N_("any"))))
-    return choice_field("gpu_type", offered, chosen, t)
+    return choice_field("gpu_type", offered, chosen or view.default_gpu_types.get(profile.slug) or "", t)
 
 
 def _few_values(option: NumberOption) -> tuple[float, ...]:

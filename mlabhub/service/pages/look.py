@@ -114,18 +114,17 @@ async def look(
 ) -> Look:
     """Return the page for a person's choices; ``cards`` limits the profiles to some, for a refresh."""
     view = await launcher.catalog_for(replace(person, name=user))
-    profile = choose_profile(view.profiles, arguments.get("profile", ""))
+    profile = choose_profile(view, arguments.get("profile", ""))
     if profile is None:
         return Look()
     maker = _Maker(launcher, person, user, view, profile, {**arguments, "profile": profile.slug}, t, url, simulated)
     return await maker.look(arguments.get("profile", ""), cards)
 
 
-def choose_profile(profiles: Sequence[Profile], slug: str) -> Profile | None:
-    """Return the chosen profile, else the first that needs no GPU: a page opens on what everybody can have."""
-    by_slug = {profile.slug: profile for profile in profiles}
-    without_gpu = next((profile for profile in profiles if profile.gpus.max == 0), None)
-    return by_slug.get(slug) or without_gpu or next(iter(profiles), None)
+def choose_profile(view: CatalogView, slug: str) -> Profile | None:
+    """Return the chosen profile, else the one that the catalogue lets the person's form open on."""
+    by_slug = {profile.slug: profile for profile in view.profiles}
+    return by_slug.get(slug) or by_slug.get(view.default_profile) or next(iter(view.profiles), None)
 
 
 def restarted(servers: Sequence[ServerView], name: str) -> ServerView | None:
@@ -177,7 +176,8 @@ class _Maker:
         return self.user if self.user != self.person.name else None
 
     async def _ask(self, wishes: Sequence[dict[str, Any]], nearest: int = 0) -> tuple[Preview, ...]:
-        return await self.launcher.previews(self.person, self.user, wishes, nearest=nearest)
+        server = self.arguments.get("server", "")
+        return await self.launcher.previews(self.person, self.user, wishes, server, nearest=nearest)
 
     def _wishes(
         self, fields: Mapping[str, Field], profiles: Sequence[Profile], payer: Field | None, asked: str
