@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,7 @@ from mlabhub.engine import EngineApi, labels
 from mlabhub.inventory import BackendServer, BackendUnreachable, make_backend
 from mlabhub.inventory.container import ContainerBackend
 from tests.engine.podman import Playground
+from tests.inventory.standin import GIB, Standin, whole
 
 pytestmark = pytest.mark.engine
 
@@ -77,6 +79,29 @@ async def test_a_newer_image_is_told(ground: Playground, api: EngineApi, backend
     assert await backend.saved("bob") == ()
     await backend.reset("alice", "")
     assert container
+
+
+async def test_processes_in_containers_are_their_servers(
+    ground: Playground, api: EngineApi, backend: ContainerBackend, machine: Standin
+) -> None:
+    container = await start(ground, api, "alice")
+    inspected = await asyncio.to_thread(ground.podman, "inspect", "--format", "{{.State.Pid}}", container)
+    own = {"compute": f"{inspected}:{GIB}"}
+    machine.write(whole(0, uuid="GPU-1", **own), whole(1, uuid="GPU-2"), whole(2, uuid="GPU-3", **own))
+    [node] = (await backend.capacity()).nodes
+    assert [gpu.busy for gpu in node.gpus] == [False, False, True], "it holds the first two"
+    await asyncio.to_thread(ground.podman, "stop", "-t", "0", container)
+    machine.write(whole(0, uuid="GPU-1", compute=f"{os.getpid()}:{GIB}"))
+    [node] = (await backend.capacity()).nodes
+    assert node.gpus[0].busy
+
+
+async def test_without_the_engine_used_gpus_are_not_known_to_be_free(ground: Playground, machine: Standin) -> None:
+    machine.write(whole(0, compute=f"{os.getpid()}:{GIB}"), whole(1))
+    backend = ContainerBackend(ground.settings.model_copy(update={"engine_url": "unix:///nowhere/podman.sock"}))
+    [node] = (await backend.capacity()).nodes
+    assert [gpu.busy for gpu in node.gpus] == [None, False]
+    await backend.close()
 
 
 async def test_an_engine_that_is_away_is_no_empty_answer(ground: Playground) -> None:

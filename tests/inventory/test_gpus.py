@@ -12,7 +12,9 @@ from mlabhub.engine import cdi
 from mlabhub.engine.cdi import Expected, cdi_name, expected_of, make_simulated_spec
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.inventory.gpus import gpu_type_of
+from mlabhub.inventory.machine import Inventory
 from mlabhub.inventory.simulated import make_gpu, make_simulated, parse_simulated, prepare_simulated
+from mlabhub.inventory.tenants import Tenants
 from tests.engine.podman import make_settings
 
 
@@ -51,6 +53,14 @@ def test_a_simulated_gpu() -> None:
         cdi="mlabhub-0123abcd.sim/gpu=GPU-sim-a100-3",
     )
     assert len({gpu.uuid for gpu in make_simulated("4xA100,4xT4", "n1", "0123abcd")}) == 8
+
+
+def test_what_is_simulated_is_marked_wherever_its_id_goes(tmp_path: Path) -> None:
+    """The ledger, labels of containers and environments of servers have nothing of a GPU but its id."""
+    settings = make_settings(tmp_path, "0123abcd").model_copy(update={"simulate_gpus": "2xA100,1xT4"})
+    [node] = Inventory(settings).read(None, Tenants()).nodes
+    assert [gpu.simulated for gpu in node.gpus] == [True] * 3
+    assert all(gpu.uuid.startswith(cdi.SIMULATED_PREFIX) and "(simulated)" in gpu.name for gpu in node.gpus)
 
 
 @pytest.mark.parametrize(
