@@ -45,7 +45,8 @@ CAPACITY = Capacity((make_node("n1", 2, "a100"), make_node("n2", 2, "t4")))
 
 def view_for(groups: tuple[str, ...], capacity: Capacity = CAPACITY) -> CatalogView:
     viewer = Viewer("alice", frozenset(groups))
-    return catalog_view(Person("alice", groups=groups), groups, LAB, capacity, Projection(Contents((), {}, (), ())), viewer)
+    nothing = Projection(Contents((), {}, (), ()))
+    return catalog_view(Person("alice", groups=groups), groups, LAB, capacity, nothing, viewer)
 
 
 @pytest.mark.parametrize(
