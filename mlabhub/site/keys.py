@@ -39,29 +39,21 @@ def _words(text: str) -> list[str]:
     return list(dict.fromkeys(re.split(r"[ ,]+", text.strip(" ,")))) if text.strip(" ,") else []
 
 
-def _address(text: str, schemes: tuple[str, ...]) -> str:
-    """Return an address that has one of the schemes and a host."""
-    must = f"must be an address that begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host"
+def _url(text: str) -> str:
+    """Return an address that has a scheme and a host."""
+    must = "must be an address that begins with http:// or https:// and names a host"
     try:
         parts = urlsplit(text)
         complete = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         raise InvalidValue(must) from None
-    if parts.scheme not in schemes or not complete or " " in text or "," in text:
+    if parts.scheme not in ("http", "https") or not complete or " " in text or "," in text:
         raise InvalidValue(must)
     return text
 
 
-def _url(text: str) -> str:
-    return _address(text, ("http", "https"))
-
-
 def _urls(text: str) -> tuple[str, ...]:
     return tuple(_url(word) for word in _words(text))
-
-
-def _proxy(text: str) -> str:
-    return _address(text, ("http", "https", "socks5", "socks5h"))
 
 
 def _hosts(text: str) -> tuple[str, ...]:
@@ -162,8 +154,8 @@ class Site:
     git_rewrites: tuple[Pair, ...] = _key(
         _rewrites, (), "https://github.com/=https://git.lab/github/", "Beginnings of git addresses, as FROM=TO."
     )
-    http_proxy: str = _key(_proxy, "", "http://proxy.lab:3128", "The proxy for http addresses.")
-    https_proxy: str = _key(_proxy, "", "http://proxy.lab:3128", "The proxy for https addresses.")
+    http_proxy: str = _key(_url, "", "http://proxy.lab:3128", "The proxy for http addresses.")
+    https_proxy: str = _key(_url, "", "http://proxy.lab:3128", "The proxy for https addresses.")
     no_proxy: tuple[str, ...] = _key(
         _no_proxy,
         (),

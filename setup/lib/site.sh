@@ -46,7 +46,7 @@ read_site() {
             fault='is set twice; keep one'
         elif [[ $value =~ $forbidden ]]; then
             fault='has a character that it cannot have: no value needs quotes; in an URL, write it as %XX'
-        elif [[ $value && $name =~ (_MIRROR|_URL|_REGISTRY|_PROXY)$ && $name != NO_PROXY && ! $value =~ ^(https?|socks5h?)://[^/] ]]; then
+        elif [[ $value && $name =~ (_MIRROR|_URL|_REGISTRY|_PROXY)$ && $name != NO_PROXY && ! $value =~ ^https?://[^/] ]]; then
             fault='must be an address that begins with http:// or https:// and names a host'
         elif [[ $value && $name =~ (_FILE|_KEYRING)$ && ! -r $value ]]; then
             fault='names a file that cannot be read'
@@ -152,11 +152,11 @@ site_apt_conf() {
 
 # apt wants each host that is reached without the proxy by its name.
 site_direct_hosts() {
-    local key host entry
+    local key host entry direct=${SITE[NO_PROXY]:-}
     for key in DEBIAN_MIRROR DEBIAN_SECURITY_MIRROR UBUNTU_MIRROR UBUNTU_SECURITY_MIRROR; do
         host=${SITE[$key]:-}
         host=${host#*://} host=${host%%/*} host=${host##*@} host=${host%:*}
-        for entry in localhost 127.0.0.1 ${SITE[NO_PROXY]//,/ }; do
+        for entry in localhost 127.0.0.1 ${direct//,/ }; do
             entry=${entry#.}
             if [[ $host && ($host == "$entry" || $host == *".$entry") ]]; then
                 printf 'Acquire::%s::Proxy::%s "DIRECT";\n' http "$host" https "$host"
