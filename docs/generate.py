@@ -265,12 +265,24 @@ def _names(entry: Schema) -> str:
     return ", ".join(f"`{name}`" for name in entry["properties"])
 
 
+# --- the site's file ----------------------------------------------------------------------------------------------
+
+
+def write_site() -> str:
+    """Return every key of site.conf."""
+    from mlabhub.site.keys import KEYS
+
+    rows = ((f"`{name}`", cell(entry["meaning"]), f"`{entry['example']}`") for name, entry in KEYS.items())
+    return table(("key", "meaning", "example"), rows)
+
+
 # --- writing ------------------------------------------------------------------------------------------------------
 
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "configuration": ("configuration.md", write_configuration),
     "command-line": ("command-line.md", write_command_line),
     "http-api": ("http-api.md", write_http_api),
+    "site": ("site.md", write_site),
 }
 
 

@@ -16,15 +16,18 @@ import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 
 from mlabhub.catalog import load_catalog
 from mlabhub.cli.doctor_gpus import look_at_gpus
+from mlabhub.cli.doctor_site import assess_docker_mirrors, check_site
 from mlabhub.cli.findings import Check, Status, ask, read_text
 from mlabhub.engine.found import Engine, find_engine
 from mlabhub.errors import MLabError
 from mlabhub.images import list_images, load_recipes
 from mlabhub.settings import Settings
+from mlabhub.site import find_site_file, read_site_file
 from mlabhub.supervisor.commands import find_proxy
 
 LEAST_FREE_GIB = 5
@@ -80,6 +83,7 @@ def run_checks(machine: Machine) -> list[Check]:
         check_subdomains,
         check_clock,
         check_registry,
+        check_site_settings,
     )
     with ThreadPoolExecutor(len(checks)) as pool:
         answers = pool.map(lambda check: check(machine), checks)
@@ -262,6 +266,16 @@ def check_registry(machine: Machine) -> Check | None:
     answers = ask(machine.engine.kind, "manifest", "inspect", parent, seconds=8) is not None
     found = "answers" if answers else "none answers: images are made from the distribution's packages"
     return Check("image registry", "info", found)
+
+
+def check_site_settings(machine: Machine) -> Sequence[Check]:
+    """Mirrors, proxy and company CA of site.conf."""
+    found = read_site_file(find_site_file())
+    checks = check_site(found, datetime.now(timezone.utc))
+    if machine.engine is not None and machine.engine.kind == "docker" and found.site.registry_mirrors:
+        used = ask("docker", "info", "--format", "{{.RegistryConfig.Mirrors}}")
+        checks.append(assess_docker_mirrors(found.site, used))
+    return checks
 
 
 def is_locked(state_dir: Path) -> bool:

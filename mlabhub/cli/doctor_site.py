@@ -1,12 +1,13 @@
 """Whether what the site's file names works: one question to each mirror, registry, index, proxy, and the CA.
 
-Guarantees: everything is asked at once and each answer is waited for a few seconds only; nothing is changed; no password
-is shown. What is not set is fine.
+Guarantees: everything is asked at once, and an answer is waited for a few seconds only; nothing is changed; no
+password is shown. What is not set is fine.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 import stat
 import threading
@@ -16,6 +17,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -24,7 +26,7 @@ import httpx
 import psutil
 from cryptography import x509
 
-from mlabhub.cli.doctor_check import Check
+from mlabhub.cli.findings import Check
 from mlabhub.site import Site, SiteFile, apt, shown
 from mlabhub.site.authorities import SYSTEM_CA
 from mlabhub.site.clients import is_direct
@@ -58,16 +60,14 @@ def check_site(found: SiteFile, now: datetime) -> list[Check]:
         fix = f"Mend it: {HOW_TO} says what it may hold; `mlabhub check` reads it again."
         return [Check("site settings", "missing", str(fault), fix) for fault in found.faults]
     site, file = found.site, found.path
-    asked = [*_questions(site)]
-    jobs: list[Callable[[], Check]] = [lambda question=question: ask(question, site, file) for question in asked]  # type: ignore[misc]
-    jobs += [lambda key=key, url=url: check_proxy(key, url, file) for key, url in _proxies(site)]  # type: ignore[misc]
-    names = [*(question.name for question in asked), *(key for key, _ in _proxies(site))]
-    waiting = [in_background(job) for job in jobs]
+    work = [(question.name, partial(ask_address, question, site, file)) for question in _questions(site)]
+    work += [(key, partial(check_proxy, key, url, file)) for key, url in _proxies(site)]
+    waiting = [(name, in_background(job)) for name, job in work]
     checks = [check_file(found)]
     if site.ca_file:
         checks.append(check_ca(Path(site.ca_file), now))
     deadline = datetime.now(timezone.utc) + timedelta(seconds=ANSWER_SECONDS)
-    for name, future in zip(names, waiting, strict=True):
+    for name, future in waiting:
         left = (deadline - datetime.now(timezone.utc)).total_seconds()
         try:
             checks.append(future.result(max(0.0, left)))
@@ -129,19 +129,22 @@ def _conda_questions(site: Site) -> Iterator[Question]:
         yield Question("conda channel", "CONDA_MIRROR" if mirror else "CONDA_CHANNELS", f"{url}/noarch/repodata.json")
 
 
-def ask(question: Question, site: Site, file: Path) -> Check:
+def ask_address(question: Question, site: Site, file: Path) -> Check:
     """Ask one address as the clients will: by the proxy, with the site's certificates."""
     proxy = site.https_proxy if question.url.startswith("https:") else site.http_proxy
     by_proxy = bool(proxy) and not is_direct(site, question.url)
     where = shown(question.url) + (f" by {shown(proxy)}" if by_proxy else "")
     try:
-        with httpx.Client(
-            verify=trusting(site.ca_file),
-            proxy=proxy if by_proxy else None,
-            timeout=CONNECT_SECONDS,
-            trust_env=False,
-            follow_redirects=True,
-        ) as client, client.stream("GET", question.url) as answer:
+        with (
+            httpx.Client(
+                verify=trusting(site.ca_file),
+                proxy=proxy if by_proxy else None,
+                timeout=CONNECT_SECONDS,
+                trust_env=False,
+                follow_redirects=True,
+            ) as client,
+            client.stream("GET", question.url) as answer,
+        ):
             status = answer.status_code
     except (httpx.HTTPError, OSError) as error:
         return Check(question.name, "missing", f"{where}: {explain(error)}", _fix(question, error, file, by_proxy))
@@ -193,8 +196,6 @@ def check_proxy(key: str, url: str, file: Path) -> Check:
     """Return whether something listens at the proxy's address, and whether people's servers can reach it."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    import socket
-
     try:
         with socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS) as connection:
             address = str(connection.getpeername()[0])
@@ -205,6 +206,18 @@ def check_proxy(key: str, url: str, file: Path) -> Check:
         found = f"{shown(url)} is this machine, whose ports are closed to people's servers"
         return Check(key, "better", found, fix)
     return Check(key, "ok", shown(url))
+
+
+def assess_docker_mirrors(site: Site, used: str | None) -> Check:
+    """Return whether Docker, whose daemon has settings of its own, has the mirrors of docker.io in its list."""
+    wanted = [mirror for registry, mirror in site.registry_mirrors if registry == "docker.io"]
+    if all(mirror in (used or "") for mirror in wanted):
+        return Check(
+            "Docker's mirrors", "ok", " ".join(wanted) or "none for docker.io, the only one it can have them for"
+        )
+    listed = ", ".join(f'"{mirror}"' for mirror in wanted)
+    fix = f'/etc/docker/daemon.json: {{"registry-mirrors": [{listed}]}}, then `systemctl restart docker`'
+    return Check("Docker's mirrors", "better", "Docker does not use REGISTRY_MIRRORS: its daemon has its own", fix)
 
 
 def is_here(address: str) -> bool:
@@ -229,7 +242,9 @@ def check_ca(file: Path, now: datetime) -> Check:
             return Check("company CA", "missing", f"{name} in {file} ended on {ends:%Y-%m-%d}", fix)
         if not is_authority(certificate):
             fix = "CA_FILE wants the certificate that signed it: the root, or an intermediate one."
-            return Check("company CA", "missing", f"{name} in {file} is a server's certificate, not an authority's", fix)
+            return Check(
+                "company CA", "missing", f"{name} in {file} is a server's certificate, not an authority's", fix
+            )
         if ends < now + timedelta(days=SOON_DAYS):
             return Check("company CA", "better", f"{name} in {file} ends on {ends:%Y-%m-%d}", "Get the next one.")
     return Check("company CA", "ok", f"{file}: {', '.join(map(_common_name, certificates))}")

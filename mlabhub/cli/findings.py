@@ -12,7 +12,10 @@ Status = Literal["ok", "missing", "better", "info"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. ``missing``: servers do not run without it; ``better``: they do, but not as they should."""
+    """One thing looked at.
+
+    ``missing``: servers do not run without it, or what was set does not work; ``better``: not as it should be.
+    """
 
     name: str
     status: Status

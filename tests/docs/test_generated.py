@@ -39,6 +39,15 @@ def test_every_configuration_key_has_a_text() -> None:
             assert entry.get("description"), f"{name}.{key} has no description"
 
 
+def test_every_key_of_the_site_has_a_text() -> None:
+    from mlabhub.site.keys import KEYS
+
+    text = (DOCS / "reference" / "site.md").read_text()
+    for name, entry in KEYS.items():
+        assert len(entry["meaning"]) > 10, name
+        assert f"\n| `{name}` | " in text, "run `python docs/generate.py`"
+
+
 def test_check_mode_names_a_stale_page(
     generator: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 
 from mlabhub.images.recipes import IMAGES_DIR
+from mlabhub.site import Site
+from mlabhub.site.inside import make_environment
+
+SITE = Site(http_proxy="http://p:1", https_proxy="http://p:1")
 
 PASSWD = """\
 root:x:0:0:root:/root:/bin/bash
@@ -190,3 +194,20 @@ def test_with_sudo_only_the_ids_change():
         "--inh-caps=-all",
         "--",
     ]
+
+
+def test_an_emptied_variable_of_the_site_is_none():
+    environ = {"SSL_CERT_FILE": "", "http_proxy": "http://p", "NO_PROXY": "", "OTHER": ""}
+    entry.drop_emptied(environ)
+    assert environ == {"http_proxy": "http://p", "OTHER": ""}
+
+
+def test_sudo_keeps_the_sites_variables_and_sudoers_is_well_formed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(entry, "SUDOERS", tmp_path / "mlabhub")
+    entry.allow_sudo(entry.parse_person({**ALICE, "MLABHUB_SUDO": "1"}))
+    text = (tmp_path / "mlabhub").read_text()
+    assert text.splitlines()[1] == "#12345 ALL=(ALL:ALL) NOPASSWD: ALL"
+    kept = text.split('"')[1].split()
+    made = make_environment(SITE, ["npmrc", "gitconfig"], ca="/ca.pem")
+    assert set(made) <= set(kept)
+    assert text.splitlines()[0].startswith("Defaults:#12345 env_keep += ")

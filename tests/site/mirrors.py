@@ -212,7 +212,7 @@ def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def make_certificates(folder: Path, *, days: int = 30, ca: bool = True) -> tuple[Path, Path]:
+def make_certificates(folder: Path, *, days: int = 300, ca: bool = True) -> tuple[Path, Path]:
     """Write the company's CA, and return the mirrors' certificate and key."""
     now = datetime.now(timezone.utc)
 
