@@ -4,3 +4,7 @@ case ":$PATH:" in
 *:/opt/venv/bin:*) ;;
 *) PATH=/opt/venv/bin:$PATH ;;
 esac
+# What there is to know about this server: a share that is away, a home that is full.
+if [ -n "$MLABHUB_NOTES" ] && [ -t 1 ]; then
+    printf '%s\n' "$MLABHUB_NOTES"
+fi

@@ -141,7 +141,8 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
         for note in ready.notes:
             self.log.warning("mlabhub: %s starts: %s", self._log_name, note)
             self._progress.add(20, note)
-        return replace(plan, mounts=ready.mounts)
+        notes = {"MLABHUB_NOTES": "\n".join(str(note) for note in ready.notes)} if ready.notes else {}
+        return replace(plan, mounts=ready.mounts, environment={**plan.environment, **notes})
 
     def _id_map(self, plan: LaunchPlan, around: Surroundings) -> IdMap | None:
         """Return the map of ids that the folders are seen through, if somebody in the container can be root."""

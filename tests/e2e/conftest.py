@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mlabhub.catalog import default_directory
 from tests.installation import Installation, free_port
 
 CHROMIUM = "/usr/bin/chromium"
@@ -34,12 +37,34 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Return a running hub with 4 simulated A100 and 2 T4, and people of two groups: alice of vision, bob of nlp."""
     assert os.geteuid() == 0, "the end-to-end tests run containers as root: use `sudo make test`"
     state = tmp_path_factory.mktemp("e2e") / "state"
-    installation = Installation(state, free_port(), ("--simulate-gpus", "4xA100,2xT4"))
+    config = make_config(state.parent)
+    arguments = ("--simulate-gpus", "4xA100,2xT4", "--config", str(config))
+    installation = Installation(state, free_port(), arguments)
     try:
         installation.start()
         yield installation
     finally:
         installation.close()
+
+
+def make_config(folder: Path) -> Path:
+    """Return the configuration that is shipped, with three data sets and places to mount them at."""
+    config = folder / "config"
+    shutil.copytree(default_directory(), config)
+    shares: dict[str, dict[str, object]] = {
+        "open": {"display_name": "Open data", "target": "/mnt/data/open", "read_only": True},
+        "xray": {"display_name": "X-ray", "target": "/mnt/data/xray", "read_only": True, "groups": ["vision"]},
+        "fast": {"display_name": "Fast disk", "target": "/mnt/fast", "tier": "scratch"},
+    }
+    for slug, share in shares.items():
+        share["source"] = str(folder / "nas" / slug)
+        (folder / "nas" / slug / "train").mkdir(parents=True)
+        (folder / "nas" / slug / "one").write_text("1")
+    (folder / "nas" / "fast").chmod(0o1777)
+    (config / "storage.yaml").write_text(json.dumps({"shares": shares, "mount_prefixes": ["/mnt/work"]}))
+    profiles = config / "profiles.yaml"
+    profiles.write_text(profiles.read_text().replace("    images: [base]", "    mounts: true\n    images: [base]", 1))
+    return config
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,39 @@ print(json.dumps({
     assert seen["uid"] == (neighbours.hub.state / "nas" / "user" / "bob").stat().st_uid
 
 
+def test_a_read_only_data_set_cannot_be_written_and_a_private_one_is_not_there(neighbours: Neighbours) -> None:
+    seen = neighbours.as_bob(
+        """
+import json, os
+def fails(act):
+    try:
+        act()
+    except OSError as error:
+        return error.strerror
+print(json.dumps({
+    'data': os.listdir('/mnt/data'), 'read': open('/mnt/data/open/one').read(),
+    'write': fails(lambda: open('/mnt/data/open/one', 'a')), 'make': fails(lambda: os.mkdir('/mnt/data/open/x')),
+    'delete': fails(lambda: os.unlink('/mnt/data/open/one')), 'scratch': fails(lambda: open('/mnt/fast/bobs', 'w')),
+}))"""
+    )
+    assert seen.pop("scratch") is None
+    refused = "Read-only file system"
+    assert seen == {"data": ["open"], "read": "1", "write": refused, "make": refused, "delete": refused}
+    hers = neighbours.hub.run_code(
+        "alice", "import os; print(sorted(os.listdir('/mnt/data')), open('/mnt/data/xray/one').read())"
+    )
+    assert hers.strip() == "['open', 'xray'] 1"
+
+
+def test_a_scratch_disk_is_named_so(neighbours: Neighbours) -> None:
+    with neighbours.hub.api("bob") as bob:
+        folders = bob.get("services/mlabhub/api/v1/storage").json()["folders"]
+    tiers = {one["target"]: (one["tier"], one["read_only"], one["display_name"]) for one in folders}
+    assert tiers["/mnt/fast"] == ("scratch", False, "Fast disk")
+    assert tiers["/mnt/data/open"] == ("protected", True, "Open data")
+    assert "/mnt/data/xray" not in tiers
+
+
 def test_her_processes_are_not_there(neighbours: Neighbours) -> None:
     lines = neighbours.as_bob(
         """
@@ -145,7 +178,8 @@ print(json.dumps({{
     for name in ("spawner", "service-token", "proxy-token", "supervisor-token", "command-line-token", "cookie"):
         assert (state / "secrets" / name).read_text() not in seen["environment"]
     # What is bound from the machine into the container is bob's own and his group's, and nothing above it.
-    assert sorted(m for m in seen["mounts"] if m.startswith("/mnt/")) == ["/mnt/share/nlp", "/mnt/user/bob"]
+    mounted = sorted(m for m in seen["mounts"] if m.startswith("/mnt/"))
+    assert mounted == ["/mnt/data/open", "/mnt/fast", "/mnt/share/nlp", "/mnt/user/bob"]
 
 
 def test_no_way_to_more_rights(neighbours: Neighbours) -> None:

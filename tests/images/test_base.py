@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import ssl
+import subprocess
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -90,6 +94,51 @@ def test_a_mounted_home_is_left_alone(containers: Containers, tmp_path: Path):
     after = home.stat()
     assert (before.st_uid, before.st_gid, before.st_mode) == (after.st_uid, after.st_gid, after.st_mode)
     assert list(home.iterdir()) == []
+
+
+@pytest.fixture
+def small_home(tmp_path: Path) -> Iterator[Path]:
+    """A home of 1 MiB that is full."""
+    home = tmp_path / "home"
+    home.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700,uid=12345", "tmpfs", str(home)], check=True)
+    try:
+        with contextlib.suppress(OSError), (home / "big").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        os.chown(home / "big", 12345, 12345)
+        yield home
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+
+
+KERNEL = """
+import os, pathlib
+from jupyter_client.manager import start_new_kernel
+from jupyter_core.paths import jupyter_config_dir
+print(pathlib.Path(jupyter_config_dir(), 'jupyter_server_config.json').read_text())
+manager, client = start_new_kernel()
+client.execute_interactive('import matplotlib.pyplot as plt; plt.figure(); print("it ran")', timeout=30)
+manager.shutdown_kernel()
+import pty
+pty.spawn(['bash', '-lc', 'true'])
+"""
+
+
+def test_a_full_home_keeps_nobody_from_working_and_deleting(containers: Containers, small_home: Path):
+    said = containers.run("python", "-c", KERNEL, options=(f"--volume={small_home}:/mnt/user/alice",), **ALICE)
+    assert "it ran" in said
+    assert '"delete_to_trash": false' in said
+    assert "Nothing can be saved in /mnt/user/alice, for it is full: delete something." in said
+    assert [file.name for file in small_home.iterdir()] == ["big"]
+
+
+def test_a_home_that_can_only_be_read_is_said_to_be(containers: Containers, small_home: Path):
+    options = (f"--volume={small_home}:/mnt/user/alice:ro",)
+    said = containers.run("python", "-c", KERNEL, options=options, NOTES="Without /data: it is away.", **ALICE)
+    assert "it ran" in said
+    assert "Without /data: it is away." in said
+    assert "its file system can only be read" in said
 
 
 def test_signals_reach_the_program(containers: Containers, program: Program):

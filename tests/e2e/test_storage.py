@@ -1,0 +1,94 @@
+"""Mounts at places of one's choice, and homes that are full, in a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.installation import Installation
+
+LOOK = """
+import json, os
+def fails(act):
+    try:
+        act()
+    except OSError as error:
+        return error.strerror
+print(json.dumps({
+    'data': os.listdir('/mnt/work/data'), 'mine': os.listdir('/mnt/work/mine'),
+    'write': fails(lambda: open('/mnt/work/data/x', 'w')), 'tightened': fails(lambda: open('/mnt/work/mine/x', 'w')),
+}))"""
+
+
+@pytest.fixture
+def gina(hub: Installation) -> Iterator[str]:
+    hub.add_user("gina", "vision")
+    yield "gina"
+    if hub.server("gina"):
+        hub.stop_server("gina")
+
+
+@contextlib.contextmanager
+def full_home(hub: Installation, name: str) -> Iterator[Path]:
+    """Give somebody a home of 1 MiB that is full."""
+    home = hub.state / "nas" / "user" / name
+    home.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700,uid=201234", "tmpfs", str(home)], check=True)
+    try:
+        with contextlib.suppress(OSError), (home / "big").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        os.chown(home / "big", 201234, 201234)
+        yield home
+    finally:
+        subprocess.run(["umount", "--lazy", str(home)], check=True)
+
+
+def mount(**values: object) -> dict[str, object]:
+    return {"share": "xray", "subfolder": "train", "target": "/mnt/work/data", **values}
+
+
+def refusal(answer: httpx.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    message: str = answer.json()["error"]["message"]
+    return message
+
+
+def test_somebody_mounts_what_is_theirs_where_they_want_it_and_works_with_a_full_home(
+    hub: Installation, gina: str
+) -> None:
+    assert "is mounted already" in refusal(hub.launch(gina, mounts=[mount(), mount()]), 422)
+    assert "read_only cannot be false" in refusal(hub.launch(gina, mounts=[mount(read_only=False)]), 403)
+    assert "Nothing can be mounted at" in refusal(hub.launch(gina, mounts=[mount(target="/etc/x")]), 422)
+    assert "does not let you mount" in refusal(hub.launch(gina, profile="gpu", mounts=[mount()]), 403)
+    with full_home(hub, gina):
+        own = {"share": "user", "target": "/mnt/work/mine", "read_only": True}
+        assert hub.launch(gina, profile="cpu", mounts=[mount(), own]).status_code == 201
+        hub.wait_ready(gina)
+        seen = json.loads(hub.run_code(gina, LOOK))
+        refused = "Read-only file system"
+        assert seen == {"data": [], "mine": ["big"], "write": refused, "tightened": refused}
+        with hub.api(gina) as client:
+            folders = client.get("services/mlabhub/api/v1/storage").json()["folders"]
+            assert [one["full"] for one in folders if one["share"] == "user"] == [True]
+            assert client.delete(f"user/{gina}/api/contents/user/{gina}/big").status_code == 204
+        hub.stop_server(gina)
+
+
+def test_what_was_asked_for_and_is_away_is_a_sentence(hub: Installation, gina: str) -> None:
+    answer = hub.launch(gina, profile="cpu", mounts=[mount(subfolder="gone")])
+    assert answer.status_code == 201
+    launch = answer.json()["launch_id"]
+    with hub.api(gina) as client:
+        status = {}
+        while status.get("state", "starting") == "starting":
+            status = client.get(f"services/mlabhub/api/v1/launches/{launch}").json()
+    assert status["state"] == "failed"
+    assert 'The subfolder "gone" of "xray" cannot be mounted: it is not there.' in status["failure"]
