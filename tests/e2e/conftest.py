@@ -60,7 +60,8 @@ def make_config(folder: Path) -> Path:
         share["source"] = str(folder / "nas" / slug)
         (folder / "nas" / slug / "train").mkdir(parents=True)
         (folder / "nas" / slug / "one").write_text("1")
-    (folder / "nas" / "fast").chmod(0o1777)
+        for path in (folder / "nas" / slug, folder / "nas" / slug / "one"):
+            path.chmod(0o777)  # whoever cannot write then is kept from it by the mount
     (config / "storage.yaml").write_text(json.dumps({"shares": shares, "mount_prefixes": ["/mnt/work"]}))
     profiles = config / "profiles.yaml"
     profiles.write_text(profiles.read_text().replace("    images: [base]", "    mounts: true\n    images: [base]", 1))
