@@ -21,7 +21,7 @@ from mlabhub.core.profiles import LaunchRequest, Profile
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.reasons import amount_of, joined
 from mlabhub.core.units import CPU, MEMORY, format_gpus
-from mlabhub.core.waiting import Waiting
+from mlabhub.core.waiting import Waiting, in_the_way
 from mlabhub.messages import N_, Message
 
 State = Literal["now", "later", "never"]
@@ -125,6 +125,7 @@ def _find_nearest(
 ) -> Nearest | None:
     """Return the first choice that starts: with less CPU or memory; fewer GPUs; of another type; or all of it."""
     tried = 0
+    queue = in_the_way(queue, request)
 
     def starts(changes: Mapping[str, Any]) -> bool:
         nonlocal tried
@@ -152,7 +153,8 @@ def _other_gpus(request: LaunchRequest, profile: Profile, capacity: Capacity) ->
     """Return other numbers and types of GPUs: fewer of the same type, then as many of another one, then fewer."""
     if not request.gpus or request.gpu_ids is not None:
         return
-    fewer = [count for count in range(request.gpus - 1, 0, -1) if profile.gpus.accepts(count)]
+    most = max((len(node.gpus) for node in capacity.nodes), default=0)
+    fewer = [count for count in range(min(request.gpus - 1, most), 0, -1) if profile.gpus.accepts(count)]
     offered = profile.offered_gpu_types(capacity.gpu_types) if request.gpu_type is not None else ()
     types = [gpu_type for gpu_type in offered if gpu_type != request.gpu_type]
     yield from ({"gpus": count} for count in fewer)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlabhub.core.capacity import Placement
-from mlabhub.core.holdings import Holdings, Usage
+from mlabhub.core.holdings import Holding, Holdings, Usage
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
@@ -37,6 +37,7 @@ GROUP_NONE = N_(
     "{name} may hold no {unit}: its limit is 0. Choose something without, or ask an administrator for a higher limit."
 )
 USER_LESS = N_("Take {left} or less, or stop {stop}.")
+USER_STOPPING = N_("Wait until {stop} has stopped.")
 USER_STOP = N_("Stop {stop}, or ask an administrator for a higher cap.")
 USER_NEVER = N_(
     "{asked} is more than {name} may ever hold: the cap is {limit} {unit}. "
@@ -172,21 +173,30 @@ def _user_reason(excess: _Excess, holdings: Holdings) -> Reason:
     parts = []
     if excess.usage.get(excess.resource):
         servers = describe_servers(holdings.holdings_of(excess.usage), excess.resource)
-        parts.append(excess.say(HOLDS_ON_SERVERS, servers=servers))
+        template = HOLDS if excess.resource == SERVERS else HOLDS_ON_SERVERS
+        parts.append(excess.say(template, servers=servers, holders=servers))
     if excess.soft:
         parts.append(excess.say(OTHERS_WAIT))
     if excess.asked > excess.limit:
         parts.append(excess.say(SOFT_LESS if excess.left > 0 else SOFT_WAIT))
     else:
-        template = USER_LESS if excess.left > 0 else USER_STOP
-        parts.append(excess.say(template, stop=_what_to_stop(excess, holdings)))
+        parts.append(_how_to_make_room(excess, list(holdings.holdings_of(excess.usage))))
     return Reason("user_limit", sentences(parts), excess.resource)
 
 
-def _what_to_stop(excess: _Excess, holdings: Holdings) -> Message | str:
+def _how_to_make_room(excess: _Excess, servers: Sequence[Holding]) -> Message:
+    """Say what to take or to stop; of servers that are being stopped already, only that they are waited for."""
+    stopping = [one for one in servers if one.state == "stopping"]
+    if sum(to_micro(one.amounts.get(excess.resource, 0)) for one in stopping) >= excess.asked - excess.left:
+        return excess.say(USER_STOPPING, stop=_what_to_stop(excess, stopping))
+    template = USER_LESS if excess.left > 0 else USER_STOP
+    return excess.say(template, stop=_what_to_stop(excess, servers))
+
+
+def _what_to_stop(excess: _Excess, servers: Sequence[Holding]) -> Message | str:
     """Name the smallest server that makes room for the request; where none does alone, the largest ones together."""
     resource, need = excess.resource, excess.asked - excess.left
-    held = [(to_micro(one.amounts.get(resource, 0)), one.server) for one in holdings.holdings_of(excess.usage)]
+    held = [(to_micro(one.amounts.get(resource, 0)), one.server) for one in servers]
     chosen = sorted(one for one in held if one[0] >= need)[:1]
     for one in () if chosen else sorted(held, key=lambda one: (-one[0], one[1])):
         if need > 0 and one[0]:

@@ -74,7 +74,7 @@ class GroupQuota(Model):
 
 
 class UserCap(Model):
-    """One person's cap: an amount by resource, each as under ``limit``."""
+    """One person's cap: amounts of ``cpu``, ``memory_gib``, ``servers``, ``gpu`` and ``gpu:TYPE``, each a key."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[Resource, Amount]

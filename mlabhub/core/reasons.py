@@ -69,9 +69,9 @@ def describe_holders(holders: Mapping[str, float], group: str | None, viewer: Vi
 
 
 def describe_servers(holdings: Iterable[Holding], resource: str) -> Message | str:
-    """Say how much of a resource each of one user's servers holds: ``train 2, default 1``."""
+    """Say how much of a resource each of one user's servers holds: ``train 2, default 1``; of servers, their names."""
     held = ((holding.server or "default", holding.amounts.get(resource, 0)) for holding in holdings)
-    parts = [f"{server} {format_number(amount)}" for server, amount in held if amount]
+    parts = [server if resource == SERVERS else f"{server} {format_number(n)}" for server, n in held if n]
     return listed(parts[:MOST_NAMES], len(parts))
 
 

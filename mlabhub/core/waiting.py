@@ -42,10 +42,16 @@ class Waiting:
 
 def others_wait(queue: Iterable[Waiting], request: LaunchRequest, resource: str) -> bool:
     """Whether somebody else waits for a resource of which this request takes some."""
-    return any(
-        one.user != request.user and one.needs(resource) and (not one.in_group or one.group == request.group)
-        for one in queue
-    )
+    return any(one.needs(resource) and _counts(one, request) for one in queue)
+
+
+def in_the_way(queue: Iterable[Waiting], request: LaunchRequest) -> tuple[Waiting, ...]:
+    """Return those who wait as far as they matter to a request, one for each thing that is waited for."""
+    return tuple({one.lacks: one for one in queue if _counts(one, request)}.values())
+
+
+def _counts(one: Waiting, request: LaunchRequest) -> bool:
+    return one.user != request.user and (not one.in_group or one.group == request.group)
 
 
 def _same_gpus(one: str, other: str) -> bool:

@@ -225,7 +225,8 @@ def usage_of_group(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
 
 def usage_of_user(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
     """Return what a user holds and may hold."""
-    return UsageView(name, holdings.user(name).as_amounts(), quotas.user_limit(name), {})
+    soft = tuple(sorted(quotas.user_soft(name)))
+    return UsageView(name, holdings.user(name).as_amounts(), quotas.user_limit(name), {}, soft)
 
 
 def storage_views(places: Iterable[Place], rooms: Mapping[str, Room | None]) -> tuple[StorageView, ...]:

@@ -132,12 +132,13 @@ class ServerView:
 
 @dataclass(frozen=True)
 class UsageView:
-    """What a group or a user holds, and may hold, by resource."""
+    """What a group or a user holds, and may hold, by resource; limits on those in ``soft`` count while others wait."""
 
     name: str
     used: Mapping[str, float]
     limit: Mapping[str, float]
     guaranteed: Mapping[str, float]
+    soft: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

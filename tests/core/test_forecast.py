@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlabhub.core.admission import Capacity, Holdings, Node, decide
-from mlabhub.core.forecast import MOST_TRIED, forecast
+from mlabhub.core.admission import Capacity, Holdings, Node, Waiting, decide
+from mlabhub.core.forecast import forecast
+from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.resolve import resolve
+from mlabhub.core.waiting import in_the_way
 from tests.core.examples import judge, make_gpus, make_holding, make_node, make_request
 from tests.core.test_admission_properties import capacities, fill, places, requests
 from tests.core.test_soft_caps import queues, soft_quotas
@@ -291,6 +293,18 @@ def test_what_to_stop(held_by_server, asked, words):
         assert judge(request, lab(make_node("n1", 16)), Holdings(freed), caps).verdict == "admit"
 
 
+def test_what_is_being_stopped_is_waited_for():
+    holdings = [make_holding("L1", server="a", state="stopping"), make_holding("L2", server="b")]
+    (reason,) = judge(make_request(), lab(make_node("n1")), Holdings(holdings), _servers(2)).reasons
+    assert str(reason.message) == "alice holds 2 of 2 servers: a, b. Wait until a has stopped."
+    (reason,) = judge(make_request(), lab(make_node("n1")), Holdings(holdings[1:]), _servers(1)).reasons
+    assert str(reason.message) == ("alice holds 1 of 1 servers: b. Stop b, or ask an administrator for a higher cap.")
+
+
+def _servers(count):
+    return Quotas.model_validate({"users": {"default": {"servers": count}}})
+
+
 @settings(max_examples=200)
 @given(capacities, soft_quotas, st.lists(requests(), max_size=6), requests(), queues)
 def test_the_nearest_choice_is_really_admitted(capacity, quotas, earlier, request, queue):
@@ -352,13 +366,28 @@ def test_the_most_that_is_said_fits_where_it_is_said(capacity, quotas, earlier, 
         assert judge(less, Capacity(tuple(healed))).verdict == "admit"
 
 
-def test_a_search_for_the_nearest_choice_has_an_end():
-    """Hundreds of types and numbers, none of which is free: only so many are tried."""
+@pytest.mark.parametrize(("free", "found"), [("t100", {"gpu_type": "t100"}), ("t199", None)])
+def test_a_search_for_the_nearest_choice_has_an_end(free, found):
+    """Of hundreds of types only so many are tried, and numbers that no machine has not at all."""
     types = [f"t{number}" for number in range(200)]
-    wide = TRAIN.model_copy(update={"gpu_types": tuple(types)})
     nodes = tuple(make_node(f"n{number}", 8, gpu_type) for number, gpu_type in enumerate(types))
-    holdings = Holdings(held(8, f"n{number}", f"u{number}", gpu_type) for number, gpu_type in enumerate(types))
+    taken = (held(8, f"n{n}", f"u{n}", gpu_type) for n, gpu_type in enumerate(types) if gpu_type != free)
+    holdings, capacity = Holdings(taken), Capacity(nodes)
+    huge = {"gpu_types": tuple(types), "gpus": NumberOption(min=0, max=1e12, default=1)}
+    wide = TRAIN.model_copy(update=huge)
     request = make_request(profile="train", gpus=8, gpu_type="t0", cpu=16.0, memory_gib=128.0)
-    answer = forecast(request, wide, NO_LIMITS, holdings, (), Capacity(nodes), 0.0)
-    assert answer.nearest is None
-    assert MOST_TRIED == 200
+    answer = forecast(request, wide, NO_LIMITS, holdings, (), capacity, 0.0)
+    assert (answer.nearest and answer.nearest.changes) == found
+    assert forecast(replace(request, gpus=10**12), wide, NO_LIMITS, holdings, (), capacity, 0.0).state == "never"
+
+
+def test_many_who_wait_are_looked_at_once():
+    """A thousand people wait for the same: that is one thing in the way."""
+    queue = [Waiting(make_request(user=f"u{n}"), float(n), frozenset({"cpu"})) for n in range(1000)]
+    queue += [Waiting(make_request(user=f"v{n}", group="nlp"), 0.0, frozenset({"gpu"}), True) for n in range(1000)]
+    assert len(in_the_way(queue, make_request(user="alice", group="vision"))) == 1
+    assert {one.lacks for one in in_the_way(queue, make_request(group="nlp"))} == {
+        frozenset({"cpu"}),
+        frozenset({"gpu"}),
+    }
+    assert in_the_way(queue[:1], make_request(user="u0")) == ()

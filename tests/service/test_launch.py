@@ -59,6 +59,13 @@ async def test_a_full_group_is_refused_with_names_and_numbers(running: Running) 
     assert running.of_server("alice", "more") is None
 
 
+async def test_twenty_clicks_at_once_do_not_outrun_a_cap(running: Running) -> None:
+    bodies = [{"server_name": f"s{number}", "user_options": {"profile": "gpu", "gpus": 3}} for number in range(20)]
+    answers = await asyncio.gather(*(running.call("POST", "api/v1/launches", "carol", json=body) for body in bodies))
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [409] * 18
+    assert sum(len(one.gpus) for one in running.projection) == 6
+
+
 async def test_a_hundred_at_once_for_eight_gpus(running: Running) -> None:
     for number in range(100):
         running.hub.add_user(f"u{number}")
