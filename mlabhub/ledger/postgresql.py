@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -34,6 +35,8 @@ LOCK = 0x6D6C6162_68756200
 WAIT_FOR_SERVER_S = 20.0
 WAIT_FOR_LOCK_S = 3.0
 """How long a session that has just lost its client may take to end."""
+HANGS_AFTER_S = 20.0
+"""How long an answer is waited for: longer than the server itself lets a statement take."""
 
 SESSION = {
     "statement_timeout": "10s",
@@ -108,13 +111,28 @@ def make_engine(address: Address, name: str) -> sa.Engine:
     )
 
     @sa.event.listens_for(engine, "do_connect")
-    def give_password(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+    def connect(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> Any:
         password = address.password()
         if password is not None:
             parameters["password"] = password
+        return _Impatient.connect(**parameters)
 
     sa.event.listen(engine, "connect", _make_durable)
     return engine
+
+
+class _Impatient(psycopg.Connection[Any]):
+    """A connection that is given up when its server hangs; `patient` lets a migration take its time."""
+
+    patient = False
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, HANGS_AFTER_S if timeout is None and not self.patient else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                self.close()  # it still waits for an answer, and nobody can tell which question that will be for
+            raise
 
 
 class LedgerTaken(LedgerUnavailable):
@@ -136,7 +154,12 @@ class PostgresLedger(SqlLedger):
     def open(self) -> None:
         """Take the lock and migrate. Raises `LedgerUnavailable` or `InvalidConfiguration`."""
         with self._turn, self._faults():
-            migrate(self._renewed())
+            session = self._renewed()
+            connection = session.connection.dbapi_connection
+            assert isinstance(connection, _Impatient)
+            connection.patient = True
+            migrate(session)
+            connection.patient = False
             self._loaded = True
 
     def check(self) -> None:

@@ -71,6 +71,9 @@ _BY_STATE = {
     "57P05": LOST,
 }
 _BY_WORDS = {
+    "too many clients": CROWDED,
+    "too many connections": CROWDED,
+    "remaining connection slots": CROWDED,
     "session is read-only": READ_ONLY,
     "hot standby": READ_ONLY,
     "password authentication failed": LOGIN,
@@ -78,14 +81,13 @@ _BY_WORDS = {
     "no pg_hba.conf entry": LOGIN,
     "authentication failed": LOGIN,
     'role "': LOGIN,
-    "too many clients": CROWDED,
-    "too many connections": CROWDED,
-    "remaining connection slots": CROWDED,
     'database "': NO_DATABASE,
     "closed the connection": LOST,
     "connection is lost": LOST,
     "connection is closed": LOST,
     "connection already closed": LOST,
+    "failed to resolve": AWAY,
+    "wait timeout expired": SLOW,
     "No space left": FULL,
 }
 

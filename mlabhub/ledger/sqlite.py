@@ -50,9 +50,13 @@ def open_sqlite(file: Path) -> SqlLedger:
     return SqlLedger(engine, partial(_sentence, str(file)))
 
 
-def check_disk(folder: Path) -> None:
-    """Raise `InvalidConfiguration` if a folder is on a network's disk: SQLite's WAL does not work there."""
-    mounts = [(one.mountpoint, one.fstype) for one in psutil.disk_partitions(all=True)]
+def check_disk(folder: Path, mounts: Iterable[tuple[str, str]] | None = None) -> None:
+    """Raise `InvalidConfiguration` if a folder is on a network's disk: SQLite's WAL does not work there.
+
+    ``mounts`` are places with their file systems; this machine's if absent.
+    """
+    if mounts is None:
+        mounts = [(one.mountpoint, one.fstype) for one in psutil.disk_partitions(all=True)]
     kind = file_system(folder, mounts)
     if kind.startswith(_NETWORK_DISKS):
         raise InvalidConfiguration(

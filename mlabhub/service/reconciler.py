@@ -103,6 +103,7 @@ class Reconciler:
         """Compare everything once and act on it; with ``repair`` also on what is only shown otherwise."""
         async with self._lock:
             try:
+                await self._world.writer.check()
                 await self._world.census.ensure()
                 report = await self._round(repair)
             except MLabError as error:
@@ -246,6 +247,7 @@ class Reconciler:
             one = await submit(act)
             if one is None:
                 return False
+        await self._world.writer.check()  # somebody else's service may decide on this server by now
         await self._world.backend.remove(finding.backend)
         if one is not None:
             await submit(decisions.release(one.launch_id, self._world.clock(), actor=ACTOR, why=why, only=one))

@@ -47,6 +47,7 @@ class Writer:
         self._waiting: deque[tuple[Act[Any], asyncio.Future[Any]]] = deque()
         self._wake = asyncio.Event()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+        self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._projection: Projection | None = None
         self.fault: MLabError | None = None
@@ -88,6 +89,20 @@ class Writer:
         words = Message(N_("The ledger can be written again."))
         await self.submit(lambda _: Outcome(None, (AuditEntry(self._clock(), "service", "ledger", words),)))
 
+    async def check(self) -> None:
+        """Notice also while nobody asks for a decision that the ledger was lost; then it is read anew.
+
+        Raises `LedgerUnavailable` while that is not possible: nothing may be done on what is known from before.
+        """
+        async with self._turn:
+            try:
+                await self._in_thread(lambda _: self._ledger.check(), None)
+            except LedgerUnavailable as error:
+                log.error("The ledger was lost: %s", error.log_text)
+                self.fault, self._projection = error, None
+            if self._projection is None:
+                await self._reload()
+
     async def _serve(self) -> None:
         while self._task is not None:
             await self._wake.wait()
@@ -95,7 +110,8 @@ class Writer:
             while self._waiting and self._task is not None:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _LARGEST_BATCH))]
                 try:
-                    await self._run(batch)
+                    async with self._turn:  # what a batch is decided on is not read anew before it is kept
+                        await self._run(batch)
                 except Exception:
                     log.exception("A batch of decisions failed; the projection is rebuilt")
                     self._projection = None

@@ -41,11 +41,12 @@ def find_programs() -> Path:
 
 
 class PostgresServer:
-    """One cluster. ``settings`` are those of postgresql.conf; ``port`` is part of the socket's name alone."""
+    """One cluster. ``settings`` are those of postgresql.conf.
 
-    port = 5432
+    ``preload`` is the source of a library that the server runs with; ``FULL_DISK`` names the file "flag" to it.
+    """
 
-    def __init__(self, settings: Mapping[str, str] = QUICK) -> None:
+    def __init__(self, settings: Mapping[str, str] = QUICK, preload: Path | None = None) -> None:
         self._programs = find_programs()
         self._user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self._settings = dict(settings)
@@ -53,7 +54,12 @@ class PostgresServer:
         if os.geteuid() == 0:
             shutil.chown(self.folder, self._user)
         self._process: subprocess.Popen[bytes] | None = None
+        self._environment = {"HOME": str(self.folder), "LC_ALL": "C"}
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        if preload is not None:
+            library = self.folder / "preload.so"
+            subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, preload, "-ldl"], check=True)
+            self._environment |= {"LD_PRELOAD": str(library), "FULL_DISK": str(self.folder / "flag")}
         self.start()
         self.sql(f"CREATE ROLE {ROLE} LOGIN")
 
@@ -132,7 +138,7 @@ class PostgresServer:
         assert done.returncode == 0, done.stderr.decode()
 
     def _as(self) -> dict[str, Any]:
-        more: dict[str, Any] = {"cwd": self.folder, "env": {**os.environ, "HOME": str(self.folder), "LC_ALL": "C"}}
+        more: dict[str, Any] = {"cwd": self.folder, "env": {**os.environ, **self._environment}}
         if os.geteuid() == 0:
             more |= {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []}
         return more
