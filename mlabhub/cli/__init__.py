@@ -29,6 +29,8 @@ VERBS = {
     "gpus": ("mlabhub.cli.gpus:gpus", "Show every GPU, and who holds it."),
     "image": ("mlabhub.cli.image:app", "Build, list and check the images that people work in."),
     "reconcile": ("mlabhub.cli.reconcile:reconcile", "Compare hub, backend and ledger; --repair heals."),
+    "backup": ("mlabhub.cli.backup:backup", "Write the installation into one file, also while it runs."),
+    "restore": ("mlabhub.cli.backup:restore", "Put a backup back."),
     "user": ("mlabhub.cli.user:app", "Open accounts."),
 }
 

@@ -38,6 +38,7 @@ from mlabhub.supervisor.commands import (
     make_proxy_command,
     make_service_command,
 )
+from mlabhub.supervisor.restore import check_whole
 from mlabhub.supervisor.steps import Steps
 from mlabhub.supervisor.tls import read_name, write_authorities
 
@@ -66,6 +67,7 @@ def run(options: Options) -> None:
     state_dir = (options.state_dir or default_state_dir()).absolute()
     first_run.make_private_folders(state_dir, state_dir / "run", state_dir / "secrets", state_dir / "log")
     with _disk_errors(state_dir), contextlib.closing(first_run.StateLock(state_dir)):
+        check_whole(state_dir)
         asyncio.run(_main(options, state_dir, console))
 
 
