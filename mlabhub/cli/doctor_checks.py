@@ -21,6 +21,7 @@ from pathlib import Path
 
 from mlabhub.catalog import load_catalog
 from mlabhub.cli.doctor_gpus import look_at_gpus
+from mlabhub.cli.doctor_ledger import look_at_ledger
 from mlabhub.cli.doctor_site import assess_docker_mirrors, check_site
 from mlabhub.cli.findings import Check, Status, ask, read_text
 from mlabhub.engine.found import Engine, find_engine
@@ -78,6 +79,7 @@ def run_checks(machine: Machine) -> list[Check]:
         check_engine_disk,
         check_base_image,
         check_state_disk,
+        check_ledger,
         check_port,
         check_gpus,
         check_subdomains,
@@ -170,6 +172,11 @@ def check_engine_disk(machine: Machine) -> Check | None:
     """Room for images and for what people install."""
     _, folder = _engine_store(machine)
     return check_disk("disk of the image store", Path(folder)) if folder else None
+
+
+def check_ledger(machine: Machine) -> Check:
+    """Where reservations and audit are kept."""
+    return look_at_ledger(machine.settings, machine.state_dir)
 
 
 def check_state_disk(machine: Machine) -> Check:

@@ -3,11 +3,12 @@
 from mlabhub.ledger.address import Address, parse_address
 from mlabhub.ledger.base import Ledger, LedgerConflict, LedgerUnavailable
 from mlabhub.ledger.memory import MemoryLedger
-from mlabhub.ledger.opened import open_ledger
+from mlabhub.ledger.opened import ledger_address, open_ledger
 from mlabhub.ledger.postgresql import LedgerTaken, PostgresLedger, open_postgresql
+from mlabhub.ledger.postgresql_look import look_at_postgresql
 from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, State, StoredAnswer
 from mlabhub.ledger.sql import SqlLedger
-from mlabhub.ledger.sqlite import open_sqlite
+from mlabhub.ledger.sqlite import check_disk, open_sqlite
 
 __all__ = [
     "Address",
@@ -25,6 +26,9 @@ __all__ = [
     "SqlLedger",
     "State",
     "StoredAnswer",
+    "check_disk",
+    "ledger_address",
+    "look_at_postgresql",
     "open_ledger",
     "open_postgresql",
     "open_sqlite",

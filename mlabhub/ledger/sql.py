@@ -115,15 +115,20 @@ class SqlLedger:
         """Return the connection that `commit` writes on, in a transaction."""
         return self._engine.begin()
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.IntegrityError as error:
-            raise LedgerConflict(str(error.orig)) from error
-        except sa.exc.SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            raise LedgerUnavailable(self._sentence(cause), log_text=f"{self._sentence(cause)} [{error}]") from error
+    def _faults(self) -> AbstractContextManager[None]:
+        return faults_in_words(self._sentence)
+
+
+@contextmanager
+def faults_in_words(sentence: Sentence) -> Iterator[None]:
+    """Raise what a database says as `LedgerUnavailable` with a sentence, or as `LedgerConflict`."""
+    try:
+        yield
+    except sa.exc.IntegrityError as error:
+        raise LedgerConflict(str(error.orig)) from error
+    except sa.exc.SQLAlchemyError as error:
+        words = sentence(getattr(error, "orig", None) or error)
+        raise LedgerUnavailable(words, log_text=f"{words} [{error}]") from error
 
 
 class _Put:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,16 @@ class Running:
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
-    settings = make_settings(tmp_path)
-    hub, backend = ScriptedHub(), ScriptedBackend()
+    async with run_service(make_settings(tmp_path)) as one:
+        yield one
+
+
+@asynccontextmanager
+async def run_service(
+    settings: Settings, hub: ScriptedHub | None = None, backend: ScriptedBackend | None = None
+) -> AsyncIterator[Running]:
+    """Run a service over its settings' ledger, with a hub and machines of its own unless some are given."""
+    hub, backend = hub or ScriptedHub(), backend or ScriptedBackend()
     async with open_world(settings, hub=hub, backend=backend) as world:
         tokens = KnownTokens(**login_options(settings, "t" * 32))
         tokens.models = {}

@@ -12,7 +12,7 @@ import sqlite3
 import stat
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -343,8 +343,8 @@ def test_any_flipped_or_missing_byte_is_found_out(archive: Path, tmp_path: Path)
 
 
 @pytest.fixture
-def run() -> Iterator[Callable[..., Any]]:
-    yield lambda *arguments: CliRunner().invoke(app, [str(one) for one in arguments])
+def run() -> Callable[..., Any]:
+    return lambda *arguments: CliRunner().invoke(app, [str(one) for one in arguments])
 
 
 def test_the_two_verbs(settings: Settings, tmp_path: Path, run: Callable[..., Any]) -> None:
