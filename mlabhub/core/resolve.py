@@ -18,11 +18,10 @@ from mlabhub.core.profiles import (
     Catalog,
     LaunchRequest,
     Profile,
-    default_choice,
     default_payer,
-    visible_profiles,
 )
 from mlabhub.core.quote import quote, quote_all
+from mlabhub.core.sight import Sight, see
 from mlabhub.core.storage import places_for
 from mlabhub.core.units import ANY_GPU, is_gpu_type
 from mlabhub.errors import InvalidLaunch, NotPermitted
@@ -89,18 +88,21 @@ def resolve(
 def _read_profile(
     catalog: Catalog, groups: Sequence[str], value: object, present: Collection[str] | None
 ) -> tuple[Profile, str | None]:
-    """Return the profile and the image that it opens on for these groups, if that is not its first."""
-    visible = visible_profiles(catalog, groups)
-    default = default_choice(catalog, groups, visible_profiles(catalog, groups, present) or visible)
+    """Return the profile and the image that it opens on for these groups."""
+    sight = see(catalog, groups, present)
+    default = sight.default
     if default is None:
         raise NotPermitted(N_("No profile is open to you or your groups. Ask an administrator to add you to a group."))
-    profile = default.profile if value is None else _named_profile(catalog, visible, value)
-    return profile, default.image if profile is default.profile else None
+    profile = default.profile if value is None else _named_profile(catalog, sight, value)
+    return profile, sight.images[profile.slug]
 
 
-def _named_profile(catalog: Catalog, visible: Sequence[Profile], value: object) -> Profile:
-    slugs = [profile.slug for profile in visible]
-    if isinstance(value, str) and value in catalog.profiles_by_slug and value not in slugs:
+def _named_profile(catalog: Catalog, sight: Sight, value: object) -> Profile:
+    known = sight.usable.get(value) if isinstance(value, str) else None
+    if known is not None:
+        return known
+    slugs = tuple(sight.usable)
+    if isinstance(value, str) and value in catalog.profiles_by_slug:
         raise NotPermitted(
             Message.of(
                 N_("The profile {value} is for other groups; yours: {valid}."),
@@ -109,12 +111,14 @@ def _named_profile(catalog: Catalog, visible: Sequence[Profile], value: object) 
             ),
             key="profile",
         )
-    return catalog.profiles_by_slug[read_choice("profile", value, slugs)]
+    return sight.usable[read_choice("profile", value, slugs)]
 
 
 def _read_mounts(
     catalog: Catalog, profile: Profile, user: str, groups: Sequence[str], value: object
 ) -> tuple[MountChoice, ...]:
+    if value is None:
+        return ()
     places = places_for(catalog.storage, user, groups)
     return read_mounts(value, places, catalog.storage.mount_prefixes, permitted=profile.mounts)
 

@@ -12,14 +12,10 @@ from mlabhub.core.gpu_types import display_name_of
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import (
     Catalog,
-    Profile,
-    bounded_by,
-    default_choice,
     default_payer,
-    opening_image,
-    visible_profiles,
 )
 from mlabhub.core.quotas import Quotas
+from mlabhub.core.sight import offered_profiles, see
 from mlabhub.core.storage import Place, places_for
 from mlabhub.core.units import CPU, MEMORY, format_gpus
 from mlabhub.inventory import SavedLayer
@@ -245,15 +241,15 @@ def catalog_view(
     """Return what the launch page shows to this person."""
     quotas, holdings = catalog.quotas, projection.holdings
     present = capacity.gpu_types
-    visible = visible_profiles(catalog, groups, present)
-    default = default_choice(catalog, groups, visible)
+    sight = see(catalog, groups, present)
+    visible, default = sight.present, sight.default if sight.present else None
     slugs = {slug for profile in visible for slug in profile.images}
     places = tuple(
         PlaceView(place.share, place.target, place.display_name, place.read_only, place.tier)
         for place in places_for(catalog.storage, person.name, groups)
     )
     return CatalogView(
-        profiles=tuple(_offered(profile, capacity) for profile in visible),
+        profiles=offered_profiles(catalog, groups, capacity),
         images=tuple(
             image for image in catalog.images if image.slug in slugs and image.shown and image.open_to(groups)
         ),
@@ -264,16 +260,10 @@ def catalog_view(
         nodes=node_views(capacity, projection, catalog, viewer),
         gpu_types=present,
         default_profile=default.profile.slug if default else "",
-        default_images={one.slug: opening_image(catalog, groups, one, default) for one in visible},
+        default_images=sight.images,
         default_gpu_types={one.slug: one.default_gpu_type(catalog.gpu_types, present) for one in visible},
         gpu_type_names={gpu_type: display_name_of(gpu_type, catalog.gpu_types) for gpu_type in present},
         folders=tuple(place.target for place in places),
         places=places,
         mount_prefixes=catalog.storage.mount_prefixes,
     )
-
-
-def _offered(profile: Profile, capacity: Capacity) -> Profile:
-    """Return the profile with amounts that a machine has; numbers of GPUs that are listed stay, and are told about."""
-    bounded = bounded_by(profile, capacity)
-    return bounded.model_copy(update={"gpus": profile.gpus}) if profile.gpus.choices else bounded

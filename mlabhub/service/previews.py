@@ -24,7 +24,10 @@ MOST_CHOICES = 500
 
 @dataclass(frozen=True)
 class Scene:
-    """What previews stand on: one state of the hub, for a user's launches, as one viewer may see it."""
+    """What previews stand on: one state of the hub, for a user's launches, as one viewer may see it.
+
+    ``kept_images`` are retired ones by server; ``known`` are decisions that were made on this state.
+    """
 
     catalog: Catalog
     user: str
@@ -35,6 +38,7 @@ class Scene:
     capacity: Capacity
     now: float
     kept_images: Mapping[str, str] = field(default_factory=dict)
+    known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
 
 
 def make_preview(scene: Scene, user_options: object, server_name: str = "", *, nearest: bool = False) -> Preview:
@@ -72,16 +76,12 @@ def with_every_choice(scene: Scene, user_options: Mapping[str, Any], preview: Pr
     payer = user_options.get("group")
     options = {"group": payer} if isinstance(payer, str) and payer in scene.groups else {}
     views: list[ChoiceView] = []
-    known: dict[tuple[object, ...], Decision] = {}
     left_out = 0
     for request in _requests(scene, options):
         if len(views) >= MOST_CHOICES:
             left_out += 1
             continue
-        key = (request.gpu_type, request.gpus, request.cpu, request.memory_gib, request.group)
-        if key not in known:
-            known[key] = _decide(scene, request)
-        decision = known[key]
+        decision = _decide_once(scene, request)
         state = Forecast(decision).state
         choice = request.profile, request.gpu_type, request.gpus
         views.append(ChoiceView(*choice, state, decision.reasons, decision.notes))
@@ -89,10 +89,20 @@ def with_every_choice(scene: Scene, user_options: Mapping[str, Any], preview: Pr
 
 
 def _forecast(scene: Scene, request: LaunchRequest, nearest: bool) -> Forecast:
+    if not nearest and request.gpu_ids is None:
+        return Forecast(_decide_once(scene, request))
     catalog = scene.catalog
     profile = catalog.profiles_by_slug[request.profile]
     about = scene.holdings, scene.queue, scene.capacity, scene.now, scene.viewer
     return forecast(request, profile, catalog.quotas, *about, nearest=nearest)
+
+
+def _decide_once(scene: Scene, request: LaunchRequest) -> Decision:
+    """Return the decision on a request without named GPUs: many profiles come to the same amounts."""
+    key = (request.gpu_type, request.gpus, request.cpu, request.memory_gib, request.group)
+    if key not in scene.known:
+        scene.known[key] = _decide(scene, request)
+    return scene.known[key]
 
 
 def _decide(scene: Scene, request: LaunchRequest) -> Decision:
