@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlabhub.core.admission import Capacity, Decision, decide
-from mlabhub.core.forecast import Forecast, Nearest, forecast, waits
+from mlabhub.core.forecast import Forecast, forecast, waits
 from mlabhub.core.identity import Identity
 from mlabhub.core.plan import LaunchPlan, make_plan
 from mlabhub.core.privacy import EVERYTHING, Viewer
@@ -20,9 +20,9 @@ from mlabhub.core.reasons import Reason, sentences
 from mlabhub.core.storage import Storage
 from mlabhub.core.units import format_gpus
 from mlabhub.core.waiting import Waiting
-from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import AuditEntry, KnownId, Record, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
+from mlabhub.service.answers import Admitted, Refused, name_in_use, unknown, used
 from mlabhub.service.projection import Projection
 from mlabhub.service.writer import Act, Outcome
 
@@ -55,24 +55,6 @@ class Ground:
     queue: tuple[Waiting, ...] = ()
 
 
-@dataclass(frozen=True)
-class Admitted:
-    """The reservation of a launch that may start, and what to know about it."""
-
-    reservation: Reservation
-    notes: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Why it may not, as the viewer may know it; what could be done instead; whether the person waits now."""
-
-    reasons: tuple[Reason, ...]
-    advice: Message | None = None
-    nearest: Nearest | None = None
-    waiting: Waiting | None = None
-
-
 Answer = Admitted | Refused | StoredAnswer
 Keeper = Callable[[Admitted | Refused], StoredAnswer]
 """Makes the answer that is kept under an ``Idempotency-Key``."""
@@ -101,7 +83,7 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
     request = wish.request
     other = projection.of_server(request.user, request.server_name)
     if other is not None:
-        told = Forecast(Decision("refuse", reasons=(_name_in_use(other),)))
+        told = Forecast(Decision("refuse", reasons=(name_in_use(other),)))
     else:
         told = _forecast(projection, wish, ground, now)
     decision = told.decision
@@ -314,43 +296,6 @@ def audit_of(one: Reservation, now: float, actor: str, act: str, message: Messag
     return AuditEntry(now, actor, act, message, user=one.user, server=one.server, launch_id=one.launch_id)
 
 
-def used(launch_id: str) -> LaunchRefused:
-    """Return the refusal of a launch that is over or under way."""
-    return LaunchRefused(
-        Message.of(
-            N_("The launch {launch_id} was used already, or given up. Start the server anew from the launch page."),
-            launch_id=launch_id,
-        ),
-        code="launch_used",
-    )
-
-
-def unknown(launch_id: str) -> LaunchRefused:
-    """Return the refusal of a launch that was never made, or for somebody or something else."""
-    return LaunchRefused(
-        Message.of(
-            N_(
-                "There is no launch {launch_id} of this user, server and options. "
-                "Start the server from the launch page, or leave launch_id out."
-            ),
-            launch_id=launch_id,
-        ),
-        code="launch_unknown",
-    )
-
-
-def refusal(refused: Refused) -> LaunchRefused:
-    """Return the error that tells a person why a launch was refused, and what would start instead."""
-    parts = [reason.message for reason in refused.reasons] + ([refused.advice] if refused.advice else [])
-    nearest = dict(refused.nearest.changes) if refused.nearest else None
-    return LaunchRefused(sentences(parts), reasons=reasons_json(refused.reasons), nearest=nearest)
-
-
-def reasons_json(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:
-    """Return reasons, or notes, for an answer in JSON."""
-    return [{"code": one.code, "message": str(one.message), "resource": one.resource} for one in reasons]
-
-
 def _same_launch(known: Reservation, wish: Wish) -> Reservation:
     """Return the reservation if the wish is a repetition of the one it was made for."""
     same = (known.user, known.server, known.options) == (wish.request.user, wish.request.server_name, wish.options)
@@ -359,20 +304,6 @@ def _same_launch(known: Reservation, wish: Wish) -> Reservation:
     if known.state != "pending":
         raise used(wish.launch_id)
     return known
-
-
-def _name_in_use(other: Reservation) -> Reason:
-    templates = {
-        "pending": N_("{user}'s server {name} is being started already. Watch that start, or choose another name."),
-        "held": N_("{user}'s server {name} runs already. Open it, or choose another name."),
-        "stopping": N_("{user}'s server {name} is still being stopped. Try again in a moment."),
-        "unknown": N_(
-            "{user}'s server {name} still runs from an earlier start that the hub has lost. "
-            "Stop it first, which keeps what was installed in it, or choose another name."
-        ),
-    }
-    name: Any = other.display_name or other.server or Message(N_("(default)"))
-    return Reason("name_in_use", Message.of(templates[other.state], user=other.user, name=name))
 
 
 def _admitted(wish: Wish, one: Reservation, now: float) -> AuditEntry:

@@ -17,9 +17,10 @@ from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
-from mlabhub.service import decisions
+from mlabhub.service import answers, decisions
+from mlabhub.service.answers import Refused
 from mlabhub.service.bodies import ReleasedBody, ReserveBody
-from mlabhub.service.decisions import Ground, Refused, Wish
+from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_image
 from mlabhub.service.world import World
 
@@ -56,7 +57,7 @@ class SpawnerDesk:
         """Note that nothing of it runs any more; fine for a launch that is not known (any more)."""
         known = self._world.writer.projection.launch(body.launch_id)
         if known is not None and (known.user, known.server) != (user, server):
-            raise decisions.unknown(body.launch_id)
+            raise answers.unknown(body.launch_id)
         failure = Message.of(N_("{reason}"), reason=body.reason) if body.reason else None
         act = decisions.release(
             body.launch_id,
@@ -77,7 +78,7 @@ class SpawnerDesk:
             return await self._world.writer.submit(act)
         except LaunchRefused as error:
             if error.data.get("code") == "launch_unknown" and await self._was_made(launch_id):
-                raise decisions.used(launch_id) from error
+                raise answers.used(launch_id) from error
             raise
 
     async def _was_made(self, launch_id: str) -> bool:
@@ -132,7 +133,7 @@ def _admitted(one: Reservation) -> dict[str, Any]:
 
 
 def _refused(refused: Refused) -> dict[str, Any]:
-    reasons = decisions.reasons_json(refused.reasons)
+    reasons = answers.reasons_json(refused.reasons)
     if refused.advice is not None:
         reasons.append({"code": "advice", "message": str(refused.advice), "resource": ""})
     return {"decision": "refuse", "payer": None, "placement": None, "plan": None, "reasons": reasons}

@@ -8,8 +8,6 @@ finds out. An ``Idempotency-Key`` gives the same answer again once a launch was 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -27,10 +25,12 @@ from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
+from mlabhub.service.answers import Admitted, Refused, reasons_json, refusal
 from mlabhub.service.catalogue import fault_lines
-from mlabhub.service.decisions import Admitted, Ground, Refused, Wish
+from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_choices, kept_image, kept_images
 from mlabhub.service.previews import Scene, make_preview, with_every_choice
+from mlabhub.service.repeats import check_key, fingerprint_of, refusal_to_keep, repeat
 from mlabhub.service.views import (
     CatalogView,
     LaunchAnswer,
@@ -77,18 +77,18 @@ class Launcher:
         """Start a server: decide, reserve, ask the hub. Raises an `MLabError` with the reason if it does not start."""
         _check_may_act(actor, user)
         _check_server_name(server_name)
-        key = None if idempotency_key is None else (actor.name, _check_key(idempotency_key))
+        key = None if idempotency_key is None else (actor.name, check_key(idempotency_key))
         # An administrator's refusal names people whom another token of theirs may not be told of.
-        fingerprint = _fingerprint(user, server_name, display_name, user_options, actor.admin)
+        fingerprint = fingerprint_of(user, server_name, display_name, user_options, actor.admin)
         if key is not None and (stored := self._world.writer.projection.answer(*key)) is not None and stored.final:
-            return self._again(stored, fingerprint)
+            return repeat(stored, fingerprint)
         wish, ground = await self._prepare(actor, user, server_name, display_name, user_options)
         now = self._world.clock()
 
         def keep(answer: Admitted | Refused) -> StoredAnswer:
             assert key is not None
             if isinstance(answer, Refused):
-                return _stored(key, fingerprint, now, decisions.refusal(answer))
+                return refusal_to_keep(key, fingerprint, now, refusal(answer))
             return StoredAnswer(*key, fingerprint, 201, dict(vars(self._answer(answer))), now)
 
         self._world.in_flight.add(wish.launch_id)
@@ -96,12 +96,12 @@ class Launcher:
             act = decisions.admit(wish, ground, now, key=key, keep=keep if key else None)
             answer = await self._world.writer.submit(act)
             if isinstance(answer, StoredAnswer):
-                return self._again(answer, fingerprint)
+                return repeat(answer, fingerprint)
             if isinstance(answer, Refused):
                 self._world.note_decision(wish.request, answer.waiting, admitted=False)
-                raise decisions.refusal(answer)
+                raise refusal(answer)
             self._world.note_decision(wish.request, None, admitted=True)
-            await self._ask_hub(answer.reservation, lambda error: key and _stored(key, fingerprint, now, error))
+            await self._ask_hub(answer.reservation, lambda error: key and refusal_to_keep(key, fingerprint, now, error))
             return self._answer(answer)
         finally:
             self._world.in_flight.discard(wish.launch_id)
@@ -346,36 +346,7 @@ class Launcher:
     def _answer(self, admitted: Admitted) -> LaunchAnswer:
         launch_id = admitted.reservation.launch_id
         url = f"{self._world.settings.service_prefix}starting/{launch_id}"
-        return LaunchAnswer("starting", launch_id, url, tuple(decisions.reasons_json(admitted.notes)))
-
-    def _again(self, stored: StoredAnswer, fingerprint: str) -> LaunchAnswer:
-        if stored.fingerprint != fingerprint:
-            raise InvalidLaunch(
-                Message.of(
-                    N_("The Idempotency-Key {key} was used for another request. Take a new key for a new request."),
-                    key=quote(stored.key),
-                )
-            )
-        if stored.status == 201:
-            return LaunchAnswer(**stored.body)
-        raise _repeated(stored)
-
-
-_KINDS: dict[int, type[MLabError]] = {403: NotPermitted, 404: NotFound, 422: InvalidLaunch}
-
-
-def _repeated(stored: StoredAnswer) -> MLabError:
-    """Return the refusal that the same request got before, word for word."""
-    error = dict(stored.body["error"])
-    return _KINDS.get(stored.status, LaunchRefused)(str(error.pop("message")), **error)
-
-
-def _stored(key: tuple[str, str], fingerprint: str, now: float, error: MLabError) -> StoredAnswer:
-    return StoredAnswer(*key, fingerprint, error.status, error.to_dict(), now)
-
-
-def _fingerprint(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return LaunchAnswer("starting", launch_id, url, tuple(reasons_json(admitted.notes)))
 
 
 def _check_may_act(actor: Person, user: str) -> None:
@@ -398,9 +369,3 @@ def _check_server_name(name: str) -> None:
             ),
             key="server_name",
         )
-
-
-def _check_key(key: str) -> str:
-    if not 1 <= len(key) <= 200 or not key.isprintable():
-        raise InvalidLaunch(N_("The Idempotency-Key must be 1 to 200 printable characters."), key="Idempotency-Key")
-    return key

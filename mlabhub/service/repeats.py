@@ -1,0 +1,50 @@
+"""The same request again: what was answered to an ``Idempotency-Key`` is answered once more, word for word.
+
+Guarantees: an answer is kept for its actor alone, as they were told it; another request under the same key is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from mlabhub.core.quote import quote
+from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted
+from mlabhub.ledger import StoredAnswer
+from mlabhub.messages import N_, Message
+from mlabhub.service.views import LaunchAnswer
+
+_KINDS: dict[int, type[MLabError]] = {403: NotPermitted, 404: NotFound, 422: InvalidLaunch}
+
+
+def check_key(key: str) -> str:
+    """Return a key that can be kept. Raises `InvalidLaunch`."""
+    if not 1 <= len(key) <= 200 or not key.isprintable():
+        raise InvalidLaunch(N_("The Idempotency-Key must be 1 to 200 printable characters."), key="Idempotency-Key")
+    return key
+
+
+def fingerprint_of(*parts: Any) -> str:
+    """Return what tells a request from another one."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def refusal_to_keep(key: tuple[str, str], fingerprint: str, now: float, error: MLabError) -> StoredAnswer:
+    """Return a refusal as it is kept."""
+    return StoredAnswer(*key, fingerprint, error.status, error.to_dict(), now)
+
+
+def repeat(stored: StoredAnswer, fingerprint: str) -> LaunchAnswer:
+    """Return what the same request got before, or raise it. Raises `InvalidLaunch` for another request."""
+    if stored.fingerprint != fingerprint:
+        raise InvalidLaunch(
+            Message.of(
+                N_("The Idempotency-Key {key} was used for another request. Take a new key for a new request."),
+                key=quote(stored.key),
+            )
+        )
+    if stored.status == 201:
+        return LaunchAnswer(**stored.body)
+    error = dict(stored.body["error"])
+    raise _KINDS.get(stored.status, LaunchRefused)(str(error.pop("message")), **error)
