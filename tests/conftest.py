@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.inventory.standin import machine, nvml_library
 from tests.ledger.postgres import PostgresServer
+
+__all__ = ["machine", "nvml_library"]
 
 settings.register_profile("mlabhub", deadline=None)  # how long one example takes is the machine's load, not a fault
 settings.load_profile("mlabhub")

@@ -134,6 +134,10 @@ def _library_check(seen: Seen) -> Check:
     if not facts.has_driver:
         fix = "Install it in the driver's version, on Debian: `apt-get install libnvidia-ml1`."
         return Check("NVIDIA's library (NVML)", "missing", "libnvidia-ml.so.1 is not there", fix)
+    sleepy = sum(gpu.get("persistence") == 0 for gpu in facts.gpus)
+    if sleepy:
+        found = f"{sleepy} of {len(facts.gpus)} GPUs fall asleep when nothing uses them, and take seconds to wake"
+        return Check("NVIDIA's library (NVML)", "better", found, "`systemctl enable --now nvidia-persistenced`")
     return Check("NVIDIA's library (NVML)", "ok", f"driver {facts.driver}, CUDA up to {facts.cuda or '?'}")
 
 

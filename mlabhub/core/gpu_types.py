@@ -18,6 +18,7 @@ from mlabhub.core.schema import KeyFault, Model, Positive, Text
 from mlabhub.core.units import ANY_GPU, format_gpu_type, split_slice
 from mlabhub.messages import N_, Message
 
+MOST_LETTERS = 40
 Purpose = Literal["development", "training"]
 
 
@@ -101,7 +102,8 @@ def _typed(gpu: Gpu, specs: Mapping[str, GpuTypeSpec]) -> Gpu:
 
 def slice_type(whole_type: str, profile: str) -> str:
     """Return the type of a slice: that of its GPU, and its profile: ``a100-1g.10gb``."""
-    return f"{whole_type}-{re.sub(r'[^a-z0-9.]+', '-', profile).strip('-.')}"
+    cleaned = re.sub(r"[^a-z0-9]*(?:[^a-z0-9.]|\.[^a-z0-9])[^a-z0-9]*", "-", profile.lower()).strip("-.")
+    return f"{whole_type}-{cleaned or 'slice'}"[:MOST_LETTERS].strip("-.")
 
 
 def _words(product: str) -> tuple[str, ...]:

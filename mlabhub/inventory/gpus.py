@@ -18,12 +18,15 @@ from typing import Any
 
 from mlabhub.core.capacity import Gpu, GpuProcess
 from mlabhub.core.gpu_types import slice_type
+from mlabhub.core.units import ANY_GPU
 from mlabhub.engine.cdi import cdi_name
 from mlabhub.inventory.health import CANNOT_TELL, Health, assess
 from mlabhub.inventory.tenants import Tenants, name_of
 from mlabhub.messages import N_, Message
 
 GIB = 2**30
+LONGEST_TYPE = 24
+"""So that the type of a slice, with its profile, is not too long either."""
 LIGHT_GIB = 1.0
 LIGHT_PART = 0.1
 NAMELESS = "GPU-unknown-"
@@ -42,8 +45,8 @@ def gpu_type_of(product: str) -> str:
     """Return the slug of a product: ``NVIDIA A100-SXM4-80GB`` is ``a100``, ``NVIDIA GeForce RTX 4090`` ``rtx-4090``."""
     words = [word for word in re.split(r"[\s\-_/]+", product) if word]
     kept = [word for word in words if word.lower() not in _VENDOR_WORDS and not _VARIANT.fullmatch(word)]
-    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(kept or words).lower()).strip("-")
-    return slug or "gpu"
+    slug = re.sub(r"[^a-z0-9]+", "-", "-".join(kept or words).lower())[:LONGEST_TYPE].strip("-")
+    return slug if slug not in ("", ANY_GPU) else "gpu"
 
 
 def make_gpus(facts: Iterable[Mapping[str, Any]], node: str, instance: str, tenants: Tenants) -> tuple[Gpu, ...]:

@@ -59,6 +59,7 @@ def _read_gpu(index: int) -> Facts:
             "remapped": lambda: pynvml.nvmlDeviceGetRemappedRows(handle),
             "retired_pending": lambda: pynvml.nvmlDeviceGetRetiredPagesPendingStatus(handle),
             "recovery": lambda: _recovery(handle),
+            "persistence": lambda: pynvml.nvmlDeviceGetPersistenceMode(handle),
         }
     )
     slices = _read_slices(handle) if facts.get("mig", [0])[0] == 1 else []

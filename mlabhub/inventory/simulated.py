@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from mlabhub.core.capacity import Gpu
 from mlabhub.engine.cdi import SIMULATED_PREFIX, cdi_name, write_simulated_spec
@@ -42,11 +43,12 @@ def parse_simulated(text: str) -> dict[str, int]:
 
 def make_simulated(text: str, node: str, instance: str) -> tuple[Gpu, ...]:
     """Return the simulated GPUs of a node."""
-    return tuple(
+    gpus = (
         make_gpu(gpu_type, number, node, instance)
         for gpu_type, count in parse_simulated(text).items()
         for number in range(count)
     )
+    return tuple(replace(gpu, index=index) for index, gpu in enumerate(gpus))
 
 
 def make_gpu(gpu_type: str, number: int, node: str, instance: str) -> Gpu:

@@ -36,7 +36,7 @@ class CapacityCache:
         self._ask = ask
         self._clock = clock
         self._known: Capacity | None = None
-        self._at = float("-inf")
+        self._at = self._asked_at = float("-inf")
         self._asking: asyncio.Task[Capacity] | None = None
         self._gpu_types = gpu_types
         self._typed: tuple[Capacity, GpuTypes, Capacity] | None = None
@@ -50,11 +50,12 @@ class CapacityCache:
         if self._known is not None and age < FRESH_S:
             return self._known
         if self._asking is None:
+            self._asked_at = self._clock()
             self._asking = asyncio.create_task(self._refresh(), name="capacity")
             self._asking.add_done_callback(_note_failure)
         if self._known is not None and age < OLDEST_S:
             asking, known = self._asking, self._known
-            await asyncio.wait([asking], timeout=PATIENCE_S)
+            await asyncio.wait([asking], timeout=max(0.0, self._asked_at + PATIENCE_S - self._clock()))
             return known if not asking.done() or asking.cancelled() or asking.exception() else asking.result()
         return await asyncio.shield(self._asking)
 

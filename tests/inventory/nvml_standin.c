@@ -195,6 +195,12 @@ int nvmlDeviceGetRetiredPagesPendingStatus(void *handle, unsigned *pending) {
     if (code == OK) *pending = (unsigned)found;
     return code;
 }
+int nvmlDeviceGetPersistenceMode(void *handle, unsigned *mode) {
+    wide found;
+    int code = numbers(handle, "persistence", 1, &found);
+    if (code == OK) *mode = (unsigned)found;
+    return code;
+}
 int nvmlDeviceGetFieldValues(void *handle, int count, field_t *fields) {
     wide found;
     for (int at = 0; at < count; at++) {

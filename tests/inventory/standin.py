@@ -1,7 +1,6 @@
 """A machine with NVIDIA GPUs as a test wants it: its library is `nvml_standin.c`, driven by a text file.
 
-machine = Standin(folder, monkeypatch)
-machine.write({"count": 1, **whole(0, "NVIDIA A100-SXM4-80GB", compute="4711:1048576")})
+A test takes the fixture ``machine`` and writes what there is; `whole` and `slice_of` make the lines of a healthy GPU.
 """
 
 from __future__ import annotations
@@ -79,3 +78,17 @@ def slice_of(index: int, number: int, profile: str = "1g.10gb", **more: object) 
     }
     lines.update({key.replace("__", "."): value for key, value in more.items()})
     return {f"gpu{index}.mig{number}.{key}": value for key, value in lines.items() if value is not None}
+
+
+@pytest.fixture(scope="session")
+def nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the compiled library."""
+    return compile_library(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def machine(nvml_library: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Standin:
+    """A machine without GPUs, to be written."""
+    standin = Standin(nvml_library, tmp_path_factory.mktemp("machine") / "machine.txt")
+    standin.use(monkeypatch)
+    return standin

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlabhub.core.capacity import Gpu
-from mlabhub.inventory.gpus import LIGHT_GIB, LIGHT_PART, make_gpus, unread, with_missing
+from mlabhub.core.gpu_types import slice_type
+from mlabhub.core.units import ANY_GPU, is_gpu_type
+from mlabhub.inventory.gpus import LIGHT_GIB, LIGHT_PART, gpu_type_of, make_gpus, unread, with_missing
 from mlabhub.inventory.health import CANNOT_TELL
 from mlabhub.inventory.tenants import Tenants
 
@@ -46,6 +48,14 @@ def facts(draw: st.DrawFn, index: int = 0) -> dict[str, Any]:
             {"index": 0, "uuid": f"MIG-{index}", "compute": draw(processes), "graphics": [], "errors": {}}
         ]
     return found
+
+
+@given(st.text(), st.text())
+def test_every_type_is_one_that_quotas_and_profiles_can_name(product: str, profile: str) -> None:
+    whole = gpu_type_of(product)
+    assert is_gpu_type(whole)
+    assert whole != ANY_GPU
+    assert is_gpu_type(slice_type(whole, profile))
 
 
 @given(facts(), st.booleans(), st.booleans())

@@ -41,6 +41,16 @@ def gpus(inventory: Inventory, tenants: Tenants = NOBODY) -> tuple[Gpu, ...]:
     return node.gpus
 
 
+def read_once(library: Path, folders: pytest.TempPathFactory, rows: list[dict[str, object]]) -> tuple[Gpu, ...]:
+    """Return the GPUs of a machine that has one for each row."""
+    folder = folders.mktemp("rows")
+    standin = Standin(library, folder / "machine.txt")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        standin.use(monkeypatch)
+        standin.write(*(whole(index, **told) for index, told in enumerate(rows)))
+        return gpus(Inventory(make_settings(folder, "0123abcd")))
+
+
 def words(gpu: Gpu) -> str:
     """Return what is known against a GPU."""
     return " ".join(map(str, gpu.health))
@@ -150,55 +160,59 @@ def test_while_one_question_hangs_in_the_driver_no_other_is_asked(machine: Stand
     assert len(reader.read().gpus) == 1
 
 
-@pytest.mark.parametrize(
-    ("told", "healthy", "said"),
-    [
-        ({}, True, ""),
-        ({"ecc_volatile": 3}, False, "could not correct 3 memory errors since the driver was loaded"),
-        ({"ecc_aggregate": 2}, True, "could not correct 2 memory errors in its lifetime"),
-        ({"remapped": "4 1 0 1"}, False, "row remapping failed"),
-        ({"remapped": "4 1 1 0"}, False, "wait to be replaced by spare ones"),
-        ({"remapped": "4 1 0 0"}, True, ""),
-        ({"retired_pending": 1}, False, "wait to be retired"),
-        ({"recovery": 1}, False, "needs a reset"),
-        ({"recovery": 2}, False, "asks for a restart of the machine"),
-        ({"recovery": 77}, False, "NVML action 77"),
-        ({"memory.error": 15}, False, "fallen off the bus"),
-        ({"compute.error": 15}, False, "fallen off the bus"),
-        ({"memory.error": 16, "memory": None}, False, "needs a reset"),
-        ({"ecc_volatile.error": 999}, False, "cannot say: its memory errors (NVML error 999)"),
-        ({"mig": "0 1"}, True, "MIG mode changes at the next reset"),
-        (dict.fromkeys(("mig", "ecc_volatile", "ecc_aggregate", "remapped", "retired_pending", "recovery")), True, ""),
-        ({"ecc_volatile.error": 4}, True, ""),
-    ],
-    ids=[
-        "well",
-        "uncorrected errors",
-        "old errors",
-        "no spare rows",
-        "rows pending",
-        "rows replaced",
-        "pages pending",
-        "reset asked for",
-        "restart asked for",
-        "an action of later drivers",
-        "lost",
-        "lost at the last question",
-        "reset required",
-        "errors cannot be read",
-        "MIG pending",
-        "a consumer's board",
-        "not permitted",
-    ],
-)
-def test_health(inventory: Inventory, machine: Standin, told: dict[str, object], healthy: bool, said: str) -> None:
-    machine.write(whole(0, **told), whole(1))
-    sick, other = gpus(inventory)
-    assert (sick.healthy, sick.usable) == (healthy, healthy)
-    assert said in words(sick)
-    assert (words(sick) == "") == (said == "")
-    assert other.usable
-    assert other.health == ()
+HEALTH: list[tuple[dict[str, object], bool, str]] = [
+    ({}, True, ""),
+    ({"ecc_volatile": 3}, False, "could not correct 3 memory errors since the driver was loaded"),
+    ({"ecc_aggregate": 2}, True, "could not correct 2 memory errors in its lifetime"),
+    ({"remapped": "4 1 0 1"}, False, "row remapping failed"),
+    ({"remapped": "4 1 1 0"}, False, "wait to be replaced by spare ones"),
+    ({"remapped": "4 1 0 0"}, True, ""),
+    ({"retired_pending": 1}, False, "wait to be retired"),
+    ({"recovery": 1}, False, "needs a reset"),
+    ({"recovery": 2}, False, "asks for a restart of the machine"),
+    ({"recovery": 77}, False, "NVML action 77"),
+    ({"memory.error": 15}, False, "fallen off the bus"),
+    ({"compute.error": 15}, False, "fallen off the bus"),
+    ({"memory.error": 16, "memory": None}, False, "needs a reset"),
+    ({"ecc_volatile.error": 999}, False, "cannot say: its memory errors (NVML error 999)"),
+    ({"mig": "0 1"}, True, "MIG mode changes at the next reset"),
+    (dict.fromkeys(("mig", "ecc_volatile", "ecc_aggregate", "remapped", "retired_pending", "recovery")), True, ""),
+    ({"ecc_volatile.error": 4}, True, ""),
+]
+HEALTH_IDS = [
+    "well",
+    "uncorrected errors",
+    "old errors",
+    "no spare rows",
+    "rows pending",
+    "rows replaced",
+    "pages pending",
+    "reset asked for",
+    "restart asked for",
+    "an action of later drivers",
+    "lost",
+    "lost at the last question",
+    "reset required",
+    "errors cannot be read",
+    "MIG pending",
+    "a consumer's board",
+    "not permitted",
+]
+
+
+@pytest.mark.parametrize("row", range(len(HEALTH)), ids=HEALTH_IDS)
+def test_health(row: int, health_machine: tuple[Gpu, ...]) -> None:
+    _, healthy, said = HEALTH[row]
+    gpu = health_machine[row]
+    assert (gpu.healthy, gpu.usable) == (healthy, healthy)
+    assert said in words(gpu)
+    assert (words(gpu) == "") == (said == "")
+
+
+@pytest.fixture(scope="module")
+def health_machine(nvml_library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Gpu, ...]:
+    """One machine with a GPU for each row."""
+    return read_once(nvml_library, tmp_path_factory, [told for told, _, _ in HEALTH])
 
 
 def test_one_that_is_lost_keeps_its_name_if_it_was_seen_before(inventory: Inventory, machine: Standin) -> None:
@@ -279,54 +293,57 @@ def test_mig_switched_while_things_are_held(inventory: Inventory, machine: Stand
 FOREIGN = 4711
 
 
-@pytest.mark.parametrize(
-    ("told", "busy", "blocks"),
-    [
-        ({"compute": f"{FOREIGN}:{GIB}"}, True, [True]),
-        ({"compute": f"{FOREIGN}:0"}, True, [True]),
-        ({"compute": f"{FOREIGN}:18446744073709551615"}, True, [True]),
-        ({"graphics": f"{FOREIGN}:{GIB // 2}"}, False, [False]),
-        ({"graphics": f"{FOREIGN}:{GIB * 9}"}, True, [True]),
-        ({"graphics": f"{FOREIGN}:{GIB * 5} 4712:{GIB * 5}"}, True, [True, True]),
-        ({"graphics": f"{FOREIGN}:18446744073709551615", "memory": f"{80 * GIB} {GIB}"}, False, [False]),
-        ({"graphics": f"{FOREIGN}:18446744073709551615", "memory": None}, None, [True]),
-        ({"graphics": f"{FOREIGN}:{GIB // 2}", "compute": f"{FOREIGN}:{GIB // 2}"}, True, [True]),
-        ({"graphics": None}, False, []),
-        ({"compute": None}, False, []),
-        ({"compute": None, "memory": f"{80 * GIB} {40 * GIB}"}, True, []),
-        ({"compute": None, "memory": None}, None, []),
-        ({"compute.error": 999}, None, []),
-        ({"graphics.error": 999}, None, []),
-        ({"compute.error": 4}, False, []),
-    ],
-    ids=[
-        "computing",
-        "computing, without memory",
-        "computing, memory not told",
-        "a display",
-        "drawing, with much memory",
-        "two drawing, together too much",
-        "drawing, memory not told, little in all",
-        "drawing, nothing told",
-        "drawing and computing",
-        "graphics not supported",
-        "no list, memory empty",
-        "no list, memory full",
-        "no list, no memory",
-        "list fails",
-        "graphics fails",
-        "list not permitted",
-    ],
-)
-def test_who_uses_it(
-    inventory: Inventory, machine: Standin, told: dict[str, object], busy: bool | None, blocks: list[bool]
-) -> None:
-    machine.write(whole(0, **told), whole(1))
-    used, other = gpus(inventory)
-    assert used.busy is busy
-    assert [one.blocks for one in used.processes] == blocks
-    assert used.usable == (busy is False)
-    assert other.usable
+USED: list[tuple[dict[str, object], bool | None, list[bool]]] = [
+    ({"compute": f"{FOREIGN}:{GIB}"}, True, [True]),
+    ({"compute": f"{FOREIGN}:0"}, True, [True]),
+    ({"compute": f"{FOREIGN}:18446744073709551615"}, True, [True]),
+    ({"graphics": f"{FOREIGN}:{GIB // 2}"}, False, [False]),
+    ({"graphics": f"{FOREIGN}:{GIB * 9}"}, True, [True]),
+    ({"graphics": f"{FOREIGN}:{GIB * 5} 4712:{GIB * 5}"}, True, [True, True]),
+    ({"graphics": f"{FOREIGN}:18446744073709551615", "memory": f"{80 * GIB} {GIB}"}, False, [False]),
+    ({"graphics": f"{FOREIGN}:18446744073709551615", "memory": None}, None, [True]),
+    ({"graphics": f"{FOREIGN}:{GIB // 2}", "compute": f"{FOREIGN}:{GIB // 2}"}, True, [True]),
+    ({"graphics": None}, False, []),
+    ({"compute": None}, False, []),
+    ({"compute": None, "memory": f"{80 * GIB} {40 * GIB}"}, True, []),
+    ({"compute": None, "memory": None}, None, []),
+    ({"compute.error": 999}, None, []),
+    ({"graphics.error": 999}, None, []),
+    ({"compute.error": 4}, False, []),
+]
+USED_IDS = [
+    "computing",
+    "computing, without memory",
+    "computing, memory not told",
+    "a display",
+    "drawing, with much memory",
+    "two drawing, together too much",
+    "drawing, memory not told, little in all",
+    "drawing, nothing told",
+    "drawing and computing",
+    "graphics not supported",
+    "no list, memory empty",
+    "no list, memory full",
+    "no list, no memory",
+    "list fails",
+    "graphics fails",
+    "list not permitted",
+]
+
+
+@pytest.mark.parametrize("row", range(len(USED)), ids=USED_IDS)
+def test_who_uses_it(row: int, used_machine: tuple[Gpu, ...]) -> None:
+    _, busy, blocks = USED[row]
+    gpu = used_machine[row]
+    assert gpu.busy is busy
+    assert [one.blocks for one in gpu.processes] == blocks
+    assert gpu.usable == (busy is False)
+
+
+@pytest.fixture(scope="module")
+def used_machine(nvml_library: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Gpu, ...]:
+    """One machine with a GPU for each row."""
+    return read_once(nvml_library, tmp_path_factory, [told for told, _, _ in USED])
 
 
 def test_an_older_driver_tells_the_same(inventory: Inventory, machine: Standin) -> None:

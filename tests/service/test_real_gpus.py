@@ -16,7 +16,7 @@ from mlabhub.inventory.process import ProcessBackend
 from mlabhub.service.app import login_options, make_service, open_world
 from mlabhub.service.world import World
 from tests.doubles import KnownTokens, ScriptedHub
-from tests.inventory.standin import GIB, Standin, compile_library, slice_of, whole
+from tests.inventory.standin import GIB, Standin, slice_of, whole
 from tests.service.conftest import PROFILES, SECRET, make_settings
 
 CHOOSE = """
@@ -54,15 +54,6 @@ class Lab:
         body = {"server_name": name, "user_options": {"cpu": 1, "memory_gib": 1, **options}}
         answer = await self.http.post("api/v1/launches", headers={"Authorization": "token t-alice"}, json=body)
         return answer.status_code, answer.json().get("error", {}).get("message", "")
-
-
-@pytest.fixture
-def machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Standin:
-    """The machine, to be written."""
-    folder = tmp_path_factory.mktemp("machine")
-    standin = Standin(compile_library(folder), folder / "machine.txt")
-    standin.use(monkeypatch)
-    return standin
 
 
 @pytest.fixture

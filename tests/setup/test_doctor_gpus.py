@@ -24,7 +24,7 @@ from mlabhub.cli.findings import Check
 from mlabhub.engine.cdi import NvidiaSpec
 from mlabhub.inventory.nvml import UPDATED, Facts
 from mlabhub.messages import Message
-from tests.inventory.standin import Standin, compile_library, slice_of, whole
+from tests.inventory.standin import Standin, slice_of, whole
 
 VERSION = "570.86.15"
 LINE = f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {VERSION}  Thu Jan 23 2025"
@@ -72,6 +72,13 @@ def test_a_machine_that_lacks_nothing() -> None:
             "missing",
             "does not answer",
             "dmesg",
+        ),
+        (
+            replace(WELL, facts=Facts(({**GPU, "persistence": 0},), VERSION, "12.8")),
+            NVML,
+            "better",
+            "1 of 1 GPUs fall asleep",
+            "nvidia-persistenced",
         ),
         (replace(WELL, facts=Facts(has_driver=False)), NVML, "missing", "libnvidia-ml.so.1 is not there", "apt-get"),
         (
@@ -127,6 +134,7 @@ def test_a_machine_that_lacks_nothing() -> None:
         "a card is lost",
         "driver updated",
         "driver hangs",
+        "no persistence",
         "no library",
         "a sick GPU",
         "no specification",
@@ -219,7 +227,7 @@ def make_card(root: Path, number: int, vendor: str = "0x10de", kind: str = "0x03
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path, machine: Standin) -> Path:
     """A machine's files: two cards, a driver, a CDI specification as nvidia-ctk makes it, its library."""
     folder = tmp_path / "root"
     for number in range(2):
@@ -251,8 +259,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     (folder / "etc/cdi").mkdir(parents=True)
     (folder / "etc/cdi/nvidia.json").write_text(json.dumps(spec))
-    machine = Standin(compile_library(tmp_path), tmp_path / "machine.txt")
-    machine.use(monkeypatch)
     machine.write(whole(0), whole(1, mig="1 1"), slice_of(1, 0))
     return folder
 
