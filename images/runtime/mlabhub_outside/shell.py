@@ -1,0 +1,27 @@
+"""A terminal's shell: the user's own if the image has it, with the image's own environment.
+
+It is no login shell: those set a PATH of their own, and the image's Python would be gone.
+"""
+
+from __future__ import annotations
+
+import os
+
+from mlabhub_outside.environment import restored
+
+FALLBACKS = ("/bin/bash", "/bin/sh", "/opt/mlabhub/bin/bash")
+
+
+def choose_shell(wanted: str) -> str:
+    """Return the first shell that there is."""
+    return next(path for path in (wanted, *FALLBACKS) if path and os.access(path, os.X_OK))
+
+
+def main() -> None:
+    """Become the shell."""
+    shell = choose_shell(os.environ.get("SHELL", ""))
+    os.execve(shell, [shell, "-i"], {**restored(os.environ), "SHELL": shell})
+
+
+if __name__ == "__main__":
+    main()
