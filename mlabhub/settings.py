@@ -92,6 +92,11 @@ class Settings(BaseModel):
         return self.state_dir / "nas"
 
     @property
+    def runtime_dir(self) -> Path:
+        """What images from elsewhere lack, a folder for each version; mounted read-only into their servers."""
+        return self.state_dir / "runtime"
+
+    @property
     def settings_file(self) -> Path:
         """This installation's settings, as JSON."""
         return self.run_dir / "settings.json"

@@ -17,6 +17,7 @@ from mlabhub.client import HubServer, HubUser
 from mlabhub.core.capacity import Capacity, Gpu, Node
 from mlabhub.errors import LaunchRefused, NotFound, Unavailable
 from mlabhub.inventory import BackendServer, BackendUnreachable, SavedLayer
+from mlabhub.inventory.images import Images
 
 Spawn = Callable[[str, str, dict[str, Any]], Awaitable[None]]
 
@@ -113,6 +114,7 @@ class ScriptedBackend:
     removed: list[str] = field(default_factory=list)
     down: bool = False
     before_servers: Callable[[], None] | None = None
+    images: Images | None = None
 
     def run(
         self, launch_id: str, user: str, server: str, gpus: tuple[str, ...] = (), state: str = "running"

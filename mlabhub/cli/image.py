@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlabhub.images import Built, Finding, build_images, check_image, list_images
+from mlabhub.images.accelerator import Accelerator
 from mlabhub.images.program import ImageError, Report
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
@@ -29,13 +30,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 def build(
     names: Annotated[list[str] | None, typer.Argument(help="Images of images/; all of them if absent.")] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build every layer again.")] = False,
+    cuda: Annotated[
+        bool | None,
+        typer.Option("--cuda/--cpu", help="With CUDA's libraries, or for the CPU; what the machine has, if absent."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Build images, and what they grow from, unless they are up to date."""
+    accelerator: Accelerator | None = None if cuda is None else "cuda" if cuda else "cpu"
     console = Console(stderr=as_json, soft_wrap=True, highlight=False)
     with _showing(console) as report:
         try:
-            built = build_images(names or (), no_cache=no_cache, report=report)
+            built = build_images(names or (), no_cache=no_cache, report=report, accelerator=accelerator)
         except ImageError as error:
             console.print(error.log_text, style="dim", markup=False)
             raise

@@ -10,28 +10,26 @@ import io
 import json
 import posixpath
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from mlabhub.engine.containerfile import config_lines
+from mlabhub.engine.errors import EngineError, engine_error
 from mlabhub.engine.found import Engine
+from mlabhub.engine.pulling import pull
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container, get_docker_network
-from mlabhub.errors import EngineUnavailable, Unavailable
+from mlabhub.engine.unpacking import unpack
+from mlabhub.errors import EngineUnavailable
 from mlabhub.messages import N_, Message
 
 ANSWER_SECONDS = 60.0
 LONG_SECONDS = 1800.0
 """Saving a large layer takes as long as writing it does."""
-
-
-class EngineError(Unavailable):
-    """The engine answered, and could not do it. ``engine_status`` is its HTTP status, ``reason`` its words."""
-
-    code = "engine_error"
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,16 @@ class ImageInfo:
     references: tuple[str, ...]
     labels: Mapping[str, str]
     config: Mapping[str, Any]
+    architecture: str = ""
+    """The engine's word: amd64, arm64; empty if it does not say."""
+    layers: int = 0
+    size: int = 0
+    created: float | None = None
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """Variables of the image."""
+        return tuple(self.config.get("Env") or ())
 
 
 class EngineApi:
@@ -144,6 +152,21 @@ class EngineApi:
         )
         return str(answer["Id"])
 
+    async def copy_image(self, image: str, repository: str, tag: str, changes: list[str]) -> str:
+        """Give a copy of an image another name and configuration, and return its id. Its layers are shared."""
+        known = await self.image(image)
+        command = (known.config.get("Cmd") if known else None) or ["true"]
+        made = await self._call("POST", "/containers/create", json={"Image": image, "Cmd": command})
+        try:
+            return await self.commit(made["Id"], repository, tag, changes)
+        finally:
+            await self.remove(made["Id"])
+
+    async def written_bytes(self, container: str) -> int:
+        """Return how much a container wrote beyond its image."""
+        answer = await self._call("GET", f"/containers/{container}/json", params={"size": "true"}, timeout=LONG_SECONDS)
+        return int(answer.get("SizeRw") or 0)
+
     async def squash(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
         """Save a stopped container's files as an image of one layer and return its id."""
         found = await self.container(container)
@@ -155,13 +178,30 @@ class EngineApi:
         async with self._http.stream("GET", f"/containers/{container}/export", timeout=LONG_SECONDS) as exported:
             if not exported.is_success:
                 await exported.aread()
-                raise _engine_error(exported)
+                raise engine_error(exported)
             files = exported.aiter_raw()
             answer = await self._send("POST", "/images/create", params=params, content=files, timeout=LONG_SECONDS)
         saved = await self.image(f"{repository}:{tag}")
         if saved is None or not answer.is_success:
             raise EngineError(N_("The engine did not keep what was installed."), log_text=answer.text[-500:])
         return saved.id
+
+    def pull(self, reference: str) -> AsyncIterator[dict[str, Any]]:
+        """Fetch an image from its registry, and yield what the engine tells on the way. Raises `EngineError`."""
+        return pull(self._http, reference)
+
+    async def copy_out(self, image: str, path: str, folder: Path) -> None:
+        """Copy a folder of an image into a folder of this machine. Raises `OSError` if that cannot be written."""
+        made = await self._call("POST", "/containers/create", json={"Image": image, "Cmd": ["true"]})
+        try:
+            address = f"/containers/{made['Id']}/archive"
+            async with self._http.stream("GET", address, params={"path": path}, timeout=LONG_SECONDS) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise engine_error(answer)
+                await unpack(answer, folder)
+        finally:
+            await self.remove(made["Id"])
 
     async def image(self, reference: str) -> ImageInfo | None:
         """Return an image by reference or id."""
@@ -170,14 +210,28 @@ class EngineApi:
             return None
         config = answer.get("Config") or {}
         return ImageInfo(
-            _bare(answer["Id"]), tuple(answer.get("RepoTags") or ()), dict(config.get("Labels") or {}), config
+            _bare(answer["Id"]),
+            tuple(answer.get("RepoTags") or ()),
+            dict(config.get("Labels") or {}),
+            config,
+            architecture=str(answer.get("Architecture") or ""),
+            layers=len((answer.get("RootFS") or {}).get("Layers") or ()),
+            size=int(answer.get("Size") or 0),
+            created=_seconds(answer.get("Created")),
         )
 
     async def images(self, labels: Mapping[str, str]) -> tuple[ImageInfo, ...]:
         """Return all images with these labels."""
         answer = await self._call("GET", "/images/json", params={"filters": _by_labels(labels)})
         return tuple(
-            ImageInfo(_bare(item["Id"]), tuple(item.get("RepoTags") or ()), dict(item.get("Labels") or {}), {})
+            ImageInfo(
+                _bare(item["Id"]),
+                tuple(item.get("RepoTags") or ()),
+                dict(item.get("Labels") or {}),
+                {},
+                size=int(item.get("Size") or 0),
+                created=_seconds(item.get("Created")),
+            )
             for item in answer
             if _has_labels(item, labels)
         )
@@ -192,7 +246,7 @@ class EngineApi:
                 if response.is_success:
                     files.update(_unpacked(response.content, posixpath.dirname(path)))
                 elif response.status_code != 404:
-                    raise _engine_error(response)
+                    raise engine_error(response)
         finally:
             await self.remove(str(answer["Id"]))
         return files
@@ -200,6 +254,14 @@ class EngineApi:
     async def remove_image(self, reference: str) -> None:
         """Remove an image; fine if it is gone, or if something still uses it."""
         await self._call("DELETE", f"/images/{reference}", fine=(404, 409))
+
+    async def untag(self, reference: str, image_id: str) -> None:
+        """Take a name from an image, and remove it if nothing else needs it. Containers go on."""
+        answer = await self._send("DELETE", f"/images/{reference}")
+        if answer.status_code == 409:  # a server runs from it
+            answer = await self._send("DELETE", f"/images/{reference}", params={"force": "true"})
+        if not answer.is_success and answer.status_code != 404:
+            raise engine_error(answer)
 
     async def create_network(self, spec: NetworkSpec) -> None:
         """Create a network. Raises `EngineError` if its name or subnet is taken."""
@@ -228,7 +290,7 @@ class EngineApi:
         if answer.status_code == 304:
             return None
         if not answer.is_success:
-            raise _engine_error(answer)
+            raise engine_error(answer)
         return answer.json() if answer.content else None
 
     async def _send(self, method: str, path: str, **keywords: Any) -> httpx.Response:
@@ -249,23 +311,6 @@ def _unpacked(archive: bytes, folder: str) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
         found = ((member.name, packed.extractfile(member)) for member in packed if member.isfile())
         return {posixpath.normpath(posixpath.join(folder, name)): file.read() for name, file in found if file}
-
-
-def _engine_error(answer: httpx.Response) -> EngineError:
-    try:
-        body = answer.json()
-        reason = str(body.get("cause") or body.get("message") or body) if isinstance(body, dict) else str(body)
-        text = str(body.get("message") or reason) if isinstance(body, dict) else reason
-    except ValueError:
-        reason = text = answer.text
-    return EngineError(
-        Message.of(
-            N_("The container engine could not do it: {reason}. An administrator finds more in the hub's log."),
-            reason=reason.strip()[-300:].rstrip("."),
-        ),
-        log_text=f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {text.strip()[-2000:]}",
-        engine_status=answer.status_code,
-    )
 
 
 def _inspected(answer: Mapping[str, Any]) -> ContainerInfo:

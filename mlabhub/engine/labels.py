@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
+MOST_TAG = 60
 INSTANCE = "mlabhub.instance"
 LAUNCH_ID = "mlabhub.launch-id"
 USER = "mlabhub.user"
@@ -11,6 +15,12 @@ IMAGE = "mlabhub.image"
 REFERENCE = "mlabhub.reference"
 PARENT = "mlabhub.parent"
 LAYERS = "mlabhub.layers"
+OUTSIDE = "mlabhub.outside"
+"""The version of what was added to an image that does not bring it; empty for images that do."""
+OWN = "mlabhub.own"
+"""On an image that a person saved by name; `OF_IMAGE`: what its server was started from."""
+OF_IMAGE = "mlabhub.of-image"
+DESCRIPTION = "mlabhub.description"
 ROOT = "mlabhub.root"
 """On a container: its user may become root. On a saved image: some container it grew from was such."""
 
@@ -33,6 +43,22 @@ def saved_repository(instance: str, slug: str) -> str:
     return f"localhost/mlabhub-saved/{instance}/{slug}"
 
 
-def saved_reference(instance: str, slug: str, image_slug: str) -> str:
-    """Return the image that keeps what was installed in a server on top of one catalogue image."""
-    return f"{saved_repository(instance, slug)}:{image_slug}"
+def saved_tag(image: str) -> str:
+    """Return the tag that stands for an image as launches name it: a slug as it is, anything else by its digest.
+
+    No slug has three dashes in a row, so that no two names share a tag.
+    """
+    if re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", image) and len(image) <= MOST_TAG:
+        return image
+    readable = re.sub(r"[^a-z0-9]+", "-", image.lower()).strip("-")[:40].strip("-") or "image"
+    return f"{readable}---{hashlib.sha256(image.encode()).hexdigest()[:32]}"
+
+
+def saved_reference(instance: str, slug: str, image: str) -> str:
+    """Return the image that keeps what was installed in a server on top of one image, as launches name it."""
+    return f"{saved_repository(instance, slug)}:{saved_tag(image)}"
+
+
+def own_repository(instance: str, user_slug: str) -> str:
+    """Return the repository of the images that a user saved by name."""
+    return f"localhost/mlabhub-own/{instance}/{user_slug}"

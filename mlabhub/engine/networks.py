@@ -12,7 +12,8 @@ import ipaddress
 from collections.abc import Iterable
 
 from mlabhub.engine import labels
-from mlabhub.engine.api import EngineApi, EngineError
+from mlabhub.engine.api import EngineApi
+from mlabhub.engine.errors import EngineError
 from mlabhub.engine.spec import NetworkSpec
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message

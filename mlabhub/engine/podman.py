@@ -44,6 +44,13 @@ class PodmanApi(EngineApi):
             await asyncio.to_thread(restore_ids, Path(found.layer))
         return await self._commit(container, repository, tag, changes, squash=False)
 
+    async def untag(self, reference: str, image_id: str) -> None:
+        """Take a name from an image, and remove it if nothing else needs it. Podman's force would end containers."""
+        repository, _, tag = reference.rpartition(":")
+        params = {"repo": repository, "tag": tag}
+        await self._call("POST", f"{LIBPOD_VERSION}/images/sha256:{image_id}/untag", params=params, fine=(404,))
+        await self.remove_image(f"sha256:{image_id}")
+
     async def squash(self, container: str, repository: str, tag: str, changes: list[str]) -> str:
         """Save a stopped container's files as an image of one layer and return its id.
 

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlabhub.engine import labels
-from mlabhub.engine.api import ContainerInfo, EngineApi, EngineError, ImageInfo
+from mlabhub.engine.api import ContainerInfo, EngineApi, ImageInfo
 from mlabhub.engine.containerfile import env_line, label_line
+from mlabhub.engine.errors import EngineError
 
 MOST_LAYERS = 20
 """Saved layers before they are squashed into one; overlayfs stops at a few hundred, and each makes lookups slower."""
+MOST_LAYERS_IN_ALL = 120
+"""Docker stops at 128, those of the image below included."""
 
 _IGNORED = (
     "/dev",
@@ -25,12 +28,14 @@ _IGNORED = (
     "/etc/group",
     "/etc/hostname",
     "/etc/hosts",
+    "/etc/ld.so.preload",
     "/etc/mtab",
     "/etc/passwd",
     "/etc/resolv.conf",
     "/etc/sudoers.d/mlabhub",
     "/etc/xdg/pip",
     "/mnt",
+    "/opt/mlabhub",
     "/proc",
     "/run",
     "/sys",
@@ -57,6 +62,10 @@ class Saved:
     parent: str
     layers: int
     root: bool
+    outside: bool = False
+    """Whether it lacks what servers need, so that it is added at each start."""
+    environment: tuple[str, ...] = ()
+    created: float = 0.0
 
 
 def worth_keeping(changes: Iterable[tuple[int, str]]) -> bool:
@@ -76,7 +85,7 @@ def make_changes(
     kept = dict(entry.split("=", 1) for entry in image_environment if "=" in entry)
     lines = []
     for name, _, value in (entry.partition("=") for entry in container.environment):
-        if value not in {"", kept.get(name)} and (name in kept or name not in _OF_THE_ENGINE):
+        if value != kept.get(name, "") and (name in kept or name not in _OF_THE_ENGINE):
             lines.append(env_line(name, kept.get(name, "")))
     lines += [label_line(name, value) for name, value in new_labels.items()]
     return lines + [label_line(name, "") for name in labels.NOTHING_KEPT]
@@ -109,12 +118,18 @@ class SavedLayers:
     async def of_user(self, user: str) -> tuple[Saved, ...]:
         """Return the saved images of a user's servers."""
         mine = {labels.INSTANCE: self._instance, labels.USER: user, labels.PARENT: ""}
-        return tuple(_saved(image) for image in await self._api.images(mine) if image.references)
+        # Labels alone prove nothing: an image from elsewhere may have any. These names cannot come from a registry.
+        return tuple(_saved(image) for image in await self._api.images(mine) if self._is_ours(image))
 
     async def find(self, slug: str, image: str) -> Saved | None:
         """Return what was saved in a server on top of a catalogue image."""
         found = await self._api.image(labels.saved_reference(self._instance, slug, image))
         return None if found is None else _saved(found)
+
+    async def latest(self, user: str, server_name: str) -> Saved | None:
+        """Return what was saved last in a server, on top of whichever image."""
+        mine = [saved for saved in await self.of_user(user) if saved.server_name == server_name]
+        return max(mine, key=lambda saved: saved.created, default=None)
 
     async def reset(self, user: str, server_name: str) -> None:
         """Forget what was installed in a server, on top of whichever image."""
@@ -122,20 +137,33 @@ class SavedLayers:
             if saved.server_name == server_name:
                 await self._api.remove_image(saved.reference)
 
+    def _is_ours(self, image: ImageInfo, *, nameless: bool = False) -> bool:
+        """Whether an image was saved here, by its names; ``nameless``: one that a newer took the name of, too."""
+        repository = labels.saved_repository(self._instance, "")
+        if not image.references:
+            return (
+                nameless
+                and image.labels.get(labels.INSTANCE) == self._instance
+                and bool(image.labels.get(labels.PARENT))
+            )
+        return all(name.startswith(repository) for name in image.references)
+
     async def _save(self, container: ContainerInfo, slug: str) -> None:
-        image_slug = container.labels[labels.IMAGE]
+        tag = labels.saved_tag(container.labels[labels.IMAGE])
         repository = labels.saved_repository(self._instance, slug)
         grew_from = await self._api.image(container.image_id)
-        replaced = await self._api.image(f"{repository}:{image_slug}")
+        replaced = await self._api.image(f"{repository}:{tag}")
         layers = int(container.labels.get(labels.LAYERS) or 0) + 1
-        squash = layers > self._most_layers
-        environment = () if grew_from is None else tuple(grew_from.config.get("Env") or ())
+        squash = layers > self._most_layers or (grew_from is not None and grew_from.layers >= MOST_LAYERS_IN_ALL)
+        environment = () if grew_from is None else grew_from.environment
         lines = make_changes(container, environment, {labels.LAYERS: str(1 if squash else layers)})
         save = self._api.squash if squash else self._api.commit
-        new = await save(container.id, repository, image_slug, lines)
+        new = await save(container.id, repository, tag, lines)
         await self._api.remove(container.id)
-        # The catalogue's have no such label. Layers stay as long as the new image needs them.
-        older = {image.id for image in (grew_from, replaced) if image is not None and image.labels.get(labels.PARENT)}
+        # Only what was saved here goes, and no image of the catalogue. Layers stay as long as the new image needs them.
+        older = {
+            image.id for image in (grew_from, replaced) if image is not None and self._is_ours(image, nameless=True)
+        }
         for image_id in older - {new}:
             await self._api.remove_image(f"sha256:{image_id}")
 
@@ -152,6 +180,9 @@ def _saved(image: ImageInfo) -> Saved:
             parent=image.labels[labels.PARENT],
             layers=int(image.labels.get(labels.LAYERS) or 1),
             root=image.labels.get(labels.ROOT) == "1",
+            outside=bool(image.labels.get(labels.OUTSIDE)),
+            environment=image.environment,
+            created=image.created or 0.0,
         )
     except (KeyError, ValueError) as error:
         raise EngineError(

@@ -57,6 +57,8 @@ class ContainerSpec:
     hosts: tuple[tuple[str, str], ...] = ()
     hostname: str = ""
     stop_seconds: int = 10
+    entrypoint: tuple[str, ...] = ()
+    """What runs first in place of the image's own, as root and in the root folder, whatever the image says."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ def get_libpod_container(spec: ContainerSpec) -> dict[str, Any]:
         "restart_policy": "no",
         "log_configuration": {"driver": "k8s-file", "size": LOG_BYTES},
     }
+    if spec.entrypoint:
+        body |= {"entrypoint": list(spec.entrypoint), "user": "0:0", "work_dir": "/", "stop_signal": 15}
+        body |= {"healthconfig": {"Test": ["NONE"]}}
     if spec.user_namespace:
         everyone = [{"container_id": 0, "host_id": FIRST_INNER_ID, "size": INNER_IDS}]
         body |= {"userns": {"nsmode": "private"}, "idmappings": {"UIDMap": everyone, "GIDMap": everyone}}
@@ -127,7 +132,7 @@ def get_docker_container(spec: ContainerSpec) -> dict[str, Any]:
         }
         for bind in spec.binds
     ]
-    return {
+    body: dict[str, Any] = {
         "Image": spec.image,
         "Cmd": list(spec.command),
         "Env": [f"{name}={value}" for name, value in spec.environment.items()],
@@ -158,6 +163,10 @@ def get_docker_container(spec: ContainerSpec) -> dict[str, Any]:
             "LogConfig": {"Type": "json-file", "Config": {"max-size": str(LOG_BYTES), "max-file": "1"}},
         },
     }
+    if spec.entrypoint:
+        body |= {"Entrypoint": list(spec.entrypoint), "User": "0:0", "WorkingDir": "/", "StopSignal": "SIGTERM"}
+        body |= {"Healthcheck": {"Test": ["NONE"]}}
+    return body
 
 
 def get_libpod_network(spec: NetworkSpec) -> dict[str, Any]:

@@ -17,12 +17,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mlabhub.images import site
+from mlabhub.images.accelerator import Accelerator, choose_accelerator
 from mlabhub.images.parents import find_parent
 from mlabhub.images.program import ImageError, Program, Report, find_program
 from mlabhub.images.recipes import IMAGES_DIR, Recipe, build_order, load_recipes, make_version
 
 WORK_DIR = IMAGES_DIR.parent / ".cache" / "images"
 VERSION_LABEL = "mlabhub.version"
+CUDA_LABEL = "org.mlabhub.cuda"
+"""The release of CUDA whose libraries an image has; empty for the CPU."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,29 @@ class Built:
     size: int | None = None
     created: str | None = None
     seconds: float = 0.0
+    cuda: str = ""
 
 
-def build_images(names: Iterable[str], *, no_cache: bool, report: Report, folder: Path = IMAGES_DIR) -> list[Built]:
-    """Build these images, or all, and what they grow from. Raises `ImageError`, `EngineUnavailable`, `NotFound`."""
+def build_images(
+    names: Iterable[str],
+    *,
+    no_cache: bool,
+    report: Report,
+    folder: Path = IMAGES_DIR,
+    accelerator: Accelerator | None = None,
+) -> list[Built]:
+    """Build these images, or all, and what they grow from, for an ``accelerator`` or for what the machine has.
+
+    Raises `ImageError`, `EngineUnavailable`, `NotFound`.
+    """
     recipes = load_recipes(folder)
     order = build_order(recipes, list(names) or recipes)
     with _work_dir() as work_dir:
         program = find_program(work_dir)
-        return [_build(program, recipe, recipes, no_cache=no_cache, report=report) for recipe in order]
+        return [
+            _build(program, recipe, recipes, choose_accelerator(recipe, accelerator), no_cache=no_cache, report=report)
+            for recipe in order
+        ]
 
 
 def list_images(folder: Path = IMAGES_DIR) -> list[Built]:
@@ -53,13 +70,20 @@ def list_images(folder: Path = IMAGES_DIR) -> list[Built]:
     recipes = load_recipes(folder)
     with _work_dir() as work_dir:
         program = find_program(work_dir)
-        return [_look(program, recipe, make_version(recipe, recipes)) for recipe in recipes.values()]
+        return [_look(program, recipe, *_versions(recipe, recipes)) for recipe in recipes.values()]
 
 
-def make_build_command(program: Program, recipe: Recipe, parent: str, secret: Path, version: str) -> list[str]:
+def make_build_command(
+    program: Program, recipe: Recipe, parent: str, secret: Path, version: str, accelerator: Accelerator | None = None
+) -> list[str]:
     """Return the arguments of the engine's program."""
     arguments = ["build", "--network=host", f"--secret=id={site.SECRET_ID},src={secret}"]
     arguments += [f"--build-arg=PARENT={parent}", f"--label={VERSION_LABEL}={version}"]
+    if accelerator:
+        cuda = recipe.cuda if accelerator == "cuda" else ""
+        arguments += [f"--build-arg=ACCELERATOR={accelerator}", f"--label={CUDA_LABEL}={cuda}"]
+    if recipe.cpu_index:
+        arguments.append(f"--build-arg=CPU_INDEX={recipe.cpu_index}")
     arguments += [f"--tag={recipe.reference}", f"--file={recipe.folder / 'Containerfile'}"]
     if program.engine.kind == "podman":
         arguments += ["--layers", "--force-rm", "--pull=never", "--http-proxy=false"]
@@ -68,9 +92,22 @@ def make_build_command(program: Program, recipe: Recipe, parent: str, secret: Pa
     return [*arguments, str(recipe.folder)]
 
 
-def _build(program: Program, recipe: Recipe, recipes: Mapping[str, Recipe], *, no_cache: bool, report: Report) -> Built:
+def _versions(recipe: Recipe, recipes: Mapping[str, Recipe]) -> list[str]:
+    """Return the versions that count as up to date, whatever the machine is."""
+    return [make_version(recipe, recipes, one) for one in (("cpu", "cuda") if recipe.cuda else (None,))]
+
+
+def _build(
+    program: Program,
+    recipe: Recipe,
+    recipes: Mapping[str, Recipe],
+    accelerator: Accelerator | None,
+    *,
+    no_cache: bool,
+    report: Report,
+) -> Built:
     started = time.monotonic()
-    version = make_version(recipe, recipes)
+    version = make_version(recipe, recipes, accelerator)
     before = _look(program, recipe, version)
     if before.up_to_date and not no_cache:
         return before
@@ -83,7 +120,7 @@ def _build(program: Program, recipe: Recipe, recipes: Mapping[str, Recipe], *, n
         secret = Path(folder) / "site.tar.gz"
         secret.touch(mode=0o600)
         secret.write_bytes(site.make_archive(site.read_site()))
-        command = make_build_command(program, recipe, reference, secret, version)
+        command = make_build_command(program, recipe, reference, secret, version, accelerator)
         program.run(*command, *(["--no-cache"] if no_cache else []), report=report)
     after = _look(program, recipe, version)
     if not after.up_to_date:
@@ -93,19 +130,21 @@ def _build(program: Program, recipe: Recipe, recipes: Mapping[str, Recipe], *, n
     return Built(**{**vars(after), "seconds": time.monotonic() - started})
 
 
-def _look(program: Program, recipe: Recipe, version: str) -> Built:
+def _look(program: Program, recipe: Recipe, *versions: str) -> Built:
     known: dict[str, Any] | None = program.inspect(recipe.reference)
     if known is None:
-        return Built(recipe.name, recipe.reference, version, up_to_date=False)
+        return Built(recipe.name, recipe.reference, versions[0], up_to_date=False)
     labels = (known.get("Config") or {}).get("Labels") or {}
+    found = labels.get(VERSION_LABEL)
     return Built(
         recipe.name,
         recipe.reference,
-        version,
-        up_to_date=labels.get(VERSION_LABEL) == version,
+        found if found in versions else versions[0],
+        up_to_date=found in versions,
         id=str(known["Id"]),
         size=known.get("Size"),
         created=known.get("Created"),
+        cuda=labels.get(CUDA_LABEL, ""),
     )
 
 

@@ -26,15 +26,22 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parent: str
+    cuda: str = ""
+    cpu_index: str = ""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image: its folder with the Containerfile, and its parent, one of ours by name or one of a registry."""
+    """One image: its folder with the Containerfile, and its parent, one of ours by name or one of a registry.
+
+    ``cuda``: the release of CUDA that it can be built with; empty if it is the same for all machines.
+    """
 
     name: str
     parent: str
     folder: Path
+    cuda: str = ""
+    cpu_index: str = ""
 
     @property
     def reference(self) -> str:
@@ -49,7 +56,9 @@ def load_recipes(folder: Path = IMAGES_DIR) -> dict[str, Recipe]:
         entries = TypeAdapter(dict[str, _Entry]).validate_python(YAML(typ="safe").load(file.read_text()))
     except (OSError, YAMLError, ValidationError) as error:
         raise InvalidConfiguration(f"{file} cannot be used: {error}") from error
-    recipes = {name: Recipe(name, entry.parent, folder / name) for name, entry in entries.items()}
+    recipes = {
+        name: Recipe(name, entry.parent, folder / name, entry.cuda, entry.cpu_index) for name, entry in entries.items()
+    }
     for recipe in recipes.values():
         if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", recipe.name):
             raise InvalidConfiguration(f"{file}: {recipe.name!r} cannot be an image's name: use a-z, 0-9 and -.")
@@ -75,10 +84,12 @@ def build_order(recipes: Mapping[str, Recipe], names: Iterable[str]) -> tuple[Re
     return tuple(order.values())
 
 
-def make_version(recipe: Recipe, recipes: Mapping[str, Recipe]) -> str:
-    """Return what stands for the content of an image: of its folder, and of all that it grows from."""
+def make_version(recipe: Recipe, recipes: Mapping[str, Recipe], accelerator: str | None = None) -> str:
+    """Return what stands for the content of an image: of its folder, of all that it grows from, and what it is for."""
     parent = recipes.get(recipe.parent)
     digest = hashlib.sha256((make_version(parent, recipes) if parent else recipe.parent).encode())
+    if accelerator:
+        digest.update(f"{accelerator}\n".encode())
     for file in sorted(path for path in recipe.folder.rglob("*") if path.is_file() and _counts(path)):
         mode = "x" if file.stat().st_mode & 0o100 else "-"
         content = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -87,4 +98,4 @@ def make_version(recipe: Recipe, recipes: Mapping[str, Recipe]) -> str:
 
 
 def _counts(path: Path) -> bool:
-    return "__pycache__" not in path.parts and path.name not in {"README.md", "requirements.in"}
+    return "__pycache__" not in path.parts and path.name != "README.md" and path.suffix != ".in"

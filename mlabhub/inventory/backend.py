@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from mlabhub.core.capacity import Capacity
 from mlabhub.errors import Unavailable
+from mlabhub.inventory.images import Images
 from mlabhub.settings import Settings
 
 
@@ -44,7 +45,10 @@ class SavedLayer:
 
 
 class Backend(Protocol):
-    """What the service asks of a backend."""
+    """What the service asks of a backend. ``images`` is None where servers have none."""
+
+    @property
+    def images(self) -> Images | None: ...
 
     async def capacity(self) -> Capacity:
         """Return what there is. Raises an `MLabError` if it cannot be known."""

@@ -10,9 +10,12 @@ from mlabhub.core.capacity import Capacity
 from mlabhub.core.names import server_slug, user_slug
 from mlabhub.engine import ContainerInfo, Engine, EngineError, labels, make_api
 from mlabhub.engine.networks import UserNetworks
+from mlabhub.engine.own import OwnImages
+from mlabhub.engine.runtime import Runtime
 from mlabhub.engine.saved import Saved, SavedLayers
 from mlabhub.errors import EngineUnavailable, InvalidConfiguration
 from mlabhub.inventory.backend import BackendServer, BackendUnreachable, SavedLayer
+from mlabhub.inventory.images import EngineImages, Images
 from mlabhub.inventory.machine import Inventory
 from mlabhub.inventory.tenants import Tenants, tenants_of_containers
 from mlabhub.settings import Settings
@@ -35,6 +38,8 @@ class ContainerBackend:
         self._api = make_api(Engine(settings.engine_kind, settings.engine_url, settings.engine_rootless, ""))
         self._networks = UserNetworks(self._api, settings.instance, settings.network_pool)
         self._saved = SavedLayers(self._api, settings.instance)
+        own = OwnImages(self._api, settings.instance, self._saved)
+        self.images: Images | None = EngineImages(self._api, self._saved, own, Runtime(self._api, settings.runtime_dir))
         self._inventory = Inventory(settings)
 
     async def close(self) -> None:
@@ -49,7 +54,8 @@ class ContainerBackend:
 
     async def servers(self) -> tuple[BackendServer, ...]:
         """Return every server, running or not."""
-        return tuple(_server(found) for found in await _reach(self._api.containers(self._mine)))
+        found = await _reach(self._api.containers(self._mine))
+        return tuple(_server(one) for one in found if self._is_ours(one))
 
     async def remove(self, server: BackendServer) -> None:
         """Stop a server, save what was installed in it, remove it, and its user's network with the last one."""
@@ -70,6 +76,11 @@ class ContainerBackend:
             return tenants_of_containers(await asyncio.wait_for(self.servers(), PATIENCE_S))
         except (BackendUnreachable, asyncio.TimeoutError):
             return Tenants(known=False)
+
+    def _is_ours(self, found: ContainerInfo) -> bool:
+        """Whether the hub made a container, by its name: labels come from images, too."""
+        slug = server_slug(found.labels.get(labels.USER, ""), found.labels.get(labels.SERVER, ""))
+        return found.name == labels.container_name(self._mine[labels.INSTANCE], slug)
 
     async def _remove(self, server: BackendServer) -> None:
         found = await self._api.container(server.handle)

@@ -15,6 +15,8 @@ from mlabhub.settings import Settings
 class ProcessBackend:
     """Processes of this machine that carry the installation's id."""
 
+    images = None
+
     def __init__(self, settings: Settings):
         self._instance = settings.instance
         self._inventory = Inventory(settings)

@@ -95,6 +95,7 @@ class SpawnerDesk:
         capacity = await world.capacity.get()
         kept = await kept_image(world.ledger, catalog, user, server)
         request = resolve(catalog, user, body.groups, options, server, present=capacity.gpu_types, kept_images=kept)
+        await world.fetcher.require(request)
         await world.census.ensure()
         facts = await world.accounts.look_up(user, body.groups)
         other = world.writer.projection.of_server(user, server)

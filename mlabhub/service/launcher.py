@@ -279,6 +279,7 @@ class Launcher:
         kept = await kept_image(self._world.ledger, catalog, user, server_name)
         types = capacity.gpu_types
         request = resolve(catalog, user, hub_user.groups, options, server_name, present=types, kept_images=kept)
+        await self._world.fetcher.require(request)
         await self._world.census.ensure()
         facts = await self._world.accounts.look_up(user, hub_user.groups)
         if self._world.writer.projection.of_server(user, server_name) is not None:

@@ -19,6 +19,7 @@ from mlabhub.inventory import Backend
 from mlabhub.ledger import Ledger
 from mlabhub.service.census import Census
 from mlabhub.service.disk import DiskUse
+from mlabhub.service.fetching import ImageFetcher
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.projection import Projection
 from mlabhub.service.waitlist import Waitlist
@@ -80,6 +81,10 @@ class World:
     disk: DiskUse
     in_flight: set[str] = field(default_factory=set)
     waitlist: Waitlist = field(default_factory=Waitlist)
+    fetcher: ImageFetcher = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fetcher = ImageFetcher(self.backend.images, self.clock)
 
     def note_decision(self, request: LaunchRequest, waiting: Waiting | None, *, admitted: bool) -> None:
         """Count a decision on a launch, and remember whether the person waits now."""

@@ -21,13 +21,16 @@ from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import ContainerInfo, ContainerSpec, Engine, EngineApi, EngineError, labels, make_api
 from mlabhub.engine.idmapped import IdMap
 from mlabhub.engine.networks import UserNetworks
+from mlabhub.engine.own import OwnImages
 from mlabhub.engine.places import make_places, unmount, unmount_stale
 from mlabhub.engine.podman_service import open_files_limit, processes_limit
+from mlabhub.engine.runtime import Runtime
 from mlabhub.engine.saved import SavedLayers
 from mlabhub.errors import EngineUnavailable, InvalidConfiguration, LaunchRefused, MLabError
-from mlabhub.messages import N_, Message
+from mlabhub.messages import N_
 from mlabhub.settings import Settings
 from mlabhub.spawners import verify
+from mlabhub.spawners.images import ImageSource
 from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
 from mlabhub.spawners.nas import ensure_folders_soon, mounted_soon
 from mlabhub.spawners.plan_to_container import PORT, STOP_SECONDS, Surroundings, hub_url, make_container
@@ -46,6 +49,8 @@ class SharedEngine(Shared):
         self.api: EngineApi = make_api(self.engine)
         self.networks = UserNetworks(self.api, settings.instance, settings.network_pool)
         self.saved = SavedLayers(self.api, settings.instance)
+        own = OwnImages(self.api, settings.instance, self.saved)
+        self.images = ImageSource(self.api, self.saved, own, Runtime(self.api, settings.runtime_dir))
         self.open_files, self.processes = open_files_limit(), processes_limit()
         self.user_namespace = self.engine.kind == "podman"
         self.may_mount = os.geteuid() == 0 and not self.engine.rootless
@@ -153,27 +158,17 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
 
     async def _look_around(self, plan: LaunchPlan) -> Surroundings:
         shared = self.shared
-        catalogue = await shared.api.image(plan.image_reference)
-        saved = await shared.saved.find(self._slug, plan.image)
-        if catalogue is None and saved is None:
-            raise LaunchRefused(
-                Message.of(
-                    N_(
-                        "The image {image} ({reference}) is not on this machine. "
-                        "An administrator can build it: `mlabhub image build {image}`."
-                    ),
-                    image=plan.image,
-                    reference=plan.image_reference,
-                )
-            )
-        image = plan.image_reference if saved is None else saved.reference
+        chosen = await shared.images.choose(plan)
+        image = chosen.image
         network, gateway = await shared.networks.ensure(plan.user, user_slug(plan.user))
         return Surroundings(
             instance=shared.settings.instance,
             image=image,
-            parent=catalogue.id if saved is None and catalogue else saved.parent if saved else "",
-            layers=0 if saved is None else saved.layers,
-            root_once=saved is not None and saved.root,
+            parent=chosen.parent,
+            layers=chosen.layers,
+            root_once=chosen.root_once,
+            runtime=chosen.runtime,
+            image_environment=chosen.environment,
             network=network,
             gateway=gateway,
             port=shared.settings.port,

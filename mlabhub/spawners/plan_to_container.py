@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
-from mlabhub.engine import labels
+from mlabhub.engine import labels, runtime
 from mlabhub.engine.cdi import cdi_name
 from mlabhub.engine.spec import Bind, ContainerSpec
 from mlabhub.site.inside import CA_INSIDE
@@ -70,6 +70,9 @@ class Surroundings:
     site_environment: Mapping[str, str] = field(default_factory=dict)
     site_places: Mapping[str, str] = field(default_factory=dict)
     """What is mounted read-only of the site's settings: places inside, by their sources."""
+    runtime: str = ""
+    """The folder with what the image lacks; empty if it brings all."""
+    image_environment: tuple[str, ...] = ()
 
 
 def make_container(
@@ -77,11 +80,13 @@ def make_container(
 ) -> ContainerSpec:
     """Return the container for a plan."""
     slug = server_slug(plan.user, plan.server_name)
+    added = runtime.make_environment(around.image_environment) if around.runtime else {}
     return ContainerSpec(
         name=labels.container_name(around.instance, slug),
         image=around.image,
         command=(*command, *jupyter_arguments(plan)),
         environment={
+            **added,
             **around.site_environment,
             **hub_environment,
             **gpu_environment(plan),
@@ -104,16 +109,19 @@ def make_container(
         hosts=extra_hosts(around),
         hostname=slug,
         stop_seconds=STOP_SECONDS,
+        entrypoint=runtime.ENTRYPOINT if around.runtime else (),
     )
 
 
 def make_binds(plan: LaunchPlan, around: Surroundings) -> tuple[Bind, ...]:
-    """Return the plan's folders, the site's settings, and the authorities to trust."""
+    """Return the plan's folders, what the image lacks, the site's settings, and the authorities to trust."""
     folders = tuple(
         Bind(around.sources.get(mount.target, mount.source), mount.target, mount.read_only) for mount in plan.mounts
     )
+    added = runtime.make_binds(around.runtime) if around.runtime else ()
     site = tuple(Bind(source, target, read_only=True) for source, target in around.site_places.items())
-    return (*folders, *site, *((Bind(around.ca_file, CA_INSIDE, read_only=True),) if around.ca_file else ()))
+    authorities = (Bind(around.ca_file, CA_INSIDE, read_only=True),) if around.ca_file else ()
+    return (*folders, *added, *site, *authorities)
 
 
 def tls_environment(around: Surroundings) -> dict[str, str]:
@@ -146,6 +154,7 @@ def make_labels(plan: LaunchPlan, around: Surroundings) -> dict[str, str]:
         labels.REFERENCE: plan.image_reference,
         labels.PARENT: around.parent,
         labels.LAYERS: str(around.layers),
+        labels.OUTSIDE: around.runtime.rpartition("/")[2],
         labels.ROOT: "1" if plan.sudo or around.root_once else "0",
     }
 

@@ -63,10 +63,12 @@ class Backend:
         return (make_podman_command(settings),) if self.engine and self.engine.kind == "podman" else ()
 
     async def build_images(self, steps: Steps) -> None:
-        """Build those images of ours that the engine does not have at all; `mlabhub image build` renews the others."""
+        """Build the base image if the engine does not have it at all; others are built when somebody chooses them."""
         if self.engine is None:
             return
-        missing = [image.name for image in await asyncio.to_thread(list_images) if image.id is None]
+        missing = [
+            image.name for image in await asyncio.to_thread(list_images) if image.id is None and image.name == "base"
+        ]
         if missing:
             with steps.step(f"image {', '.join(missing)}: built once, takes some minutes"):
                 await asyncio.to_thread(build_images, missing, no_cache=False, report=lambda line: None)

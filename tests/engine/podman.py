@@ -20,10 +20,20 @@ import pytest
 
 from mlabhub.engine import ContainerSpec, Engine, EngineApi, cdi, firewall, labels, make_api
 from mlabhub.engine.podman_service import podman_service_command
+from mlabhub.engine.runtime import ENTRY
 from mlabhub.settings import Settings
 
 PROGRAMS = ("sh", "cat", "chmod", "chown", "dd", "env", "id", "ls", "mkdir", "rm", "sleep", "stat", "touch", "setpriv")
 PYTHON = "/usr/bin/python3"
+FOLDERS = {
+    "etc": 0o755,
+    "tmp": 0o1777,
+    "root": 0o700,
+    "mnt": 0o755,
+    "opt": 0o755,
+    "opt/venv": 0o777,
+    "opt/mlabhub": 0o755,
+}
 JUPYTER = """
 import http.server, os, sys, time
 
@@ -128,7 +138,7 @@ def playground(state: Path) -> Iterator[Playground]:
         wait_for_socket(settings.run_dir / "podman.sock")
         image = f"localhost/mlabhub-test-{instance}/tiny:latest"
         subprocess.run(
-            ["podman", "import", "-", image],
+            ["podman", "import", "--change", f'ENTRYPOINT ["{ENTRY}"]', "-", image],
             input=make_rootfs(),
             env=environment,
             check=True,
@@ -188,13 +198,14 @@ def make_rootfs() -> bytes:
         for file in sorted(files):
             tar.add(file.resolve(), arcname=str(file).lstrip("/"))
         tar.add(stdlib, arcname=stdlib.lstrip("/"), filter=_needed)
-        for folder, mode in {"etc": 0o755, "tmp": 0o1777, "root": 0o700, "mnt": 0o755, "opt/venv": 0o777}.items():
+        for folder, mode in FOLDERS.items():
             member = tarfile.TarInfo(folder)
             member.type, member.mode = tarfile.DIRTYPE, mode
             tar.addfile(member)
         _add_text(tar, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
         _add_text(tar, "etc/group", "root:x:0:\n")
         _add_text(tar, "opt/jupyter.py", JUPYTER)
+        _add_text(tar, ENTRY.lstrip("/"), f'#!{shutil.which("sh")}\nexec "$@"\n', 0o755)
     return buffer.getvalue()
 
 
@@ -212,9 +223,9 @@ def _needed(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if skipped & set(Path(member.name).parts) else member
 
 
-def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
+def _add_text(tar: tarfile.TarFile, name: str, text: str, mode: int = 0o644) -> None:
     member = tarfile.TarInfo(name)
-    member.size = len(text)
+    member.size, member.mode = len(text), mode
     tar.addfile(member, io.BytesIO(text.encode()))
 
 

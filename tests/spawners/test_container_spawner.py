@@ -170,7 +170,7 @@ async def test_an_image_that_is_not_there_is_a_sentence(site: Site) -> None:
     site.book.image_reference = "localhost/mlabhub-test/nowhere:latest"
     answer = await site.hub.spawn({"profile": "small"})
     assert answer.status_code == 409
-    assert "mlabhub image build tiny" in answer.json()["message"]
+    assert "(localhost/mlabhub-test/nowhere:latest) is not on this machine" in answer.json()["message"]
     await wait_for(lambda: site.book.released, 10, "released")
 
 

@@ -78,6 +78,7 @@ LIBPOD = {
         "mlabhub.reference": "localhost/mlabhub/base:latest",
         "mlabhub.parent": "feed",
         "mlabhub.layers": "3",
+        "mlabhub.outside": "",
         "mlabhub.root": "0",
     },
     "hostname": "alice--train",

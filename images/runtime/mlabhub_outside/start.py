@@ -65,7 +65,9 @@ def drop_root(uid: int, gid: int, groups: list[int], *, sudo: bool) -> None:
 
 def make_command(arguments: list[str]) -> list[str]:
     """Return what to run: the server is ours, anything else the image's."""
-    module = ["mlabhub_outside.serve", *arguments[1:]] if arguments[:1] == [SERVER] else ["mlabhub_outside.run", *arguments]
+    module = (
+        ["mlabhub_outside.serve", *arguments[1:]] if arguments[:1] == [SERVER] else ["mlabhub_outside.run", *arguments]
+    )
     return [PYTHON, "-I", "-X", "utf8", "-m", *module]
 
 

@@ -1,0 +1,99 @@
+"""Which image a start begins from: the catalogue's, one's own, a typed one, or what was saved on top of it.
+
+Guarantees: an image that a person typed in never starts by an entry of its own, whatever it says about itself; a saved
+image is its owner's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlabhub.core.names import SAVED_PREFIX, server_slug
+from mlabhub.core.plan import LaunchPlan
+from mlabhub.engine import EngineApi
+from mlabhub.engine.own import OwnImages
+from mlabhub.engine.runtime import REFERENCE, Runtime, brings_all, check_architecture
+from mlabhub.engine.saved import SavedLayers
+from mlabhub.errors import LaunchRefused
+from mlabhub.messages import N_, Message
+
+
+@dataclass(frozen=True)
+class StartImage:
+    """The image of one start. ``runtime`` is the folder with what it lacks, empty if it brings all."""
+
+    image: str
+    parent: str
+    layers: int
+    root_once: bool
+    runtime: str
+    environment: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where the images of one installation are."""
+
+    api: EngineApi
+    saved: SavedLayers
+    own: OwnImages
+    runtime: Runtime
+
+    async def choose(self, plan: LaunchPlan) -> StartImage:
+        """Return what to start from. Raises `LaunchRefused` if it is not here."""
+        saved = await self.saved.find(server_slug(plan.user, plan.server_name), plan.image)
+        if saved is not None:
+            return StartImage(
+                saved.reference,
+                saved.parent,
+                saved.layers,
+                saved.root,
+                await self._added(saved.outside),
+                saved.environment,
+            )
+        if plan.image_kind == "saved":
+            own = await self.own.find(plan.user, plan.image.removeprefix(SAVED_PREFIX))
+            if own is None:
+                raise LaunchRefused(
+                    Message.of(N_("You have no saved image {image} any more. Choose another one."), image=plan.image),
+                    code="image_missing",
+                )
+            return StartImage(own.reference, own.id, 0, own.root, await self._added(own.outside), own.environment)
+        image = await self.api.image(plan.image_reference)
+        if image is None:
+            raise missing(plan)
+        check_architecture(image, plan.image)
+        outside = plan.image_kind == "typed" or not brings_all(image)
+        return StartImage(plan.image_reference, image.id, 0, False, await self._added(outside), image.environment)
+
+    async def _added(self, outside: bool) -> str:
+        if not outside:
+            return ""
+        folder = await self.runtime.ensure()
+        if folder is None:
+            raise LaunchRefused(
+                Message.of(
+                    N_(
+                        "What this image lacks is not on this machine ({reference}). "
+                        "An administrator can build it: `mlabhub image build runtime`."
+                    ),
+                    reference=REFERENCE,
+                ),
+                code="image_missing",
+            )
+        return str(folder)
+
+
+def missing(plan: LaunchPlan) -> LaunchRefused:
+    """Return the refusal of an image that is not on this machine."""
+    return LaunchRefused(
+        Message.of(
+            N_(
+                "The image {image} ({reference}) is not on this machine (any more). Start again, which fetches it; "
+                "if that fails, tell an administrator: `mlabhub image list` shows what is here."
+            ),
+            image=plan.image,
+            reference=plan.image_reference,
+        ),
+        code="image_missing",
+    )
