@@ -30,7 +30,7 @@ def python_packages() -> set[str]:
     project = text.split("[project]\n", 1)[1]
     asked = re.findall(r'"([^"]+)"', re.search(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)[1])  # type: ignore[index]
     asked += _arrays(text, "project.optional-dependencies")
-    for file in (*CHECKOUT.glob("images/*/requirements.in"), *CHECKOUT.glob("requirements/*.in")):
+    for file in (*CHECKOUT.glob("images/*/requirements*.in"), *CHECKOUT.glob("requirements/*.in")):
         asked += [line for line in file.read_text().splitlines() if line and line[0] not in "#-"]
     return {_requirement(text) for text in asked}
 
