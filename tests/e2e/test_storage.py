@@ -39,7 +39,8 @@ def gina(hub: Installation) -> Iterator[str]:
 def full_home(hub: Installation, name: str) -> Iterator[Path]:
     """Give somebody a home of 1 MiB that is full."""
     home = hub.state / "nas" / "user" / name
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.chown(home, 201234, 201234)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700,uid=201234", "tmpfs", str(home)], check=True)
     try:
         with contextlib.suppress(OSError), (home / "big").open("wb", buffering=0) as file:
