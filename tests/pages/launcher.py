@@ -71,6 +71,11 @@ CATALOG = Catalog.model_validate(
             "groups": {"vision": {"guaranteed": {"gpu": 4}, "limit": {"gpu": 6}}},
             "users": {"default": {"gpu": 4, "servers": 5}},
         },
+        "storage": {
+            "shares": {
+                "fast": {"display_name": "Fast disk", "source": "/ssd", "target": "/mnt/fast", "tier": "scratch"}
+            }
+        },
     }
 )
 

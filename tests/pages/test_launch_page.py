@@ -23,7 +23,8 @@ class TestLaunch:
         assert field(page, "profile") == "cpu"
         assert page.text.count('aria-current="true"') == 1
         assert "Starts now" in page.text
-        assert "/mnt/user/alice, /mnt/share/vision" in page.text
+        folders = "/mnt/user/alice, /mnt/share/vision, /mnt/fast (Fast disk; not protected against loss)"
+        assert folders in page.text
 
     async def test_another_groups_profile_is_not_shown(self, login: Login) -> None:
         assert "Vision&#39;s own" in (await (await login("alice")).get("launch")).text

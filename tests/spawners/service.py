@@ -11,6 +11,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from mlabhub.core.identity import GroupId, Identity
+from mlabhub.core.mounts import MountChoice
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.storage import Storage, mounts_for
 from mlabhub.settings import Settings
@@ -28,6 +29,7 @@ class Book:
     mode: str = ""
     sudo: bool = False
     memory_gib: float = 0.25
+    chosen: tuple[MountChoice, ...] = ()
     asked: list[dict[str, Any]] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
@@ -72,7 +74,7 @@ class Book:
                 "MLABHUB_HOME": storage.home(user),
                 "TEST_MODE": self.mode,
             },
-            mounts=mounts_for(storage, identity),
+            mounts=mounts_for(storage, identity, chosen=self.chosen),
             identity=identity,
             sudo=self.sudo,
             node="here",

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from mlabhub.core.mounts import MountChoice
 from mlabhub.engine import processes
 from mlabhub.inventory import make_backend
 from mlabhub.inventory.process import ProcessBackend
@@ -112,6 +113,14 @@ async def test_a_server_that_dies_at_once_tells_why(site: Site) -> None:
         assert "No module named <jupyterlab>" in answer.json()["message"]
     assert "Traceback" not in site.hub.log
     await wait_for(lambda: len(site.book.released) == 4, 15, "released")
+
+
+@in_one_loop
+async def test_nothing_can_be_mounted_for_a_process(site: Site) -> None:
+    site.book.chosen = (MountChoice("user", "/data/x"),)
+    answer = await site.hub.spawn({"profile": "small"})
+    assert answer.status_code == 409, answer.text
+    assert "so nothing can be mounted" in answer.json()["message"]
 
 
 @in_one_loop

@@ -20,7 +20,7 @@ from mlabhub.service.pages.choices import kept_arguments, read_options, taken
 from mlabhub.service.pages.forecast import BUSY, NEVER_FITS, NOW, Forecast, kind_of, make_forecast
 from mlabhub.service.pages.form import Field, make_fields
 from mlabhub.service.pages.payer import head_sentences, payer_sentence
-from mlabhub.service.pages.words import image_title, purpose_text, range_text
+from mlabhub.service.pages.words import folder_text, image_title, purpose_text, range_text
 from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, ServerView
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class _Maker:
             words=self._words(by_key),
             head=head_sentences(self.view, payer.value if payer else None, self.t, self._other),
             forecast=self._forecast(by_key["chosen"], by_key.get("unpinned")),
-            facts=[(self.t(N_("Folders in it")), ", ".join(self.view.folders))],
+            facts=[(self.t(N_("Folders in it")), ", ".join(folder_text(self.t, place) for place in self.view.places))],
             notice=self._notice(by_key.get("asked")),
             again=None if restart else await self._again(past, servers),
             restart=restart,
