@@ -32,7 +32,9 @@ class Room(NamedTuple):
 
     def of(self, resource: str) -> int:
         """Return the amount of a resource, in millionths; ``gpu`` is the one type."""
-        return {CPU: self.cpu, MEMORY: self.memory, GPU: to_micro(len(self.gpus))}[resource]
+        if resource == GPU:
+            return to_micro(len(self.gpus))
+        return {CPU: self.cpu, MEMORY: self.memory}[resource]
 
 
 def needs_of(request: LaunchRequest) -> dict[str, int]:

@@ -83,9 +83,8 @@ def why_no_place(
     if chosen:
         return chosen
     needs = {resource: need for resource, need in needs_of(request).items() if need}
-    whole = list(whole_rooms(request, gpu_types, capacity))
-    if not any(_fits(room, needs) for room in whole):
-        short = _find_short(needs, whole)
+    if not any(_fits(room, needs) for room in whole_rooms(request, gpu_types, capacity)):
+        short = _find_short(needs, list(whole_rooms(request, gpu_types, capacity)))
         if GPU in needs and short.resource in (GPU, None) and any(_unread(capacity)):
             return (Reason("no_room", sentences([*uncounted, Message(TRY_AGAIN)])),)
         return (Reason("never_fits", _say_never(request, needs, short, capacity), _name(request, short.resource)),)
@@ -101,23 +100,20 @@ def _fits(room: Room, needs: Mapping[str, int], but: str = "") -> bool:
 
 def _find_short(needs: Mapping[str, int], rooms: Sequence[Room]) -> _Short:
     """Return the resource that has to be less; one of which no machine has enough, before one that does not combine."""
-    order = sorted(rooms, key=lambda room: (*(-min(room.of(one), need) for one, need in needs.items()), room.node.name))
-    if GPU in needs and not any(room.gpus for room in rooms):
-        return _Short(GPU, order)
-    alone = [resource for resource, need in needs.items() if all(room.of(resource) < need for room in rooms)]
+    most = {resource: max((room.of(resource) for room in rooms), default=0) for resource in needs}
+    if GPU in needs and not most[GPU]:
+        return _Short(GPU, rooms)
+    alone = [resource for resource, need in needs.items() if most[resource] < need]
     candidates = alone if alone else [resource for resource in (CPU, MEMORY, GPU) if resource in needs]
     for resource in candidates if len(alone) < 2 else ():
-        left = sorted(
-            (room for room in rooms if _fits(room, needs, but=resource) and room.of(resource)),
-            key=lambda room: (-room.of(resource), room.node.name),
-        )
+        left = [room for room in rooms if room.of(resource) and _fits(room, needs, but=resource)]
         if left:
-            most_anywhere = max(room.of(resource) for room in rooms)
+            left.sort(key=lambda room: (-room.of(resource), room.node.name))
             others = tuple(one for one in needs if one != resource and any(room.of(one) < needs[one] for room in rooms))
-            return _Short(resource, left, others if left[0].of(resource) < most_anywhere else ())
-    if len(alone) == 1 and not any(room.of(alone[0]) for room in rooms):
-        return _Short(alone[0], order)
-    return _Short(None, order)
+            return _Short(resource, left, others if left[0].of(resource) < most[resource] else ())
+    order = sorted(rooms, key=lambda room: (*(-min(room.of(one), need) for one, need in needs.items()), room.node.name))
+    resource_gone = alone[0] if len(alone) == 1 and not most[alone[0]] else None
+    return _Short(resource_gone, order)
 
 
 def _chosen_reasons(request: LaunchRequest, holdings: Holdings, capacity: Capacity, viewer: Viewer) -> Iterator[Reason]:

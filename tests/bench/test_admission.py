@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.bench.bench_admission import TARGET_P99_MS, TARGET_PER_S, run
+from tests.bench.bench_decide import run as run_decide
 
 ATTEMPTS = 3
 """Other programs on the machine may spoil a run; a service that is too slow is so three times."""
@@ -22,6 +23,16 @@ def test_decisions_are_fast_enough(fsync_ms: float) -> None:
     while not _is_good(runs[-1]) and len(runs) < ATTEMPTS:
         runs.append(run(fsync_ms=fsync_ms))
     assert _is_good(runs[-1]), runs
+
+
+def test_a_decision_costs_the_same_among_thousands() -> None:
+    """Servers that are held cost a decision nothing; the factor leaves room for whatever else the machine does."""
+    many = few = {"admit_us": float("inf")}
+    for _ in range(ATTEMPTS):
+        many, few = run_decide(held=3000, nodes=2), run_decide(held=30, nodes=2)
+        if many["admit_us"] < 2 * few["admit_us"]:
+            break
+    assert many["admit_us"] < 2 * few["admit_us"], (many, few)
 
 
 def _is_good(figures: dict[str, float]) -> bool:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import random
+from html import unescape
 from typing import Any
 
 import pytest
 
+from mlabhub.core.limits import YOUR_SOFT_CAP
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.waiting import Waiting
+from mlabhub.i18n import get_translator
+from mlabhub.messages import Message
 from mlabhub.service.waitlist import MOST_WAITING, WAIT_S, Waitlist
 from tests.core.examples import make_request
 from tests.service.conftest import Running
 from tests.service.simulation import FixedCatalog
+from tests.service.test_api import _signed_cookie
 
 LAUNCHES = "api/v1/launches"
 
@@ -107,6 +112,17 @@ async def test_a_soft_cap_counts_as_soon_as_others_wait(lab: Running) -> None:
     assert (await launch(lab, "bob", "two", 2))[0] == 201  # he takes what starts now
     assert (await launch(lab, "alice", "more", 1))[0] == 409  # nothing is free
     assert lab.world.waitlist.at(lab.world.clock())[0].user == "alice"
+
+
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+async def test_the_launch_page_says_so_before_the_click(lab: Running, language: str) -> None:
+    login = _signed_cookie(lab, lab.tokens.cookie_name, "t-alice")
+    headers = {"Cookie": login, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    page = await lab.http.get(f"launch?profile=gpu&gpus=6&lang={language}", headers=headers)
+    limit = {"limit": 2, "unit": "GPU"}
+    assert get_translator(language).say(Message.of(YOUR_SOFT_CAP, limit)) in unescape(page.text)
+    less = await lab.http.get(f"launch?profile=gpu&gpus=2&lang={language}", headers=headers)
+    assert get_translator(language).say(Message.of(YOUR_SOFT_CAP, limit)) not in unescape(less.text)
 
 
 async def test_a_spawners_refusal_counts_too(lab: Running) -> None:
