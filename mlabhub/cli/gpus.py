@@ -74,15 +74,16 @@ def title_of(node: Json) -> str:
 def table_of(gpus: list[Json], now: float) -> Table:
     """Return the table of a machine's GPUs."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "GPU", "memory", "state", "held by", "since"):
-        right = heading in ("", "memory", "since")
+    for heading in ("", "GPU", "memory", "use", "state", "held by", "since"):
+        right = heading in ("", "memory", "use", "since")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "held by", overflow="fold")
     for gpu in gpus:
         state = state_of(gpu)
         table.add_row(
             place_of(gpu),
             Text(name_of(gpu)),
-            "?" if gpu["memory_gib"] is None else format_gib(gpu["memory_gib"]),
+            memory_of(gpu),
+            "?" if gpu["utilisation"] is None else f"{gpu['utilisation']:.0f} %",
             Text(state, STYLES.get(state.split(",")[0], "")),
             Text(holder_of(gpu)),
             "" if gpu["since"] is None else ago(now - gpu["since"]),
@@ -101,6 +102,14 @@ def name_of(gpu: Json) -> str:
     if gpu["parent"]:
         name = f" {plain(gpu['mig'])}"
     return f"{name} (simulated)" if gpu["simulated"] else name
+
+
+def memory_of(gpu: Json) -> str:
+    """Return a GPU's memory, with what of it is in use where that is known."""
+    if gpu["memory_gib"] is None:
+        return "?"
+    used = "" if gpu["used_gib"] is None else f"{gpu['used_gib']:.0f}/"
+    return f"{used}{format_gib(gpu['memory_gib'])}"
 
 
 def state_of(gpu: Json) -> str:

@@ -33,6 +33,9 @@ class GpuProcess:
 class Gpu:
     """One GPU, or one slice of a divided one. ``type`` is the slug (``a100``), ``cdi`` the device that an engine takes.
 
+    ``utilisation`` (percent) and ``used_gib`` are as of this look; None where they are not known, as with slices'
+    utilisation, which nobody measures.
+
     ``health`` says what is known against it, in words; some of it does not make it unhealthy. ``busy``: used from
     outside of the hub; None if that cannot be told. A ``divided`` GPU is not handed out, its slices are: they have its
     UUID as ``parent`` and their profile (``1g.10gb``) as ``mig``.
@@ -47,6 +50,8 @@ class Gpu:
     healthy: bool = True
     cdi: str = ""
     index: int | None = None
+    utilisation: float | None = None
+    used_gib: float | None = None
     health: tuple[Message, ...] = ()
     busy: bool | None = False
     processes: tuple[GpuProcess, ...] = ()

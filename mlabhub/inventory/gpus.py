@@ -66,6 +66,8 @@ def _make(facts: Mapping[str, Any], node: str, instance: str, tenants: Tenants) 
         node=node,
         name=product,
         memory_gib=_memory_gib(facts),
+        used_gib=_used_gib(facts),
+        utilisation=None if divided else facts.get("utilisation"),
         healthy=health.healthy,
         cdi=cdi_name(uuid, instance),
         index=index,
@@ -93,6 +95,8 @@ def _slice(facts: Mapping[str, Any], whole: Gpu, instance: str, tenants: Tenants
         type=slice_type(whole.type, profile),
         name=f"{whole.name} MIG {profile}",
         memory_gib=_memory_gib(facts),
+        used_gib=_used_gib(facts),
+        utilisation=None,
         healthy=of_whole.healthy and own.healthy,
         health=(*of_whole.words, *own.words),
         cdi=cdi_name(uuid, instance),
@@ -179,6 +183,16 @@ def _memory_gib(facts: Mapping[str, Any]) -> float | None:
     return None if memory is None else round(memory[0] / GIB, 1)
 
 
+def _used_gib(facts: Mapping[str, Any]) -> float | None:
+    memory = facts.get("memory")
+    return None if memory is None else round(memory[1] / GIB, 1)
+
+
+def _unknown(gpu: Gpu, **more: Any) -> Gpu:
+    """Return a GPU of which nothing of now is known."""
+    return replace(gpu, busy=None, processes=(), utilisation=None, used_gib=None, **more)
+
+
 def with_missing(known: Iterable[Gpu], now: Sequence[Gpu], held: Collection[str]) -> tuple[Gpu, ...]:
     """Return the GPUs of now, and those of before that are not told of any more; of slices only those that are held.
 
@@ -189,13 +203,11 @@ def with_missing(known: Iterable[Gpu], now: Sequence[Gpu], held: Collection[str]
     missing = [gpu for gpu in named if not gpu.parent or gpu.uuid in held]
     places = {gpu.index for gpu in missing if not gpu.parent}
     kept = [gpu for gpu in now if not (gpu.uuid.startswith(NAMELESS) and gpu.index in places)]
-    gone = [
-        replace(gpu, healthy=False, health=(Message(GONE),), busy=None, processes=(), divided=False) for gpu in missing
-    ]
+    gone = [_unknown(gpu, healthy=False, health=(Message(GONE),), divided=False) for gpu in missing]
     ordered = sorted((*kept, *gone), key=lambda gpu: (gpu.index is None, gpu.index or 0, gpu.parent != ""))
     return tuple(ordered)
 
 
 def unread(known: Iterable[Gpu]) -> tuple[Gpu, ...]:
     """Return what was known before, while nothing can be read: whether it is free, nobody knows."""
-    return tuple(replace(gpu, busy=None, processes=()) for gpu in known)
+    return tuple(_unknown(gpu) for gpu in known)

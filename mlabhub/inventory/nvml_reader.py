@@ -59,6 +59,7 @@ def _read_gpu(index: int) -> Facts:
             "remapped": lambda: pynvml.nvmlDeviceGetRemappedRows(handle),
             "retired_pending": lambda: pynvml.nvmlDeviceGetRetiredPagesPendingStatus(handle),
             "recovery": lambda: _recovery(handle),
+            "utilisation": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu,
             "persistence": lambda: pynvml.nvmlDeviceGetPersistenceMode(handle),
         }
     )

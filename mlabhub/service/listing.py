@@ -201,6 +201,8 @@ def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, viewer: Viewer
         profile=shown.profile if shown else None,
         type_name=display_name_of(gpu.type, catalog.gpu_types),
         index=gpu.index,
+        utilisation=gpu.utilisation if shown or not holder else None,
+        used_gib=gpu.used_gib if shown or not holder else None,
         usable=gpu.usable,
         health=gpu.health,
         busy=gpu.busy,

@@ -147,6 +147,8 @@ class GpuView:
 
     ``type_name`` is what people call the type. ``usable``: it would be handed out if nobody held it. ``busy``: used
     from outside of the hub, None if that cannot be told; the ``processes`` that use it are for administrators only.
+    ``utilisation`` (percent) and ``used_gib`` are as of the last look, for those who may know the holder; None if not
+    known.
     """
 
     uuid: str
@@ -163,6 +165,8 @@ class GpuView:
     profile: str | None = None
     type_name: str = ""
     index: int | None = None
+    utilisation: float | None = None
+    used_gib: float | None = None
     usable: bool = True
     health: tuple[Message, ...] = ()
     busy: bool | None = False

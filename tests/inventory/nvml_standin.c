@@ -195,6 +195,12 @@ int nvmlDeviceGetRetiredPagesPendingStatus(void *handle, unsigned *pending) {
     if (code == OK) *pending = (unsigned)found;
     return code;
 }
+int nvmlDeviceGetUtilizationRates(void *handle, unsigned *percent) {
+    wide found[2];
+    int code = numbers(handle, "utilisation", 2, found);
+    if (code == OK) percent[0] = (unsigned)found[0], percent[1] = (unsigned)found[1];
+    return code;
+}
 int nvmlDeviceGetPersistenceMode(void *handle, unsigned *mode) {
     wide found;
     int code = numbers(handle, "persistence", 1, &found);

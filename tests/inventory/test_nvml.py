@@ -71,6 +71,7 @@ def test_a_machine_with_two_gpus(inventory: Inventory, machine: Standin) -> None
         node=inventory.node,
         name="NVIDIA A100-SXM4-80GB",
         memory_gib=80.0,
+        used_gib=0.0,
         cdi="nvidia.com/gpu=GPU-00000000",
         index=0,
     )
@@ -81,6 +82,22 @@ def test_a_machine_with_two_gpus(inventory: Inventory, machine: Standin) -> None
     facts = inventory.look()
     assert facts is not None
     assert (facts.driver, facts.cuda) == ("570.86.15", "12.8")
+
+
+def test_how_busy_they_are(inventory: Inventory, machine: Standin) -> None:
+    half = f"{80 * GIB} {40 * GIB}"
+    machine.write(
+        whole(0, utilisation="37 12", memory=half),
+        whole(1, utilisation="0 0"),
+        whole(2, memory=None),
+        whole(3, mig="1 1", utilisation="99 0"),
+        slice_of(3, 0, utilisation="5 5"),
+    )
+    found = [(gpu.utilisation, gpu.used_gib) for gpu in gpus(inventory)]
+    assert found == [(37, 40.0), (0, 0.0), (None, None), (None, 0.0), (None, 0.0)]
+    machine.write({"init.error": 999})
+    [node] = read(inventory).nodes
+    assert {(gpu.utilisation, gpu.used_gib) for gpu in node.gpus} == {(None, None)}
 
 
 def test_sixteen_gpus_of_mixed_types(inventory: Inventory, machine: Standin) -> None:

@@ -23,6 +23,7 @@ from tests.installation import free_port
 from tests.service.conftest import Running
 
 TOKEN = "c" * 32
+HIDDEN = ("server_name", "display_name", "profile", "since", "utilisation", "used_gib")
 EXPECTED_HOLDERS = {
     "alice": (True, "alice"),
     "bob": (True, "alice"),
@@ -45,7 +46,7 @@ def make_machine() -> Node:
         64,
         512,
         (
-            gpu(0),
+            gpu(0, utilisation=37, used_gib=61.2),
             gpu(1, processes=(XORG,)),
             gpu(2, busy=True, processes=(PYTHON,)),
             gpu(3, healthy=False, health=(Message("It has fallen off the bus."),)),
@@ -92,14 +93,14 @@ async def test_every_state_fits_into_80_columns(running: Running) -> None:
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("n1: 63 of 64 CPU, 510 of 512 GiB memory, 2 of 6 GPUs free")
     words = [" ".join(line.split()) for line in lines]
-    assert "0 A100 80 GiB held alice/Train_VGG (gpu) 0 min" in words
+    assert "0 A100 61/80 GiB 37 % held alice/Train_VGG (gpu) 0 min" in words
     for line in (
-        "1 A100 80 GiB free",
-        "2 A100 80 GiB busy",
-        "3 A100 80 GiB sick",
-        "4 A100 80 GiB not known",
-        "5 A100 80 GiB divided",
-        "1g.10gb 10 GiB free",
+        "1 A100 80 GiB ? free",
+        "2 A100 80 GiB ? busy",
+        "3 A100 80 GiB ? sick",
+        "4 A100 80 GiB ? not known",
+        "5 A100 80 GiB ? divided",
+        "1g.10gb 10 GiB ? free",
         "1: Xorg (pid 900, 256 MiB): a display, which does not matter",
         "2: python[/red] (pid 4711, 3 GiB, started by the launch 01J): outside of this hub",
         "3: It has fallen off the bus.",
@@ -122,7 +123,7 @@ async def test_who_may_know_the_holder(running: Running) -> None:
     seen = {who: (await gpus_for(running, who))[0] for who in ("alice", "bob", "carol", "admin")}
     assert {who: (gpu["held"], gpu["user"]) for who, gpu in seen.items()} == EXPECTED_HOLDERS
     hidden = next(gpu for gpu in seen.values() if gpu["user"] is None)
-    assert [hidden[key] for key in ("server_name", "display_name", "profile", "since")] == [None] * 4
+    assert [hidden[key] for key in HIDDEN] == [None] * len(HIDDEN)
 
 
 async def test_processes_are_for_administrators(running: Running) -> None:
