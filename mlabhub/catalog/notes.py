@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mlabhub.catalog.faults import KeyPath
 from mlabhub.core.gpu_types import default_gpu_type
 from mlabhub.core.profiles import Catalog, Profile
-from mlabhub.core.quotas import DEFAULT_USER
+from mlabhub.core.quotas import DEFAULT_USER, Quotas
 from mlabhub.core.quote import quote_all
 from mlabhub.core.units import GPU_PREFIX
 from mlabhub.messages import N_, Message
@@ -42,6 +42,7 @@ def notes_on(catalog: Catalog) -> Iterator[Note]:
             yield Note("images.yaml", ("images", image.slug), Message(N_("is in no profile, so nobody can choose it")))
     yield from _on_gpu_types(catalog)
     yield from _on_quotas(catalog)
+    yield from _on_soft_caps(catalog.quotas)
 
 
 def _on_profile(catalog: Catalog, profile: Profile) -> Iterator[tuple[KeyPath, Message]]:
@@ -100,6 +101,15 @@ def _on_quotas(catalog: Catalog) -> Iterator[Note]:
             gpu_type = resource.removeprefix(GPU_PREFIX)
             if resource.startswith(GPU_PREFIX) and gpu_type not in catalog.gpu_types:
                 yield Note("quotas.yaml", (*path, resource), _unknown_type(gpu_type, catalog))
+
+
+def _on_soft_caps(quotas: Quotas) -> Iterator[Note]:
+    """Find caps that are called soft and are not there."""
+    for user, cap in quotas.users.items():
+        for index, resource in enumerate(cap.soft if isinstance(cap.soft, tuple) else ()):
+            if resource not in quotas.user_limit(user):
+                message = Message.of(N_("has no cap on {resource} that could be soft"), resource=resource)
+                yield Note("quotas.yaml", ("users", user, "soft", index), message)
 
 
 def _unknown_type(gpu_type: str, catalog: Catalog) -> Message:

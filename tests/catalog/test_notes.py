@@ -70,6 +70,10 @@ NOTES = {
         {"quotas": {"{gpu: 2}": '{"gpu:h200": 1}'}},
         "quotas.yaml:2: users.alice.gpu:h200: gpu_types has no h200; it has: a100, t4",
     ),
+    "soft without a cap": (
+        {"quotas": {"{gpu: 2}": "{gpu: 2, soft: [gpu, cpu]}"}},
+        "quotas.yaml:2: users.alice.soft[1]: has no cap on cpu that could be soft",
+    ),
     "image in no profile": (
         {"profiles": {"[base, nlp]": "[base]"}},
         "images.yaml:3: images.nlp: is in no profile, so nobody can choose it",
