@@ -261,6 +261,7 @@ def catalog_view(
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
         nodes=node_views(capacity, projection, catalog, viewer),
         gpu_types=present,
+        successors=_successors(catalog, groups),
         default_profile=default.profile.slug if default else "",
         default_images=sight.images,
         default_gpu_types={one.slug: one.default_gpu_type(catalog.gpu_types, present) for one in visible},
@@ -269,3 +270,10 @@ def catalog_view(
         places=places,
         mount_prefixes=catalog.storage.mount_prefixes,
     )
+
+
+def _successors(catalog: Catalog, groups: Sequence[str]) -> dict[str, str]:
+    """Return what takes the place of retired images, for those who may have it."""
+    open_to = {image.slug for image in catalog.images if image.open_to(groups) and image.retired is None}
+    pairs = ((image.slug, image.retired.successor) for image in catalog.images if image.retired is not None)
+    return {slug: successor for slug, successor in pairs if successor in open_to}

@@ -222,7 +222,8 @@ class CatalogView:
     ``folders`` are the paths that a server of theirs sees: private ones, one per group, then extra shares;
     ``places`` says more of each. The defaults are what a form opens on: the profile, and by profile the image and the
     GPU type (None: any). ``gpu_type_names`` are the names of the types for people.
-    ``kept_images`` are retired ones, by the server that had one and may have it again.
+    ``kept_images`` are retired ones, by the server that had one and may have it again,
+    ``successors`` what takes the place of retired ones.
     """
 
     profiles: tuple[Profile, ...]
@@ -239,6 +240,7 @@ class CatalogView:
     default_gpu_types: Mapping[str, str | None] = field(default_factory=dict)
     gpu_type_names: Mapping[str, str] = field(default_factory=dict)
     kept_images: Mapping[str, ImageChoice] = field(default_factory=dict)
+    successors: Mapping[str, str] = field(default_factory=dict)
     places: tuple[PlaceView, ...] = ()
     mount_prefixes: tuple[str, ...] = ()
 

@@ -35,7 +35,30 @@ CATALOG = Catalog.model_validate(
     {
         "images": [
             {"slug": "base", "display_name": "Base (Python 3.11)", "reference": "localhost/mlabhub/base:1"},
-            {"slug": "pytorch", "display_name": "PyTorch 2.9", "reference": "localhost/mlabhub/pytorch:1"},
+            {
+                "slug": "pytorch",
+                "display_name": "PyTorch 2.9",
+                "description": "PyTorch with CUDA.",
+                "reference": "localhost/mlabhub/pytorch:1",
+                "framework": "PyTorch",
+                "release": "2.9",
+                "tools": ["lab", "vscode"],
+            },
+            {
+                "slug": "tensorflow",
+                "display_name": "TensorFlow",
+                "reference": "localhost/mlabhub/tensorflow:1",
+                "framework": "TensorFlow",
+                "release": "2.20",
+                "tools": ["lab", "tensorboard"],
+            },
+            {
+                "slug": "old",
+                "display_name": "PyTorch 1.13",
+                "reference": "localhost/mlabhub/old:1",
+                "retired": {"successor": "pytorch", "hint": "It has no security fixes any more."},
+            },
+            {"slug": "secret", "display_name": "Secret", "reference": "localhost/mlabhub/secret:1", "hidden": True},
         ],
         "profiles": [
             {
@@ -59,6 +82,35 @@ CATALOG = Catalog.model_validate(
                 "choose_gpu": True,
             },
             {
+                "slug": "all",
+                "display_name": "Everything to choose",
+                "groups": ["nlp"],
+                "purpose": "training",
+                "images": ["base", "pytorch", "tensorflow", "old", "secret"],
+                "cpu": 4,
+                "memory_gib": 8,
+                "gpus": [1, 2],
+                "gpu_types": ["a100", "t4"],
+                "choose_gpu": True,
+                "own_images": True,
+                "typed_images": [{"registry": "master0:5000", "repository": "eflops/*"}],
+                "options": {
+                    "workers": {
+                        "display_name": "Loader workers",
+                        "variable": "WORKERS",
+                        "min": 0,
+                        "max": 16,
+                        "default": 4,
+                    },
+                    "precision": {
+                        "display_name": "Precision",
+                        "variable": "PRECISION",
+                        "choices": {"fp32": "Full", "bf16": "bfloat16"},
+                    },
+                },
+                "mounts": True,
+            },
+            {
                 "slug": "vision-only",
                 "display_name": "Vision's own",
                 "groups": ["vision"],
@@ -67,6 +119,20 @@ CATALOG = Catalog.model_validate(
                 "memory_gib": 4,
             },
         ],
+        "gpu_types": {"a100": {"display_name": "A100 80 GB", "cost": 10}, "t4": {"cost": 1}},
+        "storage": {
+            "shares": {
+                "imagenet": {
+                    "display_name": "ImageNet",
+                    "source": "/srv/nas/imagenet",
+                    "target": "/mnt/data/imagenet",
+                    "groups": ["nlp"],
+                    "read_only": True,
+                    "tier": "scratch",
+                }
+            },
+            "mount_prefixes": ["/data", "/workspace"],
+        },
         "quotas": {
             "groups": {"vision": {"guaranteed": {"gpu": 4}, "limit": {"gpu": 6}}},
             "users": {"default": {"gpu": 4, "servers": 5}},

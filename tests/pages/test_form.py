@@ -58,14 +58,13 @@ async def test_fields_of_a_gpu_profile() -> None:
         "cpu": "buttons",
         "memory_gib": "number",
         "shm_gib": "number",
-        "image": "select",
         "group": "select",
     }
     chosen = {name: [one.value for one in field.choices if one.selected] for name, field in fields.items()}
     assert chosen["gpus"] == ["4"]
     assert chosen["cpu"] == ["16"]
     assert chosen["group"] == ["nlp"]
-    assert [one.label for one in fields["gpu_type"].choices] == ["any", "A100", "T4"]
+    assert [one.label for one in fields["gpu_type"].choices] == ["any", "A100 80 GB", "T4"]
     assert fields["memory_gib"].help == "8 to 128 GiB"
 
 

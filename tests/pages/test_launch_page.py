@@ -23,8 +23,9 @@ class TestLaunch:
         assert field(page, "profile") == "cpu"
         assert page.text.count('aria-current="true"') == 1
         assert "Starts now" in page.text
-        folders = "/mnt/user/alice, /mnt/share/vision, /mnt/fast (Fast disk; not protected against loss)"
-        assert folders in page.text
+        assert "/mnt/user/alice</span>" in page.text
+        assert "not protected against loss" in page.text
+        assert "Full: nothing more can be saved." in page.text
 
     async def test_another_groups_profile_is_not_shown(self, login: Login) -> None:
         assert "Vision&#39;s own" in (await (await login("alice")).get("launch")).text

@@ -16,6 +16,7 @@ from mlabhub.service.listing import catalog_view
 from mlabhub.service.pages.choices import read_options
 from mlabhub.service.pages.form import make_fields
 from mlabhub.service.pages.look import choose_profile
+from mlabhub.service.pages.pickers import image_field
 from mlabhub.service.projection import Projection
 from mlabhub.service.views import CatalogView, Person
 from tests.doubles import make_node
@@ -66,8 +67,8 @@ def test_the_form_is_what_a_launch_without_choices_takes(
     chosen = choose_profile(view, "")
     assert chosen is not None
     fields = make_fields(chosen, view, {}, get_translator("en"))
-    assert (chosen.slug, fields["image"].value) == (profile, image)
-    sent = {field.name: field.value for field in fields.values()} | {"profile": chosen.slug}
+    assert (chosen.slug, image_field(chosen, view, {}, get_translator("en")).value) == (profile, image)
+    sent = {field.name: field.value for field in fields.values()} | {"profile": chosen.slug, "image": image}
     plain = resolve(LAB, "alice", groups, {}, present=capacity.gpu_types)
     assert resolve(LAB, "alice", groups, read_options(sent), present=capacity.gpu_types) == plain
 
@@ -86,8 +87,8 @@ def test_hidden_and_retired_images_are_not_offered() -> None:
     view = view_for(())
     profile = choose_profile(view, "train")
     assert profile is not None
-    field = make_fields(profile, view, {}, get_translator("en"))["image"]
-    assert [choice.value for choice in field.choices] == ["base", "torch"]
+    field = image_field(profile, view, {}, get_translator("en"))
+    assert [option.value for _, options in field.groups for option in options] == ["base", "torch"]
 
 
 def test_a_server_that_is_started_again_keeps_its_retired_image() -> None:
@@ -95,7 +96,9 @@ def test_a_server_that_is_started_again_keeps_its_retired_image() -> None:
     profile = choose_profile(view, "cpu")
     assert profile is not None
     arguments = {"server": "mine", "image": "old"}
-    field = make_fields(profile, view, arguments, get_translator("en"))["image"]
-    assert (field.value, field.text) == ("old", "Old (retired)")
-    field = make_fields(profile, view, {**arguments, "server": "other"}, get_translator("en"))["image"]
-    assert field.value == "torch"
+    field = image_field(profile, view, arguments, get_translator("en"))
+    assert [(option.value, option.label) for option in dict(field.groups)["Only for this server"]] == [
+        ("old", "Old (retired)")
+    ]
+    field = image_field(profile, view, {**arguments, "server": "other"}, get_translator("en"))
+    assert [option.label for option in dict(field.groups)["Not offered"]] == ["old"]

@@ -45,8 +45,11 @@ class Again:
     url: str
 
 
-async def mend(ask: Ask, options: dict[str, Any]) -> Mended:
-    """Return the options without those that cannot be chosen any more; without its profile, nothing is left of it."""
+async def mend(ask: Ask, options: dict[str, Any], successors: Mapping[str, str]) -> Mended:
+    """Return the options without those that cannot be chosen any more; without its profile, nothing is left of it.
+
+    Of images, ``successors`` take the place.
+    """
     lost: list[Message] = []
     (preview,) = await ask([options])
     while preview.request is None and len(lost) < MOST_CHANGES:
@@ -54,6 +57,8 @@ async def mend(ask: Ask, options: dict[str, Any]) -> Mended:
         less = _without(options, preview.key)
         if less is None:
             break
+        if preview.key == "image" and (successor := successors.get(str(options["image"]))):
+            less = {**less, "image": successor}
         options = less
         (preview,) = await ask([options])
     return Mended(options, preview, tuple(lost))

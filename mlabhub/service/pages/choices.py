@@ -23,7 +23,7 @@ TYPED = ":typed"
 """What the list of images says when the image is typed in; no image can be called so."""
 
 MOUNT_KEYS = ("share", "subfolder", "target", "read_only")
-MOST_MOUNTS = 20
+MOST_ROWS = 20
 _MOUNT = re.compile(rf"mount-(\d{{1,2}})-({'|'.join(MOUNT_KEYS)})")
 YES = "yes"
 
@@ -75,12 +75,13 @@ def mount_rows(arguments: Mapping[str, str]) -> list[dict[str, str]]:
         if (match := _MOUNT.fullmatch(name)) and (text := _cut(name, text)):
             rows.setdefault(int(match[1]), {})[match[2]] = text
     said = [rows[number] for number in sorted(rows) if rows[number].keys() - {"read_only"}]
-    return said[:MOST_MOUNTS]
+    return said[:MOST_ROWS]
 
 
 def read_mounts(arguments: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the option ``mounts``; what is not marked as read-only is as its share is."""
-    return [{**row, **({"read_only": True} if "read_only" in row else {})} for row in mount_rows(arguments)]
+    empty = {"share": "", "target": ""}
+    return [{**empty, **row, **({"read_only": True} if "read_only" in row else {})} for row in mount_rows(arguments)]
 
 
 def as_arguments(options: Mapping[str, Any]) -> dict[str, str]:

@@ -27,7 +27,6 @@ LABELS = {
     "memory_gib": N_("Memory"),
     "gpus": N_("GPUs"),
     "gpu_type": N_("GPU type"),
-    "image": N_("Image"),
     "group": N_("Group that pays"),
     "shm_gib": N_("Shared memory (/dev/shm)"),
 }
@@ -70,7 +69,6 @@ def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str
     fields["memory_gib"] = number_field("memory_gib", profile.memory_gib, arguments.get("memory_gib", ""), t)
     for slug, option in profile.further.items():
         fields[slug] = option_field(slug, option, arguments, t)
-    fields["image"] = _image_field(profile, view, arguments, t)
     if view.groups:
         payer = arguments.get("group") or view.default_group or ""
         fields["group"] = choice_field("group", [(group, group) for group in view.groups], payer, t, "select")
@@ -112,19 +110,9 @@ def choice_field(
     return Field(name, t(LABELS.get(name, name)), kind if len(offered) > 1 else "fixed", value, text, choices=choices)
 
 
-def _image_field(profile: Profile, view: CatalogView, arguments: Mapping[str, str], t: Translator) -> Field:
-    """Return the images to choose from; a server that is started again may keep its own though it is retired."""
-    names = {image.slug: image.display_name for image in view.images}
-    if (kept := view.kept_images.get(arguments.get("server", ""))) is not None:
-        names[kept.slug] = t(N_("{image} (retired)"), image=kept.display_name)
-    offered = [(slug, names[slug]) for slug in profile.images if slug in names]
-    chosen = arguments.get("image") or view.default_images.get(profile.slug, "")
-    return choice_field("image", offered, chosen, t, "select")
-
-
 def _gpu_type_field(profile: Profile, view: CatalogView, chosen: str, t: Translator) -> Field:
-    names = view.gpu_type_names
-    offered = [(slug, names.get(slug) or format_gpu_type(slug)) for slug in profile.offered_gpu_types(view.gpu_types)]
+    types = profile.offered_gpu_types(view.gpu_types)
+    offered = [(slug, view.gpu_type_names.get(slug, format_gpu_type(slug))) for slug in types]
     if profile.any_gpu_type and len(offered) > 1:
         offered.insert(0, (ANY_GPU, t(N_("any"))))
     return choice_field("gpu_type", offered, chosen or view.default_gpu_types.get(profile.slug) or "", t)

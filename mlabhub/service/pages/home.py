@@ -12,8 +12,9 @@ from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.choices import as_arguments
 from mlabhub.service.pages.confirm import QUESTIONS
-from mlabhub.service.pages.words import folder_text, gpus_text, room_text, server_title, size_text
-from mlabhub.service.views import CatalogView, ServerView, StorageView
+from mlabhub.service.pages.folders import make_folders
+from mlabhub.service.pages.words import gpus_text, server_title, size_text
+from mlabhub.service.views import CatalogView, ServerView
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,6 @@ class Card:
     reset_url: str = ""
 
 
-@dataclass(frozen=True)
-class FolderLine:
-    """One folder, its room, and whether that is a matter of concern."""
-
-    name: str
-    room: str
-    full: bool
-
-
 class HomeHandler(PageHandler):
     """The page."""
 
@@ -93,14 +85,6 @@ class HomeHandler(PageHandler):
         if question is None or server is None or server.state == "running":
             return ""
         return self.t(question.done, server=server_title(self.t, server))
-
-
-def make_folders(folders: Sequence[StorageView], t: Translator) -> list[FolderLine]:
-    """Return the lines about a person's folders."""
-    return [
-        FolderLine(folder_text(t, folder), room_text(t, folder), bool(folder.full) and not folder.read_only)
-        for folder in folders
-    ]
 
 
 def in_order(servers: Sequence[ServerView]) -> list[ServerView]:

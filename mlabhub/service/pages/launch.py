@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from markupsafe import escape
 from tornado.web import HTTPError
 
 from mlabhub.core.names import check_display_name, make_server_name
@@ -119,7 +120,7 @@ class LaunchHandler(LaunchBase):
         page = await self.look(user, arguments)
         if problem is not None:
             self.set_status(problem.status)
-            if problem.field not in {*page.fields, "group", "display_name"}:
+            if problem.field not in {*page.fields, "group", "display_name", "image", "gpu_ids", "mounts"}:
                 problem = replace(problem, field="")
         self.render_page(
             "launch.html",
@@ -165,6 +166,8 @@ class PreviewHandler(LaunchBase):
                 for card in section.cards
             },
         }
+        parts |= {f"gpu-{row.uuid}": self.render_text("_gpu.html", row=row) for row in page.gpus}
+        parts["note-image"] = str(escape(page.image_note))
         if cards:
             parts["again"] = self.render_text("_again.html", again=page.again, key=page.key, other=other)
         self.finish({"kind": page.forecast.kind if page.forecast else "", "parts": parts})

@@ -17,10 +17,21 @@ from mlabhub.core.profiles import Profile
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.again import Again, make_again, mend
 from mlabhub.service.pages.choices import kept_arguments, read_options, taken
-from mlabhub.service.pages.forecast import BUSY, NEVER_FITS, NOW, Forecast, kind_of, make_forecast
+from mlabhub.service.pages.folders import FolderLine, make_folders
+from mlabhub.service.pages.forecast import BUSY, NEVER_FITS, NOW, Forecast, Offer, kind_of, make_forecast
 from mlabhub.service.pages.form import Field, make_fields
 from mlabhub.service.pages.payer import head_sentences, payer_sentence
-from mlabhub.service.pages.words import folder_text, image_title, purpose_text, range_text
+from mlabhub.service.pages.pickers import (
+    GpuRow,
+    ImageField,
+    MountsField,
+    chosen_image,
+    gpu_rows,
+    image_field,
+    mounts_field,
+    reference_text,
+)
+from mlabhub.service.pages.words import image_note, image_title, purpose_text, range_text
 from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, ServerView
 
 if TYPE_CHECKING:
@@ -75,7 +86,11 @@ class Look:
     words: dict[str, Word] = field(default_factory=dict)
     head: list[str] = field(default_factory=list)
     forecast: Forecast | None = None
-    facts: list[tuple[str, str]] = field(default_factory=list)
+    image: ImageField | None = None
+    image_note: str = ""
+    gpus: tuple[GpuRow, ...] = ()
+    mounts: MountsField | None = None
+    folders: list[FolderLine] = field(default_factory=list)
     notice: str = ""
     again: Again | None = None
     restart: ServerView | None = None
@@ -122,7 +137,7 @@ async def look(
 
 
 def choose_profile(view: CatalogView, slug: str) -> Profile | None:
-    """Return the chosen profile, else the one that the catalogue lets the person's form open on."""
+    """Return the chosen profile, else the one that the form opens on."""
     by_slug = {profile.slug: profile for profile in view.profiles}
     return by_slug.get(slug) or by_slug.get(view.default_profile) or next(iter(view.profiles), None)
 
@@ -148,8 +163,10 @@ class _Maker:
         """Ask once about everything that is shown, then put the page together."""
         fields = make_fields(self.profile, self.view, self.arguments, self.t)
         payer = fields.pop("group", None)
-        servers = await self.launcher.servers(self.user)
-        past = await self.launcher.past_launches(self.user) if cards is None or cards else ()
+        wide = cards is None or bool(cards)
+        servers = await self.launcher.servers(self.user) if wide else ()
+        past = await self.launcher.past_launches(self.user) if wide else ()
+        storage = await self.launcher.storage(self.person, self.user) if cards is None else ()
         profiles = [one for one in self.view.profiles if cards is None or one.slug in cards]
         wishes = self._wishes(fields, profiles, payer, asked_profile)
         answers = await self._ask(list(wishes.values()), nearest=2)
@@ -162,8 +179,12 @@ class _Maker:
             payer=payer,
             words=self._words(by_key),
             head=head_sentences(self.view, payer.value if payer else None, self.t, self._other),
-            forecast=self._forecast(by_key["chosen"], by_key.get("unpinned")),
-            facts=[(self.t(N_("Folders in it")), ", ".join(folder_text(self.t, place) for place in self.view.places))],
+            forecast=self._forecast(by_key),
+            image=image_field(self.profile, self.view, self.arguments, self.t),
+            image_note=self._image_note(by_key["chosen"]),
+            gpus=gpu_rows(self.profile, self.view, self.arguments, self.t),
+            mounts=mounts_field(self.profile, self.view, self.arguments, self.t),
+            folders=make_folders(storage, self.t),
             notice=self._notice(by_key.get("asked")),
             again=None if restart else await self._again(past, servers),
             restart=restart,
@@ -186,6 +207,8 @@ class _Maker:
         wishes: dict[Hashable, dict[str, Any]] = {"chosen": read_options(self.arguments)}
         if named := wishes["chosen"].get("gpu_ids"):
             wishes["unpinned"] = self._changed({"gpus": len(named)})
+        if successor := self.view.successors.get(wishes["chosen"].get("image", "")):
+            wishes["newer"] = self._changed({"image": successor})
         if asked and asked != self.profile.slug:
             wishes["asked"] = {"profile": asked}
         for name in WORDED:
@@ -210,16 +233,32 @@ class _Maker:
         """Say why the page does not show the profile that was asked for."""
         return "" if asked is None else " ".join(self.t.say(reason.message) for reason in asked.reasons)
 
-    def _forecast(self, preview: Preview, unpinned: Preview | None) -> Forecast:
+    def _forecast(self, answers: Mapping[Hashable, Preview]) -> Forecast:
+        preview, unpinned, newer = (answers.get(key) for key in ("chosen", "unpinned", "newer"))
+        assert preview is not None
         payer = None if preview.request is None else payer_sentence(preview.request, self.view)
         if preview.starts_now or preview.request is None:
             unpinned = None
-        return make_forecast(preview, self.t, simulated=self.simulated, payer=payer, unpinned=unpinned)
+        forecast = make_forecast(preview, self.t, simulated=self.simulated, payer=payer, unpinned=unpinned)
+        if preview.key != "image" or newer is None or newer.request is None:
+            return forecast
+        title = image_title(self.view, newer.request.image)
+        template = N_("Start with {what} now") if newer.starts_now else N_("Try with {what}")
+        return replace(forecast, offer=Offer(self.t(template, what=title), urlencode({"image": newer.request.image})))
+
+    def _image_note(self, preview: Preview) -> str:
+        """Say what is in the chosen image, or how what was typed in is understood."""
+        request = preview.request
+        if request is not None and request.image_kind == "typed":
+            return reference_text(request.image, self.t)
+        chosen = self.arguments.get("image") or self.view.default_images.get(self.profile.slug, "")
+        image = chosen_image([*self.view.images, *self.view.kept_images.values()], chosen)
+        return image_note(self.t, image) if image else ""
 
     async def _again(self, past: Sequence[PastLaunch], servers: Sequence[ServerView]) -> Again | None:
         if not past:
             return None
-        mended = await mend(self._ask, dict(past[0].options))
+        mended = await mend(self._ask, dict(past[0].options), self.view.successors)
         return make_again(
             past[0],
             mended,

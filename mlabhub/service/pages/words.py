@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from mlabhub.core.images import ImageChoice
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
 from mlabhub.core.units import format_bytes, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
@@ -87,7 +88,39 @@ def purpose_text(t: Translator, profile: Profile) -> str:
     return t(purposes[profile.purpose]) if profile.purpose else ""
 
 
+TOOLS = {
+    "lab": "JupyterLab",
+    "terminal": N_("terminal"),
+    "vscode": "VS Code",
+    "desktop": N_("desktop"),
+    "tensorboard": "TensorBoard",
+    "ssh": "ssh",
+}
+
+
 def image_title(view: CatalogView, image: str) -> str:
-    """Return what an image is called on pages."""
-    names = {one.slug: one.display_name for one in view.images}
-    return names.get(image, image)
+    """Return what an image is called on pages: one of the catalogue, one's own saved one, or a typed one."""
+    names = {one.slug: one.display_name for one in (*view.images, *view.kept_images.values())}
+    return names.get(image, image.removeprefix("saved/"))
+
+
+def image_text(image: ImageChoice) -> str:
+    """Return an image's name, with the release where the name does not say it."""
+    release = image.release or ""
+    return image.display_name if release in image.display_name else f"{image.display_name} {release}"
+
+
+def image_note(t: Translator, image: ImageChoice) -> str:
+    """Say what is in an image."""
+    tools = ", ".join(t(TOOLS[tool]) for tool in image.tools)
+    parts = [image.description, t(N_("Opens in it: {tools}."), tools=tools) if tools else ""]
+    return " ".join(part for part in parts if part)
+
+
+def held_text(t: Translator, user: str | None, server: str | None) -> str:
+    """Say who holds something, as far as the reader may know."""
+    if user is None:
+        return t(N_("held by somebody"))
+    return (
+        t(N_("held by {user} ({server})"), user=user, server=server) if server else t(N_("held by {user}"), user=user)
+    )

@@ -188,6 +188,69 @@ function addSliders() {
   }
 }
 
+// What is typed in as an image counts only while that is chosen in the list.
+function showTyped() {
+  const list = document.getElementById("field-image");
+  const typed = document.getElementById("typed-image");
+  if (list && typed) {
+    typed.hidden = list.value !== ":typed";
+    typed.querySelector("input").disabled = typed.hidden;
+  }
+}
+
+// Only GPUs of the chosen type can be ticked.
+function showGpus() {
+  const type = form()?.querySelector("[name=gpu_type]:checked")?.value ?? "any";
+  for (const row of document.querySelectorAll("[data-gpu-type]")) {
+    row.hidden = type !== "any" && row.dataset.gpuType !== type;
+    const box = row.querySelector("input");
+    box.checked = box.checked && !row.hidden;
+  }
+}
+
+// Ticked GPUs and their number agree, whichever was chosen last.
+function agree(changed) {
+  const ticked = form().querySelectorAll("[name=gpu_ids]:checked");
+  const number = form().querySelectorAll("[name=gpus]");
+  if (changed.name === "gpu_ids" && ticked.length) {
+    for (const field of number) {
+      if (field.type === "radio") {
+        field.checked = Number(field.value) === ticked.length;
+      } else {
+        field.value = ticked.length;
+      }
+    }
+  } else if (changed.name === "gpus" && Number(changed.value) !== ticked.length) {
+    for (const box of ticked) {
+      box.checked = false;
+    }
+  } else if (changed.name === "gpu_type") {
+    showGpus();
+  } else if (changed.name === "image") {
+    showTyped();
+  }
+}
+
+// One more line in the editor of mounts.
+function moreMounts(button) {
+  const rows = document.querySelectorAll("[data-mount]");
+  const row = rows[rows.length - 1].cloneNode(true);
+  const number = rows.length;
+  row.dataset.mount = number;
+  row.querySelector("legend").textContent = row.querySelector("legend").textContent.replace(/\d+/, number + 1);
+  for (const field of row.querySelectorAll("[name]")) {
+    field.name = field.name.replace(/\d+/, number);
+    if (field.type === "checkbox") {
+      field.checked = false;
+    } else {
+      field.value = "";
+    }
+  }
+  button.before(row);
+  button.hidden = number + 1 >= Number(button.dataset.most);
+  row.querySelector("select").focus();
+}
+
 // Show another profile, or other choices, without losing the name that was typed and the group that was chosen.
 async function go(url, focus) {
   const wanted = new URL(url, window.location.href);
@@ -242,11 +305,16 @@ document.addEventListener("input", (event) => {
     search();
     soon(true);
   } else if (event.target.form === form()) {
+    agree(event.target);
     soon(event.target.name === "group");
   }
 });
 
 document.addEventListener("click", (event) => {
+  if (event.target.id === "more-mounts") {
+    moreMounts(event.target);
+    return;
+  }
   const link = event.target.closest("a[data-profile], a[data-choose]");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) {
     return;
@@ -283,6 +351,8 @@ window.addEventListener("pageshow", (event) => {
 
 function begin() {
   addSliders();
+  showTyped();
+  showGpus();
   const box = document.getElementById("find");
   if (box && find) {
     box.value = find;
