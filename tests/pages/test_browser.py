@@ -212,6 +212,63 @@ class TestLaunch:
         assert launcher.calls[-1][3:] == ("exp", "exp", {"profile": "gpu", "gpus": 2, "gpu_type": "t4"})
 
 
+class TestPickers:
+    """What the script does for the larger fields; without it they are all there, and the service sorts it out."""
+
+    async def test_what_is_typed_in_is_understood(self, context: BrowserContext, site: Site) -> None:
+        page = await open_page(context, site, "launch?profile=all&group=nlp", user="bob")
+        typed, note = page.locator("#field-image-typed"), page.locator("[data-part=note-image]")
+        await expect(typed).to_be_hidden()
+        await page.select_option("#field-image", "tensorflow")
+        await expect(note).to_have_text("Opens in it: JupyterLab, TensorBoard.")
+        await page.select_option("#field-image", ":typed")
+        await typed.fill("master0:5000/eflops/x")
+        await expect(note).to_have_text("registry master0:5000, image eflops/x, tag latest")
+        await typed.fill("docker.io/evil/x")
+        await expect(page.locator("#forecast")).to_contain_text("may not be typed in here")
+        await page.select_option("#field-image", "base")
+        await expect(page.locator("#forecast")).to_contain_text("Starts now")
+
+    async def test_ticked_gpus_and_their_number_agree(
+        self, context: BrowserContext, site: Site, launcher: MemoryLauncher
+    ) -> None:
+        await start(launcher, "alice", "a", profile="gpu", gpu_type="t4")
+        page = await open_page(context, site, "launch?profile=all&group=nlp", user="bob")
+        await pick(page, "gpu_type", "t4")
+        await page.click("text=Choose the very GPUs")
+        ticks = page.locator(".mlab-gpus li:visible input")
+        assert await ticks.count() == 4, "those of the other type are left out"
+        await ticks.nth(1).check()
+        await ticks.nth(2).check()
+        assert await page.is_checked("input[name=gpus][value='2']")
+        await expect(page.locator("#forecast")).to_contain_text("Starts now")
+        await ticks.nth(1).uncheck()
+        await ticks.nth(0).check()
+        await expect(page.locator("#forecast")).to_contain_text("Not free now")
+        await page.click("text=Start with any 2 T4 (simulated) now")
+        await page.wait_for_url("**/starting/**")
+        assert launcher.calls[-1][-1]["gpus"] == 2
+        assert "gpu_ids" not in launcher.calls[-1][-1]
+
+    async def test_folders_by_keyboard(self, context: BrowserContext, site: Site, launcher: MemoryLauncher) -> None:
+        page = await open_page(context, site, "launch?profile=all&group=nlp&gpu_type=t4", user="bob")
+        await page.locator("#mounts summary").focus()
+        await page.keyboard.press("Enter")
+        await page.locator("#more-mounts").focus()
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.name") == "mount-2-share"
+        await page.keyboard.type("/mnt/data")
+        for key in ("Tab", "train/small", "Tab", "/data/x"):
+            await (page.keyboard.press(key) if key == "Tab" else page.keyboard.type(key))
+        await expect(page.locator("#forecast")).to_contain_text("Starts now")
+        await page.click("#start")
+        await page.wait_for_url("**/starting/**")
+        assert launcher.calls[-1][-1]["mounts"] == [
+            {"share": "imagenet", "subfolder": "train/small", "target": "/data/x"}
+        ]
+        assert page.complaints == []  # type: ignore[attr-defined]
+
+
 class TestLive:
     """The page keeps itself true. Its clock is the test's, so that nobody waits."""
 
