@@ -48,7 +48,8 @@ def _own(usage: UsageView, resource: str, t: Translator) -> str:
     unit = t.say(unit_of(resource))
     if limit is None:
         return t(N_("{used} {unit}"), used=used, unit=unit)
-    return t(N_("{used} of {limit} {unit}"), used=used, limit=limit, unit=unit)
+    text = t(N_("{used} of {limit} {unit}"), used=used, limit=limit, unit=unit)
+    return t(N_("{text} (more while nobody waits)"), text=text) if resource in usage.soft else text
 
 
 def _of_group(usage: UsageView, resource: str, t: Translator) -> str:
