@@ -122,6 +122,7 @@ CATALOG = Catalog.model_validate(
         "gpu_types": {"a100": {"display_name": "A100 80 GB", "cost": 10}, "t4": {"cost": 1}},
         "storage": {
             "shares": {
+                "fast": {"display_name": "Fast disk", "source": "/ssd", "target": "/mnt/fast", "tier": "scratch"},
                 "imagenet": {
                     "display_name": "ImageNet",
                     "source": "/srv/nas/imagenet",
@@ -129,18 +130,13 @@ CATALOG = Catalog.model_validate(
                     "groups": ["nlp"],
                     "read_only": True,
                     "tier": "scratch",
-                }
+                },
             },
             "mount_prefixes": ["/data", "/workspace"],
         },
         "quotas": {
             "groups": {"vision": {"guaranteed": {"gpu": 4}, "limit": {"gpu": 6}}},
             "users": {"default": {"gpu": 4, "servers": 5}},
-        },
-        "storage": {
-            "shares": {
-                "fast": {"display_name": "Fast disk", "source": "/ssd", "target": "/mnt/fast", "tier": "scratch"}
-            }
         },
     }
 )

@@ -127,6 +127,7 @@ class TestMounts:
             "user": "/mnt/user/bob",
             "group:vision": "/mnt/share/vision",
             "group:nlp": "/mnt/share/nlp",
+            "fast": "/mnt/fast (Fast disk; not protected against loss)",
             "imagenet": "/mnt/data/imagenet (ImageNet; read-only; not protected against loss)",
         }
 
