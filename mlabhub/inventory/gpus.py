@@ -34,6 +34,7 @@ GONE = N_(
     "The driver tells of it no more: it has fallen off the bus, or was taken out. Restart the machine, or "
     "mlabhub if that was meant."
 )
+NO_UUID = N_("The driver does not tell its UUID, so it cannot be handed out.")
 _VENDOR_WORDS = {"nvidia", "tesla", "geforce", "quadro", "graphics", "gpu"}
 _VARIANT = re.compile(r"(sxm\d?|pcie|hbm\w*|nvl|\d+gb|\d+g)", re.IGNORECASE)
 _SLICE_NAME = re.compile(r"\bMIG\s+(\S+)\s*$")
@@ -56,6 +57,8 @@ def make_gpus(facts: Iterable[Mapping[str, Any]], node: str, instance: str, tena
 
 def _make(facts: Mapping[str, Any], node: str, instance: str, tenants: Tenants) -> Iterator[Gpu]:
     health = assess(facts)
+    if not facts.get("uuid"):
+        health = Health(False, health.words or (Message(NO_UUID),))
     index: int = facts["index"]
     uuid = str(facts.get("uuid") or f"{NAMELESS}{index}")
     product = str(facts.get("name") or "GPU")

@@ -45,6 +45,7 @@ RECOVERY = {
 }
 OTHER_RECOVERY = N_("The driver asks for a recovery (NVML action {number}). Restart the machine.")
 NAMES = {
+    "handle": N_("anything about it"),
     "uuid": N_("its UUID"),
     "name": N_("its name"),
     "memory": N_("its memory"),

@@ -244,6 +244,23 @@ def test_one_that_is_lost_keeps_its_name_if_it_was_seen_before(inventory: Invent
     assert "fallen off the bus" in words(second)
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"handle.error": 8}, "The driver cannot say: anything about it (NVML error 8)."),
+        ({"uuid": None}, "does not tell its UUID"),
+    ],
+    ids=["no handle", "no UUID"],
+)
+def test_one_without_a_name_is_listed_and_not_handed_out(
+    inventory: Inventory, machine: Standin, told: dict[str, object], said: str
+) -> None:
+    machine.write(whole(0, **told), whole(1))
+    nameless, other = gpus(inventory)
+    assert (nameless.healthy, nameless.usable, other.usable) == (False, False, True)
+    assert said in words(nameless)
+
+
 def test_one_that_was_taken_out_stays_listed(inventory: Inventory, machine: Standin) -> None:
     machine.write(whole(0), whole(1), whole(2))
     gpus(inventory)
