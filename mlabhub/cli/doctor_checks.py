@@ -23,6 +23,7 @@ from mlabhub.catalog import load_catalog
 from mlabhub.cli.doctor_gpus import look_at_gpus
 from mlabhub.cli.doctor_ledger import look_at_ledger
 from mlabhub.cli.doctor_site import assess_docker_mirrors, check_site
+from mlabhub.cli.doctor_storage import look_at_storage
 from mlabhub.cli.findings import Check, Status, ask, read_text
 from mlabhub.engine.found import Engine, find_engine
 from mlabhub.errors import MLabError
@@ -79,6 +80,7 @@ def run_checks(machine: Machine) -> list[Check]:
         check_engine_disk,
         check_base_image,
         check_state_disk,
+        check_storage,
         check_ledger,
         check_port,
         check_gpus,
@@ -182,6 +184,11 @@ def check_ledger(machine: Machine) -> Check:
 def check_state_disk(machine: Machine) -> Check:
     """Room for the ledger, logs and, unless storage.yaml says otherwise, people's files."""
     return check_disk("disk of the state folder", machine.state_dir)
+
+
+def check_storage(machine: Machine) -> Sequence[Check]:
+    """The folders that storage.yaml names."""
+    return look_at_storage(machine.settings)
 
 
 def check_disk(name: str, folder: Path) -> Check:

@@ -1,7 +1,8 @@
 """How much room there is on the NAS, as far as it says so in time.
 
-Guarantees: nobody waits for it longer than a moment, however many file servers hang; one that hangs costs one thread
-for each folder, and is asked again only when it came back; what is not known is unknown, never zero.
+Guarantees: nobody waits for it longer than a moment, however many file servers hang, and nobody for one that is known
+to hang; it costs one thread for each folder, and is asked again only when it came back; what is not known is unknown,
+never zero.
 """
 
 from __future__ import annotations
@@ -54,19 +55,22 @@ class DiskUse:
         self._ask = ask
         self._known: dict[str, tuple[float, Room | None]] = {}
         self._asking: dict[str, asyncio.Future[None]] = {}
+        self._since: dict[str, float] = {}
 
     async def look(self, paths: Iterable[str]) -> dict[str, Room | None]:
         """Return the room at each path; None for what does not answer in time."""
         wanted = list(dict.fromkeys(paths))
         now = self._clock()
         stale = [path for path in wanted if not 0 <= now - self._known.get(path, (now + 1, None))[0] < FRESH_S]
-        waiting = [self._asked(path) for path in stale]
+        hanging = {path for path in stale if path in self._asking and now - self._since[path] > PATIENCE_S}
+        waiting = [self._asked(path, now) for path in stale if path not in hanging]
         if waiting:
             await asyncio.wait(waiting, timeout=PATIENCE_S)
         return {path: self._known[path][1] if path in self._known else None for path in wanted}
 
-    def _asked(self, path: str) -> asyncio.Future[None]:
+    def _asked(self, path: str, now: float) -> asyncio.Future[None]:
         if path not in self._asking:
+            self._since[path] = now
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             self._known.pop(path, None)
@@ -83,4 +87,5 @@ class DiskUse:
 
     def _note(self, path: str, room: Room | None) -> None:
         self._known[path] = (self._clock(), room)
+        self._since.pop(path)
         self._asking.pop(path).set_result(None)

@@ -37,12 +37,13 @@ async def test_what_hangs_is_unknown_and_is_asked_once(monkeypatch: pytest.Monke
 
     use = DiskUse(lambda: now[0], ask)
     for _ in range(3):
+        now[0] += 0.2
         assert await use.look(["/hangs", "/nas"]) == {"/hangs": None, "/nas": Room(100, 50, full=False)}
     assert sorted(asked) == ["/hangs", "/nas"]
     released.set()
     await asyncio.wait(use._asking.values(), timeout=10)
     assert await use.look(["/hangs"]) == {"/hangs": Room(100, 50, full=False)}
-    now[0] = disk.FRESH_S + 1
+    now[0] += disk.FRESH_S + 1
     await use.look(["/nas"])
     assert sorted(asked) == ["/hangs", "/nas", "/nas"]
 
