@@ -21,8 +21,16 @@ def test_the_shipped_folder_has_no_faults():
     cpu, gpu = loaded.catalog.profiles
     assert (cpu.slug, cpu.display_name, cpu.gpus.max) == ("cpu", "CPU workbench", 0)
     assert (gpu.slug, gpu.any_gpu_type, gpu.gpus.default) == ("gpu", True, 1)
-    assert [image.reference for image in loaded.catalog.images] == ["localhost/mlabhub/base:latest"]
+    references = [image.reference for image in loaded.catalog.images]
+    assert references == [f"localhost/mlabhub/{name}:latest" for name in ("base", "pytorch", "tensorflow")]
     assert loaded.catalog.storage.located("/srv/nas").home("alice") == "/mnt/user/alice"
+
+
+COMMENTED = re.compile(
+    r"^( *)#( *)(?=(groups|sudo|own_images|typed_images|mounts|options|hidden|retired|gpu_types|group_defaults|vision"
+    r"|alice|bob): )",
+    re.MULTILINE,
+)
 
 
 def test_the_comments_of_the_shipped_files_are_right(tmp_path):
@@ -31,17 +39,31 @@ def test_the_comments_of_the_shipped_files_are_right(tmp_path):
         text = file.read_text()
         if file.name == "storage.yaml":
             text = re.sub(r"^# (?=groups:|shares:|mount_prefixes:|  )", "", text, flags=re.MULTILINE)
-        text = re.sub(r"^( *)#( *)(?=(groups|sudo|vision|alice):)", r"\1\2", text, flags=re.MULTILINE)
-        text = text.replace("groups: {}\n", "groups:\n").replace("     groups: [vision]", "    groups: [vision]")
-        (tmp_path / file.name).write_text(text.replace("     sudo: true", "    sudo: true"))
-    catalog = load_catalog(tmp_path)
-    assert catalog.profiles[0].groups == ("vision",)
-    assert catalog.profiles[0].sudo
+        text = COMMENTED.sub(lambda found: found[1] + found[2] * (found[2] != " "), text)
+        text = text.replace("groups: {}\n", "groups:\n")
+        (tmp_path / file.name).write_text(text)
+    loaded = read_folder(tmp_path)
+    assert loaded.faults == ()
+    catalog = loaded.catalog
+    cpu, image = catalog.profiles[0], catalog.images_by_slug["tensorflow"]
+    assert (cpu.groups, cpu.sudo, cpu.own_images, cpu.mounts) == (("vision",), True, True, True)
+    assert (str(cpu.typed_images[0]), list(cpu.options)) == ("registry.example.org:5000/lab/*", ["workers"])
+    assert (image.groups, image.hidden, image.retired.successor) == (("vision",), True, "pytorch")
+    assert catalog.gpu_types["a100"].display_name == "A100 80 GB"
     assert catalog.quotas.group_limit("vision") == {"gpu": 8, "gpu:a100": 6}
     assert catalog.quotas.user_limit("alice")["gpu"] == 16
     assert catalog.storage.home("alice", ["research"]) == "/mnt2/user/alice"
     assert catalog.storage.shares["fast"].tier == "scratch"
     assert catalog.storage.mount_prefixes == ("/data",)
+
+
+@pytest.mark.parametrize("image", ["pytorch", "tensorflow"])
+def test_the_shipped_images_say_what_they_are_built_with(image):
+    labels = (default_directory().parent / "images" / image / "Containerfile").read_text()
+    spec = load_catalog(default_directory()).images_by_slug[image]
+    assert f"org.mlabhub.framework={spec.framework} " in labels
+    assert f"org.mlabhub.release={spec.release}." in labels
+    assert f"org.mlabhub.tools={','.join(spec.tools)}\n" in labels
 
 
 def test_profiles_alone_are_enough(folder):

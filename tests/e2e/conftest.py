@@ -47,8 +47,18 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         installation.close()
 
 
+OPEN_CPU = """\
+    mounts: true
+    own_images: true
+    typed_images: [{registry: "master0:5000", repository: "eflops/*"}]
+    options:
+      workers: {display_name: Loader workers, variable: NUM_WORKERS, min: 0, max: 16, default: 4}
+      precision: {display_name: Precision, variable: PRECISION, choices: {fp32: Full, bf16: bfloat16}}
+"""
+
+
 def make_config(folder: Path) -> Path:
-    """Return the configuration that is shipped, with three data sets and places to mount them at."""
+    """Return the configuration that is shipped, with three data sets, and every kind of choice in its CPU profile."""
     config = folder / "config"
     shutil.copytree(default_directory(), config)
     shares: dict[str, dict[str, object]] = {
@@ -64,7 +74,7 @@ def make_config(folder: Path) -> Path:
             path.chmod(0o777)  # whoever cannot write then is kept from it by the mount
     (config / "storage.yaml").write_text(json.dumps({"shares": shares, "mount_prefixes": ["/mnt/work"]}))
     profiles = config / "profiles.yaml"
-    profiles.write_text(profiles.read_text().replace("    images: [base]", "    mounts: true\n    images: [base]", 1))
+    profiles.write_text(profiles.read_text().replace("    images: [base,", f"{OPEN_CPU}    images: [base,", 1))
     return config
 
 

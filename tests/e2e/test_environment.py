@@ -52,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     config = folder / "config"
     shutil.copytree(CHECKOUT / "spawner_profiles", config)
     profiles = config / "profiles.yaml"
-    profiles.write_text(profiles.read_text().replace("    images: [base]", "    sudo: true\n    images: [base]"))
+    profiles.write_text(profiles.read_text().replace("    images: [base,", "    sudo: true\n    images: [base,"))
     images = config / "images.yaml"
     images.write_text(images.read_text().replace("localhost/mlabhub/base:latest", REFERENCE))
     installation = Installation(folder / "state", free_port(), ("--simulate-gpus", "2xA100", "--config", str(config)))
