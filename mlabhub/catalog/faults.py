@@ -116,7 +116,6 @@ _PATTERNS = {
         "an option's slug: lower-case letters, digits, - and _, such as num_workers"
     ),
     "^[a-z0-9]+([._-][a-z0-9]+)*$": N_("a choice's slug: lower-case letters, digits, single ., - and _, such as bf16"),
-    "^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$": N_("an image's reference, such as localhost/mlabhub/base:latest"),
 }
 
 

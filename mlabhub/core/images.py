@@ -10,18 +10,31 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from mlabhub.core.names import SAVED_PREFIX, is_saved_name
 from mlabhub.core.quote import quote, quote_all
-from mlabhub.core.references import AllowedImages, describe_allowed, parse_reference
-from mlabhub.core.schema import Model, Paragraph, ShortText, Slug, Text
+from mlabhub.core.references import AllowedImages, describe_allowed, fault_of_reference, parse_reference
+from mlabhub.core.schema import KeyFault, Model, Paragraph, ShortText, Slug, Text, key_faults
 from mlabhub.errors import InvalidLaunch, NotPermitted
 from mlabhub.messages import N_, Message
 
 Tool = Literal["lab", "terminal", "vscode", "desktop", "tensorboard", "ssh"]
 ImageKind = Literal["catalog", "saved", "typed"]
-Reference = Annotated[str, Field(strict=True, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$", max_length=400)]
+SPELLING = r"^[a-z0-9\[][a-zA-Z0-9._:/@\[\]-]*$"
+"""What a schema can say of a reference; `fault_of_reference` says the rest."""
+
+
+def _reference(text: str) -> str:
+    fault = fault_of_reference(text)
+    if fault is not None:
+        raise key_faults([KeyFault((), fault)])
+    return text
+
+
+Reference = Annotated[
+    str, Field(strict=True, max_length=400, json_schema_extra={"pattern": SPELLING}), AfterValidator(_reference)
+]
 
 
 class Retired(Model):

@@ -30,6 +30,7 @@ _REFERENCE = re.compile(
     rf"(?P<registry>{_HOST}(?::{_PORT})?)/(?P<repository>{_PART}(?:/{_PART})*)"
     rf"(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?"
 )
+_SHORT = re.compile(rf"{_PART}(?:/{_PART})*(?::{_TAG})?(?:@(?:{_DIGEST}))?")
 _REGISTRY = re.compile(rf"{_HOST}(?::{_PORT})?")
 _SEGMENT = re.compile(r"(?:[a-z0-9._-]|\*(?!\*))+|\*\*")
 
@@ -68,6 +69,18 @@ def parse_reference(text: object) -> ImageReference | None:
         return None
     tag, digest = match["tag"] or "", match["digest"] or ""
     return ImageReference(match["registry"], match["repository"], tag or ("" if digest else "latest"), digest)
+
+
+def fault_of_reference(text: str) -> Message | None:
+    """Return why an engine could not be asked for this, if so; a registry's host may be left out."""
+    if _REFERENCE.fullmatch(text) is None and _SHORT.fullmatch(text) is None:
+        return Message.of(
+            N_("must be registry, repository and tag or digest, such as localhost/mlabhub/base:latest; it is {value}"),
+            value=quote(text),
+        )
+    if "@" in text and ":" in text.partition("@")[0].rpartition("/")[2]:
+        return Message(N_("has both a tag and a digest, which Podman refuses; keep the digest"))
+    return None
 
 
 def is_registry(text: str) -> bool:

@@ -145,7 +145,7 @@ notice_second: 5
         "profiles.yaml:20: profiles.gpu.gpus: must be whole numbers",
         "profiles.yaml:21: profiles.gpu: stands here a second time (first on line 15); keep one",
         "images.yaml:2: images.base.reference: "
-        'must be an image\'s reference, such as localhost/mlabhub/base:latest; it is "a b"',
+        'must be registry, repository and tag or digest, such as localhost/mlabhub/base:latest; it is "a b"',
         "quotas.yaml:2: groups.vision.limit.gpus: is not a resource; there are cpu, memory_gib, servers, gpu, and "
         "gpu:TYPE such as gpu:a100",
         "quotas.yaml:2: groups.vision.guaranteed.gpu: "

@@ -106,6 +106,13 @@ def test_one_key_beside_the_profiles(folder, written, expected):
 
 
 IMAGE = {
+    f"reference: r.io/o@sha256:{'0' * 64}": None,
+    "reference: Base": "reference: must be registry, repository and tag or digest, such as",
+    "reference: 'r.io/o:'": "reference: must be registry, repository and tag or digest, such as",
+    "reference: https://r.io/o": "reference: must be registry, repository and tag or digest, such as",
+    "reference: r.io/o@sha256:0": "reference: must be registry, repository and tag or digest, such as",
+    f"reference: r.io:5000/o:1@sha256:{'0' * 64}": "reference: has both a tag and a digest, which Podman refuses",
+    f"reference: r.io:5000/o@sha256:{'0' * 64}": None,
     "framework: PyTorch": None,
     "framework: 2": "framework: must be text; put it in quotes if it looks like a number; it is 2",
     "release: 2.9": "release: must be text; put it in quotes if it looks like a number; it is 2.9",
@@ -126,10 +133,11 @@ IMAGE = {
 
 @pytest.mark.parametrize(("written", "expected"), IMAGE.items(), ids=[text[:40] for text in IMAGE])
 def test_one_key_of_an_image(folder, written, expected):
-    base, old = "  base: {display_name: B, reference: b}\n", "  old:\n    display_name: O\n    reference: o\n"
-    images = f"images:\n{base}{old}    {written}\n"
+    base, old = "  base: {display_name: B, reference: b}\n", "  old:\n    display_name: O\n"
+    reference = "" if written.startswith("reference") else "    reference: o\n"
+    images = f"images:\n{base}{old}    {written}\n{reference}"
     faults = faults_of(folder(images=images))
     if expected is None:
         assert faults == []
     else:
-        assert [fault for fault in faults if f"images.yaml:6: images.old.{expected}" in fault]
+        assert [fault for fault in faults if f"images.yaml:5: images.old.{expected}" in fault]

@@ -9,6 +9,7 @@ from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.resolve import resolve
 
+TORCH = "registry.example.org:5000/torch@sha256:" + "0123456789abcdef" * 4
 LAUNCH_ID = "01JD3XK7Q8W9E0R1T2Y3V4B5N6"
 
 SMALL = {"cpu": {"min": 1, "max": 16, "default": 2}, "memory_gib": {"min": 1, "max": 64, "default": 4}}
@@ -40,7 +41,7 @@ CATALOG = Catalog.model_validate(
         ],
         "images": [
             {"slug": "base", "display_name": "Base", "reference": "localhost/mlabhub/base:latest"},
-            {"slug": "torch", "display_name": "Torch", "reference": "registry.example.org:5000/torch@sha256:0123"},
+            {"slug": "torch", "display_name": "Torch", "reference": TORCH},
         ],
         "quotas": {"groups": {"vision": {"limit": {"gpu:a100": 6}}}, "users": {"default": {"gpu": 8}}},
     }

@@ -12,7 +12,7 @@ from mlabhub.core.identity import GroupId, Identity
 from mlabhub.core.plan import LaunchPlan, make_plan
 from mlabhub.core.storage import Storage, mounts_for
 from mlabhub.errors import MLabError
-from tests.core.examples import LAUNCH_ID, resolve_for
+from tests.core.examples import LAUNCH_ID, TORCH, resolve_for
 
 STORAGE = Storage().located("/srv/nas")
 
@@ -41,7 +41,7 @@ def test_plan():
         display_name="Train_1",
         profile="gpu",
         image="torch",
-        image_reference="registry.example.org:5000/torch@sha256:0123",
+        image_reference=TORCH,
         group="vision",
         cpu=2.0,
         memory_gib=4.0,

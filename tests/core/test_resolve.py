@@ -21,7 +21,7 @@ from mlabhub.core.profiles import (
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import InvalidLaunch, MLabError, NotPermitted
-from tests.core.examples import CATALOG, LAUNCH_ID, SMALL, make_node, resolve_for
+from tests.core.examples import CATALOG, LAUNCH_ID, SMALL, TORCH, make_node, resolve_for
 
 ALL_GROUPS = ["vision", "research"]
 
@@ -70,7 +70,7 @@ def test_everything_said():
         server_name="train",
         profile="gpu",
         image="torch",
-        image_reference="registry.example.org:5000/torch@sha256:0123",
+        image_reference=TORCH,
         group="research",
         gpu_type="t4",
         gpus=2,

@@ -39,6 +39,23 @@ def test_every_configuration_key_has_a_text() -> None:
             assert entry.get("description"), f"{name}.{key} has no description"
 
 
+def test_every_configuration_key_is_in_the_reference() -> None:
+    from mlabhub.catalog import folder_schema
+
+    text = (DOCS / "reference" / "configuration.md").read_text()
+    for name, model in folder_schema()["$defs"].items():
+        for key in GENERATOR.own_keys(model):
+            assert f"\n| `{key}` | " in text, f"{name}.{key} is not in the reference"
+
+
+def test_every_launch_option_is_in_the_reference() -> None:
+    from mlabhub.core.gate import KEYS
+
+    text = (DOCS / "reference" / "http-api.md").read_text()
+    table = text.split("## Launch options")[1].split("## Errors")[0]
+    assert {key for key in KEYS if f"`{key}`" not in table} == set()
+
+
 def test_every_key_of_the_site_has_a_text() -> None:
     from mlabhub.site.keys import KEYS
 
