@@ -33,6 +33,8 @@ def check(
         typer.echo(f"note: {note}")
     if site.faults:
         raise InvalidSite(site.faults)
+    if site.path is not None:
+        typer.echo(f"{site.path}: no faults.")
     catalog = loaded.catalog
     typer.echo(f"{folder}: no faults; profiles: {len(catalog.profiles)}, images: {len(catalog.images)}.")
 

@@ -28,6 +28,7 @@ from mlabhub.errors import EngineUnavailable
 from mlabhub.messages import N_, Message
 
 ANSWER_SECONDS = 60.0
+MOST_BYTES = 2**20
 LONG_SECONDS = 1800.0
 """Saving a large layer takes as long as writing it does."""
 
@@ -237,16 +238,16 @@ class EngineApi:
         )
 
     async def image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes]:
-        """Return the files at or below these paths of an image, by their absolute path; nothing runs for it."""
+        """Return the files at or below these paths of an image, by their absolute path; nothing runs for it.
+
+        What is larger than `MOST_BYTES` is not read: an image's files are their makers' to choose.
+        """
         answer = await self._call("POST", "/containers/create", json={"Image": reference, "Cmd": ["true"]})
         files: dict[str, bytes] = {}
         try:
             for path in paths:
-                response = await self._send("GET", f"/containers/{answer['Id']}/archive", params={"path": path})
-                if response.is_success:
-                    files.update(_unpacked(response.content, posixpath.dirname(path)))
-                elif response.status_code != 404:
-                    raise engine_error(response)
+                packed = await self._bounded(f"/containers/{answer['Id']}/archive", {"path": path})
+                files.update(_unpacked(packed, posixpath.dirname(path)) if packed else {})
         finally:
             await self.remove(str(answer["Id"]))
         return files
@@ -282,6 +283,21 @@ class EngineApi:
         """Remove a network that nothing uses. Return whether it is gone now."""
         answer = await self._send("DELETE", f"/networks/{name}")
         return answer.is_success or answer.status_code == 404
+
+    async def _bounded(self, path: str, params: Mapping[str, str]) -> bytes:
+        """Return an answer's content; nothing if there is no such thing, or if it is too large."""
+        content = b""
+        async with self._http.stream("GET", path, params=params) as answer:
+            if answer.status_code == 404:
+                return b""
+            if not answer.is_success:
+                await answer.aread()
+                raise engine_error(answer)
+            async for chunk in answer.aiter_raw():
+                content += chunk
+                if len(content) > MOST_BYTES:
+                    return b""
+        return content
 
     async def _call(self, method: str, path: str, *, fine: tuple[int, ...] = (), **keywords: Any) -> Any:
         answer = await self._send(method, path, **keywords)

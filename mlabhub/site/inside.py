@@ -29,6 +29,8 @@ PLACES = {
     "condarc.yml": "/etc/conda/condarc.d/mlabhub-site.yml",
 }
 """Where pip and conda look first, so that every other file of theirs wins."""
+MOST_CHARACTERS = 65536
+"""Of a list of sources: who is root inside may write anything into one."""
 APT_CONF, APT_PLACE = "apt.conf", "/etc/apt/apt.conf.d/00mlabhub-site"
 
 
@@ -113,7 +115,11 @@ def write_apt_files(folder: Path, files: Mapping[str, bytes], site: Site) -> dic
     if not any(path.startswith("/etc/apt/") for path in texts):
         return None
     distribution, release = apt.parse_release(release_file)
-    lists = {path: text for path, text in texts.items() if path.endswith((".list", ".sources"))}
+    lists = {
+        path: text
+        for path, text in texts.items()
+        if path.endswith((".list", ".sources")) and len(text) <= MOST_CHARACTERS
+    }
     keyring = f"{FOLDER}/{KEYRING}{Path(site.apt_keyring).suffix}" if site.apt_keyring else ""
     places = {}
     for path, text in apt.mirrored_files(lists, site, distribution, release, keyring).items():

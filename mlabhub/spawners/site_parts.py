@@ -12,6 +12,10 @@ from mlabhub.engine import EngineApi
 from mlabhub.settings import Settings
 from mlabhub.site import inside
 
+LOOKED_AT = ("/usr/lib/os-release", "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/apt.conf.d")
+MOST_IMAGES = 256
+"""Images that are remembered: each saved one is another."""
+
 
 class SiteParts:
     """What servers of one installation get of the site."""
@@ -40,6 +44,8 @@ class SiteParts:
         if found is None:
             return None
         if found.id not in self._apt:
-            files = await self._api.image_files(image, ("/usr/lib/os-release", "/etc/apt"))
+            files = await self._api.image_files(image, LOOKED_AT)
+            if len(self._apt) >= MOST_IMAGES:
+                self._apt.clear()
             self._apt[found.id] = inside.write_apt_files(self._settings.site_dir, files, self._site)
         return self._apt[found.id]

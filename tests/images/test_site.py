@@ -13,8 +13,8 @@ import pytest
 from mlabhub.images import build_images, load_recipes
 from mlabhub.images.program import Program
 from mlabhub.images.recipes import IMAGES_DIR
-from mlabhub.images.site import BuildSite, make_archive, read_ca, read_npm, read_pip, read_proxies
-from mlabhub.site import apt
+from mlabhub.images.site import BuildSite, make_archive, read_ca, read_npm, read_pip, read_proxies, read_site
+from mlabhub.site import InvalidSite, apt
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 
@@ -150,6 +150,43 @@ def test_a_mirrors_own_key_goes_along(tmp_path: Path):
     }
 
 
+def test_the_sites_file_wins_over_the_machine_client_by_client(tmp_path: Path):
+    file = tmp_path / "site.conf"
+    file.write_text("PIP_INDEX_URL=http://site/simple\nHTTP_PROXY=http://proxy:1\nDEBIAN_MIRROR=http://m/debian\n")
+    machine = {
+        "HOME": "/nonexistent",
+        "PIP_INDEX_URL": "http://machine",
+        "PIP_EXTRA_INDEX_URL": "http://more",
+        "PIP_DEFAULT_TIMEOUT": "9",
+        "https_proxy": "http://old",
+        "npm_config_registry": "http://npm",
+        "MLABHUB_SITE": str(file),
+    }
+    found = read_site(machine)
+    kept = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_DEFAULT_TIMEOUT", "npm_config_registry", "http_proxy")
+    assert {name: found.environment.get(name) for name in (*kept, "https_proxy")} == {
+        "PIP_INDEX_URL": "http://site/simple",
+        "PIP_EXTRA_INDEX_URL": None,
+        "PIP_DEFAULT_TIMEOUT": "9",
+        "npm_config_registry": "http://npm",
+        "http_proxy": "http://proxy:1",
+        "https_proxy": None,
+    }
+    files = unpack(make_archive(found))
+    assert files["apt-debian-trixie/sources.list"].splitlines()[0] == "deb http://m/debian trixie main"
+    assert 'Acquire::http::Proxy "http://proxy:1";' in files["apt.conf"]
+    file.write_text("GIT_REWRITES=https://g/=https://h/\nCONDA_CHANNELS=ours\n")
+    found = read_site(machine)
+    assert found.environment["PIP_INDEX_URL"] == "http://machine"
+    assert found.environment["https_proxy"] == "http://old"
+    files = unpack(make_archive(found))
+    assert "insteadOf" in files["git_config_system"]
+    assert "export CONDARC=/run/mlabhub-site/condarc\n" in files["environment"]
+    file.write_text("NO_KEY=1\n")
+    with pytest.raises(InvalidSite):
+        read_site(machine)
+
+
 @pytest.mark.engine
 def test_a_build_sees_the_site_and_the_image_does_not(
     program: Program, recipes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -157,17 +194,23 @@ def test_a_build_sees_the_site_and_the_image_does_not(
     mark = "sesame-opens-the-mirror"
     company = tmp_path / "company.pem"
     company.write_text(CERTIFICATE.format(mark))
-    monkeypatch.setenv("PIP_INDEX_URL", f"http://user:{mark}@pip.lab/simple")
-    monkeypatch.setenv("HTTPS_PROXY", f"http://{mark}:3128")
     monkeypatch.setenv("PIP_CERT", str(company))
+    settings = tmp_path / "site.conf"
+    settings.write_text(
+        f"PIP_INDEX_URL=http://user:{mark}@pip.lab/simple\nHTTPS_PROXY=http://user:{mark}@proxy:3128\n"
+        f"DEBIAN_MIRROR=http://{mark}/debian\nGIT_REWRITES=https://github.com/=https://{mark}/\n"
+    )
+    monkeypatch.setenv("MLABHUB_SITE", str(settings))
     name = "mlabhub-test-site"
     (recipes_folder / "images.yaml").write_text(f"{name}: {{parent: '{load_recipes()['base'].parent}'}}\n")
     shutil.copytree(IMAGES_DIR / "base" / "build", recipes_folder / name / "build")
     (recipes_folder / name / "Containerfile").write_text(
         "ARG PARENT\nFROM ${PARENT}\nCOPY build /opt/mlabhub/build\n"
         "RUN --mount=type=secret,id=mlabhub-site /opt/mlabhub/build/with-site sh -c "
-        f"'case $PIP_INDEX_URL in *{mark[:6]}*) ;; *) exit 1 ;; esac; grep -q {mark[:6]} $PIP_CERT; test $https_proxy;"
-        " apt-config dump | grep -q /run/mlabhub-site'\n"
+        f"'set -eu; case $PIP_INDEX_URL in *{mark[:6]}*) ;; *) exit 1 ;; esac; grep -q {mark[:6]} $PIP_CERT;"
+        " test $https_proxy; apt-config dump | grep -q sourcelist.*/run/mlabhub-site/apt-debian-bookworm/sources.list;"
+        f" grep -q {mark[:6]} /run/mlabhub-site/apt-debian-bookworm/sources.list;"
+        f" grep -q {mark[:6]} $GIT_CONFIG_SYSTEM'\n"
     )
     reference = f"localhost/mlabhub/{name}:latest"
     try:

@@ -13,7 +13,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-KEPT = ("PROXY", "proxy", "PIP_", "npm_config", "SSL_CERT", "NODE_EXTRA", "REQUESTS_CA")
+KEPT = ("PROXY", "proxy", "PIP_", "npm_config", "SSL_CERT", "MLABHUB_SITE", "NODE_EXTRA", "REQUESTS_CA")
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -37,6 +37,8 @@ def fresh(tmp_path: Path) -> Path:
 def environment(folder: Path) -> dict[str, str]:
     """Return the environment of a newcomer: an empty home, and the site's proxy and certificates."""
     kept = {name: value for name, value in os.environ.items() if any(part in name for part in KEPT)}
+    if (CHECKOUT / "site.conf").exists():
+        kept.setdefault("MLABHUB_SITE", str(CHECKOUT / "site.conf"))
     return {**kept, "PATH": PATH, "HOME": str(folder.parent / "home"), "LANG": "C.UTF-8"}
 
 

@@ -150,4 +150,13 @@ async def test_images_are_pulled_from_the_mirror(
 async def test_an_image_is_looked_into_without_running_it(engine: EngineApi, ground: Playground) -> None:
     files = await engine.image_files(ground.image, ("/etc/passwd", "/nowhere", "/usr/lib/os-release"))
     assert files == {"/etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n"}
-    assert not ground.podman("ps", "-aq", "--filter", "name=mlabhub-look").split()
+    before = ground.podman("ps", "-aq").split()
+    name = ground.podman("run", "-d", ground.image, "sh", "-c", "dd if=/dev/zero of=/opt/huge bs=1M count=2 2>&1")
+    ground.podman("wait", name)
+    reference = f"localhost/mlabhub-test-{ground.instance}/huge:latest"
+    ground.podman("commit", name, reference)
+    assert "/opt/jupyter.py" in await engine.image_files(ground.image, ("/opt",))
+    assert await engine.image_files(reference, ("/opt",)) == {}, "too large to be read"
+    ground.podman("rm", "-f", name)
+    ground.podman("rmi", reference)
+    assert set(ground.podman("ps", "-aq").split()) <= set(before)
