@@ -6,10 +6,7 @@ is an `EngineError` with the engine's own words in the log, or `EngineUnavailabl
 
 from __future__ import annotations
 
-import io
 import json
-import posixpath
-import tarfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,12 +20,11 @@ from mlabhub.engine.errors import EngineError, engine_error
 from mlabhub.engine.found import Engine
 from mlabhub.engine.pulling import pull
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container, get_docker_network
-from mlabhub.engine.unpacking import unpack
+from mlabhub.engine.unpacking import read_files, unpack
 from mlabhub.errors import EngineUnavailable
 from mlabhub.messages import N_, Message
 
 ANSWER_SECONDS = 60.0
-MOST_BYTES = 2**20
 LONG_SECONDS = 1800.0
 """Saving a large layer takes as long as writing it does."""
 
@@ -240,14 +236,13 @@ class EngineApi:
     async def image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes]:
         """Return the files at or below these paths of an image, by their absolute path; nothing runs for it.
 
-        What is larger than `MOST_BYTES` is not read: an image's files are their makers' to choose.
+        Where they are large altogether they are not read: an image's files are their makers' to choose.
         """
         answer = await self._call("POST", "/containers/create", json={"Image": reference, "Cmd": ["true"]})
         files: dict[str, bytes] = {}
         try:
             for path in paths:
-                packed = await self._bounded(f"/containers/{answer['Id']}/archive", {"path": path})
-                files.update(_unpacked(packed, posixpath.dirname(path)) if packed else {})
+                files.update(await read_files(self._http, str(answer["Id"]), path))
         finally:
             await self.remove(str(answer["Id"]))
         return files
@@ -284,21 +279,6 @@ class EngineApi:
         answer = await self._send("DELETE", f"/networks/{name}")
         return answer.is_success or answer.status_code == 404
 
-    async def _bounded(self, path: str, params: Mapping[str, str]) -> bytes:
-        """Return an answer's content; nothing if there is no such thing, or if it is too large."""
-        content = b""
-        async with self._http.stream("GET", path, params=params) as answer:
-            if answer.status_code == 404:
-                return b""
-            if not answer.is_success:
-                await answer.aread()
-                raise engine_error(answer)
-            async for chunk in answer.aiter_raw():
-                content += chunk
-                if len(content) > MOST_BYTES:
-                    return b""
-        return content
-
     async def _call(self, method: str, path: str, *, fine: tuple[int, ...] = (), **keywords: Any) -> Any:
         answer = await self._send(method, path, **keywords)
         if answer.status_code in fine:
@@ -320,13 +300,6 @@ class EngineApi:
                 ),
                 log_text=f"{method} {path} at {self.engine.url}: {type(error).__name__} {error}",
             ) from error
-
-
-def _unpacked(archive: bytes, folder: str) -> dict[str, bytes]:
-    """Return the regular files of a tar archive that was made in a folder."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-        found = ((member.name, packed.extractfile(member)) for member in packed if member.isfile())
-        return {posixpath.normpath(posixpath.join(folder, name)): file.read() for name, file in found if file}
 
 
 def _inspected(answer: Mapping[str, Any]) -> ContainerInfo:

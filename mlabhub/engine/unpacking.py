@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import posixpath
+import tarfile
 from asyncio.subprocess import PIPE
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
+
+from mlabhub.engine.errors import engine_error
 
 
 async def unpack(answer: httpx.Response, folder: Path) -> None:
@@ -29,3 +34,28 @@ async def unpack(answer: httpx.Response, folder: Path) -> None:
         if tar.returncode is None:
             tar.kill()
             await tar.wait()
+
+
+MOST_BYTES = 2**20
+
+
+async def read_files(http: httpx.AsyncClient, container: str, path: str) -> dict[str, bytes]:
+    """Return the regular files at or below a path of a container, by their absolute path.
+
+    Nothing if there is no such path, or if it is larger than `MOST_BYTES`. Raises `EngineError`, `httpx.HTTPError`.
+    """
+    content = b""
+    async with http.stream("GET", f"/containers/{container}/archive", params={"path": path}) as answer:
+        if answer.status_code == 404:
+            return {}
+        if not answer.is_success:
+            await answer.aread()
+            raise engine_error(answer)
+        async for piece in answer.aiter_raw():
+            content += piece
+            if len(content) > MOST_BYTES:
+                return {}
+    folder = posixpath.dirname(path)
+    with tarfile.open(fileobj=io.BytesIO(content)) as packed:
+        found = ((member.name, packed.extractfile(member)) for member in packed if member.isfile())
+        return {posixpath.normpath(posixpath.join(folder, name)): file.read() for name, file in found if file}

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlabhub.engine import EngineApi
+import httpx
+
+from mlabhub.engine import EngineApi, EngineError
 from mlabhub.settings import Settings
 from mlabhub.site import inside
 
@@ -44,7 +46,10 @@ class SiteParts:
         if found is None:
             return None
         if found.id not in self._apt:
-            files = await self._api.image_files(image, LOOKED_AT)
+            try:
+                files = await self._api.image_files(image, LOOKED_AT)
+            except (EngineError, httpx.HTTPError):
+                return None
             if len(self._apt) >= MOST_IMAGES:
                 self._apt.clear()
             self._apt[found.id] = inside.write_apt_files(self._settings.site_dir, files, self._site)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest_asyncio
 
 from mlabhub.core.identity import Identity
 from mlabhub.core.plan import LaunchPlan
-from mlabhub.engine import EngineApi, labels, make_api
+from mlabhub.engine import Engine, EngineApi, labels, make_api
+from mlabhub.engine.podman_service import podman_service_command
 from mlabhub.engine.saved import SavedLayers, worth_keeping
 from mlabhub.images import build_images
 from mlabhub.images.program import find_program
@@ -21,12 +23,13 @@ from mlabhub.site.inside import CA_INSIDE, save_site
 from mlabhub.spawners.plan_to_container import Surroundings, make_container
 from mlabhub.spawners.site_parts import SiteParts
 from mlabhub.supervisor.tls import write_authorities
-from tests.engine.podman import Playground
+from tests.engine.podman import Playground, make_settings, wait_for_socket
 from tests.site.mirrors import Site
 
 pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
 BASE = "localhost/mlabhub/base:latest"
 GATEWAY = "10.88.0.1"
+REFERENCE = "docker.io/library/site-hello:1"
 
 
 def make_plan(*, sudo: bool) -> LaunchPlan:
@@ -138,12 +141,38 @@ async def test_images_are_pulled_from_the_mirror(
     (tmp_path / "site.conf").write_text(lab.text())
     monkeypatch.setenv("MLABHUB_SITE", str(tmp_path / "site.conf"))
     program = find_program(tmp_path)
-    reference = "docker.io/library/site-hello:1"
     try:
-        program.run("pull", reference)
-        assert program.labels(reference) == {"hello": "from the mirror"}
+        program.run("pull", REFERENCE)
+        assert program.labels(REFERENCE) == {"hello": "from the mirror"}
     finally:
-        program.ask("rmi", reference)
+        program.ask("rmi", REFERENCE)
+    assert set(lab.asked) == {"registry.test"}
+
+
+@pytest.fixture
+def own_service(lab: Site, tmp_path: Path) -> Iterator[Engine]:
+    """Podman's service as `mlabhub up` starts it with the site's settings."""
+    (tmp_path / "site.conf").write_text(lab.text())
+    settings = make_settings(tmp_path, "0123abcd")
+    settings.run_dir.mkdir(mode=0o700)
+    found = read_site_file(tmp_path / "site.conf")
+    save_site(found, settings.run_dir, CA_INSIDE)
+    write_authorities(None, found.site.ca_file, settings.ca_file)
+    argv, more = podman_service_command(settings)
+    with subprocess.Popen(argv, env={**os.environ, **more}, cwd=tmp_path, stderr=subprocess.DEVNULL) as service:
+        wait_for_socket(settings.run_dir / "podman.sock")
+        yield Engine("podman", str(settings.engine_url), False, "test")
+        service.terminate()
+
+
+async def test_the_hubs_own_engine_pulls_from_the_mirror(lab: Site, own_service: Engine) -> None:
+    client = make_api(own_service)
+    told = [line async for line in client.pull(REFERENCE)]
+    image = await client.image(REFERENCE)
+    assert image is not None, told
+    assert image.labels == {"hello": "from the mirror"}
+    await client.remove_image(REFERENCE)
+    await client.close()
     assert set(lab.asked) == {"registry.test"}
 
 

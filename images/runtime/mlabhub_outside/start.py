@@ -75,6 +75,7 @@ def main(arguments: list[str]) -> None:
     """Run the arguments as the person that the environment names."""
     entry = load_entry()
     try:
+        entry.drop_emptied(os.environ)
         person = entry.parse_person(dict(os.environ))
         if person is not None:
             make_files()
