@@ -88,12 +88,13 @@ def waits(request: LaunchRequest, decision: Decision, quotas: Quotas, capacity: 
     Who is at a cap of their own waits for nobody, and so does who would not start on machines that are empty.
     """
     codes = {reason.code for reason in decision.reasons}
-    lacks = frozenset(reason.resource for reason in decision.reasons if reason.resource)
+    in_group = "group_limit" in codes  # whatever room others make, the group's limit stands in the way
+    lacks = {one.resource for one in decision.reasons if one.resource and (one.code == "group_limit" or not in_group)}
     if not lacks or not codes <= {"no_room", "group_limit"}:
         return None
     if not would_start(request, quotas, Holdings(), (), capacity):
         return None
-    return Waiting(request, now, lacks, in_group="no_room" not in codes)
+    return Waiting(request, now, frozenset(lacks), in_group)
 
 
 def forecast(

@@ -61,6 +61,25 @@ def test_who_counts_as_waiting(queue, admitted):
     assert (ask(4, queue, [holding(6)], group="vision").verdict == "admit") == admitted
 
 
+@pytest.mark.parametrize(
+    ("lacks", "cap", "counts"),
+    [
+        ("gpu:a100", "gpu:a100", True),
+        ("gpu", "gpu:a100", True),
+        ("gpu:t4", "gpu:a100", False),
+        ("cpu", "gpu:a100", False),
+        ("cpu", "cpu", True),
+        ("gpu:t4", "servers", True),
+        ("memory_gib", "servers", True),
+    ],
+)
+def test_a_cap_counts_while_somebody_lacks_what_it_is_about(lacks, cap, counts):
+    quotas = Quotas.model_validate({"users": {"default": {cap: 1, "soft": True}}})
+    held = [holding(1)]
+    assert (ask(2, [waiting(lacks=[lacks])], held, quotas).verdict == "refuse") == counts
+    assert ask(2, [], held, quotas).verdict == "admit"
+
+
 def test_a_refusal_by_a_soft_cap_says_what_to_do():
     (reason,) = ask(4, [waiting()], [holding(5), holding(1, "dev", first=5)]).reasons
     assert (reason.code, reason.resource) == ("user_limit", "gpu")
@@ -99,7 +118,7 @@ def test_who_waits_because_of_others():
         return one and (sorted(one.lacks), one.in_group, one.since)
 
     assert found(8, [holding(12, user="bob")]) == (["gpu:a100"], False, 5.0)
-    assert found(8, [holding(12, user="bob", group="vision")], group="vision") == (["gpu", "gpu:a100"], False, 5.0)
+    assert found(8, [holding(12, user="bob", group="vision")], group="vision") == (["gpu"], True, 5.0)
     assert found(4, [holding(10, user="bob", group="vision")], group="vision") == (["gpu"], True, 5.0)
     assert found(8, [holding(8)]) is None
     assert found(8, [holding(8), holding(8, user="bob", first=8)]) is None
