@@ -86,6 +86,12 @@ def _file(text: str) -> str:
     return text
 
 
+def _keyring(text: str) -> str:
+    if not text.endswith((".gpg", ".asc")):
+        raise InvalidValue("must be a key file that ends in .gpg (binary) or .asc (text): apt tells them apart by that")
+    return _file(text)
+
+
 def _registries(text: str) -> tuple[Pair, ...]:
     pairs = []
     for word in _words(text):
@@ -123,7 +129,7 @@ class Site:
         _url, "", "http://mirror.lab/ubuntu", "Ubuntu's security updates; `UBUNTU_MIRROR` if absent."
     )
     apt_keyring: str = _key(
-        _file,
+        _keyring,
         "",
         "/etc/mlabhub/mirror.gpg",
         "The key file of apt mirrors that sign packages themselves; usual mirrors keep the distribution's signatures.",

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from mlabhub.site import Site, apt, clients
 from mlabhub.site.authorities import read_certificates
 from mlabhub.site.inside import make_environment, make_folder, make_places, wants_apt, write_apt_files
+from mlabhub.supervisor.tls import write_authorities
 
 SITE = Site(
     debian_mirror="http://m.lab/debian",
@@ -213,3 +214,12 @@ def test_bundles_have_each_certificate_once(tmp_path: Path):
     (tmp_path / "a").write_text(f"remark\n{one}")
     (tmp_path / "b").write_text(one + two)
     assert read_certificates([tmp_path / "a", None, tmp_path / "none", str(tmp_path / "b")]).decode() == one + two
+
+
+def test_who_is_trusted_is_written_only_where_somebody_was_named(tmp_path: Path):
+    target, company = tmp_path / "ca.pem", tmp_path / "company.pem"
+    company.write_text("-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n")
+    write_authorities(None, str(company), target)
+    assert target.read_text().endswith(company.read_text())
+    write_authorities(None, "", target)
+    assert not target.exists()

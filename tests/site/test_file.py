@@ -81,6 +81,7 @@ def test_lists_and_pairs(tmp_path: Path):
         ("CA_FILE=company.pem", "must be the absolute path"),
         ("CA_FILE=/nowhere/company.pem", "No such file"),
         ("CA_FILE=/etc/passwd", "without certificates"),
+        ("APT_KEYRING=/etc/passwd", "ends in .gpg"),
         ("REGISTRY_MIRRORS=docker.io", "must be pairs REGISTRY=MIRROR"),
         ("REGISTRY_MIRRORS=docker.io=http://u:secret@m", "cannot hold credentials"),
         ("GIT_REWRITES=https://github.com/", "must be pairs FROM=TO"),

@@ -17,6 +17,8 @@ from mlabhub.core.mounts import MountChoice
 from mlabhub.engine import processes
 from mlabhub.inventory import make_backend
 from mlabhub.inventory.process import ProcessBackend
+from mlabhub.site import read_site_file
+from mlabhub.site.inside import save_site
 from tests.engine.podman import make_settings
 from tests.spawners.hub import Hub, make_hub_settings, wait_for
 from tests.spawners.service import Book, serve
@@ -89,6 +91,12 @@ async def site(running: Site) -> AsyncIterator[Site]:
 @in_one_loop
 async def test_start_and_stop_with_all_that_it_started(site: Site) -> None:
     site.book.gpus = ("GPU-sim-a100-1",)
+    run_dir = site.book.settings.run_dir
+    said = run_dir.with_name("site.conf")
+    said.write_text(
+        "HTTP_PROXY=http://proxy.test:1\nPIP_INDEX_URL=https://pypi.test/simple\nNPM_REGISTRY=http://n.test\n"
+    )
+    save_site(read_site_file(said), run_dir, "")
     assert (await site.hub.spawn({"profile": "small"})).status_code == 201, site.hub.log[-3000:]
     process = await site.only_server()
     [kernel] = process.children()
@@ -97,6 +105,10 @@ async def test_start_and_stop_with_all_that_it_started(site: Site) -> None:
     assert (environment["HOME"], environment["MLABHUB_HOME"], process.cwd()) == (home, home, home)
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-sim-a100-1"
     assert environment["MLABHUB_LAUNCH_ID"] == site.book.held[0]
+    assert environment["http_proxy"] == "http://proxy.test:1"
+    assert "pypi.test" in (run_dir / "site" / "pip" / "pip.conf").read_text()
+    assert environment["XDG_CONFIG_DIRS"].split(":")[-1] == str(run_dir / "site")
+    assert environment["NPM_CONFIG_GLOBALCONFIG"] == str(run_dir / "site" / "npmrc")
     [server] = await site.backend.servers()
     assert (server.user, server.server_name, server.gpus) == ("alice", "", ("GPU-sim-a100-1",))
     assert (await site.hub.stop()).status_code == 204
