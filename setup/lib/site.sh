@@ -70,6 +70,7 @@ trim() {
 # Make apt, pip, npm and all they start use the site's settings; for this set-up only, nothing of the machine's changes.
 use_site() {
     local file
+    rm -rf "$CACHE/apt" "$CACHE/ca.pem" # of an earlier run
     file=$(site_file)
     [[ $file ]] || return 0
     read_site "$file" || fail "The site's file has faults (above); docs/how-to/site.md says what it may hold."
@@ -114,7 +115,6 @@ use_site_apt() {
     local id codename main security option='' folder=$CACHE/apt
     # shellcheck source=/dev/null
     id=$(. "${OS_RELEASE:-/etc/os-release}" && echo "${ID:-}") codename=$(. "${OS_RELEASE:-/etc/os-release}" && echo "${VERSION_CODENAME:-}")
-    rm -rf "$folder"
     mkdir -p "$folder"
     chmod 700 "$folder"
     site_apt_conf >"$folder/apt.conf"
