@@ -67,8 +67,17 @@ def _make_missing(mount: Mount, own_root: Path) -> None:
     if source.parent.is_relative_to(own_root):
         source.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
     with _opened(source.parent) as root:
-        if _status(root, source.name) is None:
+        if not _can_be_opened(root, source.name):
             _make(root, source, mount.create)
+
+
+def _can_be_opened(root: int, name: str) -> bool:
+    """Return whether there is something; opening it mounts what an automounter has there, and looking at it does not."""
+    try:
+        os.close(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root))
+    except OSError:
+        return _status(root, name) is not None
+    return True
 
 
 def _make(root: int, source: Path, folder: Folder) -> None:

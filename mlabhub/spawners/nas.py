@@ -54,6 +54,8 @@ async def ensure_folders_soon(mounts: Iterable[Mount], own_root: Path, identity:
     async def look_for(mount: Mount) -> None:
         try:
             await _in_time([mount.source], lambda: ensure_folders([mount], own_root, identity))
+        except Unavailable:
+            left_out[mount] = Message(N_("its file server does not answer."))
         except MLabError as error:
             left_out[mount] = error.message
 
