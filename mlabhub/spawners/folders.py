@@ -72,7 +72,7 @@ def _make_missing(mount: Mount, own_root: Path) -> None:
 
 
 def _can_be_opened(root: int, name: str) -> bool:
-    """Return whether there is something; opening it mounts what an automounter has there, and looking at it does not."""
+    """Return whether there is something; opening it mounts what an automounter has there, looking does not."""
     try:
         os.close(os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root))
     except OSError:
