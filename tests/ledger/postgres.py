@@ -43,10 +43,13 @@ def find_programs() -> Path:
 class PostgresServer:
     """One cluster. ``settings`` are those of postgresql.conf.
 
-    ``preload`` is the source of a library that the server runs with; ``FULL_DISK`` names the file "flag" to it.
+    ``preload`` is the source of a library that the server runs with, and what its environment has for it; the file
+    ``flag`` in the server's folder is ``FULL_DISK`` to it.
     """
 
-    def __init__(self, settings: Mapping[str, str] = QUICK, preload: Path | None = None) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] = QUICK, preload: Path | None = None, environment: Mapping[str, str] = {}
+    ) -> None:
         self._programs = find_programs()
         self._user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self._settings = dict(settings)
@@ -59,7 +62,7 @@ class PostgresServer:
         if preload is not None:
             library = self.folder / "preload.so"
             subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, preload, "-ldl"], check=True)
-            self._environment |= {"LD_PRELOAD": str(library), "FULL_DISK": str(self.folder / "flag")}
+            self._environment |= {"LD_PRELOAD": str(library), "FULL_DISK": str(self.folder / "flag"), **environment}
         self.start()
         self.sql(f"CREATE ROLE {ROLE} LOGIN")
 
@@ -105,7 +108,7 @@ class PostgresServer:
     def make_database(self, name: str) -> Address:
         """Make an empty database that the ledger's role owns, anew if it is there."""
         self.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        self.sql(f"CREATE DATABASE {name} OWNER {ROLE} STRATEGY file_copy")
+        self.sql(f"CREATE DATABASE {name} OWNER {ROLE}")
         return self.address(name)
 
     def sql(self, statement: str, database: str = "postgres") -> list[Any]:

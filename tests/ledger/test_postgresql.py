@@ -52,12 +52,19 @@ def ledger(address: Address) -> Iterator[PostgresLedger]:
     one.close()
 
 
-@pytest.fixture
-def own_server() -> Iterator[PostgresServer]:
-    """A server that may be stopped."""
+@pytest.fixture(scope="module")
+def _stoppable() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def own_server(_stoppable: PostgresServer) -> PostgresServer:
+    """A server that may be stopped."""
+    _stoppable.stop()
+    _stoppable.start()
+    return _stoppable
 
 
 def launches(ledger: PostgresLedger) -> list[str]:

@@ -197,15 +197,19 @@ class PostgresSimulation(Simulation):
             self.server.end_sessions(DATABASE)
 
 
-async def test_short_histories_over_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
+@pytest.mark.parametrize(
+    ("seeds", "steps"),
+    [pytest.param(range(3), 40, id="few"), pytest.param(range(100, 140), 120, id="many", marks=pytest.mark.long)],
+)
+async def test_histories_over_postgresql(tmp_path: Path, postgres: PostgresServer, seeds: range, steps: int) -> None:
     catalog = load_catalog(make_settings(tmp_path).config_dir)
     address = postgres.address(DATABASE)
-    for seed in range(6):
+    for seed in seeds:
         postgres.make_database(DATABASE)
         open_postgresql(address, "tests").close()
         ledger = FlakyPostgres(postgresql.make_engine(address, "tests"), address.place)
         try:
             ledger.open()
-            await PostgresSimulation(catalog, seed, ledger_in_postgres=ledger, server=postgres).run(40)
+            await PostgresSimulation(catalog, seed, ledger_in_postgres=ledger, server=postgres).run(steps)
         finally:
             ledger.close()
