@@ -2,7 +2,8 @@
 
 Guarantees: an act that was answered is durable; when a commit fails, every act of its batch fails with the same
 sentence, the projection is rebuilt from what the disk has, and the writer goes on with the next batch; acts never see
-each other's unfinished work. Acts that raise are answered after the batch too, for what they saw may be part of it.
+each other's unfinished work; nothing is answered from memory once the ledger may be somebody else's. Acts that raise
+are answered after the batch too, for what they saw may be part of it.
 """
 
 from __future__ import annotations
@@ -146,10 +147,11 @@ class Writer:
         return None
 
     async def _commit(self, records: list[Record]) -> None:
-        if not records:
-            return
+        if not records:  # what was answered from memory alone has to be true still
+            return await self._in_thread(lambda _: self._ledger.check(), None)
         await self._in_thread(self._ledger.commit, records)
         self.fault = None
+        return None
 
     async def _give_up(self, error: Exception, futures: list[asyncio.Future[Any]]) -> None:
         log.error("The ledger did not take a batch of %d decisions: %s", len(futures), error)

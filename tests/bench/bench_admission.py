@@ -50,8 +50,17 @@ profiles:
 
 def make_installation(folder: Path, held: int, ledger_url: str = "") -> Settings:
     """Write an installation whose ledger has ``held`` servers."""
+    settings = bare_installation(folder, ledger_url)
+    ledger = open_ledger(settings)
+    ledger.commit(map(held_reservation, range(held)))
+    ledger.close()
+    return settings
+
+
+def bare_installation(folder: Path, ledger_url: str = "") -> Settings:
+    """Write an installation whose ledger was not opened yet."""
     config = folder / "config"
-    config.mkdir()
+    config.mkdir(parents=True)
     (config / "profiles.yaml").write_text(PROFILES)
     quotas = {"groups": {f"group{n}": {"limit": {"gpu": 4000}} for n in range(20)}, "users": {"default": {"gpu": 4000}}}
     (config / "quotas.yaml").write_text(json.dumps(quotas))
@@ -70,9 +79,6 @@ def make_installation(folder: Path, held: int, ledger_url: str = "") -> Settings
     for file in (settings.spawner_secret_file, settings.service_token_file):
         file.write_text(secrets.token_hex(16))
     settings.save()
-    ledger = open_ledger(settings)
-    ledger.commit(map(held_reservation, range(held)))
-    ledger.close()
     return settings
 
 

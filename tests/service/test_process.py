@@ -20,7 +20,8 @@ from mlabhub.client import Admission, ServiceClient
 from mlabhub.errors import MLabError, Unavailable
 from mlabhub.ledger import Reservation, open_sqlite
 from mlabhub.settings import Settings
-from tests.bench.bench_admission import make_installation, start_service
+from tests.bench.bench_admission import bare_installation, make_installation, start_service
+from tests.ledger.postgres import PostgresServer
 
 CLIENTS = 16
 
@@ -55,6 +56,31 @@ def test_there_is_one_service_per_ledger(tmp_path: Path) -> None:
     finally:
         first.terminate()
     assert first.wait(10) == 0
+
+
+def test_there_is_one_service_per_ledger_also_on_two_machines(tmp_path: Path, postgres: PostgresServer) -> None:
+    postgres.make_database("machines")
+    for name in ("n1", "n2"):
+        (tmp_path / name).mkdir()
+    first = start_service(make_installation(tmp_path / "n1", 3, postgres.url("machines")))
+    try:
+        second = module(bare_installation(tmp_path / "n2", postgres.url("machines")))
+        assert second.returncode == 1
+        assert (
+            second.stderr.strip()
+            .splitlines()[-1]
+            .startswith(
+                f"Another service uses the ledger in PostgreSQL at {postgres.folder}/machines (mlabhub be0c4000 on "
+            )
+        )
+        assert "Traceback" not in second.stderr
+        assert first.poll() is None
+    finally:
+        first.terminate()
+    assert first.wait(10) == 0
+    lost = module(bare_installation(tmp_path / "n3", postgres.url("no-such-database")))
+    assert (lost.returncode, "has no such database" in lost.stderr) == (1, True)
+    assert "Traceback" not in lost.stderr
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:

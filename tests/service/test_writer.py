@@ -27,6 +27,7 @@ class SlowLedger(MemoryLedger):
         self.gate.set()
         self.fault: Exception | None = None
         self.load_fault: Exception | None = None
+        self.check_fault: Exception | None = None
         self.batches: list[int] = []
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -36,6 +37,11 @@ class SlowLedger(MemoryLedger):
             raise self.fault
         self.batches.append(len(records))
         super().commit(records)
+
+    def check(self) -> None:
+        self.gate.wait(5)
+        if self.check_fault is not None:
+            raise self.check_fault
 
     def load(self, since: float) -> Any:
         if self.load_fault is not None:
@@ -135,6 +141,49 @@ async def test_a_probe_finds_out_that_the_disk_is_good_again(writer: Writer, led
     ledger.fault = None
     await writer.probe()
     assert writer.fault is None
+
+
+async def test_a_lost_ledger_is_noticed_and_read_anew(writer: Writer, ledger: SlowLedger) -> None:
+    await writer.check()
+    MemoryLedger.commit(ledger, [one("of another")])
+    ledger.check_fault = LedgerUnavailable("The connection was lost")
+    await writer.check()
+    assert str(writer.fault) == "The connection was lost"
+    assert [r.server for r in writer.projection] == ["of another"]
+    ledger.load_fault = LedgerUnavailable("Another service uses it")
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match="Another service"):
+            await writer.check()
+        with pytest.raises(LedgerUnavailable, match="Another service"):
+            _ = writer.projection
+    ledger.check_fault = ledger.load_fault = None
+    await writer.check()
+    await writer.probe()
+    assert writer.fault is None
+
+
+async def test_what_was_decided_before_the_ledger_was_lost_is_not_written_after(
+    writer: Writer, ledger: SlowLedger
+) -> None:
+    ledger.gate.clear()
+    deciding = asyncio.create_task(writer.submit(add("a")))
+    await asyncio.sleep(0.02)
+    checking = asyncio.create_task(writer.check())
+    await asyncio.sleep(0.02)
+    ledger.fault = ledger.check_fault = LedgerUnavailable("The connection was lost")
+    ledger.gate.set()
+    with pytest.raises(LedgerUnavailable, match="was lost"):
+        await deciding
+    await checking
+    assert ledger.batches == []
+
+
+async def test_what_is_only_read_is_answered_while_the_ledger_is_ours(writer: Writer, ledger: SlowLedger) -> None:
+    ledger.check_fault = LedgerUnavailable("The connection was lost")
+    with pytest.raises(LedgerUnavailable, match="was lost"):
+        await writer.submit(lambda projection: Outcome(len(projection)))
+    ledger.check_fault = None
+    assert await writer.submit(lambda projection: Outcome(len(projection))) == 0
 
 
 async def test_a_mistake_in_an_act_costs_its_batch_and_not_the_service(
