@@ -28,7 +28,7 @@ from mlabhub.i18n import (
     match_language,
 )
 from mlabhub.messages import Message
-from mlabhub.service.pages.environment import make_environment
+from mlabhub.service.pages.environment import ENVIRONMENT
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.views import Person
 from mlabhub.settings import Settings
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from mlabhub.service.launcher import Launcher
 
 log = logging.getLogger(__name__)
-ENVIRONMENT = make_environment()
 YEAR_DAYS = 365
 
 CONTENT_SECURITY_POLICY = "; ".join(

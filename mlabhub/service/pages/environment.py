@@ -18,3 +18,11 @@ def make_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+ENVIRONMENT = make_environment()
+
+
+def render_part(name: str, value: object) -> str:
+    """Return one of the macros of ``_parts.html`` for a value."""
+    return str(getattr(ENVIRONMENT.get_template("_parts.html").module, name)(value))

@@ -22,6 +22,7 @@ from mlabhub.i18n import N_
 from mlabhub.messages import Message
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.choices import GPU_IDS, kept_arguments, read_options, taken
+from mlabhub.service.pages.environment import render_part
 from mlabhub.service.pages.look import Look, look, restarted
 from mlabhub.service.views import ServerView
 
@@ -158,15 +159,11 @@ class PreviewHandler(LaunchBase):
         other = self.other(user)
         parts = {
             "forecast": self.render_text("_forecast.html", forecast=page.forecast),
-            "head": self.render_text("_head.html", page=page),
-            **{f"word-{key}": self.render_text("_word.html", word=word) for key, word in page.words.items()},
-            **{
-                f"card-{card.slug}": self.render_text("_when.html", card=card)
-                for section in page.sections
-                for card in section.cards
-            },
+            "head": render_part("head", page.head),
+            **{f"word-{key}": render_part("word", word) for key, word in page.words.items()},
+            **{f"gpu-{row.uuid}": render_part("gpu", row) for row in page.gpus},
+            **{f"card-{card.slug}": render_part("when", card) for section in page.sections for card in section.cards},
         }
-        parts |= {f"gpu-{row.uuid}": self.render_text("_gpu.html", row=row) for row in page.gpus}
         parts["note-image"] = str(escape(page.image_note))
         if cards:
             parts["again"] = self.render_text("_again.html", again=page.again, key=page.key, other=other)

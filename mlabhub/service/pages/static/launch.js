@@ -361,7 +361,7 @@ function begin() {
   const list = document.getElementById("profile-list");
   const chosen = list?.querySelector("[aria-current]");
   if (chosen && chosen.getBoundingClientRect().bottom > list.getBoundingClientRect().bottom) {
-    list.scrollTop += chosen.getBoundingClientRect().top - list.getBoundingClientRect().top;
+    list.scrollTop += chosen.getBoundingClientRect().top - list.getBoundingClientRect().top - 48;
   }
   window.clearTimeout(timer);
   timer = window.setTimeout(refresh, EVERY_MS, true);
