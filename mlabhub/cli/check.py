@@ -18,7 +18,10 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Validate the configuration folder and site.conf: every fault with its file and line; exit status 2 on any."""
+    """Validate the configuration folder and site.conf: every fault with its file and line; exit status 2 on any.
+
+    What is valid and probably not meant is told as a note.
+    """
     folder = directory or default_directory()
     loaded = read_folder(folder)
     site = read_site_file(find_site_file())

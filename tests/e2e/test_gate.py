@@ -122,9 +122,12 @@ def test_query_spawns_go_through_the_gate(hub: Installation, people: dict[str, s
 
 
 def test_a_used_launch_id_is_refused(hub: Installation, alice: httpx.Client) -> None:
-    answer = hub.launch("alice", profile="cpu")
+    answer = hub.launch("alice", profile="cpu", options={"workers": 8})
     launch_id = answer.json()["launch_id"]
     hub.wait_ready("alice")
+    (container,) = hub.containers()
+    inside = hub.podman("exec", container, "env").splitlines()
+    assert {"NUM_WORKERS=8", "PRECISION=fp32"} <= set(inside)  # what was chosen, and what is the option's default
     hub.stop_server("alice")
     replayed = alice.post(
         "hub/api/users/alice/server", json={"user_options": {"profile": "cpu", "launch_id": launch_id}}
