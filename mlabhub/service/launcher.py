@@ -40,6 +40,7 @@ from mlabhub.service.views import (
     Person,
     Preview,
     PreviewAnswer,
+    SavedImageView,
     ServerView,
     Step,
     StorageView,
@@ -177,6 +178,16 @@ class Launcher:
             log.warning("What %s launched before is not shown: %s", user, error.log_text)
             return ()
         return tuple(PastLaunch(one.server, one.display_name, one.created, one.options) for one in launches)
+
+    async def saved_images(self, user: str) -> tuple[SavedImageView, ...]:
+        """Return the images that a user saved; none while the backend is silent, or where servers have no images."""
+        images = self._world.backend.images
+        try:
+            own = await images.own(user) if images is not None else ()
+        except MLabError as error:
+            log.warning("The images that %s saved are not shown: %s", user, error.log_text)
+            return ()
+        return tuple(SavedImageView(one.name, one.of_image, one.description) for one in own)
 
     async def _saved(self, user: str) -> tuple[SavedLayer, ...]:
         try:

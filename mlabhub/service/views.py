@@ -216,6 +216,15 @@ class StorageView:
 
 
 @dataclass(frozen=True)
+class SavedImageView:
+    """An image that a person saved; launches name it ``saved/NAME``. ``of_image`` is what its server came from."""
+
+    name: str
+    of_image: str
+    description: str
+
+
+@dataclass(frozen=True)
 class CatalogView:
     """What the launch page shows to one person: what they may choose, what is there, what they hold.
 

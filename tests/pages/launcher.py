@@ -24,6 +24,7 @@ from mlabhub.service.views import (
     PastLaunch,
     Person,
     Preview,
+    SavedImageView,
     ServerView,
     Step,
     StorageView,
@@ -163,6 +164,7 @@ class MemoryLauncher:
         self.statuses: dict[str, LaunchStatus] = {}
         self.keys: dict[tuple[str, str], LaunchAnswer] = {}
         self.calls: list[tuple[Any, ...]] = []
+        self.saved: dict[str, list[SavedImageView]] = {}
         self.past: dict[str, list[PastLaunch]] = {}
         self.down: MLabError | None = None
         self.faults: tuple[Message, ...] = ()
@@ -275,6 +277,11 @@ class MemoryLauncher:
             make_preview(scene, user_options, server_name, nearest=number < nearest)
             for number, user_options in enumerate(choices)
         )
+
+    async def saved_images(self, user: str) -> tuple[SavedImageView, ...]:
+        """Return what a user saved."""
+        self._check()
+        return tuple(self.saved.get(user, ()))
 
     async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
         """Return the last launch of each server."""

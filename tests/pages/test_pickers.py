@@ -13,7 +13,7 @@ from mlabhub.core.capacity import Capacity
 from mlabhub.i18n import get_translator
 from mlabhub.messages import Message
 from mlabhub.service.pages.pickers import gpu_rows, image_field, mounts_field, reference_text
-from mlabhub.service.views import CatalogView, Person
+from mlabhub.service.views import CatalogView, Person, SavedImageView
 from tests.pages.conftest import Login
 from tests.pages.helpers import field
 from tests.pages.launcher import CATALOG, HOSTILE, MemoryLauncher
@@ -60,6 +60,16 @@ class TestImages:
             ("PyTorch 1.13 (retired)", True)
         ]
         assert "Only for this server" not in dict(image_field(ALL, view, {"server": "other"}, EN).groups)
+
+    async def test_ones_own_have_a_group_of_their_own(self) -> None:
+        saved = [SavedImageView("mine", "pytorch", "With my tools."), SavedImageView("bare", "", "")]
+        view = await view_of()
+        shown = dict(image_field(ALL, view, {"image": "saved/bare"}, EN, saved).groups)
+        assert [(one.value, one.label, one.selected) for one in shown["Saved by you"]] == [
+            ("saved/mine", "mine (pytorch)", False),
+            ("saved/bare", "bare", True),
+        ]
+        assert "Saved by you" not in dict(image_field(CATALOG.profiles_by_slug["gpu"], view, {}, EN, saved).groups)
 
     @pytest.mark.parametrize(
         ("typed", "words"),
@@ -198,6 +208,14 @@ class TestTheForm:
         assert words in unescape(found[1])
         assert "<img src=x" not in page.text
         assert launcher.views == {}
+
+    async def test_a_saved_image(self, login: Login, launcher: MemoryLauncher) -> None:
+        launcher.saved["bob"] = [SavedImageView("mine", "pytorch", HOSTILE)]
+        page = await (await login("bob")).get("launch?profile=all&group=nlp")
+        assert '<option value="saved/mine" >mine (pytorch)</option>' in page.text
+        page = await self.post(login, image="saved/mine", gpu_type="t4")
+        assert page.status_code == 303
+        assert launcher.calls[-1][-1]["image"] == "saved/mine"
 
     async def test_a_retired_image_is_followed_by_its_successor_in_one_click(
         self, login: Login, launcher: MemoryLauncher

@@ -166,6 +166,8 @@ class _Maker:
         wide = cards is None or bool(cards)
         servers = await self.launcher.servers(self.user) if wide else ()
         past = await self.launcher.past_launches(self.user) if wide else ()
+        full = cards is None and self.profile.own_images
+        saved = await self.launcher.saved_images(self.user) if full else ()
         storage = await self.launcher.storage(self.person, self.user) if cards is None else ()
         profiles = [one for one in self.view.profiles if cards is None or one.slug in cards]
         wishes = self._wishes(fields, profiles, payer, asked_profile)
@@ -180,7 +182,7 @@ class _Maker:
             words=self._words(by_key),
             head=head_sentences(self.view, payer.value if payer else None, self.t, self._other),
             forecast=self._forecast(by_key),
-            image=image_field(self.profile, self.view, self.arguments, self.t),
+            image=image_field(self.profile, self.view, self.arguments, self.t, saved),
             image_note=self._image_note(by_key["chosen"]),
             gpus=gpu_rows(self.profile, self.view, self.arguments, self.t),
             mounts=mounts_field(self.profile, self.view, self.arguments, self.t),

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from mlabhub.core.images import ImageChoice
 from mlabhub.core.mounts import MOST_MOUNTS
+from mlabhub.core.names import SAVED_PREFIX
 from mlabhub.core.profiles import Profile
 from mlabhub.core.references import describe_allowed, parse_reference
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.choices import GPU_IDS, TYPED, TYPED_IMAGE, mount_rows
 from mlabhub.service.pages.words import folder_text, held_text, image_text
-from mlabhub.service.views import CatalogView, GpuView, NodeView
+from mlabhub.service.views import CatalogView, GpuView, NodeView, SavedImageView
 
 MOST_GPUS = 256
 EMPTY_ROWS = 2
@@ -80,7 +81,13 @@ class MountsField:
     most: int = MOST_MOUNTS
 
 
-def image_field(profile: Profile, view: CatalogView, arguments: Mapping[str, str], t: Translator) -> ImageField:
+def image_field(
+    profile: Profile,
+    view: CatalogView,
+    arguments: Mapping[str, str],
+    t: Translator,
+    saved: Iterable[SavedImageView] = (),
+) -> ImageField:
     """Return the images that a profile offers; of a stopped server also the retired one that it had."""
     typed = arguments.get(TYPED_IMAGE, "")
     value = TYPED if typed else arguments.get("image") or view.default_images.get(profile.slug, "")
@@ -92,6 +99,9 @@ def image_field(profile: Profile, view: CatalogView, arguments: Mapping[str, str
     kept = view.kept_images.get(arguments.get("server", ""))
     if kept is not None and kept.slug in profile.images:
         groups.setdefault(t(N_("Only for this server")), []).append((kept.slug, _retired_text(kept, t)))
+    if profile.own_images:
+        for one in saved:
+            groups.setdefault(t(N_("Saved by you")), []).append((SAVED_PREFIX + one.name, _saved_text(one)))
     if profile.typed_images:
         groups.setdefault(t(N_("Another one")), []).append((TYPED, t(N_("Type in an image…"))))
     known = {slug for options in groups.values() for slug, _ in options}
@@ -111,6 +121,10 @@ def image_field(profile: Profile, view: CatalogView, arguments: Mapping[str, str
         allowed=describe_allowed(profile.typed_images),
         typed=typed,
     )
+
+
+def _saved_text(image: SavedImageView) -> str:
+    return f"{image.name} ({image.of_image})" if image.of_image else image.name
 
 
 def _retired_text(image: ImageChoice, t: Translator) -> str:
