@@ -72,7 +72,9 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Say what an image lacks to run people's servers, and what mends it."""
-    findings = check_image(reference)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    with _showing(console) as report:
+        findings = check_image(reference, report)
     if as_json:
         _print_json([{**dataclasses.asdict(finding), "ok": finding.ok} for finding in findings])
     else:
@@ -121,6 +123,8 @@ def _short_id(image: Built) -> str:
 
 
 def _describe(finding: Finding) -> str:
+    if finding.added:
+        return f"added    {finding.name}" + (f" ({finding.found})" if finding.found else "") + f": {finding.added}"
     if finding.ok:
         return f"ok       {finding.name}" + (f" {finding.found}" if finding.found != "yes" else "")
     return f"{'lacks' if finding.needed else 'better'}{'':<4}{finding.name}: {finding.fix}"

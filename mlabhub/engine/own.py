@@ -111,8 +111,13 @@ class OwnImages:
         slug = server_slug(user, server_name)
         found = await self._api.container(labels.container_name(self._instance, slug))
         if found is not None and found.state != "created":
-            await self._save_container(found, user, name, description)
-            return
+            try:
+                await self._save_container(found, user, name, description)
+                return
+            except EngineError:
+                if await self._api.container(found.id) is not None:
+                    raise
+                # It was stopped just now, and what was installed in it saved.
         latest = await self._saved.latest(user, server_name)
         if latest is None:
             raise NotFound(

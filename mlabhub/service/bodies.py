@@ -52,6 +52,13 @@ class PreviewBody(Body):
     every: bool = True
 
 
+class SaveBody(Body):
+    """Under which name a server is saved as an image, and what its owner says about it."""
+
+    name: str = Field(max_length=255)
+    description: str = Field("", max_length=1000)
+
+
 class ReserveBody(Body):
     """A spawner's request. ``launch_id`` is the one it made for a spawn that comes without.
 

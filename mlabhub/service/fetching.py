@@ -17,7 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.errors import LaunchRefused, MLabError, Unavailable
@@ -63,13 +63,18 @@ class ImageFetching(LaunchRefused):
             code="image_missing" if view.state == "fetching" else "image_not_fetched",
             key="image",
             image=view.image,
-            fetch={
-                "state": view.state,
-                "percent": None if view.percent is None else round(view.percent),
-                "step": str(view.step),
-                "seconds_left": None if view.seconds_left is None else round(view.seconds_left),
-            },
+            fetch=describe(view),
         )
+
+
+def describe(view: FetchView) -> dict[str, Any]:
+    """Return how far it is, for the API."""
+    return {
+        "state": view.state,
+        "percent": None if view.percent is None else round(view.percent),
+        "step": str(view.step),
+        "seconds_left": None if view.seconds_left is None else round(view.seconds_left),
+    }
 
 
 def say(view: FetchView) -> Message:

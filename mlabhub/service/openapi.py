@@ -26,6 +26,7 @@ ERROR = {
     "required": ["error"],
 }
 PARAMETERS = {
+    "name": "The image's name, without saved/.",
     "user": "A user's name at the hub, percent-encoded.",
     "server": f"A server's name at the hub; `{DEFAULT_SERVER}` (or nothing) is the default one, whose name is empty.",
     "launch_id": "A launch's id, a ULID.",

@@ -11,9 +11,10 @@ from tornado.web import RequestHandler, url
 from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
-from mlabhub.service.handlers import launches, meta, servers, spawners
+from mlabhub.service.handlers import images, launches, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
 from mlabhub.service.views import (
+    ImageView,
     LaunchAnswer,
     LaunchStatus,
     NodeView,
@@ -170,6 +171,50 @@ ROUTES: tuple[Route, ...] = (
         (
             Call(
                 "post", "Forget what was installed in a stopped server.", "person", 200, {"state": str}, refusals=(409,)
+            ),
+        ),
+    ),
+    Route(
+        API + f"servers/{SERVER}/save",
+        images.SaveHandler,
+        (
+            Call(
+                "post",
+                "Save a server as an image of its owner's, running or stopped; launches name it saved/NAME.",
+                "person",
+                201,
+                ImageView,
+                bodies.SaveBody,
+                refusals=(403, 404, 409, 422, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "images",
+        images.ImagesHandler,
+        (
+            Call(
+                "get",
+                "The catalogue's images that one may choose, and one's own; for administrators of user=NAME.",
+                "person",
+                200,
+                {"images": tuple[ImageView, ...]},
+                query=("user",),
+            ),
+        ),
+    ),
+    Route(
+        API + "images/{name}",
+        images.ImageHandler,
+        (
+            Call(
+                "delete",
+                "Delete an image of one's own; servers that were started from it go on.",
+                "person",
+                200,
+                {"state": str},
+                query=("user",),
+                refusals=(404,),
             ),
         ),
     ),

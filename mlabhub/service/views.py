@@ -257,3 +257,23 @@ class CatalogView:
         """Return how many usable GPUs (of a type) nobody holds."""
         gpus = (gpu for node in self.nodes if node.schedulable for gpu in node.gpus)
         return sum(gpu.usable and not gpu.held for gpu in gpus if gpu_type in (None, gpu.type))
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """An image that a person may choose: ``name`` as launches name it. ``size`` is in bytes, ``created`` in seconds.
+
+    ``fetch`` says how far it is while it is being fetched, or why it could not be.
+    """
+
+    name: str
+    kind: Literal["catalog", "saved"]
+    display_name: str
+    description: str = ""
+    framework: str | None = None
+    release: str | None = None
+    tools: tuple[str, ...] = ()
+    of_image: str = ""
+    size: int | None = None
+    created: float | None = None
+    fetch: dict[str, Any] | None = None

@@ -1,0 +1,85 @@
+"""The images that a person may choose: those of the catalogue, and their own; saving one, deleting one.
+
+Guarantees: nobody sees or touches another person's images; an image of the catalogue that is another group's is not
+listed.
+"""
+
+from __future__ import annotations
+
+from mlabhub.core.names import SAVED_PREFIX
+from mlabhub.core.profiles import visible_profiles
+from mlabhub.engine.own import OwnImage
+from mlabhub.errors import LaunchRefused
+from mlabhub.inventory.images import Images
+from mlabhub.messages import N_
+from mlabhub.service.fetching import ImageFetcher, describe
+from mlabhub.service.views import ImageView
+from mlabhub.service.world import World
+
+
+class ImageDesk:
+    """Lists, saves and deletes images."""
+
+    def __init__(self, world: World):
+        self._world = world
+
+    async def list(self, user: str) -> tuple[ImageView, ...]:
+        """Return the catalogue's images that a person may use, then their own."""
+        hub_user = await self._world.hub.user(user)
+        catalog, fetcher = self._world.catalog(), self._world.fetcher
+        offered = {
+            image.slug: image
+            for profile in visible_profiles(catalog, hub_user.groups)
+            for image in catalog.images_of(profile)
+            if image.shown and image.open_to(hub_user.groups)
+        }
+        views = [
+            ImageView(
+                name=image.slug,
+                kind="catalog",
+                display_name=image.display_name,
+                description=image.description,
+                framework=image.framework,
+                release=image.release,
+                tools=tuple(image.tools),
+                fetch=_fetch(fetcher, image.slug),
+            )
+            for image in offered.values()
+        ]
+        return (*views, *[_own_view(one) for one in await self.own(user)])
+
+    async def own(self, user: str) -> tuple[OwnImage, ...]:
+        """Return a person's own images."""
+        images = self._world.backend.images
+        return () if images is None else await images.own(user)
+
+    async def save(self, user: str, server_name: str, name: str, description: str) -> ImageView:
+        """Save a server as an image of its owner's."""
+        return _own_view(await self._images().save(user, server_name, name, description))
+
+    async def remove(self, user: str, name: str) -> None:
+        """Delete a person's image."""
+        await self._images().remove(user, name.removeprefix(SAVED_PREFIX))
+
+    def _images(self) -> Images:
+        images = self._world.backend.images
+        if images is None:
+            raise LaunchRefused(N_("Servers are plain processes here: they have no images that could be saved."))
+        return images
+
+
+def _own_view(one: OwnImage) -> ImageView:
+    return ImageView(
+        name=f"{SAVED_PREFIX}{one.name}",
+        kind="saved",
+        display_name=one.name,
+        description=one.description,
+        of_image=one.of_image,
+        size=one.size,
+        created=one.created,
+    )
+
+
+def _fetch(fetcher: ImageFetcher, image: str) -> dict[str, object] | None:
+    view = fetcher.view(image)
+    return None if view is None else describe(view)
