@@ -15,9 +15,11 @@ from jupyterhub.services.auth import HubOAuth
 
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.capacity import Capacity, Gpu, Node
-from mlabhub.errors import LaunchRefused, NotFound, Unavailable
+from mlabhub.engine.own import OwnImage
+from mlabhub.errors import LaunchRefused, MLabError, NotFound, Unavailable
 from mlabhub.inventory import BackendServer, BackendUnreachable, SavedLayer
-from mlabhub.inventory.images import Images
+from mlabhub.inventory.images import Images, Missing, Report, WantedImage
+from mlabhub.messages import Message
 
 Spawn = Callable[[str, str, dict[str, Any]], Awaitable[None]]
 
@@ -187,3 +189,49 @@ class KnownTokens(HubOAuth):
 def unreachable() -> Unavailable:
     """Return the error of a hub that does not answer."""
     return Unavailable("The hub cannot be asked now (connection refused).")
+
+
+@dataclass
+class ScriptedImages:
+    """Images of a machine: what is ``here``, and what ``registries`` have: a sentence is why they do not give it."""
+
+    here: set[str] = field(default_factory=set)
+    registries: dict[str, str] = field(default_factory=dict)
+    pulled: list[str] = field(default_factory=list)
+    owned: dict[str, tuple[OwnImage, ...]] = field(default_factory=dict)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    down: bool = False
+
+    async def missing(self, wanted: WantedImage) -> Missing | None:
+        """Return what is not here."""
+        if self.down:
+            raise BackendUnreachable("The engine does not answer.")
+        return None if wanted.reference in self.here else Missing(wanted.reference)
+
+    async def pull(self, reference: str, report: Report) -> None:
+        """Fetch half of an image, wait to be told to go on, and fetch the rest."""
+        self.pulled.append(reference)
+        report(50.0, Message("1 of 2 layers"))
+        await self.go_on.wait()
+        if reference not in self.registries or self.registries[reference]:
+            raise MLabError(self.registries.get(reference, "There is no such image."))
+        self.here.add(reference)
+
+    async def unpack(self) -> None:
+        """Do nothing: nothing is ever packed here."""
+
+    async def own(self, user: str) -> tuple[OwnImage, ...]:
+        """Return a user's images."""
+        return self.owned.get(user, ())
+
+    async def save(self, user: str, server_name: str, name: str, description: str) -> OwnImage:
+        """Save a server."""
+        image = OwnImage(name, user, f"own:{name}", "id", "base", description, 1.0, 5, root=False, outside=False)
+        self.owned[user] = (*self.owned.get(user, ()), image)
+        return image
+
+    async def remove(self, user: str, name: str) -> None:
+        """Delete an image."""
+        if all(one.name != name for one in self.owned.get(user, ())):
+            raise NotFound("There is no saved image of that name.")
+        self.owned[user] = tuple(one for one in self.owned[user] if one.name != name)

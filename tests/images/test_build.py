@@ -18,8 +18,8 @@ import pytest
 from mlabhub.engine import Engine
 from mlabhub.images import build_images, list_images
 from mlabhub.images.build import make_build_command
-from mlabhub.images.check import assess, check_image
-from mlabhub.images.parents import choose_release, find_parent, make_command, make_name, make_parent
+from mlabhub.images.check import assess, assess_config
+from mlabhub.images.parents import choose_release, make_command, make_name, make_parent
 from mlabhub.images.program import FirstWords, ImageError, Program, explain, run_reporting
 from mlabhub.images.recipes import Recipe
 from mlabhub.site import apt
@@ -124,16 +124,38 @@ def test_an_unknown_image_is_one_line(arguments: tuple[str, str]):
     assert len(answer.stderr.splitlines()) == 1
 
 
-@pytest.mark.engine
-def test_a_bare_system_lacks_what_a_server_needs(program: Program, base: str):
-    parent = find_parent(program, PARENT, nothing)
-    lacking = {finding.name for finding in check_image(parent) if finding.needed and not finding.ok}
-    assert lacking == {"entry", "/usr/bin/python3", "jupyterhub-singleuser", "JupyterLab"}
+def test_what_an_outside_image_lacks_is_added():
+    found = assess({"libc": "glibc 2.31", "bash": "/bin/bash", "singleuser": "5.3.0"}, hub="6.1.1", outside=True)
+    added = {finding.name for finding in found if finding.added}
+    assert added == {"/usr/bin/python3", "setpriv", "jupyterhub-singleuser", "JupyterLab", "notebooks"}
+    assert [finding.name for finding in found if finding.needed and not finding.ok] == []
+    assert {finding.name for finding in found if not finding.ok} == {
+        "sudo",
+        "sshd",
+        "locale en_US.UTF-8",
+        "group mlab",
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "faults", "added"),
+    [
+        ({"Architecture": "s390x"}, ["processor"], ["entry", "user"]),
+        ({"Config": {"User": "jovyan", "Entrypoint": ["tini"]}}, [], ["entry", "user"]),
+        ({"Config": {"Volumes": {"/mnt": {}}}}, [], ["entry", "user", "volumes"]),
+        ({"Config": {"Labels": {"mlabhub.instance": "x", "a": "b"}}}, [], ["entry", "user", "labels"]),
+    ],
+    ids=["other processors", "user and entry", "volumes", "labels like ours"],
+)
+def test_what_the_engine_says_about_an_outside_image(image: dict[str, object], faults: list[str], added: list[str]):
+    found = list(assess_config(image, outside=True))
+    assert [finding.name for finding in found if not finding.ok] == faults
+    assert [finding.name for finding in found if finding.added] == added
 
 
 def test_an_older_hub_in_an_image_is_a_fault():
-    facts = {"entry": "yes", "python": "3.11", "setpriv": "yes", "bash": "yes", "singleuser": "5.3.0", "lab": "4.6.0"}
-    faults = [finding for finding in assess(facts, hub="6.1.1") if finding.needed and not finding.ok]
+    facts = {"python": "3.11", "setpriv": "yes", "bash": "yes", "singleuser": "5.3.0", "lab": "4.6.0", "kernel": "7"}
+    faults = [finding for finding in assess(facts, hub="6.1.1", outside=False) if finding.needed and not finding.ok]
     assert [(fault.name, fault.found) for fault in faults] == [("jupyterhub-singleuser", "5.3.0")]
     assert "jupyterhub==6.1.1" in faults[0].fix
 

@@ -12,6 +12,7 @@ from typing import Any
 from tornado.web import StaticFileHandler, url
 
 from mlabhub.service.pages.confirm import ConfirmHandler
+from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHandler
 from mlabhub.service.pages.home import HomeHandler
 from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
 from mlabhub.service.pages.notfound import NotFoundHandler
@@ -38,6 +39,8 @@ def routes(prefix: str) -> list[Any]:
         url(prefix.rstrip("/"), HomeHandler),
         url(prefix + r"launch", LaunchHandler),
         url(prefix + r"launch/preview", PreviewHandler),
+        url(prefix + r"fetching", FetchingHandler),
+        url(prefix + r"fetching/progress", FetchingProgressHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})", StartingHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})/progress", ProgressHandler),
         url(prefix + r"(stop|reset)", ConfirmHandler),

@@ -20,9 +20,11 @@ from mlabhub.core.names import check_display_name, make_server_name
 from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.i18n import N_
 from mlabhub.messages import Message
+from mlabhub.service.fetching import ImageFetching
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.choices import GPU_IDS, kept_arguments, read_options, taken
 from mlabhub.service.pages.environment import render_part
+from mlabhub.service.pages.fetching import fetching_url
 from mlabhub.service.pages.look import Look, look, restarted
 from mlabhub.service.views import ServerView
 
@@ -93,6 +95,9 @@ class LaunchHandler(LaunchBase):
             return
         try:
             launch_id = await self._launch(user, arguments)
+        except ImageFetching as error:
+            self.redirect(fetching_url(self, error.view.image, arguments), status=303)
+            return
         except MLabError as error:
             await self._show(
                 arguments, Problem(self.t.say(error.message), str(error.data.get("key", "")), error.status)
