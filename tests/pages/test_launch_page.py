@@ -11,7 +11,7 @@ from mlabhub.errors import Unavailable
 from mlabhub.service.views import Person
 from tests.pages.conftest import Login
 from tests.pages.helpers import field, start
-from tests.pages.launcher import MemoryLauncher
+from tests.pages.launcher import HOSTILE, MemoryLauncher
 from tests.pages.site import PREFIX
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -208,6 +208,66 @@ class TestLaunch:
             assert field(page, "profile") == "gpu"
             assert 'value="64"' in page.text
         assert launcher.calls == []
+
+
+JUNK = [
+    "gpu_ids=,,,&gpu_ids=x&gpus=-1",
+    "gpu_ids=" + ",".join(f"GPU-{n}" for n in range(2000)),
+    "mount-99-share=x&mount-100-share=y&mount-0-nope=z&mount-0-read_only=yes",
+    "&".join(f"mount-{n}-target=%2Fdata%2F{n}" for n in range(60)),
+    "image=%3Atyped",
+    "image=%3Atyped&image_typed=" + "x" * 3000,
+    "cpu=" + "9" * 3000 + "&memory_gib=1e308&gpus=NaN&gpu_type=%00",
+    "option-=1&choice-=2&option-nope=3&choice-workers=x&option-precision=1",
+    "server=..%2F..%2Fetc&name=%E2%80%AE%00%0A&group=%F0%9F%98%80",
+    "take=gpus%3D1%26user%3Droot&look=1&expired=1&expired=2&cards=a%20b",
+    "%E2%98%83=1&" + "&".join(f"x{n}=1" for n in range(300)),
+    "profile=" + HOSTILE + "&image_typed=" + HOSTILE + "&gpu_ids=" + HOSTILE + "&mount-0-share=" + HOSTILE,
+]
+
+
+class TestJunk:
+    """Whatever an address or a form says, there is a page, or a sentence; and nothing of it is markup."""
+
+    @pytest.mark.parametrize("junk", JUNK)
+    @pytest.mark.parametrize("profile", ["cpu", "all"])
+    async def test_in_the_address(self, login: Login, launcher: MemoryLauncher, junk: str, profile: str) -> None:
+        client = await login("bob")
+        page = await client.get(f"launch?group=nlp&profile={profile}&{junk}")
+        assert page.status_code == 200, page.text
+        assert "<img src=x" not in page.text
+        assert "<script>alert" not in page.text
+        token = field(page, "_xsrf")
+        sent = {"Content-Type": "application/x-www-form-urlencoded", "X-Xsrftoken": token}
+        answer = await client.post("launch/preview", content=f"profile={profile}&cards=cpu&{junk}", headers=sent)
+        assert answer.status_code == 200, answer.text
+        assert "<img src=x" not in "".join(answer.json()["parts"].values())
+        assert launcher.views == {}
+
+    @pytest.mark.parametrize("address", ["launch?name=%ff%fe", "launch?gpu_ids=%ff", "launch?cpu=%c3%28"])
+    async def test_what_is_not_text_at_all(self, login: Login, address: str) -> None:
+        page = await (await login("alice")).get(address)
+        assert page.status_code == 400
+        assert "could not read this request" in page.text
+
+    async def test_endless_fields_start_nothing(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("bob")
+        token = field(await client.get("launch"), "_xsrf")
+        for name in ("name", "image", "group", "profile", "image_typed", "gpu_ids", "mount-0-target", "option-workers"):
+            page = await client.post("launch", data={"_xsrf": token, "profile": "all", name: "x" * 10_000})
+            assert page.status_code in (403, 422), name
+        assert launcher.views == {}
+
+    async def test_two_tabs_are_two_wishes(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("alice")
+        tabs = [await client.get("launch") for _ in range(2)]
+        sent = [{"_xsrf": field(tab, "_xsrf"), "key": field(tab, "key"), "profile": "cpu"} for tab in tabs]
+        first = await client.post("launch", data=sent[0])
+        launcher.finish(launcher.views["alice", ""].launch_id or "")
+        second = await client.post("launch", data=sent[1])
+        assert (first.status_code, second.status_code) == (303, 409)
+        assert "The server without a name is running already" in second.text
+        assert len(launcher.views) == 1
 
 
 class TestPreview:
