@@ -89,6 +89,21 @@ def test_a_number_is_shown_as_what_it_is(option: NumberOption, kind: str, values
     assert option.accepts(float(field.value))
 
 
+@pytest.mark.parametrize(
+    ("gpus", "help"),
+    [
+        pytest.param({"min": 1, "max": 4}, "No machine has more than 4.", id="a range that the machine ends"),
+        pytest.param({"min": 1, "max": 2}, "", id="a range that ends before"),
+        pytest.param([1, 4], "", id="a list: each number says it by itself"),
+    ],
+)
+async def test_where_the_machine_ends_the_choice(gpus: object, help: str) -> None:
+    view = await MemoryLauncher({"bob": ("vision",)}).catalog_for(Person("bob"))
+    option = NumberOption.model_validate(gpus)
+    profile = CATALOG.profiles_by_slug["gpu"].model_copy(update={"gpus": option})
+    assert make_fields(profile, view, {}, EN)["gpus"].help == help
+
+
 def test_a_fine_step_is_not_rounded() -> None:
     option = NumberOption.model_validate({"min": 0, "max": 9, "step": 0.125})
     assert number_field("cpu", option, "", EN).step == "0.125"

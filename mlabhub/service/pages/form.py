@@ -63,7 +63,7 @@ def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str
     """Return the profile's fields by name, in the page's order."""
     fields: dict[str, Field] = {}
     if profile.gpus.max > 0:
-        fields["gpus"] = number_field("gpus", profile.gpus, arguments.get("gpus", ""), t)
+        fields["gpus"] = _gpus_field(profile, view, arguments.get("gpus", ""), t)
         fields["gpu_type"] = _gpu_type_field(profile, view, arguments.get("gpu_type", ""), t)
     fields["cpu"] = number_field("cpu", profile.cpu, arguments.get("cpu", ""), t)
     fields["memory_gib"] = number_field("memory_gib", profile.memory_gib, arguments.get("memory_gib", ""), t)
@@ -73,6 +73,17 @@ def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str
         payer = arguments.get("group") or view.default_group or ""
         fields["group"] = choice_field("group", [(group, group) for group in view.groups], payer, t, "select")
     return fields
+
+
+def _gpus_field(profile: Profile, view: CatalogView, typed: str, t: Translator) -> Field:
+    """Return the field of the number of GPUs; of a range that ends where the largest machine does, it says so."""
+    field = number_field("gpus", profile.gpus, typed, t)
+    types = profile.offered_gpu_types(view.gpu_types)
+    counts = (sum(gpu.type == one and not gpu.divided for gpu in node.gpus) for node in view.nodes for one in types)
+    most = max(counts, default=0)
+    if profile.gpus.choices or profile.gpus.max != most:
+        return field
+    return replace(field, help=t(N_("No machine has more than {most}."), most=most))
 
 
 def option_field(slug: str, option: NumberOption | ListVariable, arguments: Mapping[str, str], t: Translator) -> Field:

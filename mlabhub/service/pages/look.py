@@ -6,6 +6,7 @@ launch passes, in one question to it; what cannot be known is left out.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ from mlabhub.service.pages.pickers import (
     reference_text,
 )
 from mlabhub.service.pages.words import image_note, image_title, purpose_text, range_text
-from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, ServerView
+from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, ServerView, StorageView
 
 if TYPE_CHECKING:
     from mlabhub.service.launcher import Launcher
@@ -128,12 +129,22 @@ async def look(
     cards: Sequence[str] | None = None,
 ) -> Look:
     """Return the page for a person's choices; ``cards`` limits the profiles to some, for a refresh."""
-    view = await launcher.catalog_for(replace(person, name=user))
+    wide, full = cards is None or bool(cards), cards is None
+    view, servers, past, storage = await asyncio.gather(
+        launcher.catalog_for(replace(person, name=user)),
+        launcher.servers(user) if wide else _nothing(),
+        launcher.past_launches(user) if wide else _nothing(),
+        launcher.storage(person, user) if full else _nothing(),
+    )
     profile = choose_profile(view, arguments.get("profile", ""))
     if profile is None:
         return Look()
     maker = _Maker(launcher, person, user, view, profile, {**arguments, "profile": profile.slug}, t, url, simulated)
-    return await maker.look(arguments.get("profile", ""), cards)
+    return await maker.look(arguments.get("profile", ""), cards, servers, past, storage)
+
+
+async def _nothing() -> tuple[()]:
+    return ()
 
 
 def choose_profile(view: CatalogView, slug: str) -> Profile | None:
@@ -159,16 +170,19 @@ class _Maker:
     url: Url
     simulated: bool
 
-    async def look(self, asked_profile: str, cards: Sequence[str] | None) -> Look:
+    async def look(
+        self,
+        asked_profile: str,
+        cards: Sequence[str] | None,
+        servers: Sequence[ServerView],
+        past: Sequence[PastLaunch],
+        storage: Sequence[StorageView],
+    ) -> Look:
         """Ask once about everything that is shown, then put the page together."""
         fields = make_fields(self.profile, self.view, self.arguments, self.t)
         payer = fields.pop("group", None)
-        wide = cards is None or bool(cards)
-        servers = await self.launcher.servers(self.user) if wide else ()
-        past = await self.launcher.past_launches(self.user) if wide else ()
-        full = cards is None and self.profile.own_images
-        saved = await self.launcher.saved_images(self.user) if full else ()
-        storage = await self.launcher.storage(self.person, self.user) if cards is None else ()
+        own = cards is None and self.profile.own_images
+        saved = await self.launcher.saved_images(self.user) if own else ()
         profiles = [one for one in self.view.profiles if cards is None or one.slug in cards]
         wishes = self._wishes(fields, profiles, payer, asked_profile)
         answers = await self._ask(list(wishes.values()), nearest=2)
