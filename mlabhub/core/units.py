@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 CPU = "cpu"
 MEMORY = "memory_gib"
@@ -79,6 +80,7 @@ def from_micro(micro: int) -> float:
     return micro / _MICRO
 
 
+@lru_cache(4096)
 def format_number(value: float) -> str:
     """Print a number without a needless fraction; what must be cut off is cut off, never rounded up."""
     if value != value or value in (math.inf, -math.inf):
