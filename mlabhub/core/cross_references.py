@@ -90,21 +90,20 @@ def _of_default(group: str, default: Loose, profiles: Loose, images: Loose) -> I
 
 
 def _no_image(image: str, images: Loose) -> Message:
-    return Message.of(
-        N_("there is no image {image}; images.yaml has: {known}"), image=quote(image), known=_known(image, images)
-    )
+    return _of_known(Message.of(N_("there is no image {image}"), image=quote(image)), image, images)
 
 
 def _no_profile(profile: str, profiles: Loose) -> Message:
-    return Message.of(
-        N_("there is no profile {profile}; there are: {known}"), profile=quote(profile), known=_known(profile, profiles)
-    )
+    return _of_known(Message.of(N_("there is no profile {profile}"), profile=quote(profile)), profile, profiles)
 
 
-def _known(wrong: str, known: Collection[str]) -> str:
-    """Name what there is, the nearest to what was written first."""
-    close = difflib.get_close_matches(wrong, known, 3)
-    return quote_all([*close, *(name for name in known if name not in close)])
+def _of_known(fault: Message, wrong: str, known: Collection[str]) -> Message:
+    """Say what there is, and what was probably meant."""
+    close = difflib.get_close_matches(wrong, known, 1)
+    if close:
+        template = N_("{fault}; did you mean {close}? There are: {known}")
+        return Message.of(template, fault=fault, close=close[0], known=quote_all(known))
+    return Message.of(N_("{fault}; there are: {known}"), fault=fault, known=quote_all(known))
 
 
 def _closed(what: str, group: str) -> Message:

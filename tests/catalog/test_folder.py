@@ -122,7 +122,7 @@ notice_second: 5
     storage = "user_root: nas\nshare_target: /etc/share\n"
     assert faults_of(folder(profiles, images=images, quotas=quotas, storage=storage)) == [
         "profiles.yaml:3: profiles.cpu.display_name: must be text; put it in quotes if it looks like a number; it is 7",
-        'profiles.yaml:4: profiles.cpu.images[1]: there is no image "nope"; images.yaml has: base',
+        'profiles.yaml:4: profiles.cpu.images[1]: there is no image "nope"; there are: base',
         "profiles.yaml:5: profiles.cpu.cpu.max: max 2 is less than min 4; make it 4 or more",
         "profiles.yaml:6: profiles.cpu.memory_gib.default: "
         "the default 9 cannot be chosen; permitted: 1 to 8 in steps of 1",

@@ -87,8 +87,8 @@ TOP = {
     "gpu_types: {a100: {products: [X]}, t4: {products: [' x']}}": "gpu_types.t4.products[0]: is of a100 already",
     "group_defaults: {vision: {profile: cpu, image: base}, default: {profile: cpu}}": None,
     "group_defaults: {vision: {image: base}}": "group_defaults.vision.profile: is missing; add it",
-    "group_defaults: {vision: {profile: cqu}}": 'group_defaults.vision.profile: there is no profile "cqu"; there are: '
-    "cpu",
+    "group_defaults: {vision: {profile: cqu}}": 'group_defaults.vision.profile: there is no profile "cqu"; did '
+    "you mean cpu? There are: cpu",
     "group_defaults: {vision: {profile: cpu, image: torch}}": "group_defaults.vision.image: the profile cpu has no "
     'image "torch"; it has: base',
     "group_default: {}": "group_default: is not a known key; did you mean group_defaults?",
@@ -125,7 +125,7 @@ IMAGE = {
     "retired: {}": None,
     "retired: true": "retired: must be a mapping of keys to values; it is true",
     "retired: {successor: base, hint: Newer.}": None,
-    "retired: {successor: bas}": 'retired.successor: there is no image "bas"; images.yaml has: base, old',
+    "retired: {successor: bas}": 'retired.successor: there is no image "bas"; did you mean base? There are: base, old',
     "retired: {successor: old}": "retired.successor: old is retired itself; name the one that takes its place",
     "retired: {because: x}": "retired.because: is not a known key; known: successor, hint",
 }

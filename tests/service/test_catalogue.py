@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from mlabhub.core.profiles import Catalog
+from mlabhub.ledger import MemoryLedger, Reservation
+from mlabhub.ledger.base import LedgerUnavailable
+from mlabhub.service.kept import kept_images
 from tests.service.conftest import Running
 from tests.service.simulation import FixedCatalog
 
@@ -90,3 +95,15 @@ async def test_administrators_see_why_the_folder_is_not_in_force(running: Runnin
     assert (await running.call("GET", "api/v1/catalogue")).status_code == 403
     health = (await running.call("GET", "health", None)).json()
     assert (health["status"], str(running.settings.config_dir) in str(health)) == ("degraded", False)
+
+
+async def test_while_the_ledger_is_silent_no_retired_image_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever asks for one then reads what takes its place, and nothing fails."""
+
+    class Silent(MemoryLedger):
+        def latest(self, user: str) -> tuple[Reservation, ...]:
+            raise LedgerUnavailable("The disk is full.")
+
+    assert await kept_images(Silent(), catalogue(retired={})(), "alice") == {}
+    assert "The disk is full." in caplog.text
+    assert await kept_images(Silent(), catalogue()(), "alice") == {}  # with nothing retired, nobody asks
