@@ -16,6 +16,7 @@ from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHand
 from mlabhub.service.pages.home import HomeHandler
 from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
 from mlabhub.service.pages.notfound import NotFoundHandler
+from mlabhub.service.pages.save import SaveHandler
 from mlabhub.service.pages.starting import ProgressHandler, StartingHandler
 
 STATIC_DIR = Path(__file__).parent / "static"
@@ -44,5 +45,6 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})", StartingHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})/progress", ProgressHandler),
         url(prefix + r"(stop|reset)", ConfirmHandler),
+        url(prefix + r"save", SaveHandler),
         url(prefix + r"static/(.+)", Asset, {"path": str(STATIC_DIR)}),
     ]

@@ -53,6 +53,7 @@ class Card:
     start_url: str = ""
     stop_url: str = ""
     reset_url: str = ""
+    save_url: str = ""
 
 
 class HomeHandler(PageHandler):
@@ -120,7 +121,14 @@ def make_card(
         start_url=url("launch", **{**as_arguments(options or {}), **about}) if stopped else "",
         stop_url=url("stop", **about) if server.state in ("running", "pending", "unknown") else "",
         reset_url=url("reset", **about) if stopped and server.has_saved else "",
+        save_url=url("save", **about) if _may_be_saved(server, view) else "",
     )
+
+
+def _may_be_saved(server: ServerView, view: CatalogView) -> bool:
+    """Whether there is something to save, and a profile that an image of one's own may be started by."""
+    there = server.state == "running" or (server.state == "stopped" and server.has_saved)
+    return there and any(profile.own_images for profile in view.profiles)
 
 
 def facts_of(server: ServerView, view: CatalogView, t: Translator, simulated: bool) -> list[tuple[str, str]]:
