@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 
 from mlabhub.engine.api import LONG_SECONDS, EngineApi
+from mlabhub.engine.errors import engine_error
 from mlabhub.engine.found import Engine
 from mlabhub.engine.idmapped import restore_ids, unmount_shared_memory
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_libpod_container, get_libpod_network
@@ -48,7 +49,9 @@ class PodmanApi(EngineApi):
         """Take a name from an image, and remove it if nothing else needs it. Podman's force would end containers."""
         repository, _, tag = reference.rpartition(":")
         params = {"repo": repository, "tag": tag}
-        await self._call("POST", f"{LIBPOD_VERSION}/images/sha256:{image_id}/untag", params=params, fine=(404,))
+        answer = await self._send("POST", f"{LIBPOD_VERSION}/images/sha256:{image_id}/untag", params=params)
+        if not answer.is_success and answer.status_code != 404:
+            raise engine_error(answer)
         await self.remove_image(f"sha256:{image_id}")
 
     async def squash(self, container: str, repository: str, tag: str, changes: list[str]) -> str:

@@ -32,9 +32,16 @@ def load_entry(path: str = "/opt/mlabhub/entry") -> ModuleType:
     return module
 
 
-def make_files(etc: Path = Path("/etc")) -> None:
-    """Make the files that the entry writes to, where the image has none."""
-    etc.mkdir(exist_ok=True)
+def make_files(root: Path = Path("/")) -> None:
+    """Make the files that the entry writes to, and their folders, where the image has none.
+
+    Root has no right here to write where its own permissions say no, but it may change those of what it owns.
+    """
+    for folder in (root, root / "etc", root / "var", root / "var/lib"):
+        folder.mkdir(exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            folder.chmod(folder.stat().st_mode & 0o7777 | 0o200)
+    etc = root / "etc"
     for name, text in (("passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("group", "root:x:0:\n")):
         if not (etc / name).exists():
             (etc / name).write_text(text)
