@@ -138,11 +138,14 @@ print(os.getuid(), open('/mnt/user/erin/old.txt').read())"""
     assert (home.stat().st_gid, home.stat().st_mode & 0o777) == (23457, 0o750)
 
 
-def test_a_server_that_ends_early_says_why(lab: Installation) -> None:
+def test_a_server_that_ends_early_says_why(lab: Installation, tmp_path: Path) -> None:
     """The page that follows the launch shows the end of the server's log, and nothing is held."""
+    program = tmp_path / "jupyterhub-singleuser"
+    program.write_text("#!/bin/sh\nsleep 4; echo the disk is on fire; exit 3\n")
+    program.chmod(0o755)
     container = lab.podman("create", "localhost/mlabhub/base:latest", "true")
-    entry = 'ENTRYPOINT ["sh", "-c", "sleep 4; echo the disk is on fire; exit 3"]'
-    lab.podman("commit", "--change", entry, container, REFERENCE)
+    lab.podman("cp", str(program), f"{container}:/opt/venv/bin/jupyterhub-singleuser")
+    lab.podman("commit", container, REFERENCE)
     lab.podman("rm", container)
     lab.add_user("frank", "vision")
     answer = lab.launch("frank", profile="gpu", gpus=1)
