@@ -156,6 +156,14 @@ def _is_there(file: Path) -> bool:
     return file.exists() or file.is_symlink()
 
 
+def _looks_read(name: str) -> bool:
+    """Whether somebody would expect a file of this name to be read: all YAML, and ``quotas.json`` for quotas.yaml."""
+    stem, _, suffix = name.lower().rpartition(".")
+    if not stem or stem.startswith("."):
+        return False
+    return suffix in ("yaml", "yml") or (suffix == "json" and f"{stem}.yaml" in FILES)
+
+
 def _stray_faults(folder: Path) -> list[Fault] | None:
     """Blame files that look like configuration and would be ignored; None if the folder cannot be listed."""
     faults = []
@@ -164,7 +172,7 @@ def _stray_faults(folder: Path) -> list[Fault] | None:
     except OSError:
         return None
     for file in files:
-        if file.suffix in (".yaml", ".yml") and file.name not in FILES and not file.name.startswith("."):
+        if _looks_read(file.name) and file.name not in FILES:
             message = Message.of(
                 N_("is not read by this version; remove or rename it. Read are: {known}"), known=quote_all(FILES)
             )

@@ -23,6 +23,7 @@ from mlabhub.messages import N_, Message
 MOST_BYTES = 1 << 20
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = frozenset(_TAG + name for name in ("int", "float", "bool", "null"))
+_NESTED = frozenset(_TAG + name for name in ("map", "seq"))
 _TEXT = frozenset(_TAG + name for name in ("str", "timestamp", "value"))
 
 
@@ -103,6 +104,10 @@ def _syntax_message(error: MarkedYAMLError) -> Message:
     return Message.of(N_("is not YAML: {problem}; check brackets, quotes and indentation"), problem=problem[:200])
 
 
+def _tag_message(node: Node) -> Message:
+    return Message.of(N_("has the tag {tag}; remove it"), tag=quote(node.tag))
+
+
 class _Builder:
     """Turns nodes into plain values and notes lines and faults on the way."""
 
@@ -118,6 +123,8 @@ class _Builder:
             self._document.blame(path, Message(N_("is an alias (*); write the value out")))
             return None
         self._seen.add(id(node))
+        if isinstance(node, MappingNode | SequenceNode) and node.tag not in _NESTED:
+            self._blame(node, path, _tag_message(node))
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
@@ -159,7 +166,7 @@ class _Builder:
                 self._blame(node, path, message)
                 return None
         if node.tag not in _TEXT:
-            self._blame(node, path, Message.of(N_("has the tag {tag}; remove it"), tag=quote(node.tag)))
+            self._blame(node, path, _tag_message(node))
             return None
         return self._text(node, path)
 

@@ -114,7 +114,7 @@ def _closed(what: str, group: str) -> Message:
 
 def _is_open(entry: object, group: str) -> bool:
     groups = _get(entry, "groups")
-    return groups is None or (isinstance(groups, list | tuple) and group in groups and group != OTHERS)
+    return not (isinstance(groups, list | tuple) and groups) or (group in groups and group != OTHERS)
 
 
 def _is_shown(image: object) -> bool:

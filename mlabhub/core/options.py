@@ -46,8 +46,7 @@ class NumberOption(Model):
         full = dict(value)
         if full.get("choices") or ("choices" in full and "min" not in full):
             return _with_bounds(full)
-        if "min" in full:
-            full.setdefault("default", full["min"] if is_amount(full["min"]) else 0.0)
+        full.setdefault("default", full["min"] if is_amount(full.get("min")) else 0.0)
         return full
 
     @model_validator(mode="after")

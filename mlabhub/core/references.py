@@ -32,7 +32,7 @@ _REFERENCE = re.compile(
 )
 _SHORT = re.compile(rf"{_PART}(?:/{_PART})*(?::{_TAG})?(?:@(?:{_DIGEST}))?")
 _REGISTRY = re.compile(rf"{_HOST}(?::{_PORT})?")
-_SEGMENT = re.compile(r"(?:[a-z0-9._-]|\*(?!\*))+|\*\*")
+_SEGMENT = re.compile(r"(?![._-])(?:(?!\.\.)[a-z0-9._-]|\*(?!\*))+(?<![._-])|\*\*")
 
 
 @dataclass(frozen=True)

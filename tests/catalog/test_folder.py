@@ -237,11 +237,12 @@ def test_an_enormous_file(folder):
     ]
 
 
-@pytest.mark.parametrize("name", ["idle.yaml", "profiles.yml", "quota.yaml"])
+@pytest.mark.parametrize("name", ["idle.yaml", "profiles.yml", "quota.yaml", "quotas.json", "Images.YAML"])
 def test_files_that_would_be_ignored(folder, name):
     path = folder()
     (path / name).write_text("a: 1\n")
-    (path / "README.md").write_text("harmless")
+    (path / "profiles.md").write_text("harmless")
+    (path / "schema.json").write_text("harmless")
     (path / ".hidden.yaml").write_text("harmless")
     assert faults_of(path) == [
         f"{name}:1: is not read by this version; remove or rename it. "

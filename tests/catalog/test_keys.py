@@ -26,6 +26,8 @@ SINGLE = {
     "shm_gib: {min: 0, max: 4}": "shm_gib.min: must be 0.0625 or more",
     "shm_gib: [1, 2]": None,
     "cpus: 4": "cpus: is not a known key; did you mean cpu?",
+    "shm_gib: {max: 4}": "shm_gib.min: is missing; add it",
+    "groups: !!python/tuple [vision]": 'groups: has the tag "tag:yaml.org,2002:python/tuple"; remove it',
     "image: base": "image: is not a known key; did you mean images?",
     "environment: {A: b}": "environment: is not a known key; known: display_name, ",
     "own_images: 1": "own_images: must be true or false; it is 1",
@@ -103,6 +105,12 @@ def test_one_key_beside_the_profiles(folder, written, expected):
     else:
         (fault,) = faults
         assert f"profiles.yaml:7: {expected}" in fault
+
+
+def test_a_malformed_list_of_groups_is_one_fault(folder):
+    text = PROFILES.replace("    images:", "    groups: vision\n    images:", 1)
+    (fault,) = faults_of(folder(f"{text}group_defaults: {{vision: {{profile: cpu}}}}\n"))
+    assert 'profiles.cpu.groups: must be a list, such as [a, b]; it is "vision"' in fault
 
 
 IMAGE = {

@@ -171,6 +171,10 @@ def test_other_registries_are_others(registry):
         ("r.io", "x:1", "must be a repository's path"),
         ("r.io", "[ab]", "must be a repository's path"),
         ("r.io", "x\n", "must be a repository's path"),
+        ("r.io", ".*", "must be a repository's path"),
+        ("r.io", "x-/*", "must be a repository's path"),
+        ("r.io", "x/../*", "must be a repository's path"),
+        ("r.io", "a..b", "must be a repository's path"),
     ],
 )
 def test_wrong_rules(registry, repository, wrong):
