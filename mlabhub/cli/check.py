@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mlabhub.catalog import InvalidCatalog, Loaded, default_directory, folder_schema, read_folder
+from mlabhub.errors import InvalidConfiguration
 from mlabhub.site import InvalidSite, SiteFile, find_site_file, read_site_file
 
 
@@ -30,19 +31,23 @@ def check(
         if loaded.faults or site.faults:
             raise typer.Exit(2)
         return
-    if loaded.catalog is None:
-        raise InvalidCatalog(folder, loaded.faults)
-    for note in loaded.notes:
-        typer.echo(f"note: {note}")
-    if site.faults:
-        raise InvalidSite(site.faults)
+    of_folder = InvalidCatalog(folder, loaded.faults) if loaded.catalog is None else None
+    of_site = InvalidSite(site.faults) if site.faults else None
+    if of_folder is None:
+        for note in loaded.notes:
+            typer.echo(f"note: {note}")
+    if of_folder is not None or of_site is not None:
+        raise InvalidConfiguration("\n".join(str(error) for error in (of_folder, of_site) if error is not None))
     if site.path is not None:
         typer.echo(f"{site.path}: no faults.")
-    catalog = loaded.catalog
-    typer.echo(f"{folder}: no faults; profiles: {len(catalog.profiles)}, images: {len(catalog.images)}.")
+    if loaded.catalog is not None:
+        profiles, images = len(loaded.catalog.profiles), len(loaded.catalog.images)
+        typer.echo(f"{folder}: no faults; profiles: {profiles}, images: {images}.")
 
 
-def schema() -> None:
+def schema(
+    _as_json: Annotated[bool, typer.Option("--json", help="A schema is JSON, with and without it.")] = False,
+) -> None:
     """Print the JSON schema of the configuration folder."""
     typer.echo(json.dumps(folder_schema(), indent=2))
 

@@ -62,8 +62,11 @@ def list_(as_json: AsJson = False) -> None:
         return
     table = Table("image", "state", "size", "built", "id", box=None, pad_edge=False)
     for image in images:
-        table.add_row(image.reference, _state(image), _size(image), (image.created or "")[:19], _short_id(image))
+        table.add_row(image.name, _state(image), _size(image), (image.created or "")[:19], _short_id(image))
     Console().print(table)
+    stale = [image.name for image in images if not image.up_to_date]
+    if stale:
+        typer.echo(f"To build what is missing or has changed: mlabhub image build {' '.join(stale)}")
 
 
 @app.command()
@@ -110,8 +113,8 @@ def _showing(console: Console) -> Iterator[Report]:
 
 def _state(image: Built) -> str:
     if image.id is None:
-        return f"not built: mlabhub image build {image.name}"
-    return "up to date" if image.up_to_date else f"changed since: mlabhub image build {image.name}"
+        return "not built"
+    return "up to date" if image.up_to_date else "changed since"
 
 
 def _size(image: Built) -> str:

@@ -99,12 +99,12 @@ def _call(hub: httpx.Client, method: str, path: str, fine: tuple[int, ...] = (),
 
 def _make_user(hub: httpx.Client, name: str, groups: list[str], admin: bool) -> None:
     """Make user and groups; what is there already stays (409 is the hub's word for that)."""
-    _call(hub, "POST", f"users/{quote(name)}", (409,))
+    _call(hub, "POST", f"users/{quote(name, safe='')}", (409,))
     if admin:
-        _call(hub, "PATCH", f"users/{quote(name)}", admin=True)
+        _call(hub, "PATCH", f"users/{quote(name, safe='')}", admin=True)
     for group in groups:
-        _call(hub, "POST", f"groups/{quote(group)}", (409,))
-        _call(hub, "POST", f"groups/{quote(group)}/users", users=[name])
+        _call(hub, "POST", f"groups/{quote(group, safe='')}", (409,))
+        _call(hub, "POST", f"groups/{quote(group, safe='')}/users", users=[name])
 
 
 def _all_users(hub: httpx.Client) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from mlabhub.core.quote import quote
 from mlabhub.engine.runtime import ENTRY, INSIDE, PLACE, REFERENCE
 from mlabhub.errors import NotFound
 from mlabhub.images.build import WORK_DIR, build_images
@@ -69,7 +70,7 @@ def check_image(reference: str, report: Report = lambda _: None) -> tuple[Findin
         image = program.inspect(reference)
         if image is None:
             raise NotFound(
-                f"{program.engine.kind} has no image {reference!r}. Fetch it with `{program.engine.kind} pull`, "
+                f"{program.engine.kind} has no image {quote(reference)}. Fetch it with `{program.engine.kind} pull`, "
                 "or build one of ours with `mlabhub image build`."
             )
         config = image.get("Config") or {}

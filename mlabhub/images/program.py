@@ -55,7 +55,7 @@ class Program:
 
     def inspect(self, reference: str) -> dict[str, Any] | None:
         """Return what the engine knows about an image; None if it has none of that name."""
-        answer = self.ask("image", "inspect", reference)
+        answer = self.ask("image", "inspect", "--", reference)
         return json.loads(answer)[0] if answer else None
 
     def labels(self, reference: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ SYSTEM_FILE = Path("/etc/mlabhub/site.conf")
 CHECKOUT_FILE = Path(__file__).resolve().parents[2] / "site.conf"
 NOTHING = Site()
 BLANKS = " \t\r\f\v"
+_LIKE_A_KEY = re.compile(r"[A-Za-z]{1,20}(?:_[A-Za-z]{1,20}){0,3}")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def parse(path: Path, text: str, *, look: bool = True) -> SiteFile:
                 if look:
                     _check_file(name, value)
         except InvalidValue as error:
-            faults.append(SiteFault(path, number, name if name in KEYS else "", str(error)))
+            faults.append(SiteFault(path, number, name if _LIKE_A_KEY.fullmatch(name) else "", str(error)))
     if values.get("no_proxy") and not {"http_proxy", "https_proxy"} & set(values) and not faults:
         message = "has no effect without HTTP_PROXY or HTTPS_PROXY; set one of them, or drop it"
         faults.append(SiteFault(path, lines["NO_PROXY"], "NO_PROXY", message))

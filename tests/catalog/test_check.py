@@ -58,7 +58,18 @@ def test_check_of_nothing(tmp_path):
     assert "is not a folder that can be read" in ended.stderr
 
 
-def test_schema():
-    ended = mlabhub("schema")
+def test_check_names_the_faults_of_both(faulty, monkeypatch):
+    site = faulty / "site.conf"
+    site.write_text("FOO=1\n")
+    monkeypatch.setenv("MLABHUB_SITE", str(site))
+    ended = mlabhub("check", str(faulty))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"{faulty}/profiles.yaml:3: x: is not a known key" in ended.stderr
+    assert f"{site}:1: FOO: is not a key that is known here" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_schema(arguments):
+    ended = mlabhub("schema", *arguments)
     assert ended.returncode == 0
     assert json.loads(ended.stdout) == folder_schema()

@@ -110,14 +110,18 @@ def test_the_command_line_is_quick_the_second_time(base: str):
 def test_the_command_line_lists_and_checks(base: str):
     answer = subprocess.run([MLABHUB, "image", "list", "--json"], capture_output=True, text=True, check=True)
     assert json.loads(answer.stdout)[0]["reference"] == base
+    answer = subprocess.run([MLABHUB, "image", "list"], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[1].startswith("base        up to date")
     answer = subprocess.run([MLABHUB, "image", "check", base], capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert "ok       jupyterhub-singleuser 6.1.1" in answer.stdout
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("arguments", [("check", "no-such-image"), ("build", "no-such-image")])
-def test_an_unknown_image_is_one_line(arguments: tuple[str, str]):
+@pytest.mark.parametrize(
+    "arguments", [("check", "no-such-image"), ("check", "--", "--help"), ("build", "no-such-image")]
+)
+def test_an_unknown_image_is_one_line(arguments: tuple[str, ...]):
     answer = subprocess.run([MLABHUB, "image", *arguments], capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert answer.stdout == ""

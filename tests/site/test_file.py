@@ -62,7 +62,8 @@ def test_lists_and_pairs(tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("PIP_INDEX=http://x/", "did you mean PIP_INDEX_URL?"),
+        ("PIP_INDEX=http://x/", "PIP_INDEX: is not a key that is known here: did you mean PIP_INDEX_URL?"),
+        ("cGFzc3dvcmQ0secret=", "site.conf:3: is not a key that is known here"),
         ("pip_index_url=http://x/", "did you mean PIP_INDEX_URL?"),
         ("http://user:secret@host/", "is no setting"),
         ("PIP_INDEX_URL=pypi.lab/simple", "must be an address"),
