@@ -16,6 +16,7 @@ from rich.table import Table
 
 from mlabhub.images import Built, Finding, build_images, check_image, list_images
 from mlabhub.images.accelerator import Accelerator
+from mlabhub.images.build import list_saved
 from mlabhub.images.program import ImageError, Report
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
@@ -55,8 +56,8 @@ def build(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the images of images/, and whether the engine has them."""
-    images = list_images()
+    """List the images of images/ and whether the engine has them, then those that people saved."""
+    images = [*list_images(), *list_saved()]
     if as_json:
         _print_json([dataclasses.asdict(image) for image in images])
         return

@@ -20,6 +20,7 @@ OUTSIDE = "mlabhub.outside"
 OWN = "mlabhub.own"
 """On an image that a person saved by name; `OF_IMAGE`: what its server was started from."""
 OF_IMAGE = "mlabhub.of-image"
+OWN_PREFIX = "localhost/mlabhub-own/"
 DESCRIPTION = "mlabhub.description"
 ROOT = "mlabhub.root"
 """On a container: its user may become root. On a saved image: some container it grew from was such."""
@@ -61,4 +62,4 @@ def saved_reference(instance: str, slug: str, image: str) -> str:
 
 def own_repository(instance: str, user_slug: str) -> str:
     """Return the repository of the images that a user saved by name."""
-    return f"localhost/mlabhub-own/{instance}/{user_slug}"
+    return f"{OWN_PREFIX}{instance}/{user_slug}"

@@ -16,6 +16,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from mlabhub.core.names import SAVED_PREFIX
+from mlabhub.engine import labels
 from mlabhub.images import site
 from mlabhub.images.accelerator import Accelerator, choose_accelerator
 from mlabhub.images.parents import find_parent
@@ -71,6 +73,30 @@ def list_images(folder: Path = IMAGES_DIR) -> list[Built]:
     with _work_dir() as work_dir:
         program = find_program(work_dir)
         return [_look(program, recipe, *_versions(recipe, recipes)) for recipe in recipes.values()]
+
+
+def list_saved() -> list[Built]:
+    """Return the images that people saved, of all installations of this engine; the name says whose it is."""
+    with _work_dir() as work_dir:
+        program = find_program(work_dir)
+        listed = program.ask("images", "--filter", f"label={labels.OWN}", "--format", "{{.Repository}}:{{.Tag}}") or ""
+        names = [name for name in listed.split() if name.startswith(labels.OWN_PREFIX)]
+        known = ((name, program.inspect(name)) for name in names)
+        return [_saved(name, image) for name, image in known if image is not None]
+
+
+def _saved(reference: str, image: Mapping[str, Any]) -> Built:
+    told = (image.get("Config") or {}).get("Labels") or {}
+    return Built(
+        f"{SAVED_PREFIX}{reference.rpartition(':')[2]} of {told.get(labels.USER, '?')}",
+        reference,
+        "",
+        up_to_date=True,
+        id=str(image["Id"]),
+        size=image.get("Size"),
+        created=image.get("Created"),
+        cuda=told.get(CUDA_LABEL, ""),
+    )
 
 
 def make_build_command(
@@ -134,8 +160,8 @@ def _look(program: Program, recipe: Recipe, *versions: str) -> Built:
     known: dict[str, Any] | None = program.inspect(recipe.reference)
     if known is None:
         return Built(recipe.name, recipe.reference, versions[0], up_to_date=False)
-    labels = (known.get("Config") or {}).get("Labels") or {}
-    found = labels.get(VERSION_LABEL)
+    told = (known.get("Config") or {}).get("Labels") or {}
+    found = told.get(VERSION_LABEL)
     return Built(
         recipe.name,
         recipe.reference,
@@ -144,7 +170,7 @@ def _look(program: Program, recipe: Recipe, *versions: str) -> Built:
         id=str(known["Id"]),
         size=known.get("Size"),
         created=known.get("Created"),
-        cuda=labels.get(CUDA_LABEL, ""),
+        cuda=told.get(CUDA_LABEL, ""),
     )
 
 
