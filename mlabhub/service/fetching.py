@@ -259,7 +259,7 @@ async def build_image(name: str, report: Report) -> None:
             if words:
                 report(percent, Message.of(N_("building {name}: {step}"), name=name, step=words))
         if await process.wait():
-            raise MLabError(last, log_text=f"mlabhub image build {name}: {last}")
+            raise MLabError(last.removeprefix("mlabhub: "), log_text=f"mlabhub image build {name}: {last}")
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
