@@ -38,7 +38,10 @@ from tests.installation import free_port, wait_for
 from tests.ledger.postgres import PostgresServer
 
 HERE = Path(__file__).parent
-TARGET_PER_S, TARGET_P99_MS = 430.0, 250.0
+TARGETS = {"sqlite": (430.0, 250.0), "postgresql": (100.0, 1000.0)}
+"""Decisions a second at least, and the 99th percentile in ms at most. Of PostgreSQL only what a lab needs is asked: how
+fast a server of one's own on two cores is says little about a site's."""
+
 PROFILES = """
 profiles:
   cpu: {display_name: CPU, images: [base], cpu: {min: 1, max: 8}, memory_gib: {min: 1, max: 64, default: 2}}
@@ -208,6 +211,12 @@ def run(
         return {"ledger": ledger, "clients": clients, "held": held, "fsync_ms": fsync_ms, **figures}
 
 
+def is_good(figures: dict[str, Any]) -> bool:
+    """Return whether a run is as fast as was promised."""
+    per_s, p99_ms = TARGETS[figures["ledger"]]
+    return bool(figures["per_s"] >= per_s and figures["p99_ms"] < p99_ms)
+
+
 def main() -> int:
     """Print the figures; exit 1 when they miss the target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -222,7 +231,7 @@ def main() -> int:
     for ledger in arguments.pop("ledger"):
         figures = run(**arguments, ledger=ledger)
         print(json.dumps(figures), flush=True)
-        good = good and figures["per_s"] >= TARGET_PER_S and figures["p99_ms"] < TARGET_P99_MS
+        good = good and is_good(figures)
     return 0 if good else 1
 
 
