@@ -1,14 +1,26 @@
-"""Open the ledger that an installation's settings name."""
+"""Open the ledger that an installation's settings name, and take what an earlier one knew along.
+
+Guarantees: a ledger in PostgreSQL that has nothing yet gets all that the state folder's SQLite file has, in one
+transaction, so that nobody's id is given to somebody else; a ledger that has something is left as it is.
+"""
 
 from __future__ import annotations
 
+import logging
 import socket
+from pathlib import Path
 
+import sqlalchemy as sa
+
+from mlabhub.ledger import tables
 from mlabhub.ledger.address import Address, parse_address
-from mlabhub.ledger.postgresql import open_postgresql
+from mlabhub.ledger.postgresql import PostgresLedger, open_postgresql
 from mlabhub.ledger.sql import SqlLedger
 from mlabhub.ledger.sqlite import open_sqlite
 from mlabhub.settings import Settings
+
+log = logging.getLogger(__name__)
+MOVED = ".moved"
 
 
 def open_ledger(settings: Settings) -> SqlLedger:
@@ -16,7 +28,14 @@ def open_ledger(settings: Settings) -> SqlLedger:
     address = ledger_address(settings)
     if address is None:
         return open_sqlite(settings.ledger_file)
-    return open_postgresql(address, f"mlabhub {settings.instance} on {socket.gethostname()}")
+    ledger = open_postgresql(address, f"mlabhub {settings.instance} on {socket.gethostname()}")
+    if settings.ledger_file.exists():
+        try:
+            _move(settings.ledger_file, ledger)
+        except BaseException:
+            ledger.close()
+            raise
+    return ledger
 
 
 def ledger_address(settings: Settings) -> Address | None:
@@ -24,3 +43,23 @@ def ledger_address(settings: Settings) -> Address | None:
     if not settings.ledger_url:
         return None
     return parse_address(settings.ledger_url, settings.ledger_password_file)
+
+
+def _move(file: Path, ledger: PostgresLedger) -> None:
+    source = open_sqlite(file)
+    try:
+        with source._reading() as old, ledger._faults(), ledger._writing() as new:
+            if any(new.execute(sa.select(table).limit(1)).first() for table in tables.metadata.sorted_tables):
+                log.warning("%s stays as it is: the ledger in PostgreSQL has something in it already", file)
+                return
+            for table in tables.metadata.sorted_tables:
+                rows = [dict(row) for row in old.execute(sa.select(table)).mappings()]
+                if rows:
+                    new.execute(table.insert(), rows)
+            new.exec_driver_sql(
+                "SELECT setval(pg_get_serial_sequence('audit', 'number'), max(number)) FROM audit HAVING count(*) > 0"
+            )
+    finally:
+        source.close()
+    file.rename(file.with_name(file.name + MOVED))
+    log.info("What %s had is in PostgreSQL now; the file is kept as %s", file, file.name + MOVED)
