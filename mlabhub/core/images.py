@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from mlabhub.core.names import SAVED_PREFIX, is_saved_name
 from mlabhub.core.quote import quote, quote_all
+from mlabhub.core.reasons import sentences
 from mlabhub.core.references import AllowedImages, describe_allowed, fault_of_reference, parse_reference
 from mlabhub.core.schema import KeyFault, Model, Paragraph, ShortText, Slug, Text, key_faults
 from mlabhub.errors import InvalidLaunch, NotPermitted
@@ -192,7 +193,7 @@ def _retired(image: ImageChoice, retired: Retired, by_slug: Mapping[str, ImageCh
         parts.append(Message.of(N_("There is: {valid}."), valid=quote_all(one.slug for one in rules.shown)))
     if retired.hint:
         parts.append(Message.of("{hint}", hint=retired.hint))
-    return _joined(parts)
+    return sentences(parts)
 
 
 def _no_such_image(value: object, rules: ImageRules) -> Message:
@@ -203,15 +204,7 @@ def _no_such_image(value: object, rules: ImageRules) -> Message:
     if rules.typed_images:
         allowed = describe_allowed(rules.typed_images)
         parts.append(Message.of(N_("Typed in may be: {allowed}."), allowed=allowed))
-    return _joined(parts)
-
-
-def _joined(parts: Sequence[Message]) -> Message:
-    return Message.of(" ".join(f"{{p{number}}}" for number in range(len(parts))), dict(_numbered(parts)))
-
-
-def _numbered(parts: Sequence[Message]) -> list[tuple[str, Message]]:
-    return [(f"p{number}", part) for number, part in enumerate(parts)]
+    return sentences(parts)
 
 
 def _is_slug_like(value: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from mlabhub.core.holdings import Holding
 from mlabhub.core.privacy import Held, Viewer
@@ -20,6 +21,8 @@ NEVER = frozenset({"group_never", "user_never", "never_fits", "no_such_gpu"})
 """Codes that waiting does not cure."""
 
 MOST_NAMES = 10
+
+BETWEEN = {" ": N_("{first} {second}"), ", ": N_("{first}, {second}"), "; ": N_("{first}; {second}")}
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,6 @@ def sentences(parts: Sequence[Message]) -> Message:
 
 
 def joined(separator: str, parts: Sequence[Message]) -> Message:
-    """Return several messages as one."""
-    names = [f"s{index}" for index in range(len(parts))]
-    return Message.of(separator.join(f"{{{name}}}" for name in names), dict(zip(names, parts, strict=True)))
+    """Return several messages as one, with what a language has in place of the separator."""
+    between = BETWEEN[separator]
+    return reduce(lambda first, second: Message.of(between, first=first, second=second), parts or [Message("")])

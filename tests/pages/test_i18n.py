@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlabhub.core.reasons import BETWEEN, joined
 from mlabhub.i18n import LANGUAGES, choose_language, get_translator, match_language
 from mlabhub.locale import TEMPLATE, catalogues, extract, load
 from mlabhub.messages import Message
@@ -52,6 +53,20 @@ def test_a_sentence_with_a_message_inside() -> None:
     zh = get_translator("zh_CN")
     assert zh.say(Message.of("{reason}", reason=Message("Starts now"))) == "可立即启动"
     assert get_translator("en").say(Message.of("{reason}", reason=Message("Starts now"))) == "Starts now"
+
+
+def test_what_stands_between_messages_is_the_languages_own() -> None:
+    parts = [Message("free"), Message("none"), Message("free")]
+    said = {
+        between: (str(joined(between, parts)), get_translator("zh_CN").say(joined(between, parts)))
+        for between in BETWEEN
+    }
+    assert said == {
+        " ": ("free none free", "空闲无空闲"),
+        ", ": ("free, none, free", "空闲、无、空闲"),
+        "; ": ("free; none; free", "空闲；无；空闲"),
+    }
+    assert str(joined(" ", [])) == ""
 
 
 def test_values_are_text_never_templates() -> None:
