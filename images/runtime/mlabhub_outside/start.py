@@ -33,7 +33,7 @@ def load_entry(path: str = "/opt/mlabhub/entry") -> ModuleType:
 
 
 def make_files(root: Path = Path("/")) -> None:
-    """Make the files that the entry writes to, and their folders, where the image has none.
+    """Make the files that the entry writes to, their folders and those for temporary files, where the image has none.
 
     Root has no right here to write where its own permissions say no, but it may change those of what it owns.
     """
@@ -41,6 +41,9 @@ def make_files(root: Path = Path("/")) -> None:
         folder.mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK):
             folder.chmod(folder.stat().st_mode & 0o7777 | 0o200)
+    for folder in (root / "tmp", root / "var/tmp"):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o1777)
     etc = root / "etc"
     for name, text in (("passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("group", "root:x:0:\n")):
         if not (etc / name).exists():
