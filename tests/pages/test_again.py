@@ -49,6 +49,16 @@ class TestAgain:
         assert page.status_code == 303
         assert launcher.calls[-1] == ("launch", "alice", "alice", "exp", "exp", GPU)
 
+    async def test_a_refresh_changes_nothing_under_the_pointer(self, login: Login, launcher: MemoryLauncher) -> None:
+        launcher.past["alice"] = [PastLaunch("exp", "exp", 0.0, GPU)]
+        client = await login("alice")
+        page = await client.get("launch")
+        sent = {"profile": "cpu", "cards": "cpu", "key": field(page, "key")}
+        headers = {"X-Xsrftoken": field(page, "_xsrf")}
+        parts = [(await client.post("launch/preview", data=sent, headers=headers)).json()["parts"] for _ in range(2)]
+        assert parts[0] == parts[1]
+        assert hidden(parts[0]["again"]) == hidden(again(page))
+
     async def test_while_it_runs_it_is_chosen_for_another(self, login: Login, launcher: MemoryLauncher) -> None:
         launcher.finish(await start(launcher, **GPU))
         client = await login("alice")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from mlabhub.core.profiles import Catalog, Profile
 from mlabhub.service.pages.base import PageHandler
-from mlabhub.service.views import Person
+from mlabhub.service.views import PastLaunch, Person
 from tests.pages.launcher import CATALOG, MemoryLauncher
 from tests.pages.site import PREFIX, Site
 
@@ -299,6 +300,17 @@ class TestLive:
         await expect(page.locator("[data-part=word-gpus-4]")).to_have_text("not now")
         await expect(page.locator("[data-part=again]")).to_contain_text("1 A100 (simulated)")
         assert await page.evaluate("document.activeElement.id") == "start"
+
+    async def test_a_press_is_not_lost_to_a_refresh(self, page: Page, launcher: MemoryLauncher) -> None:
+        launcher.past["bob"] = [PastLaunch("exp", "exp", time.time(), {"profile": "cpu"})]
+        await page.reload()
+        await page.hover("#again-start")
+        await page.mouse.down()
+        async with page.expect_response("**/preview"):
+            await page.clock.run_for(70_000)  # long enough for "a minute ago" to be said
+        await page.mouse.up()
+        await page.wait_for_url("**/starting/**")
+        assert launcher.calls[-1][3:] == ("exp", "exp", {"profile": "cpu"})
 
     async def test_it_rests_while_nobody_looks(self, page: Page) -> None:
         asked: list[str] = []

@@ -160,6 +160,7 @@ class PreviewHandler(LaunchBase):
         """Answer with each part's text for the form as it stands; ``cards`` are the profiles on the screen."""
         arguments, user = taken(self.arguments_of(body=True)), self.subject()
         cards = arguments.pop("cards", "").split()[:MOST_LIVE_CARDS]
+        key = arguments.pop("key", "")[:100]
         page = await self.look(user, arguments, cards)
         other = self.other(user)
         parts = {
@@ -171,7 +172,7 @@ class PreviewHandler(LaunchBase):
         }
         parts["note-image"] = str(escape(page.image_note))
         if cards:
-            parts["again"] = self.render_text("_again.html", again=page.again, key=page.key, other=other)
+            parts["again"] = self.render_text("_again.html", again=page.again, key=key, other=other)
         self.finish({"kind": page.forecast.kind if page.forecast else "", "parts": parts})
 
 

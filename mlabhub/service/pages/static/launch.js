@@ -14,6 +14,7 @@ let timer = 0;
 let latest = 0;
 let failures = 0;
 let find = "";
+let pressed = null;
 
 const root = () => document.getElementById("launch");
 const form = () => document.getElementById("launch-form");
@@ -29,8 +30,8 @@ function headers() {
 // Put new text into a part, unless it says the same already: what has the focus keeps it, and nothing is read out twice.
 function show(name, html) {
   const element = part(name);
-  if (!element || element.shown === html) {
-    return;
+  if (!element || element.shown === html || element.contains(pressed)) {
+    return; // Under a press that is not over yet nothing is exchanged, or the click would be lost.
   }
   const first = element.shown === undefined;
   const parsed = document.createElement("div");
@@ -47,6 +48,15 @@ function show(name, html) {
   if (focused) {
     (document.getElementById(focused) ?? document.getElementById("start"))?.focus();
   }
+}
+
+document.addEventListener("pointerdown", (event) => {
+  pressed = event.target;
+});
+for (const over of ["pointerup", "pointercancel"]) {
+  document.addEventListener(over, () => {
+    pressed = null;
+  });
 }
 
 function shownCards() {
@@ -73,7 +83,6 @@ class Refusal extends Error {
 async function ask(wide) {
   const mine = ++latest;
   const fields = new URLSearchParams(new FormData(form()));
-  fields.delete("key");
   if (wide) {
     fields.set("cards", shownCards().join(" "));
   }
