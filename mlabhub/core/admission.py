@@ -26,7 +26,7 @@ from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.reasons import NEVER, Reason
-from mlabhub.core.shortage import why_no_place
+from mlabhub.core.shortage import could_hold, why_no_place
 from mlabhub.core.units import GPU_PREFIX, amounts
 from mlabhub.core.waiting import Waiting
 
@@ -94,8 +94,30 @@ def decide(
         typed = {GPU_PREFIX + gpu_type: request.gpus}
         reasons += limit_reasons(request, typed, quotas, holdings, queue, viewer)
     if placement is None:
-        reasons += why_no_place(request, gpu_types or wanted, overcommit, holdings, capacity, viewer)
+        lacking = why_no_place(request, gpu_types or wanted, overcommit, holdings, capacity, viewer)
+        if gpu_types and any(reason.code == "never_fits" for reason in lacking):
+            shut = [gpu_type for gpu_type in wanted if gpu_type not in gpu_types]
+            lacking = _what_may_open(request, shut, quotas, holdings, queue, capacity, viewer) or lacking
+        reasons += lacking
     return Decision("refuse", reasons=tuple(sorted(reasons, key=lambda reason: reason.code not in NEVER)))
+
+
+def _what_may_open(
+    request: LaunchRequest,
+    shut: Sequence[str],
+    quotas: Quotas,
+    holdings: Holdings,
+    queue: Sequence[Waiting],
+    capacity: Capacity,
+    viewer: Viewer,
+) -> tuple[Reason, ...]:
+    """Return the limits that shut GPU types which could hold the request, of those types that may open again."""
+    reasons: tuple[Reason, ...] = ()
+    for gpu_type in shut:
+        typed = limit_reasons(request, {GPU_PREFIX + gpu_type: request.gpus}, quotas, holdings, queue, viewer)
+        if could_hold(request, (gpu_type,), capacity) and not any(reason.code in NEVER for reason in typed):
+            reasons += typed
+    return reasons
 
 
 def _as_user(request: LaunchRequest, quotas: Quotas) -> Viewer:

@@ -83,7 +83,7 @@ def why_no_place(
     if chosen:
         return chosen
     needs = {resource: need for resource, need in needs_of(request).items() if need}
-    if not any(_fits(room, needs) for room in whole_rooms(request, gpu_types, capacity)):
+    if not could_hold(request, gpu_types, capacity):
         short = _find_short(needs, list(whole_rooms(request, gpu_types, capacity)))
         if GPU in needs and short.resource in (GPU, None) and any(_unread(capacity)):
             return (Reason("no_room", sentences([*uncounted, Message(TRY_AGAIN)])),)
@@ -92,6 +92,12 @@ def why_no_place(
     short = _find_short(needs, rooms)
     message = sentences([_say_short(request, needs, short, rooms), *uncounted])
     return (Reason("no_room", message, _name(request, short.resource or next(iter(needs)))),)
+
+
+def could_hold(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> bool:
+    """Return whether a machine could hold a request if it were empty, healthy and open."""
+    needs = needs_of(request)
+    return any(_fits(room, needs) for room in whole_rooms(request, gpu_types, capacity))
 
 
 def _fits(room: Room, needs: Mapping[str, int], but: str = "") -> bool:

@@ -98,6 +98,16 @@ def test_more_than_a_soft_cap_is_not_never():
     assert ask(9).verdict == "admit"
 
 
+def test_a_type_that_a_soft_cap_shuts_may_open_again():
+    """Of any type: the open one can never hold it, but the other one can when nobody waits any more."""
+    capacity = Capacity((make_node("n1", 2), make_node("n2", 1, "t4")))
+    quotas = Quotas.model_validate({"users": {"default": {"gpu:a100": 0, "soft": True}}})
+    decision = decide(make_request(gpus=2), quotas, Holdings(), [waiting()], capacity, 0.0)
+    assert [reason.code for reason in decision.reasons] == ["user_limit"]
+    hard = Quotas.model_validate({"users": {"default": {"gpu:a100": 0}}})
+    assert decide(make_request(gpus=2), hard, Holdings(), [waiting()], capacity, 0.0).never
+
+
 def test_softness_is_inherited_and_can_be_taken_back():
     hard = Quotas.model_validate({"users": {"default": {"gpu": 8, "soft": True}, "alice": {"gpu": 10, "soft": False}}})
     assert [reason.code for reason in ask(4, held=[holding(8)], quotas=hard).reasons] == ["user_limit"]
