@@ -19,6 +19,8 @@ from mlabhub.settings import replace_file
 
 SECRETS = ("spawner", "service-token", "supervisor-token", "command-line-token", "proxy-token")
 INNER_PORTS = ("hub", "proxy-api", "service")
+UNFINISHED = "restore-unfinished"
+"""A file that is there while a restore replaces what is in the state folder."""
 
 
 class AlreadyRunning(MLabError):
@@ -31,6 +33,21 @@ class PortInUse(MLabError):
     """The public port is taken."""
 
     code = "port_in_use"
+
+
+class HalfRestored(MLabError):
+    """A restore of this folder was interrupted."""
+
+    code = "half_restored"
+
+
+def check_whole(state_dir: Path) -> None:
+    """Raise `HalfRestored` if a restore of this folder was interrupted."""
+    if (state_dir / UNFINISHED).exists():
+        raise HalfRestored(
+            f"A restore of {state_dir} was interrupted: half of it is from before. "
+            "Run `mlabhub restore` with --force again."
+        )
 
 
 def make_private_folders(*folders: Path) -> None:

@@ -20,9 +20,8 @@ from filelock import FileLock, Timeout
 from mlabhub.ledger.migrate import known_revisions
 from mlabhub.supervisor.archive import BackupFailed, Manifest, read_manifest, unpack
 from mlabhub.supervisor.backup import ASIDE, LEFT_OUT, check_database
-from mlabhub.supervisor.first_run import StateLock, make_private_folders
+from mlabhub.supervisor.first_run import UNFINISHED, StateLock, make_private_folders
 
-UNFINISHED = "restore-unfinished"
 _BESIDE_DATABASES = ("-wal", "-shm", "-journal")
 
 
@@ -47,15 +46,6 @@ def restore(archive: Path, state_dir: Path, *, force: bool = False) -> tuple[Man
             return manifest, _replace(staging, state_dir)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-
-
-def check_whole(state_dir: Path) -> None:
-    """Raise `BackupFailed` if a restore of this folder was interrupted."""
-    if (state_dir / UNFINISHED).exists():
-        raise BackupFailed(
-            f"A restore of {state_dir} was interrupted: half of it is from before. "
-            "Run `mlabhub restore` with --force again."
-        )
 
 
 def _own_files(state_dir: Path) -> list[str]:

@@ -24,7 +24,6 @@ from rich.panel import Panel
 from mlabhub.catalog import load_catalog
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.inventory.simulated import parse_simulated
-from mlabhub.ledger import parse_address
 from mlabhub.settings import BackendName, Settings, default_state_dir
 from mlabhub.site import find_site_file, read_site_file
 from mlabhub.site.inside import CA_INSIDE, save_site
@@ -38,7 +37,6 @@ from mlabhub.supervisor.commands import (
     make_proxy_command,
     make_service_command,
 )
-from mlabhub.supervisor.restore import check_whole
 from mlabhub.supervisor.steps import Steps
 from mlabhub.supervisor.tls import read_name, write_authorities
 
@@ -67,7 +65,7 @@ def run(options: Options) -> None:
     state_dir = (options.state_dir or default_state_dir()).absolute()
     first_run.make_private_folders(state_dir, state_dir / "run", state_dir / "secrets", state_dir / "log")
     with _disk_errors(state_dir), contextlib.closing(first_run.StateLock(state_dir)):
-        check_whole(state_dir)
+        first_run.check_whole(state_dir)
         asyncio.run(_main(options, state_dir, console))
 
 
@@ -157,6 +155,8 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
 def _check_ledger(options: Options) -> None:
     """Check the ledger's address; whether it answers, the service finds out."""
     if options.ledger:
+        from mlabhub.ledger import parse_address  # a third of a second, which others need not wait for
+
         parse_address(options.ledger, options.ledger_password_file)
     elif options.ledger_password_file is not None:
         raise InvalidConfiguration("--ledger-password-file belongs to --ledger, which names the database.")

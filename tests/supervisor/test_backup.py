@@ -28,8 +28,8 @@ from mlabhub.settings import Settings
 from mlabhub.supervisor import restore as restoring
 from mlabhub.supervisor.archive import BackupFailed, read_manifest
 from mlabhub.supervisor.backup import make_backup
-from mlabhub.supervisor.first_run import AlreadyRunning, StateLock
-from mlabhub.supervisor.restore import check_whole, restore
+from mlabhub.supervisor.first_run import AlreadyRunning, HalfRestored, StateLock, check_whole
+from mlabhub.supervisor.restore import restore
 from tests.ledger.test_contract import reservation
 from tests.service.conftest import make_settings
 
@@ -193,7 +193,7 @@ def test_an_interrupted_restore_is_noticed_and_mended(
     monkeypatch.setattr(restoring.os, "sync", die)
     with pytest.raises(KeyboardInterrupt):
         restore(archive, state, force=True)
-    with pytest.raises(BackupFailed, match="was interrupted"):
+    with pytest.raises(HalfRestored, match="was interrupted"):
         check_whole(state)
     monkeypatch.undo()
     restore(archive, state, force=True)
