@@ -128,6 +128,16 @@ class Storage(Model):
             raise InvalidConfiguration(Message.of(template, key=keys, message=fault.message))
         return located
 
+    @property
+    def user_roots(self) -> tuple[str, ...]:
+        """Every located root with private folders."""
+        return tuple(filter(None, (self.user_root, *(own.user_root for own in self.groups.values()))))
+
+    @property
+    def share_roots(self) -> tuple[str, ...]:
+        """Every located root with groups' folders."""
+        return tuple(filter(None, (self.share_root, *(own.share_root for own in self.groups.values()))))
+
     def user_areas(self, groups: Iterable[str]) -> dict[Area, str]:
         """Return where a member of these groups has private folders, the one with the home first.
 

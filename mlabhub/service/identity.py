@@ -7,6 +7,7 @@ it with a sentence, it never stops the service. Which number follows from the fa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import grp
 import os
 import pwd
@@ -137,7 +138,7 @@ class MachineAccounts:
             ),
             account_gid=account.pw_gid if account and _is_for_people(account.pw_gid) else None,
             groups=tuple(self._group(storage, group) for group in groups),
-            occupied=self._all_numbers(now),
+            occupied=self._all_numbers(storage, now),
         )
 
     def _group(self, storage: Storage, group: str) -> NameFacts:
@@ -157,12 +158,34 @@ class MachineAccounts:
         except FileNotFoundError:
             return None
 
-    def _all_numbers(self, now: float) -> frozenset[int]:
+    def _all_numbers(self, storage: Storage, now: float) -> frozenset[int]:
+        """Return every number that is somebody's: of accounts, and of folders, also where the ledger has lost them."""
         at, numbers = self._occupied
         if not 0 <= now - at < _FRESH_S:
-            numbers = frozenset({one.pw_uid for one in pwd.getpwall()} | {one.gr_gid for one in grp.getgrall()})
+            accounts = {one.pw_uid for one in pwd.getpwall()} | {one.gr_gid for one in grp.getgrall()}
+            folders = _owners_in(storage) if self._own_folders else set()
+            numbers = frozenset(accounts | folders)
             self._occupied = (now, numbers)
         return numbers
+
+
+def _owners_in(storage: Storage) -> set[int]:
+    owners = set()
+    for root in storage.user_roots:
+        owners |= {status.st_uid for status in _folders_in(root)}
+    for root in storage.share_roots:
+        owners |= {status.st_gid for status in _folders_in(root)}
+    return owners
+
+
+def _folders_in(root: str) -> list[os.stat_result]:
+    """Return what a root has; one that is not there yet has nothing, and what has just gone is left out."""
+    found = []
+    with contextlib.suppress(FileNotFoundError), os.scandir(root) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(entry.stat(follow_symlinks=False))
+    return found
 
 
 def _account(name: str) -> pwd.struct_passwd | None:

@@ -47,6 +47,20 @@ async def test_new_names_get_numbers_that_nobody_has(accounts: MachineAccounts) 
     assert identity.gid == identity.uid
 
 
+@pytest.mark.engine  # as root: only root can give folders away
+async def test_a_newcomer_never_gets_the_number_of_an_absent_persons_folder(
+    accounts: MachineAccounts, storage: Storage
+) -> None:
+    """Also with a ledger that is new, or from yesterday."""
+    for folder, number in ((f"{storage.user_root}/bob", 200000), (f"{storage.share_root}/team", 200001)):
+        os.mkdir(folder)
+        os.chown(folder, number, number)
+    os.symlink("nowhere", f"{storage.user_root}/dangling")
+    facts = await accounts.look_up("alice", ("vision",))
+    identity = facts.choose(projection())
+    assert [identity.uid, identity.groups[0].gid] == [200002, 200003]
+
+
 async def test_what_was_given_is_remembered(accounts: MachineAccounts) -> None:
     facts = await accounts.look_up("alice", ("vision",))
     known = projection(KnownId("user", "alice", 200007), KnownId("group", "vision", 200009))
