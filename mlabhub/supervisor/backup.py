@@ -23,7 +23,7 @@ from mlabhub.ledger import parse_address
 from mlabhub.settings import Settings
 from mlabhub.supervisor.archive import FORMAT, BackupFailed, Entry, Manifest, digest, write_archive
 
-LEFT_OUT = ("nas", "log", "run", "restoring")
+LEFT_OUT = ("nas", "log", "run", "runtime", "restoring")
 """Folders of the state folder that are no part of a backup: people's files, and what is made anew."""
 
 ASIDE = "before-restore-"

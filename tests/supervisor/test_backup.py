@@ -45,6 +45,8 @@ def settings(tmp_path: Path) -> Settings:
     (one.state_dir / "ports.json").write_text("{}")
     (one.nas_dir / "user").mkdir(parents=True)
     (one.nas_dir / "user" / "thesis").write_text("people's")
+    (one.state_dir / "runtime").mkdir()
+    (one.state_dir / "runtime" / "libc.so.6").write_text("made anew from its image")
     one.log_dir.mkdir()
     (one.log_dir / "hub.log").write_text("log")
     (one.state_dir / "link").symlink_to("/etc/passwd")
