@@ -16,6 +16,7 @@ import typer.core
 import typer.main
 
 from mlabhub import __version__
+from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidConfiguration, MLabError, Unavailable
 
 if TYPE_CHECKING:
@@ -93,4 +94,8 @@ def main() -> None:
         print(f"mlabhub: {error}", file=sys.stderr)
         sys.exit(exit_status(error))
     except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:  # of what was named on the command line: a name too long, a disk that is full
+        named = f"{quote(str(error.filename))}: " if error.filename is not None else ""
+        print(f"mlabhub: {named}{error.strerror or error}. Mend that, then try again.", file=sys.stderr)
         sys.exit(1)

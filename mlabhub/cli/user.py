@@ -41,10 +41,8 @@ def add(
     name = name.lower()
     check_user_name(name)
     groups = group or []
+    password = _read_password() if password_stdin else secrets.token_urlsafe(12)
     settings = _load(state)
-    password = sys.stdin.readline().rstrip("\n") if password_stdin else secrets.token_urlsafe(12)
-    if not 8 <= len(password.encode()) <= 72:
-        raise MLabError(f"The password has {len(password.encode())} bytes; 8 to 72 are possible.")
     with _hub(settings) as hub:
         _make_user(hub, name, groups, admin)
     _set_password(settings, name, password)
@@ -67,6 +65,18 @@ def list_users(state: State = None, as_json: AsJson = False) -> None:
         return
     for row in rows:
         typer.echo(f"{row['name']:24} {'admin' if row['admin'] else '':6} {', '.join(row['groups'])}")
+
+
+def _read_password() -> str:
+    """Return the password that standard input begins with: one line of UTF-8."""
+    line = sys.stdin.buffer.readline().rstrip(b"\r\n")
+    try:
+        password = line.decode()
+    except UnicodeDecodeError:
+        raise MLabError("The password is not UTF-8 text; write it as such.") from None
+    if not 8 <= len(line) <= 72:
+        raise MLabError(f"The password has {len(line)} bytes; 8 to 72 are possible.")
+    return password
 
 
 def _load(state: Path | None) -> Settings:
