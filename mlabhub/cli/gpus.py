@@ -62,7 +62,10 @@ def show(console: Console, nodes: list[Json], now: float) -> None:
 
 def title_of(node: Json) -> str:
     """Return a machine's name and what of it is free."""
-    cpu = f"{format_number(node['cpu_free'])} of {format_number(node['cpu'])} CPU"
+    times = node.get("cpu_overcommit", 1)
+    cpu = f"{format_number(node['cpu_free'])} of {format_number(node['cpu'] * times)} CPU"
+    if times != 1:
+        cpu += f" ({format_number(node['cpu'])}, handed out {format_number(times)} times)"
     memory = f"{format_number(node['memory_gib_free'])} of {format_gib(node['memory_gib'])} memory"
     whole = [gpu for gpu in node["gpus"] if not gpu["divided"]]
     free = sum(state_of(gpu) == "free" for gpu in whole)

@@ -19,10 +19,14 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from mlabhub.core.names import check_user_name
+from mlabhub.core.quote import quote as shown
 from mlabhub.errors import InvalidConfiguration, MLabError, NotFound, Unavailable
 from mlabhub.settings import Settings, load_settings
 
 app = typer.Typer(help="Open accounts.", no_args_is_help=True)
+
+NOT_IN_ACCOUNTS = frozenset(" ,")
+MOST_GROUP = 255
 
 State = Annotated[Path | None, typer.Option(help="The state folder of the installation.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -40,7 +44,11 @@ def add(
     """Open an account: the user, the groups, and a password that is printed once."""
     name = name.lower()
     check_user_name(name)
+    if set(name) & NOT_IN_ACCOUNTS:
+        raise MLabError(f"The user name {shown(name)} cannot be used: the hub's login takes no space and no comma.")
     groups = group or []
+    for one in groups:
+        _check_group(one)
     password = _read_password() if password_stdin else secrets.token_urlsafe(12)
     settings = _load(state)
     with _hub(settings) as hub:
@@ -65,6 +73,15 @@ def list_users(state: State = None, as_json: AsJson = False) -> None:
         return
     for row in rows:
         typer.echo(f"{row['name']:24} {'admin' if row['admin'] else '':6} {', '.join(row['groups'])}")
+
+
+def _check_group(name: str) -> None:
+    """Refuse a name that could not be told from another one on a page. Raises `MLabError`."""
+    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= MOST_GROUP:
+        raise MLabError(
+            f"{shown(name)} cannot be a group's name; it has 1 to {MOST_GROUP} characters that can be seen, and no "
+            "space around them."
+        )
 
 
 def _read_password() -> str:

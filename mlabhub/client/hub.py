@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mlabhub.client.transport import Answer, NoAnswer, NotSent, exchange, make_http
+from mlabhub.core.quote import plain
 from mlabhub.errors import LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
 from mlabhub.messages import N_, Message
 
@@ -157,7 +158,7 @@ def _server_path(user: str, server: str) -> str:
 
 
 def _no_user(name: str) -> Message:
-    return Message.of(N_("The hub has no user {user}. People appear there after their first login."), user=name)
+    return Message.of(N_("The hub has no user {user}. People appear there after their first login."), user=plain(name))
 
 
 def _refused(status: int) -> Message:

@@ -179,6 +179,7 @@ def _node_view(node: Node, projection: Projection, catalog: Catalog, viewer: Vie
         memory_gib_free=max(0.0, node.memory_gib - used.get(MEMORY, 0.0)),
         gpus=tuple(_gpu_view(gpu, projection, catalog, viewer) for gpu in node.gpus),
         gpu_fault=node.gpu_fault,
+        cpu_overcommit=catalog.quotas.cpu_overcommit,
     )
 
 

@@ -178,7 +178,10 @@ class GpuView:
 
 @dataclass(frozen=True)
 class NodeView:
-    """One machine: what it has and what of it is free. ``gpu_fault``: why its GPUs cannot be read, if so."""
+    """One machine: what it has and what of it is free. ``gpu_fault``: why its GPUs cannot be read, if so.
+
+    CPUs are handed out ``cpu_overcommit`` times, so that ``cpu_free`` may be more than ``cpu``.
+    """
 
     name: str
     schedulable: bool
@@ -188,6 +191,7 @@ class NodeView:
     memory_gib_free: float
     gpus: tuple[GpuView, ...]
     gpu_fault: Message | None = None
+    cpu_overcommit: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from mlabhub.cli import app, exit_status
-from mlabhub.cli.gpus import ago, show
+from mlabhub.cli.gpus import ago, show, title_of
 from mlabhub.core.capacity import Gpu, GpuProcess, Node
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.messages import Message
@@ -199,6 +199,8 @@ def test_an_empty_machine_and_a_closed_one() -> None:
     said = io.StringIO()
     show(Console(file=said, width=80), [{**node, "schedulable": False}], 0.0)
     assert said.getvalue() == "n1: 4 of 4 CPU, 8 of 8 GiB memory, no GPU free; it takes no new servers\n"
+    shared = {**node, "schedulable": True, "cpu_free": 15, "cpu_overcommit": 4}
+    assert title_of(shared) == "n1: 15 of 16 CPU (4, handed out 4 times), 8 of 8 GiB memory, no GPU free"
 
 
 @pytest.mark.parametrize(
