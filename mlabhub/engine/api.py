@@ -25,6 +25,8 @@ from mlabhub.errors import EngineUnavailable
 from mlabhub.messages import N_, Message
 
 ANSWER_SECONDS = 60.0
+LIST_TRIES = 5
+IMAGE_GONE = "image not known"
 LONG_SECONDS = 1800.0
 """Saving a large layer takes as long as writing it does."""
 
@@ -218,8 +220,14 @@ class EngineApi:
         )
 
     async def images(self, labels: Mapping[str, str]) -> tuple[ImageInfo, ...]:
-        """Return all images with these labels."""
-        answer = await self._call("GET", "/images/json", params={"filters": _by_labels(labels)})
+        """Return all images with these labels; asked again where one of any went away meanwhile, which fails Podman."""
+        for tries_left in range(LIST_TRIES - 1, -1, -1):
+            try:
+                answer = await self._call("GET", "/images/json", params={"filters": _by_labels(labels)})
+                break
+            except EngineError as error:
+                if IMAGE_GONE not in error.log_text or not tries_left:
+                    raise
         return tuple(
             ImageInfo(
                 _bare(item["Id"]),

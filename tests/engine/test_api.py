@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,31 @@ async def test_an_engine_that_does_not_answer(tmp_path: Path) -> None:
             await question
         assert str(tmp_path) not in str(caught.value)
     await api.close()
+
+
+@pytest.mark.parametrize(
+    ("failures", "said", "calls"), [(2, "image not known", 3), (9, "image not known", 5), (1, "no space left", 1)]
+)
+async def test_a_list_of_images_while_one_goes_away(tmp_path: Path, failures: int, said: str, calls: int) -> None:
+    asked = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        status, body = ("200 OK", "[]") if asked > failures else ("500 Error", json.dumps({"message": said}))
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "podman.sock"):
+        api = make_api(Engine("podman", f"unix://{tmp_path}/podman.sock", False, ""))
+        if calls > failures:
+            assert await api.images({labels.OWN: ""}) == ()
+        else:
+            with pytest.raises(EngineError, match=said):
+                await api.images({labels.OWN: ""})
+        await api.close()
+    assert asked == calls
 
 
 @pytest.mark.parametrize(
