@@ -15,6 +15,7 @@ from mlabhub.engine import labels
 from mlabhub.engine.api import ContainerInfo, EngineApi, ImageInfo
 from mlabhub.engine.containerfile import env_line, label_line
 from mlabhub.engine.errors import EngineError
+from mlabhub.messages import N_, Message
 
 MOST_LAYERS = 20
 """Saved layers before they are squashed into one; overlayfs stops at a few hundred, and each makes lookups slower."""
@@ -186,7 +187,9 @@ def _saved(image: ImageInfo) -> Saved:
         )
     except (KeyError, ValueError) as error:
         raise EngineError(
-            f"The saved image {image.id[:12]} has lost its labels. Reset the server to start anew."
+            Message.of(
+                N_("The saved image {image} has lost its labels. Reset the server to start anew."), image=image.id[:12]
+            )
         ) from error
 
 

@@ -142,7 +142,7 @@ def reference_text(image: str, t: Translator) -> str:
         t(N_("tag {tag}"), tag=reference.tag) if reference.tag else "",
         t(N_("digest {digest}"), digest=reference.digest) if reference.digest else "",
     ]
-    return ", ".join(part for part in parts if part)
+    return t(N_(", ")).join(part for part in parts if part)
 
 
 def gpu_rows(profile: Profile, view: CatalogView, arguments: Mapping[str, str], t: Translator) -> tuple[GpuRow, ...]:

@@ -72,7 +72,9 @@ def folder_text(t: Translator, folder: PlaceView | StorageView) -> str:
         remarks.append(t(N_("read-only")))
     if folder.tier == "scratch":
         remarks.append(t(N_("not protected against loss")))
-    return f"{folder.target} ({'; '.join(remarks)})" if remarks else folder.target
+    if not remarks:
+        return folder.target
+    return t(N_("{folder} ({remarks})"), folder=folder.target, remarks=t(N_("; ")).join(remarks))
 
 
 def room_text(t: Translator, folder: StorageView) -> str:
@@ -112,7 +114,7 @@ def image_text(image: ImageChoice) -> str:
 
 def image_note(t: Translator, image: ImageChoice) -> str:
     """Say what is in an image."""
-    tools = ", ".join(t(TOOLS[tool]) for tool in image.tools)
+    tools = t(N_(", ")).join(t(TOOLS[tool]) for tool in image.tools)
     parts = [image.description, t(N_("Opens in it: {tools}."), tools=tools) if tools else ""]
     return " ".join(part for part in parts if part)
 
