@@ -16,13 +16,13 @@ from pathlib import Path
 from mlabhub.cli.findings import Check, Status, ask, read_text
 from mlabhub.core.quote import quote_all
 from mlabhub.engine.cdi import CDI_DIRS, NvidiaSpec, read_nvidia
+from mlabhub.images.build import CUDA_LABEL
 from mlabhub.inventory.gpus import make_gpus
 from mlabhub.inventory.nvml import UPDATED, Facts, NvmlReader
 from mlabhub.inventory.tenants import Tenants
 
 PATIENCE_S = 30.0
 NVIDIA_VENDOR = "0x10de"
-CUDA_LABEL = "org.mlabhub.cuda"
 CUDA_VARIABLE = "CUDA_VERSION"
 MOST_NAMED = 3
 GENERATE = "`nvidia-ctk cdi generate --device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml`"

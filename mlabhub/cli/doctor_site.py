@@ -10,23 +10,21 @@ import ipaddress
 import socket
 import ssl
 import stat
-import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 import psutil
 from cryptography import x509
 
-from mlabhub.cli.findings import Check
+from mlabhub.cli.findings import Check, in_background
 from mlabhub.site import Site, SiteFile, apt, shown
 from mlabhub.site.authorities import SYSTEM_CA
 from mlabhub.site.clients import is_direct
@@ -38,7 +36,6 @@ ANSWER_SECONDS = 8
 KNOWN_PACKAGE = "pip"
 KNOWN_NPM_PACKAGE = "configurable-http-proxy"
 SOON_DAYS = 30
-Answer = TypeVar("Answer")
 HOW_TO = "docs/how-to/site.md"
 
 
@@ -66,11 +63,10 @@ def check_site(found: SiteFile, now: datetime) -> list[Check]:
     checks = [check_file(found)]
     if site.ca_file:
         checks.append(check_ca(Path(site.ca_file), now))
-    deadline = datetime.now(timezone.utc) + timedelta(seconds=ANSWER_SECONDS)
+    deadline = time.monotonic() + ANSWER_SECONDS
     for name, future in waiting:
-        left = (deadline - datetime.now(timezone.utc)).total_seconds()
         try:
-            checks.append(future.result(max(0.0, left)))
+            checks.append(future.result(max(0.0, deadline - time.monotonic())))
         except NoAnswer:
             fix = f"Check {file}, and that this machine reaches what it names."
             checks.append(Check(name, "missing", f"no answer within {ANSWER_SECONDS} s", fix))
@@ -261,17 +257,3 @@ def is_authority(certificate: x509.Certificate) -> bool:
 def _common_name(certificate: x509.Certificate) -> str:
     names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     return str(names[0].value) if names else certificate.subject.rfc4514_string() or "a certificate without a name"
-
-
-def in_background(work: Callable[[], Answer]) -> Future[Answer]:
-    """Run something that may hang, such as looking up a name; it keeps nobody from leaving."""
-    future: Future[Answer] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future

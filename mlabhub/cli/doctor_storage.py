@@ -6,12 +6,12 @@ Guarantees: a file server that hangs costs a few seconds, never the answer; noth
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
+from concurrent.futures import TimeoutError as NoAnswer
 from pathlib import Path
 
 from mlabhub.catalog import load_catalog
-from mlabhub.cli.findings import Check
+from mlabhub.cli.findings import Check, in_background
 from mlabhub.core.storage import Storage
 from mlabhub.core.units import format_bytes
 from mlabhub.errors import MLabError
@@ -41,13 +41,11 @@ def folders_of(storage: Storage) -> list[tuple[str, str, bool]]:
 
 def check_folder(name: str, folder: Path, *, needed: bool, look: Callable[[Path], str] | None = None) -> Check:
     """Look at one folder, with patience."""
-    answers: list[str] = []
     act = look or room_at
-    # A thread of its own that nobody waits for: one that hangs must not hold up the exit.
-    thread = threading.Thread(target=lambda: answers.append(act(folder)), daemon=True)
-    thread.start()
-    thread.join(PATIENCE_S)
-    said = answers[0] if answers else HANGS
+    try:
+        said = in_background(lambda: act(folder)).result(PATIENCE_S)
+    except NoAnswer:
+        said = HANGS
     if "free" in said:
         return Check(name, "ok", f"{said} at {folder}")
     consequence = "nobody whose files are there can start" if needed else "servers start without it"

@@ -1,12 +1,16 @@
-"""What doctor finds, and how it looks: a value for one thing, a program asked, a file read."""
+"""What doctor finds, and how it looks: a value for one thing, a program asked, a file read, what may hang."""
 
 from __future__ import annotations
 
 import subprocess
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+Answer = TypeVar("Answer")
 Status = Literal["ok", "missing", "better", "info"]
 
 
@@ -38,3 +42,17 @@ def read_text(file: Path) -> str:
         return file.read_text(errors="replace")
     except OSError:
         return ""
+
+
+def in_background(work: Callable[[], Answer]) -> Future[Answer]:
+    """Run something that may hang, such as looking up a name or a file server; it keeps nobody from leaving."""
+    future: Future[Answer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

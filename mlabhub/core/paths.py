@@ -10,9 +10,8 @@ import posixpath
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
-from mlabhub.core.schema import FAULT, KeyFault
+from mlabhub.core.schema import KeyFault, key_faults
 from mlabhub.messages import N_, Message
 
 SYSTEM_SOURCES = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys")
@@ -50,13 +49,10 @@ def system_folder(path: str) -> str | None:
     return next((folder for folder in SYSTEM_TARGETS if is_within(path, folder)), None)
 
 
-def _fault(message: Message) -> PydanticCustomError:
-    return PydanticCustomError(FAULT, "{text}", {"faults": (KeyFault((), message),), "text": str(message)})
-
-
 def _absolute(path: str) -> str:
     if not is_plain(path):
-        raise _fault(Message(N_("must be an absolute path without .. or a slash at the end, such as /srv/nas/user")))
+        message = Message(N_("must be an absolute path without .. or a slash at the end, such as /srv/nas/user"))
+        raise key_faults([KeyFault((), message)])
     return path
 
 
@@ -64,7 +60,8 @@ def _source(path: str) -> str:
     _absolute(path)
     folder = next((folder for folder in SYSTEM_SOURCES if is_within(path, folder)), None)
     if folder is not None:
-        raise _fault(Message.of(N_("is in {folder}, a folder of the system; name another one"), folder=folder))
+        message = Message.of(N_("is in {folder}, a folder of the system; name another one"), folder=folder)
+        raise key_faults([KeyFault((), message)])
     return path
 
 
@@ -72,12 +69,10 @@ def _target(path: str) -> str:
     _absolute(path)
     folder = system_folder(path)
     if folder is not None:
-        raise _fault(
-            Message.of(
-                N_("is in {folder}, which the images need themselves; take one such as /mnt/user or /data"),
-                folder=folder,
-            )
+        message = Message.of(
+            N_("is in {folder}, which the images need themselves; take one such as /mnt/user or /data"), folder=folder
         )
+        raise key_faults([KeyFault((), message)])
     return path
 
 

@@ -13,13 +13,7 @@ from mlabhub.core.choices import read_option
 from mlabhub.core.gate import KEYS, check_launch_id, read_choice, read_gpu_ids, read_keys, read_number
 from mlabhub.core.images import ImageRules, read_image
 from mlabhub.core.mounts import MountChoice, read_mounts
-from mlabhub.core.profiles import (
-    SHM,
-    Catalog,
-    LaunchRequest,
-    Profile,
-    default_payer,
-)
+from mlabhub.core.profiles import SHM, Catalog, LaunchRequest, Profile, default_payer
 from mlabhub.core.quote import quote, quote_all
 from mlabhub.core.sight import Sight, see
 from mlabhub.core.storage import places_for

@@ -14,8 +14,9 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from mlabhub.engine import labels
 from mlabhub.engine.api import EngineApi, ImageInfo
@@ -41,14 +42,20 @@ _PARTIAL = "new-"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def brings_all(image: ImageInfo) -> bool:
+def brings_all(config: Mapping[str, Any]) -> bool:
     """Whether an image starts by our own entry, so that nothing is added to it."""
-    return list(image.config.get("Entrypoint") or ()) == [ENTRY]
+    return list(config.get("Entrypoint") or ()) == [ENTRY]
+
+
+def architecture_of(machine: str | None = None) -> str:
+    """Return the engines' word for this machine's processors, or for those that the kernel calls ``machine``."""
+    machine = machine or platform.machine()
+    return _MACHINES.get(machine, machine)
 
 
 def check_architecture(image: ImageInfo, name: str, machine: str | None = None) -> None:
     """Raise `LaunchRefused` if an image is for other processors than this machine's."""
-    here = _MACHINES.get(machine or platform.machine(), machine or platform.machine())
+    here = architecture_of(machine)
     if image.architecture not in {"", here}:
         raise LaunchRefused(
             Message.of(

@@ -8,7 +8,6 @@ the start, or with what mends it.
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -19,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from mlabhub.core.quote import quote
-from mlabhub.engine.runtime import ENTRY, INSIDE, PLACE, REFERENCE
+from mlabhub.engine.runtime import INSIDE, PLACE, REFERENCE, architecture_of, brings_all
 from mlabhub.errors import NotFound
 from mlabhub.images.build import WORK_DIR, build_images
 from mlabhub.images.program import ImageError, Program, Report, find_program
 from mlabhub.images.recipes import PREFIX
 
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 ANSWER_SECONDS = 120
 
 QUESTIONS = """
@@ -74,7 +72,7 @@ def check_image(reference: str, report: Report = lambda _: None) -> tuple[Findin
                 "or build one of ours with `mlabhub image build`."
             )
         config = image.get("Config") or {}
-        outside = list(config.get("Entrypoint") or ()) != [ENTRY]
+        outside = not brings_all(config)
         findings = list(assess_config(image, outside=outside))
         if all(finding.ok for finding in findings if finding.needed):
             facts = look_into(program, reference, report) if outside else ask(program, reference)
@@ -137,7 +135,7 @@ def _bundle(program: Program, report: Report) -> Iterator[Path]:
 def assess_config(image: Mapping[str, Any], *, outside: bool) -> Iterator[Finding]:
     """Yield the findings for what the engine says about an image, without looking into it."""
     config = image.get("Config") or {}
-    here = MACHINES.get(platform.machine(), platform.machine())
+    here = architecture_of()
     built_for = str(image.get("Architecture") or here)
     fix = "" if built_for == here else f"it is for {built_for}, and this machine is {here}: take another build of it"
     yield Finding("processor", True, built_for, fix)

@@ -29,7 +29,7 @@ SECRET_ID = "mlabhub-site"
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 PIP_OPTIONS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 PIP_INDEXES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
-CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+CA_VARIABLES = ("PIP_CERT", *clients.CA_VARIABLES)
 
 
 @dataclass(frozen=True)
@@ -182,12 +182,8 @@ def _pip_variable(option: str) -> str:
     return "PIP_" + option.upper().replace("-", "_").replace("TIMEOUT", "DEFAULT_TIMEOUT")
 
 
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""
-
-
 def _text(file: Path) -> str:
-    return _bytes(file).decode(errors="replace")
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""

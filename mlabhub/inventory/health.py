@@ -14,7 +14,6 @@ from mlabhub.messages import N_, Message
 
 NOT_SUPPORTED = 3
 NO_PERMISSION = 4
-NOT_FOUND = 6
 FUNCTION_NOT_FOUND = 13
 GPU_IS_LOST = 15
 RESET_REQUIRED = 16

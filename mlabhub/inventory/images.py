@@ -93,7 +93,7 @@ class EngineImages:
         if image is None:
             return Missing(wanted.reference)
         check_architecture(image, wanted.name)
-        if wanted.kind == "catalog" and brings_all(image):
+        if wanted.kind == "catalog" and brings_all(image.config):
             return None
         return await self._missing_runtime()
 

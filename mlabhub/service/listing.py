@@ -10,10 +10,7 @@ from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
 from mlabhub.core.gpu_types import display_name_of
 from mlabhub.core.privacy import Viewer
-from mlabhub.core.profiles import (
-    Catalog,
-    default_payer,
-)
+from mlabhub.core.profiles import Catalog, default_payer
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.sight import offered_profiles, see
 from mlabhub.core.storage import Place, places_for
@@ -267,7 +264,6 @@ def catalog_view(
         default_images=sight.images,
         default_gpu_types={one.slug: one.default_gpu_type(catalog.gpu_types, present) for one in visible},
         gpu_type_names={gpu_type: display_name_of(gpu_type, catalog.gpu_types) for gpu_type in present},
-        folders=tuple(place.target for place in places),
         places=places,
         mount_prefixes=catalog.storage.mount_prefixes,
     )

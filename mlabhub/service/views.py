@@ -232,11 +232,10 @@ class SavedImageView:
 class CatalogView:
     """What the launch page shows to one person: what they may choose, what is there, what they hold.
 
-    ``folders`` are the paths that a server of theirs sees: private ones, one per group, then extra shares;
-    ``places`` says more of each. The defaults are what a form opens on: the profile, and by profile the image and the
-    GPU type (None: any). ``gpu_type_names`` are the names of the types for people.
-    ``kept_images`` are retired ones, by the server that had one and may have it again,
-    ``successors`` what takes the place of retired ones.
+    ``places`` are the folders that a server of theirs sees: private ones, one per group, then extra shares. The
+    defaults are what a form opens on: the profile, and by profile the image and the GPU type (None: any).
+    ``gpu_type_names`` are the names of the types for people. ``kept_images`` are retired ones, by the server that had
+    one and may have it again, ``successors`` what takes the place of retired ones.
     """
 
     profiles: tuple[Profile, ...]
@@ -247,7 +246,6 @@ class CatalogView:
     group_usage: tuple[UsageView, ...]
     nodes: tuple[NodeView, ...]
     gpu_types: tuple[str, ...]
-    folders: tuple[str, ...] = ()
     default_profile: str = ""
     default_images: Mapping[str, str] = field(default_factory=dict)
     default_gpu_types: Mapping[str, str | None] = field(default_factory=dict)
@@ -256,11 +254,6 @@ class CatalogView:
     successors: Mapping[str, str] = field(default_factory=dict)
     places: tuple[PlaceView, ...] = ()
     mount_prefixes: tuple[str, ...] = ()
-
-    def free_gpus(self, gpu_type: str | None = None) -> int:
-        """Return how many usable GPUs (of a type) nobody holds."""
-        gpus = (gpu for node in self.nodes if node.schedulable for gpu in node.gpus)
-        return sum(gpu.usable and not gpu.held for gpu in gpus if gpu_type in (None, gpu.type))
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class ImageSource:
         if image is None:
             raise missing(plan)
         check_architecture(image, plan.image)
-        outside = plan.image_kind == "typed" or not brings_all(image)
+        outside = plan.image_kind == "typed" or not brings_all(image.config)
         return StartImage(plan.image_reference, image.id, 0, False, await self._added(outside), image.environment)
 
     async def _added(self, outside: bool) -> str:

@@ -62,16 +62,13 @@ class Backend:
         """Return the processes that the backend needs: Podman's API; Docker has its own."""
         return (make_podman_command(settings),) if self.engine and self.engine.kind == "podman" else ()
 
-    async def build_images(self, steps: Steps) -> None:
+    async def build_base_image(self, steps: Steps) -> None:
         """Build the base image if the engine does not have it at all; others are built when somebody chooses them."""
         if self.engine is None:
             return
-        missing = [
-            image.name for image in await asyncio.to_thread(list_images) if image.id is None and image.name == "base"
-        ]
-        if missing:
-            with steps.step(f"image {', '.join(missing)}: built once, takes some minutes"):
-                await asyncio.to_thread(build_images, missing, no_cache=False, report=lambda line: None)
+        if any(image.name == "base" and image.id is None for image in await asyncio.to_thread(list_images)):
+            with steps.step("image base: built once, takes some minutes"):
+                await asyncio.to_thread(build_images, ["base"], no_cache=False, report=lambda line: None)
 
     async def close(self, settings: Settings) -> None:
         """Take back what was set around containers, unless some run on without the hub."""

@@ -205,7 +205,7 @@ async def _start(settings: Settings, backend: Backend, children: Children, steps
         # All at once: each waits by itself for what it needs of the others.
         commands = [make_proxy_command(settings), make_hub_command(settings), make_service_command(settings)]
         await asyncio.gather(*(children.start(command) for command in (*backend.commands(settings), *commands)))
-    await backend.build_images(steps)
+    await backend.build_base_image(steps)
 
 
 def _greet(settings: Settings, backend: Backend, console: Console, seconds: float) -> None:

@@ -62,7 +62,7 @@ def info(**more: Any) -> ImageInfo:
     ],
 )
 def test_only_our_entry_brings_all(entry: list[str] | None, brings: bool) -> None:
-    assert brings_all(info(config={"Entrypoint": entry})) is brings
+    assert brings_all({"Entrypoint": entry}) is brings
 
 
 def test_an_image_for_other_processors_is_refused() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mlabhub.cli import doctor_site
-from mlabhub.cli.doctor_site import assess_docker_mirrors, check_ca, check_file, check_site, in_background
-from mlabhub.cli.findings import Check
+from mlabhub.cli.doctor_site import assess_docker_mirrors, check_ca, check_file, check_site
+from mlabhub.cli.findings import Check, in_background
 from mlabhub.site import Site as Settings
 from mlabhub.site import SiteFile, read_site_file
 from tests.site.mirrors import Site, make_certificates

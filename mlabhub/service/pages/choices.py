@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from mlabhub.core.forms import NUMBERS, read_number
+from mlabhub.core.names import SAVED_PREFIX
+from mlabhub.core.units import ANY_GPU
 
 TEXTS = ("profile", "image", "group", "gpu_type")
-ANY_TYPE = "any"
 FURTHER = "option-"
 LISTED = "choice-"
 GPU_IDS = "gpu_ids"
@@ -44,7 +45,7 @@ def read_options(arguments: Mapping[str, str]) -> dict[str, Any]:
         text = _cut(name, text)
         if not text:
             continue
-        if name in TEXTS and not (name == "gpu_type" and text == ANY_TYPE):
+        if name in TEXTS and not (name == "gpu_type" and text == ANY_GPU):
             options[name] = text
         elif name in NUMBERS:
             options[name] = read_number(text)
@@ -98,7 +99,7 @@ def as_arguments(options: Mapping[str, Any]) -> dict[str, str]:
         elif name == "mounts" and isinstance(value, list | tuple):
             arguments |= _mount_arguments(value)
     image = arguments.get("image", "")
-    if "/" in image and not image.startswith("saved/"):
+    if "/" in image and not image.startswith(SAVED_PREFIX):
         arguments |= {"image": TYPED, TYPED_IMAGE: image}
     return arguments
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mlabhub.core.images import ImageChoice
+from mlabhub.core.names import SAVED_PREFIX
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
 from mlabhub.core.units import format_bytes, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
@@ -103,7 +104,7 @@ TOOLS = {
 def image_title(view: CatalogView, image: str) -> str:
     """Return what an image is called on pages: one of the catalogue, one's own saved one, or a typed one."""
     names = {one.slug: one.display_name for one in (*view.images, *view.kept_images.values())}
-    return names.get(image, image.removeprefix("saved/"))
+    return names.get(image, image.removeprefix(SAVED_PREFIX))
 
 
 def image_text(image: ImageChoice) -> str:
