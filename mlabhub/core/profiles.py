@@ -185,6 +185,10 @@ class Catalog(Model):
         """Images by slug."""
         return {image.slug: image for image in self.images}
 
+    def located(self, nas_dir: str) -> Catalog:
+        """Return it with the storage's roots known, as `Storage.located` says; raises the same."""
+        return self.model_copy(update={"storage": self.storage.located(nas_dir)})
+
     def images_of(self, profile: ProfileSpec) -> tuple[ImageChoice, ...]:
         """Return the images of a profile, in its order; those too that are hidden or retired."""
         return tuple(self.images_by_slug[slug] for slug in profile.images)

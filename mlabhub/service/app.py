@@ -133,9 +133,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
     ledger = await asyncio.to_thread(open_ledger, settings)
     metrics = Metrics()
     catalog = CatalogSource(settings.config_dir, partial(_load, settings), time.monotonic)
-    accounts = MachineAccounts(
-        lambda: catalog().storage.located(str(settings.nas_dir)), time.monotonic, own_folders=_owns_folders(settings)
-    )
+    accounts = MachineAccounts(lambda: catalog().storage, time.monotonic, own_folders=_owns_folders(settings))
 
     def gpu_types() -> GpuTypes:
         return catalog().gpu_types
@@ -162,16 +160,15 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
         yield world
     finally:
         watching.cancel()
+        await world.fetcher.close()
         await world.writer.stop()
         accounts.close()
         ledger.close()
 
 
 def _load(settings: Settings, folder: Path) -> Catalog:
-    """Return the folder's catalogue if it fits this installation."""
-    catalog = load_catalog(folder)
-    catalog.storage.located(str(settings.nas_dir))
-    return catalog
+    """Return the folder's catalogue as it is for this installation, if it fits."""
+    return load_catalog(folder).located(str(settings.nas_dir))
 
 
 async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend | None = None) -> None:

@@ -17,7 +17,6 @@ from mlabhub.core.plan import LaunchPlan, make_plan
 from mlabhub.core.privacy import EVERYTHING, Viewer
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.reasons import Reason, sentences
-from mlabhub.core.storage import Storage
 from mlabhub.core.units import format_gpus
 from mlabhub.core.waiting import Waiting
 from mlabhub.ledger import AuditEntry, KnownId, Record, Reservation, StoredAnswer
@@ -49,7 +48,6 @@ class Ground:
     """What a decision stands on besides the projection; ``queue`` are those who wait."""
 
     catalog: Catalog
-    storage: Storage
     capacity: Capacity
     identify: Callable[[Projection], Identity]
     queue: tuple[Waiting, ...] = ()
@@ -99,7 +97,7 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
             launch_id=wish.launch_id,
             identity=identity,
             placement=decision.placement,
-            storage=ground.storage,
+            storage=ground.catalog.storage,
             display_name=wish.display_name,
         )
         reservation = _reserve(wish, plan, now)

@@ -110,9 +110,8 @@ class SpawnerDesk:
             deadline_s=body.deadline,
             by_spawner=True,
         )
-        storage = catalog.storage.located(str(world.settings.nas_dir))
         now = world.clock()
-        ground = Ground(catalog, storage, capacity, facts.choose, world.waitlist.at(now))
+        ground = Ground(catalog, capacity, facts.choose, world.waitlist.at(now))
         answer = await world.writer.submit(decisions.admit(wish, ground, now))
         assert not isinstance(answer, StoredAnswer)  # there was no Idempotency-Key
         if isinstance(answer, Refused):

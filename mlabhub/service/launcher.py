@@ -220,8 +220,7 @@ class Launcher:
         """Return a person's folders and how much room they have."""
         _check_may_act(actor, user)
         groups = (await self._world.hub.user(user)).groups
-        storage = self._world.catalog().storage.located(str(self._world.settings.nas_dir))
-        places = places_for(storage, user, groups)
+        places = places_for(self._world.catalog().storage, user, groups)
         return listing.storage_views(places, await self._world.disk.look(place.source for place in places))
 
     def quotas(self, actor: Person) -> tuple[tuple[UsageView, ...], tuple[UsageView, ...]]:
@@ -304,8 +303,7 @@ class Launcher:
             deadline_s=START_DEADLINE_S,
             display_name=display_name,
         )
-        storage = catalog.storage.located(str(self._world.settings.nas_dir))
-        return wish, Ground(catalog, storage, capacity, facts.choose, self._world.waitlist.at(self._world.clock()))
+        return wish, Ground(catalog, capacity, facts.choose, self._world.waitlist.at(self._world.clock()))
 
     async def _ask_hub(self, one: Reservation, stored: Callable[[MLabError], StoredAnswer | None]) -> None:
         """Ask the hub to start it. What comes of it is told by the spawner; only a clear refusal is acted on."""

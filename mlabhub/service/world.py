@@ -49,7 +49,7 @@ class IdentityFacts(Protocol):
 
 
 class CatalogInForce(Protocol):
-    """The catalogue; ``fault`` says why the folder's newest state is not in force."""
+    """The catalogue, its storage located; ``fault`` says why the folder's newest state is not in force."""
 
     fault: MLabError | None
 
