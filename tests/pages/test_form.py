@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from mlabhub.core.choices import ListVariable, NumberVariable
 from mlabhub.core.options import NumberOption
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import MLabError
 from mlabhub.i18n import get_translator
 from mlabhub.service.pages.choices import kept_arguments, read_options
-from mlabhub.service.pages.form import make_fields, number_field
+from mlabhub.service.pages.form import make_fields, number_field, option_field
 from mlabhub.service.views import Person
 from tests.pages.launcher import CATALOG, HOSTILE, MemoryLauncher
 
@@ -47,6 +48,27 @@ async def test_the_first_form_is_one_that_the_gate_admits() -> None:
         fields = make_fields(profile, view, {}, EN)
         sent = {field.name: field.value for field in fields.values() if field.kind != "fixed"}
         assert resolve(CATALOG, "alice", ["vision"], read_options({"profile": profile.slug, **sent}))
+
+
+def test_what_an_option_does_stands_below_its_field() -> None:
+    number = {
+        "display_name": "Workers",
+        "description": "Processes that load data.",
+        "variable": "W",
+        "min": 0,
+        "max": 64,
+    }
+    said = option_field("workers", NumberVariable.model_validate(number), {}, EN)
+    assert (said.label, said.help) == ("Workers", "Processes that load data. 0 to 64")
+    few = option_field("workers", NumberVariable.model_validate({**number, "max": 2}), {}, EN)
+    assert (few.kind, few.help) == ("buttons", "Processes that load data.")
+    listed = {
+        "display_name": "P",
+        "description": "What scripts read.",
+        "variable": "P",
+        "choices": {"a": "A", "b": "B"},
+    }
+    assert option_field("p", ListVariable.model_validate(listed), {}, EN).help == "What scripts read."
 
 
 async def test_fields_of_a_gpu_profile() -> None:

@@ -93,7 +93,10 @@ def option_field(slug: str, option: NumberOption | ListVariable, arguments: Mapp
         field = choice_field(LISTED + slug, offered, arguments.get(LISTED + slug, option.first), t, "select")
         return replace(field, label=option.display_name, help=option.description)
     field = number_field(slug, option, arguments.get(FURTHER + slug, ""), t, prefix=FURTHER)
-    return replace(field, label=option.display_name) if isinstance(option, NumberVariable) else field
+    if not isinstance(option, NumberVariable):
+        return field
+    said = " ".join(text for text in (option.description, field.help) if text)
+    return replace(field, label=option.display_name, help=said)
 
 
 def number_field(name: str, option: NumberOption, typed: str, t: Translator, *, prefix: str = "") -> Field:
