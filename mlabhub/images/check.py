@@ -168,6 +168,7 @@ def assess(facts: Mapping[str, Any], *, hub: str, outside: bool) -> tuple[Findin
     def packages(*names: str) -> str:
         return f"in its Containerfile: RUN apt-get update && apt-get install -y {' '.join(names)}"
 
+    libc = finding("libc", "libc", "", added="our interpreter brings its own", needed=False)
     major = hub.split(".")[0]
     server = f"in its Containerfile: RUN pip install jupyterhub=={hub} jupyterlab (this hub is {hub})"
     return (
@@ -183,7 +184,7 @@ def assess(facts: Mapping[str, Any], *, hub: str, outside: bool) -> tuple[Findin
         ),
         finding("JupyterLab", "lab", server, added="JupyterLab of our own", good=lambda _: not outside),
         finding("notebooks", "kernel", server, added="no Python of its own that notebooks can run in: ours is used"),
-        finding("libc", "libc", "", added="our interpreter brings its own", needed=False),
+        *((libc,) if outside else ()),
         finding("sudo", "sudo", f"profiles with sudo need it; {packages('sudo')}", needed=False),
         finding("sshd", "sshd", f"for ssh into it; {packages('openssh-server')}", needed=False),
         finding("locale en_US.UTF-8", "locale", f"texts may look wrong; {packages('locales')}", needed=False),

@@ -115,6 +115,7 @@ def test_the_command_line_lists_and_checks(base: str):
     answer = subprocess.run([MLABHUB, "image", "check", base], capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert "ok       jupyterhub-singleuser 6.1.1" in answer.stdout
+    assert "None" not in answer.stdout
 
 
 @pytest.mark.engine
