@@ -63,10 +63,11 @@ async def site(launcher: Fetching, tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def start(client: httpx.AsyncClient) -> httpx.Response:
-    """Send the launch form."""
+    """Send the launch form as browsers do, its empty fields too."""
     page = await client.get("launch")
     names = ("_xsrf", "key")
-    return await client.post("launch", data={"profile": "cpu", "name": "exp", **{n: field_of(page, n) for n in names}})
+    filled = {"profile": "cpu", "name": "exp", "memory_gib": ""}
+    return await client.post("launch", data={**filled, **{n: field_of(page, n) for n in names}})
 
 
 async def test_a_missing_image_is_followed_and_then_started(login: Login, launcher: Fetching) -> None:

@@ -23,8 +23,8 @@ IMAGE = "wanted"
 
 
 def digest(user: str, arguments: Mapping[str, str]) -> str:
-    """Return what stands for a form as it was sent."""
-    sent = {name: text for name, text in arguments.items() if name not in (TICKET, IMAGE)}
+    """Return what stands for a form as it was sent; an address does not take its empty fields along."""
+    sent = {name: text for name, text in arguments.items() if text and name not in (TICKET, IMAGE)}
     return hashlib.sha256(json.dumps([user, sorted(sent.items())]).encode()).hexdigest()
 
 
