@@ -255,9 +255,10 @@ async def build_image(name: str, report: Report) -> None:
     try:
         async for raw in process.stdout:
             last = raw.decode(errors="replace").strip() or last
-            percent, words = read_step(last)
-            if words:
-                report(percent, Message.of(N_("building {name}: {step}"), name=name, step=words))
+            if (at := read_step(last)) is not None:
+                step, steps = at
+                words = Message.of(N_("building {name}, step {step} of {steps}"), name=name, step=step, steps=steps)
+                report(100 * (step - 1) / steps, words)
         if await process.wait():
             raise MLabError(last.removeprefix("mlabhub: "), log_text=f"mlabhub image build {name}: {last}")
     finally:
@@ -267,10 +268,10 @@ async def build_image(name: str, report: Report) -> None:
             await process.wait()
 
 
-def read_step(line: str) -> tuple[float | None, str]:
-    """Return how far a build is, and the step's own words; nothing for a line that is no step."""
+def read_step(line: str) -> tuple[int, int] | None:
+    """Return how far a build is, as a step and how many there are; None for a line that tells no step."""
     match = _STEP.search(line)
     if match is None:
-        return None, ""
-    step, steps = (int(match[1]), int(match[2])) if match[1] else (int(match[3]), int(match[4]))
-    return 100 * (step - 1) / max(steps, 1), line[match.end() :].strip(" :]")[:80]
+        return None
+    step, steps = (int(number) for number in match.groups() if number)
+    return (step, steps) if 0 < step <= steps else None

@@ -149,14 +149,16 @@ class _Request:
 @pytest.mark.parametrize(
     ("line", "step"),
     [
-        ("0:08  STEP 2/5: RUN apt-install patchelf", (20.0, "RUN apt-install patchelf")),
-        ("STEP 1/4: FROM debian", (0.0, "FROM debian")),
-        ("#7 [3/4] RUN true", (50.0, "RUN true")),
-        ("Collecting numpy", (None, "")),
-        ("", (None, "")),
+        ("0:08  STEP 2/5: RUN apt-install patchelf", (2, 5)),
+        ("STEP 1/4: FROM debian", (1, 4)),
+        ("#7 [3/4] RUN true", (3, 4)),
+        ("STEP 5/4: nonsense", None),
+        ("STEP 0/0: nonsense", None),
+        ("Collecting numpy", None),
+        ("", None),
     ],
 )
-def test_steps_of_a_build(line: str, step: tuple[float | None, str]) -> None:
+def test_steps_of_a_build(line: str, step: tuple[int, int] | None) -> None:
     assert read_step(line) == step
 
 
