@@ -34,6 +34,7 @@ def validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
         return None
     if data is None:
         data = {}
+    unread = {fault.path for fault in document.faults}
     try:
         validated = model.model_validate(data)
     except ValidationError as error:
@@ -43,7 +44,8 @@ def validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
                 document.blame(clean_path(detail["loc"]), _unknown_key(model, detail["loc"]))
                 continue
             for path, message in read_error(detail):
-                document.blame(path, message)
+                if detail["input"] is not None or path not in unread:  # what could not be read stands there as null
+                    document.blame(path, message)
         _look_behind(document, model, data, details)
         return None
     return None if document.faults else validated

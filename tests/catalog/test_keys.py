@@ -27,6 +27,7 @@ SINGLE = {
     "shm_gib: [1, 2]": None,
     "cpus: 4": "cpus: is not a known key; did you mean cpu?",
     "shm_gib: {max: 4}": "shm_gib.min: is missing; add it",
+    "pids: !!binary aGk=": 'pids: has the tag "tag:yaml.org,2002:binary"; remove it',
     "groups: !!python/tuple [vision]": 'groups: has the tag "tag:yaml.org,2002:python/tuple"; remove it',
     "image: base": "image: is not a known key; did you mean images?",
     "environment: {A: b}": "environment: is not a known key; known: display_name, ",
