@@ -53,7 +53,7 @@ def gpus(
 def show(console: Console, nodes: list[Json], now: float) -> None:
     """Print a table a machine, and below it what does not fit into a cell."""
     for node in nodes:
-        console.print(Text(title_of(node), "bold"))
+        console.print(Text(title_of(node), "bold"), soft_wrap=True)
         if node["gpus"]:
             console.print(table_of(node["gpus"], now))
         for note in notes_on(node):

@@ -200,6 +200,9 @@ def test_an_empty_machine_and_a_closed_one() -> None:
     show(Console(file=said, width=80), [{**node, "schedulable": False}], 0.0)
     assert said.getvalue() == "n1: 4 of 4 CPU, 8 of 8 GiB memory, no GPU free; it takes no new servers\n"
     shared = {**node, "schedulable": True, "cpu_free": 15, "cpu_overcommit": 4}
+    said = io.StringIO()
+    show(Console(file=said, width=20), [shared], 0.0)
+    assert said.getvalue() == f"{title_of(shared)}\n"
     assert title_of(shared) == "n1: 15 of 16 CPU (4, handed out 4 times), 8 of 8 GiB memory, no GPU free"
 
 
