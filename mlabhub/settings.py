@@ -157,13 +157,15 @@ class Settings(BaseModel):
         replace_file(self.settings_file, self.model_dump_json(indent=2) + "\n", 0o600)
 
 
-def load_settings(path: Path | str | None = None) -> Settings:
-    """Read the settings of a running installation.
+def load_settings(path: Path | str | None = None, *, state_dir: Path | None = None) -> Settings:
+    """Read the settings of an installation: the file at ``path``, or the one in ``state_dir``.
 
-    Without ``path``: the file that ``MLABHUB_SETTINGS`` names, else the one in the default state folder.
+    Without either: the file that ``MLABHUB_SETTINGS`` names, else the one in the default state folder.
     Raises `InvalidConfiguration` if there is none, or if it cannot be read.
     """
-    file = Path(path or os.environ.get(SETTINGS_VARIABLE) or default_state_dir() / "run" / "settings.json")
+    if path is None and state_dir is None:
+        path = os.environ.get(SETTINGS_VARIABLE) or None
+    file = Path(path or (state_dir or default_state_dir()) / "run" / "settings.json")
     try:
         return Settings.model_validate_json(file.read_text())
     except FileNotFoundError:

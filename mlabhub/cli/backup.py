@@ -20,7 +20,7 @@ def backup(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write databases, secrets and configuration into one file, also while the hub runs; people's files are not in."""
-    settings = load_settings(state / "run" / "settings.json" if state else None)
+    settings = load_settings(state_dir=state)
     manifest = make_backup(settings, file)
     if as_json:
         typer.echo(manifest.model_dump_json())

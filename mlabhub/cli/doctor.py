@@ -55,6 +55,6 @@ def describe(checks: Sequence[Check]) -> list[str]:
 def _settings(state_dir: Path) -> Settings | None:
     """Return the settings of the last start; before the first one there are none."""
     try:
-        return load_settings(state_dir / "run" / "settings.json")
+        return load_settings(state_dir=state_dir)
     except InvalidConfiguration:
         return None

@@ -24,7 +24,7 @@ def reconcile(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare hub, backend and ledger; with --repair heal what is left. Exit status 1 if something stays open."""
-    settings = load_settings(state / "run" / "settings.json" if state else None)
+    settings = load_settings(state_dir=state)
     report = asyncio.run(_ask(settings, repair))
     if as_json:
         typer.echo(json.dumps(report))

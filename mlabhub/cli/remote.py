@@ -15,7 +15,7 @@ import httpx
 
 from mlabhub.client.service import error_of
 from mlabhub.errors import InvalidConfiguration, Unavailable
-from mlabhub.settings import SERVICE_NAME, load_settings
+from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 
 URL_VARIABLE = "MLABHUB_URL"
 TOKEN_VARIABLE = "MLABHUB_TOKEN"
@@ -61,12 +61,19 @@ def find_service(state: Path | None) -> Service:
                 f"{URL_VARIABLE} is set and {TOKEN_VARIABLE} is not. Make a token on the hub's page Token."
             )
         return Service(f"{url.rstrip('/').removesuffix('/hub')}/services/{SERVICE_NAME}/", token, here=False)
-    settings = load_settings(state / "run" / "settings.json" if state else None)
+    settings = load_settings(state_dir=state)
+    token = read_token(settings, f", or set {URL_VARIABLE} and {TOKEN_VARIABLE} to use an account of yours")
+    return Service(settings.service_url, token, here=True)
+
+
+def read_token(settings: Settings, otherwise: str = "") -> str:
+    """Return the command line's token of an installation here; ``otherwise`` says what one may do who cannot read it.
+
+    Raises `InvalidConfiguration`.
+    """
     try:
-        token = (settings.secrets_dir / "command-line-token").read_text()
+        return (settings.secrets_dir / "command-line-token").read_text()
     except OSError as error:
         raise InvalidConfiguration(
-            f"The secrets in {settings.secrets_dir} cannot be read: {error.strerror}. Run this as root, "
-            f"or set {URL_VARIABLE} and {TOKEN_VARIABLE} to use an account of yours."
+            f"The secrets in {settings.secrets_dir} cannot be read: {error.strerror}. Run this as root{otherwise}."
         ) from error
-    return Service(settings.service_url, token, here=True)

@@ -18,9 +18,10 @@ import typer
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from mlabhub.cli.remote import read_token
 from mlabhub.core.names import check_user_name
 from mlabhub.core.quote import quote as shown
-from mlabhub.errors import InvalidConfiguration, MLabError, NotFound, Unavailable
+from mlabhub.errors import MLabError, NotFound, Unavailable
 from mlabhub.settings import Settings, load_settings
 
 app = typer.Typer(help="Open accounts.", no_args_is_help=True)
@@ -50,7 +51,7 @@ def add(
     for one in groups:
         _check_group(one)
     password = _read_password() if password_stdin else secrets.token_urlsafe(12)
-    settings = _load(state)
+    settings = load_settings(state_dir=state)
     with _hub(settings) as hub:
         _make_user(hub, name, groups, admin)
     _set_password(settings, name, password)
@@ -65,7 +66,7 @@ def add(
 @app.command("list")
 def list_users(state: State = None, as_json: AsJson = False) -> None:
     """List the people, their groups and what they run."""
-    with _hub(_load(state)) as hub:
+    with _hub(load_settings(state_dir=state)) as hub:
         users = _all_users(hub)
     rows = [{"name": u["name"], "admin": u["admin"], "groups": sorted(u["groups"])} for u in users]
     if as_json:
@@ -96,18 +97,8 @@ def _read_password() -> str:
     return password
 
 
-def _load(state: Path | None) -> Settings:
-    return load_settings(state / "run" / "settings.json" if state else None)
-
-
 def _hub(settings: Settings) -> httpx.Client:
-    try:
-        token = (settings.secrets_dir / "command-line-token").read_text()
-    except OSError as error:
-        raise InvalidConfiguration(
-            f"The secrets in {settings.secrets_dir} cannot be read: {error.strerror}. Run this as root."
-        ) from error
-    headers = {"Authorization": f"token {token}", "Accept": "application/jupyterhub-pagination+json"}
+    headers = {"Authorization": f"token {read_token(settings)}", "Accept": "application/jupyterhub-pagination+json"}
     return httpx.Client(base_url=f"{settings.hub_url}api/", headers=headers, trust_env=False, timeout=30)
 
 

@@ -10,9 +10,6 @@ import logging
 import socket
 from pathlib import Path
 
-import sqlalchemy as sa
-
-from mlabhub.ledger import tables
 from mlabhub.ledger.address import Address, parse_address
 from mlabhub.ledger.postgresql import PostgresLedger, open_postgresql
 from mlabhub.ledger.sql import SqlLedger
@@ -48,18 +45,11 @@ def ledger_address(settings: Settings) -> Address | None:
 def _move(file: Path, ledger: PostgresLedger) -> None:
     source = open_sqlite(file)
     try:
-        with source._reading() as old, ledger._faults(), ledger._writing() as new:
-            if any(new.execute(sa.select(table).limit(1)).first() for table in tables.metadata.sorted_tables):
-                log.warning("%s stays as it is: the ledger in PostgreSQL has something in it already", file)
-                return
-            for table in tables.metadata.sorted_tables:
-                rows = [dict(row) for row in old.execute(sa.select(table)).mappings()]
-                if rows:
-                    new.execute(table.insert(), rows)
-            new.exec_driver_sql(
-                "SELECT setval(pg_get_serial_sequence('audit', 'number'), max(number)) FROM audit HAVING count(*) > 0"
-            )
+        moved = ledger.take_over(source)
     finally:
         source.close()
+    if not moved:
+        log.warning("%s stays as it is: the ledger in PostgreSQL has something in it already", file)
+        return
     file.rename(file.with_name(file.name + MOVED))
     log.info("What %s had is in PostgreSQL now; the file is kept as %s", file, file.name + MOVED)
