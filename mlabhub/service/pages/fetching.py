@@ -22,17 +22,21 @@ TICKET = "ticket"
 IMAGE = "wanted"
 
 
-def digest(user: str, arguments: Mapping[str, str]) -> str:
-    """Return what stands for a form as it was sent; an address does not take its empty fields along."""
-    sent = {name: text for name, text in arguments.items() if text and name not in (TICKET, IMAGE)}
-    return hashlib.sha256(json.dumps([user, sorted(sent.items())]).encode()).hexdigest()
+def form_of(arguments: Mapping[str, str]) -> dict[str, str]:
+    """Return a form as it was sent, without what an address of this page adds; empty fields are in no address."""
+    return {name: text for name, text in arguments.items() if text and name not in (TICKET, IMAGE)}
+
+
+def digest(user: str, form: Mapping[str, str]) -> str:
+    """Return what stands for a form as it was sent."""
+    return hashlib.sha256(json.dumps([user, sorted(form.items())]).encode()).hexdigest()
 
 
 def fetching_url(handler: PageHandler, image: str, arguments: Mapping[str, str]) -> str:
     """Return the address of the page for a form whose image is being fetched."""
-    sent = {name: text for name, text in arguments.items() if name != "look"}
-    ticket = handler.create_signed_value(TICKET, digest(handler.person.name, sent)).decode()
-    return handler.page_url("fetching", **{**sent, IMAGE: image, TICKET: ticket})
+    form = form_of(arguments)
+    ticket = handler.create_signed_value(TICKET, digest(handler.person.name, form)).decode()
+    return handler.page_url("fetching", **{**form, IMAGE: image, TICKET: ticket})
 
 
 class FetchingBase(PageHandler):
@@ -65,8 +69,7 @@ class FetchingHandler(FetchingBase):
     async def get(self) -> None:
         """Show how far it is, and the form that starts the server."""
         arguments = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        view = self.view()
-        sent = {name: text for name, text in arguments.items() if name not in (TICKET, IMAGE)}
+        view, sent = self.view(), form_of(arguments)
         self.render_page(
             "fetching.html",
             view=view,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -62,9 +63,13 @@ class HomeHandler(PageHandler):
     async def get(self) -> None:
         """Show a person's servers: one's own, or for admins anybody's."""
         user = self.subject()
-        servers = await self.launcher.servers(user)
-        view = await self.launcher.catalog_for(replace(self.person, name=user))
-        last = {one.server_name: one.options for one in await self.launcher.past_launches(user)}
+        servers, view, past, storage = await asyncio.gather(
+            self.launcher.servers(user),
+            self.launcher.catalog_for(replace(self.person, name=user)),
+            self.launcher.past_launches(user),
+            self.launcher.storage(self.person, user),
+        )
+        last = {one.server_name: one.options for one in past}
         other = self.other(user)
         make = partial(
             make_card, view=view, t=self.t, url=self.page_url, other=other, simulated=bool(self.site.simulate_gpus)
@@ -75,7 +80,7 @@ class HomeHandler(PageHandler):
             other=other,
             notice=self._notice(servers),
             cards=[make(server, options=last.get(server.server_name)) for server in in_order(servers)],
-            folders=make_folders(await self.launcher.storage(self.person, user), self.t),
+            folders=make_folders(storage, self.t),
         )
 
     def _notice(self, servers: Sequence[ServerView]) -> str:
