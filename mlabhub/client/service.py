@@ -7,8 +7,9 @@ restarted; then `Unavailable` is raised and nothing was started. There is no way
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -16,11 +17,12 @@ from urllib.parse import quote
 from mlabhub.client.transport import Answer, NoAnswer, NotSent, exchange, make_http
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, TooLarge, Unavailable
-from mlabhub.messages import N_, Message
+from mlabhub.messages import LONGEST, N_, Message, message_json, read_message
 from mlabhub.settings import Settings
 
 DEFAULT_SERVER = "_"
 """How the hub's default server, whose name is empty, is written in a URL. No hub server can have this name."""
+MOST_NOTES = 20
 
 _PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 _ERRORS: dict[int, type[MLabError]] = {
@@ -100,9 +102,9 @@ class ServiceClient:
             reasons=tuple(str(reason["message"]) for reason in answer.get("reasons", ())),
         )
 
-    async def held(self, user: str, server: str, launch_id: str) -> None:
-        """Say that the server of this launch runs."""
-        await self._call("POST", _path(user, server) + "/held", {"launch_id": launch_id})
+    async def held(self, user: str, server: str, launch_id: str, notes: Sequence[Message] = ()) -> None:
+        """Say that the server of this launch runs, and what its owner is to know about it."""
+        await self._call("POST", _path(user, server) + "/held", make_held_body(launch_id, notes))
 
     async def released(self, user: str, server: str, launch_id: str, *, reason: str = "") -> None:
         """Say that nothing of this launch runs any more; ``reason`` is shown to its owner if the start failed.
@@ -145,6 +147,24 @@ def error_of(status: int, body: Any) -> MLabError:
     data = body.get("error", {}) if isinstance(body, dict) else {}
     data = {key: value for key, value in data.items() if key != "message"} if isinstance(data, dict) else {}
     return kind(Answer(status, body).sentence or _unavailable(f"HTTP {status}"), **data)
+
+
+def make_held_body(launch_id: str, notes: Sequence[Message]) -> dict[str, Any]:
+    """Return what tells the service that a launch runs; whatever the notes, it takes that."""
+    more = {"notes": [_note_json(note) for note in notes[:MOST_NOTES]]} if notes else {}
+    return {"launch_id": launch_id, **more}
+
+
+def _note_json(note: Message) -> dict[str, Any]:
+    """Return a note that the service takes: a sentence that it would refuse as plain text, cut off where too long."""
+    data = message_json(note)
+    try:
+        read_message(data)
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        plain = str(note)[:LONGEST].encode("utf-8", "replace").decode()
+        return message_json(Message.of(N_("{reason}"), reason=plain))
+    return data
 
 
 def _unavailable(reason: str) -> Message:

@@ -28,7 +28,7 @@ class Reservation:
 
     ``options`` are the asker's user_options without the launch_id, ``plan`` is what the backend is told to make of
     them (None for a server that was found and adopted). ``ready`` is when the hub was first seen to serve it,
-    ``changed`` when the state last changed.
+    ``changed`` when the state last changed. ``notes`` are what its owner is to know as long as it runs.
     """
 
     launch_id: str
@@ -56,6 +56,7 @@ class Reservation:
     ready: float | None = None
     released: float | None = None
     failure: Message | None = None
+    notes: tuple[Message, ...] = ()
 
     @property
     def active(self) -> bool:

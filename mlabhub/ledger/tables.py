@@ -7,7 +7,6 @@ part of an index are at most 255 characters long by the gate's rules; what is lo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -28,7 +27,7 @@ from sqlalchemy import Text as PlainText
 from sqlalchemy.engine import RowMapping
 
 from mlabhub.ledger.records import AuditEntry, KnownId, Reservation, StoredAnswer
-from mlabhub.messages import Message
+from mlabhub.messages import message_json, message_of
 
 _MARK = "\x1e"
 _ACTIVE = text("state != 'released'")
@@ -91,6 +90,7 @@ reservations = Table(
     Column("ready", Float),
     Column("released", Float),
     Column("failure", JSON(none_as_null=True)),
+    Column("notes", JSON(none_as_null=True)),
     Index("one_active_per_server", "user", "server", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
     Index("released_lately", "released"),
 )
@@ -136,6 +136,7 @@ def reservation_row(one: Reservation) -> dict[str, Any]:
     row = dict(vars(one))
     row["gpus"] = list(one.gpus)
     row["failure"] = None if one.failure is None else message_json(one.failure)
+    row["notes"] = [message_json(note) for note in one.notes] or None
     return row
 
 
@@ -144,6 +145,7 @@ def reservation_of(row: RowMapping) -> Reservation:
     values = dict(row)
     values["gpus"] = tuple(values["gpus"])
     values["failure"] = None if values["failure"] is None else message_of(values["failure"])
+    values["notes"] = tuple(message_of(note) for note in values["notes"] or ())
     return Reservation(**values)
 
 
@@ -168,23 +170,3 @@ def answer_row(answer: StoredAnswer) -> dict[str, Any]:
 def id_row(known: KnownId) -> dict[str, Any]:
     """Return the row of a number."""
     return dict(vars(known))
-
-
-def message_json(message: Message) -> dict[str, Any]:
-    """Return a message as JSON that `message_of` understands, so that it can be spoken in any language later."""
-    return {"text": message.template, "values": {name: _value_json(value) for name, value in message.values}}
-
-
-def message_of(data: Mapping[str, Any]) -> Message:
-    """Return the message that `message_json` wrote."""
-    return Message(data["text"], tuple((name, _value_of(value)) for name, value in data["values"].items()))
-
-
-def _value_json(value: Any) -> Any:
-    if isinstance(value, Message):
-        return message_json(value)
-    return value if isinstance(value, (str, int, float)) else str(value)
-
-
-def _value_of(value: Any) -> Any:
-    return message_of(value) if isinstance(value, dict) else value

@@ -7,12 +7,13 @@ strings that cannot be written as UTF-8, numbers that are not finite and nesting
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 
+from mlabhub.client.service import MOST_NOTES
 from mlabhub.errors import InvalidLaunch
-from mlabhub.messages import N_, Message
+from mlabhub.messages import N_, Message, read_message
 
 LARGEST_BODY = 1024 * 1024
 _DEEPEST = 32
@@ -72,10 +73,18 @@ class ReserveBody(Body):
     deadline: float = Field(600.0, gt=0, le=86400)
 
 
+Note = Annotated[Message, PlainValidator(read_message), WithJsonSchema({"type": "object"})]
+
+
 class HeldBody(Body):
-    """Which launch runs now."""
+    """Which launch runs now, and what its owner is to know about it.
+
+    A note is ``{"text": "Without {target}", "values": {"target": "/data"}}``: text in English and its values, which may
+    be such sentences, too.
+    """
 
     launch_id: str = Field(min_length=1, max_length=64)
+    notes: list[Note] = Field(default_factory=list, max_length=MOST_NOTES)
 
 
 class ReleasedBody(Body):

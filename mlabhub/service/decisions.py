@@ -171,8 +171,11 @@ def redeem(
     return act
 
 
-def hold(launch_id: str, user: str, server: str, now: float) -> Act[Reservation]:
-    """Note that the server of a launch runs. Raises `LaunchRefused` if that launch was given up: it must stop again."""
+def hold(launch_id: str, user: str, server: str, now: float, notes: tuple[Message, ...] = ()) -> Act[Reservation]:
+    """Note that the server of a launch runs. Raises `LaunchRefused` if that launch was given up: it must stop again.
+
+    ``notes`` are kept also where the server is known to run already.
+    """
 
     def act(projection: Projection) -> Outcome[Reservation]:
         known = projection.launch(launch_id)
@@ -182,9 +185,9 @@ def hold(launch_id: str, user: str, server: str, now: float) -> Act[Reservation]
             raise unknown(launch_id)
         if known.state == "stopping":
             raise used(launch_id)
-        if known.state == "held":
+        if known.state == "held" and known.notes == notes:
             return Outcome(known)
-        held = replace(known, state="held", held=known.held or now, changed=now)
+        held = replace(known, state="held", held=known.held or now, changed=now, notes=notes)
         return Outcome(held, (held,))
 
     return act

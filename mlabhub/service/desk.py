@@ -47,9 +47,9 @@ class SpawnerDesk:
             return _refused(answer)
         return _admitted(answer)
 
-    async def held(self, user: str, server: str, launch_id: str) -> dict[str, Any]:
+    async def held(self, user: str, server: str, launch_id: str, notes: tuple[Message, ...] = ()) -> dict[str, Any]:
         """Note that it runs. Raises `LaunchRefused` if it has to stop again, for its launch was given up."""
-        one = await self._world.writer.submit(decisions.hold(launch_id, user, server, self._world.clock()))
+        one = await self._world.writer.submit(decisions.hold(launch_id, user, server, self._world.clock(), notes))
         self._wake()
         return {"state": one.state, "launch_id": launch_id}
 

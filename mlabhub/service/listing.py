@@ -95,6 +95,7 @@ def _server_view(
         memory_gib=held.memory_gib or None,
         since=held.held or held.created,
         launch_id=held.launch_id,
+        notes=held.notes,
     )
 
 
@@ -117,6 +118,7 @@ def launch_status(one: Reservation, base_url: str) -> LaunchStatus:
         steps=_steps(one),
         url=server_url(base_url, one.user, one.server),
         failure=_failure(one),
+        notes=one.notes,
     )
 
 

@@ -96,7 +96,7 @@ class Step:
 
 @dataclass(frozen=True)
 class LaunchStatus:
-    """How far a launch came. ``url`` is the server's address."""
+    """How far a launch came. ``url`` is the server's address, ``notes`` are what it does without, say."""
 
     launch_id: str
     user: str
@@ -106,11 +106,15 @@ class LaunchStatus:
     steps: tuple[Step, ...]
     url: str
     failure: Message | None = None
+    notes: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
 class ServerView:
-    """One server of a user, running or not. Amounts are None where nothing is known of them."""
+    """One server of a user, running or not. Amounts are None where nothing is known of them.
+
+    ``notes`` are what to know about it as long as it runs: that a share is not there, say.
+    """
 
     user: str
     server_name: str
@@ -128,6 +132,7 @@ class ServerView:
     launch_id: str | None = None
     newer_image: bool = False
     has_saved: bool = False
+    notes: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,8 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
             )
         ready = await ensure_folders_soon(plan.mounts, self.shared.settings.nas_dir, plan.identity)
         for note in ready.notes:
-            self.log.warning("mlabhub: %s starts: %s", self._log_name, note)
-            self._progress.add(20, note)
-        notes = {"MLABHUB_NOTES": "\n".join(str(note) for note in ready.notes)} if ready.notes else {}
+            self._note(note)
+        notes = {"MLABHUB_NOTES": "\n".join(str(note) for note in self._notes)} if self._notes else {}
         return replace(plan, mounts=ready.mounts, environment={**plan.environment, **notes})
 
     def _id_map(self, plan: LaunchPlan, around: Surroundings) -> IdMap | None:

@@ -88,6 +88,7 @@ class MLabSpawnerMixin(Base):
         self.gpus: tuple[str, ...] = ()
         self.spent: dict[str, float] = {}
         self._progress = Progress()
+        self._notes: tuple[Message, ...] = ()
         self._left_over = False
         super().__init__(*args, **kwargs)
 
@@ -126,6 +127,7 @@ class MLabSpawnerMixin(Base):
     async def start(self) -> Any:
         """Pass the gate and start what it admitted. Raises `SpawnException`."""
         self._progress = Progress()
+        self._notes = ()
         self.spent = {}
         self.launch_id, self.gpus, self._left_over = "", (), False
         if self._usual_http_timeout is not None:
@@ -156,7 +158,7 @@ class MLabSpawnerMixin(Base):
             with self._phase("jupyter"):
                 await self._wait_until_up(address)
             with self._phase("held"):
-                await self.shared.service.held(self.user.name, self.name, self.launch_id)
+                await self.shared.service.held(self.user.name, self.name, self.launch_id, self._notes)
         except BaseException as error:
             await self._undo(why=str(error.message) if isinstance(error, MLabError) else "")
             raise
@@ -190,6 +192,12 @@ class MLabSpawnerMixin(Base):
             what = Message(N_("Admitted"))
         self._progress.add(15, what)
         return plan
+
+    def _note(self, note: Message) -> None:
+        """Say now in the log and in the start's progress, and later on the pages, what its owner is to know."""
+        self.log.warning("mlabhub: %s starts: %s", self._log_name, note)
+        self._progress.add(20, note)
+        self._notes += (note,)
 
     def _forget_redeemed(self, options: dict[str, Any]) -> None:
         """Store the options without the launch that is used now: the hub replays them when it is asked without any."""

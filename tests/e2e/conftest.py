@@ -58,7 +58,7 @@ OPEN_CPU = """\
 
 
 def make_config(folder: Path) -> Path:
-    """Return the configuration that is shipped, with three data sets, and every kind of choice in its CPU profile."""
+    """Return the configuration that is shipped, with data sets (gina's is away), and every kind of choice for CPU."""
     config = folder / "config"
     shutil.copytree(default_directory(), config)
     shares: dict[str, dict[str, object]] = {
@@ -72,6 +72,8 @@ def make_config(folder: Path) -> Path:
         (folder / "nas" / slug / "one").write_text("1")
         for path in (folder / "nas" / slug, folder / "nas" / slug / "one"):
             path.chmod(0o777)  # whoever cannot write then is kept from it by the mount
+    away = {"display_name": "Away", "source": str(folder / "nas" / "away"), "target": "/mnt/data/away"}
+    shares["away"] = {**away, "users": ["gina"]}
     (config / "storage.yaml").write_text(json.dumps({"shares": shares, "mount_prefixes": ["/mnt/work"]}))
     profiles = config / "profiles.yaml"
     profiles.write_text(profiles.read_text().replace("    images: [base,", f"{OPEN_CPU}    images: [base,", 1))

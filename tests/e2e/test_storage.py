@@ -79,6 +79,8 @@ def test_somebody_mounts_what_is_theirs_where_they_want_it_and_works_with_a_full
         with hub.api(gina) as client:
             folders = client.get("services/mlabhub/api/v1/storage").json()["folders"]
             assert [one["full"] for one in folders if one["share"] == "user"] == [True]
+            [server] = client.get("services/mlabhub/api/v1/servers").json()["servers"]
+            assert "Without /mnt/data/away: " in server["notes"][0]
             assert client.delete(f"user/{gina}/api/contents/user/{gina}/big").status_code == 204
         hub.stop_server(gina)
 

@@ -89,13 +89,14 @@ def reservation(launch_id: str = "L1", **values: Any) -> Reservation:
             "options": {"profile": "gpu", "options": {"shm_gib": 8}},
             "plan": {"mounts": [{"source": "/a"}], "none": None},
             "failure": Message.of("{what} of {whom}", what=Message.of("{n} GPUs", n=2), whom="{alice}"),
+            "notes": (Message.of("Without {what}", what=Message.of("{n} shares", n=2)), Message("{}")),
             **values,
         }
     )
 
 
 def test_what_was_committed_is_loaded_word_for_word(ledger: Ledger) -> None:
-    one, other = reservation(), reservation("L2", user="bob", plan=None, failure=None, gpus=(), group=None)
+    one, other = reservation(), reservation("L2", user="bob", plan=None, failure=None, gpus=(), group=None, notes=())
     answer = StoredAnswer("alice", "key", "f", 409, {"error": {"code": "x", "n": [1.5, None]}}, 50.0)
     ledger.commit([one, KnownId("user", "alice", 200000), answer, other, KnownId("group", "alice", 200000)])
     contents = ledger.load(since=0.0)

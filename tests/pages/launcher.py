@@ -265,6 +265,13 @@ class MemoryLauncher:
             self.release(launch_id)
             self.views[key] = replace(self.views[key], state="stopped")
 
+    def note(self, launch_id: str, note: Message) -> None:
+        """Let something be said about a launch."""
+        status = self.statuses[launch_id]
+        key = status.user, status.server_name
+        self.statuses[launch_id] = replace(status, notes=(note,))
+        self.views[key] = replace(self.views[key], notes=(note,))
+
     async def previews(
         self, actor: Person, user: str, choices: Sequence[dict[str, Any]], server_name: str = "", *, nearest: int = 0
     ) -> tuple[Preview, ...]:

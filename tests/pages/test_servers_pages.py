@@ -5,11 +5,14 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from mlabhub.messages import Message
 from mlabhub.service.views import Person
 from tests.pages.conftest import Login
 from tests.pages.helpers import ask, field, site_path, start
 from tests.pages.launcher import MemoryLauncher
 from tests.pages.site import PREFIX, Site
+
+AWAY = Message("its file server does not answer.")
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -37,6 +40,17 @@ class TestStarting:
         assert "The image base is not on this machine." in page.text
         assert f'href="{PREFIX}launch?server=exp&amp;profile=cpu&amp;cpu=8&amp;name=exp"' in page.text
         assert "http-equiv" not in page.text
+
+    async def test_what_it_goes_without_is_said_in_the_readers_language(
+        self, login: Login, launcher: MemoryLauncher
+    ) -> None:
+        launch_id = await start(launcher)
+        launcher.note(launch_id, Message.of("Without {target}: {reason}", target="/x", reason=AWAY))
+        client = await login("alice")
+        for address in (f"starting/{launch_id}", ""):
+            assert "没有挂载 /x：其文件服务器没有响应。" in (await client.get(f"{address}?lang=zh_CN")).text
+            assert "Without /x: its file server does not answer." in (await client.get(f"{address}?lang=en")).text
+        assert "Without /x" in (await client.get(f"starting/{launch_id}/progress")).json()["html"]
 
     @pytest.mark.parametrize("launch_id", ["nope", "01J" + "0" * 23])
     async def test_no_such_launch(self, login: Login, launch_id: str) -> None:

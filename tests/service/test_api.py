@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import reduce
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tornado.web import create_signed_value
 
+from mlabhub.client.service import make_held_body
 from mlabhub.errors import LaunchRefused
-from mlabhub.service.bodies import InvalidBody, parse_json
+from mlabhub.messages import LONGEST, Message
+from mlabhub.service.bodies import HeldBody, InvalidBody, parse, parse_json
 from mlabhub.service.routes import ROUTES
 from tests.doubles import unreachable
 from tests.ledger.test_sqlite import fill
@@ -45,6 +50,28 @@ BAD_OPTIONS: dict[str, dict[str, Any]] = {
     "group of others": {"group": "nlp"},
     "profile as list": {"profile": ["cpu"]},
     "too many": {"profile": "gpu", "gpus": 999},
+}
+
+
+BAD_NOTES: dict[str, Any] = {
+    "a text": "Without /data",
+    "an object": {"text": "x", "values": {}},
+    "something more": [{"text": "x", "values": {}, "cmd": "sh"}],
+    "no values": [{"text": "x"}],
+    "a value of nothing": [{"text": "{a}", "values": {"a": None}}],
+    "a list as a value": [{"text": "{a}", "values": {"a": [1]}}],
+    "a name without a value": [{"text": "{a}", "values": {}}],
+    "what is inside of a value": [{"text": "{a.__class__}", "values": {"a": "x", "a.__class__": "x"}}],
+    "a width": [{"text": "{a:>999999999}", "values": {"a": "x"}}],
+    "a conversion": [{"text": "{a!r}", "values": {"a": "x"}}],
+    "half a brace": [{"text": "{", "values": {}}],
+    "numbered": [{"text": "{} {0}", "values": {"": "x", "0": "x"}}],
+    "the same twice": [{"text": "{a}{a}", "values": {"a": "x"}}],
+    "too long": [{"text": "{a}", "values": {"a": "x" * 2001}}],
+    "too many": [{"text": "x", "values": {}}] * 21,
+    "nested": reduce(
+        lambda inner, _: [{"text": "{a}", "values": {"a": inner[0]}}], range(8), [{"text": "", "values": {}}]
+    ),
 }
 
 
@@ -272,6 +299,35 @@ async def test_spawners_calls_can_be_repeated(running: Running) -> None:
         await reserve()
     await running.spawner.released("alice", "x", "01" + "N" * 24)
     assert len(running.projection) == 0
+
+
+@pytest.mark.parametrize("notes", BAD_NOTES.values(), ids=BAD_NOTES.keys())
+def test_notes_that_cannot_be_spoken(notes: Any) -> None:
+    with pytest.raises(InvalidBody, match=r"not right at notes.*openapi\.json\.$"):
+        parse(json.dumps({"launch_id": "01", "notes": notes}).encode(), HeldBody)
+
+
+def sentences(values: dict[str, Any]) -> st.SearchStrategy[Message]:
+    """Return sentences that say some of these values, perhaps twice."""
+    text = st.text(st.characters(exclude_characters="{}"))
+    parts = st.lists(st.one_of(st.sampled_from([f"{{{name}}}" for name in values]), text))
+    return parts.map(lambda parts: Message.of("".join(parts), values))
+
+
+def with_values(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Message]:
+    """Return sentences with such values."""
+    return st.dictionaries(st.sampled_from("abc"), inner, min_size=1).flatmap(sentences)
+
+
+AWKWARD = st.sampled_from(["\ud800", "\0", "{a}", "x" * 1500])
+VALUES = st.recursive(st.one_of(st.text(), st.integers(-(10**30), 10**30), st.floats(), AWKWARD), with_values)
+
+
+@given(st.lists(with_values(VALUES), max_size=30))
+def test_every_note_of_a_spawner_is_taken_and_says_the_same(notes: list[Message]) -> None:
+    body = json.dumps(make_held_body("01", notes), ensure_ascii=False, allow_nan=False).encode()
+    taken = parse(body, HeldBody).notes
+    assert [str(one) for one in taken] == [str(one)[:LONGEST].encode("utf-8", "replace").decode() for one in notes[:20]]
 
 
 async def test_a_full_disk_is_told_and_survived(running: Running) -> None:

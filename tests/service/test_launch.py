@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from mlabhub.messages import N_, Message
 from tests.service.conftest import Running
 
 
@@ -36,6 +38,25 @@ async def test_a_launch_is_admitted_started_watched_and_stopped(running: Running
     assert (await running.call("POST", "api/v1/servers/alice/train/stop")).status_code == 202
     assert running.of_server("alice", "train") is None
     assert (await running.call("GET", f"api/v1/launches/{launch_id}")).json()["state"] == "ended"
+
+
+async def test_what_a_server_goes_without_is_said_as_long_as_it_runs_whatever_comes_twice(running: Running) -> None:
+    launch_id, spawner = running.world.make_launch_id(), running.spawner
+    nothing: dict[str, Any] = {"user_options": {}, "groups": ("vision",), "backend": "container", "deadline_s": 60}
+    await spawner.reserve("alice", "x", launch_id=launch_id, **nothing)
+    await spawner.held("alice", "x", launch_id)  # what the reconciler saw first
+    reason = Message.of(N_("{folder} is {kind}"), folder="/nas/{x}", kind=Message(N_("missing")))
+    note = Message.of(N_("Without {target}: {reason}"), target="/data", reason=reason)
+    for _ in range(2):
+        await spawner.held("alice", "x", launch_id, [note])
+    assert running.world.ledger.load(0.0).reservations[0].notes == (note,)
+    said = ["Without /data: /nas/{x} is missing"]
+    [server] = (await running.call("GET", "api/v1/servers")).json()["servers"]
+    [everybodys] = (await running.call("GET", "api/v1/servers?all=1", "admin")).json()["servers"]
+    status = (await running.call("GET", f"api/v1/launches/{launch_id}")).json()
+    assert (server["notes"], everybodys["notes"], status["notes"]) == (said, said, said)
+    await spawner.released("alice", "x", launch_id)
+    assert (await running.call("GET", "api/v1/servers")).json()["servers"] == []
 
 
 async def test_the_default_server_is_an_underscore_or_nothing_in_urls(running: Running) -> None:

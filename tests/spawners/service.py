@@ -30,8 +30,10 @@ class Book:
     sudo: bool = False
     memory_gib: float = 0.25
     chosen: tuple[MountChoice, ...] = ()
+    shares: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
+    notes: list[Any] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
 
     def renew(self) -> None:
@@ -53,7 +55,7 @@ class Book:
     def plan(self, user: str, server: str, launch_id: str) -> LaunchPlan:
         """Return a small plan."""
         identity = Identity(user, 200001, 200001, (GroupId("vision", 200100),))
-        storage = Storage().located(str(self.settings.nas_dir))
+        storage = Storage.model_validate({"shares": self.shares}).located(str(self.settings.nas_dir))
         return LaunchPlan(
             launch_id=launch_id,
             user=user,
@@ -97,7 +99,9 @@ class _Reservations(RequestHandler):
         self.write(self.book.answer(user, "" if server == "_" else server, json.loads(self.request.body)))
 
     def post(self, user: str, server: str, word: str) -> None:
-        launch_id = json.loads(self.request.body)["launch_id"]
+        body = json.loads(self.request.body)
+        launch_id = body["launch_id"]
+        self.book.notes += body.get("notes", ())
         (self.book.held if word == "held" else self.book.released).append(launch_id)
         self.write({})
 

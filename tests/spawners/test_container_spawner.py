@@ -270,8 +270,12 @@ async def test_with_sudo_the_folders_are_behind_a_map_and_the_layer_stays_known_
     assert not list((site.book.settings.run_dir / "mounts").glob("*/*"))
 
 
-async def test_folders_are_made_with_the_right_owner(site: Site) -> None:
+async def test_folders_are_made_with_the_right_owner_and_what_is_away_is_told(site: Site) -> None:
+    site.book.shares = {"gone": {"display_name": "Gone", "source": "/nowhere/gone", "target": "/mnt/data/gone"}}
     await site.hub.spawn({"profile": "small"})
+    assert [(note["text"], note["values"]["target"]) for note in site.book.notes] == [
+        ("Without {target}: {reason}", "/mnt/data/gone")
+    ]
     home, share = site.book.settings.nas_dir / "user" / "alice", site.book.settings.nas_dir / "share" / "vision"
     status = [(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o7777) for path in (home, share)]
     assert status == [(200001, 200001, 0o700), (0, 200100, 0o2770)]

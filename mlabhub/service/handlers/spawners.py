@@ -19,7 +19,8 @@ class HeldHandler(SpawnerHandler):
 
     async def post(self, user: str, server: str) -> None:
         """Confirm that it runs."""
-        self.answer(await self.desk.held(user, self.path_server(server), self.body(HeldBody).launch_id))
+        body = self.body(HeldBody)
+        self.answer(await self.desk.held(user, self.path_server(server), body.launch_id, tuple(body.notes)))
 
 
 class ReleasedHandler(SpawnerHandler):

@@ -47,6 +47,7 @@ class Card:
     text: State
     since: datetime | None
     facts: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     newer_image: bool = False
     has_saved: bool = False
     open_url: str = ""
@@ -119,6 +120,7 @@ def make_card(
         text=STATES[server.state],
         since=datetime.fromtimestamp(server.since, timezone.utc).astimezone() if server.since is not None else None,
         facts=facts_of(server, view, t, simulated),
+        notes=[t.say(note) for note in server.notes],
         newer_image=server.newer_image,
         has_saved=server.has_saved,
         open_url=server.url if server.state == "running" else "",
