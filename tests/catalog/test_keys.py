@@ -37,7 +37,7 @@ SINGLE = {
     'lower case, with a dot or port, such as master0:5000; it is "master0"',
     "typed_images: [{registry: localhost, repository: x}]": "typed_images[0].registry: cannot be localhost without",
     "typed_images: [{registry: r.io}]": "typed_images[0].repository: is missing; add it",
-    "typed_images: [{registry: r.io, repository: x, repositry: x}]": "typed_images[0].repositry: is not a known "
+    "typed_images: [{registry: r.io, repository: x, repositories: x}]": "typed_images[0].repositories: is not a known "
     "key; did you mean repository?",
     "typed_images: r.io/x": 'typed_images: must be a list, such as [a, b]; it is "r.io/x"',
     "options: {n: {display_name: N, variable: N, min: 0, max: 4}}": None,
@@ -46,8 +46,8 @@ SINGLE = {
     "options: {n: {display_name: N, variable: N, min: 5, max: 4}}": "options.n.max: max 4 is less than min 5",
     "options: {n: {display_name: N, min: 0, max: 4}}": "options.n.variable: is missing; add it",
     "options: {n: {display_name: N, choices: {a: A}}}": "options.n.variable: is missing, so that the choice would",
-    "options: {n: {display_name: N, variabel: N, choices: {a: A}, variable: M}}": "options.n.variabel: is not a known "
-    "key; did you mean variable? Known: display_name, description, variable, choices, default",
+    "options: {n: {display_name: N, variables: N, choices: {a: A}, variable: M}}": "options.n.variables: is not a "
+    "known key; did you mean variable? Known: display_name, description, variable, choices, default",
     "options: {n: {display_name: N, variable: N, choices: {a: A}, default: b}}": "options.n.default: the default b "
     "cannot be chosen; permitted: a",
     "options: {n: {display_name: N, variable: N, choices: {a: {environment: {A: b}}}}}": "options.n.choices.a."
