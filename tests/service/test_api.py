@@ -400,7 +400,8 @@ async def test_lists(running: Running) -> None:
     assert "alice" not in metrics
     audit = (await running.call("GET", "api/v1/audit?limit=1", "admin")).json()["entries"]
     assert [entry["act"] for entry in audit] == ["admit"]
-    error_of(await running.call("GET", "api/v1/audit?limit=-1", "admin"), 422)
+    for number in ("-1", "0", "1e3", "9" * 5000):
+        error_of(await running.call("GET", f"api/v1/audit?limit={number}", "admin"), 422)
     error_of(await running.call("GET", "api/v1/audit?before=" + "9" * 30, "admin"), 422)
 
 

@@ -10,6 +10,7 @@ from mlabhub.service.handlers.base import ApiHandler, server_of
 from mlabhub.service.scopes import SEE_ALL_SCOPE
 
 MOST_ENTRIES = 1000
+LONGEST_NUMBER = 18
 
 
 class ServersHandler(ApiHandler):
@@ -87,6 +88,6 @@ class AuditHandler(ApiHandler):
         text = self.get_query_argument(name, None)
         if text is None:
             return None
-        if not text.isdecimal() or not 0 < int(text[:18]) == int(text):
+        if not text.isdecimal() or len(text) > LONGEST_NUMBER or int(text) == 0:
             raise InvalidLaunch(N_("limit and before must be whole numbers above 0."), key=name)
         return int(text)
