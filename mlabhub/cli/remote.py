@@ -58,7 +58,7 @@ def find_service(state: Path | None) -> Service:
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
         if not token:
             raise InvalidConfiguration(
-                f"{URL_VARIABLE} is set and {TOKEN_VARIABLE} is not. Make a token on the hub's page Token."
+                f"{URL_VARIABLE} is set and {TOKEN_VARIABLE} is not. Make a token on the hub's page Tokens."
             )
         return Service(f"{url.rstrip('/').removesuffix('/hub')}/services/{SERVICE_NAME}/", token, here=False)
     settings = load_settings(state_dir=state)
