@@ -26,6 +26,7 @@ RESERVED = frozenset(
         "HOME",
         "HOSTNAME",
         "IFS",
+        "LC_ALL",
         "LOGNAME",
         "MAIL",
         "NODE_EXTRA_CA_CERTS",

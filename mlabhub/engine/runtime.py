@@ -36,8 +36,10 @@ KEPT_ASIDE = "MLABHUB_IMAGE_ENVIRONMENT"
 MOST_KEPT_ASIDE = 100_000
 """The kernel takes no variable of more than 128 KiB."""
 _DISTURBING = re.compile(
-    r"(LD|PYTHON|JUPYTER|GCONV|GLIBC|MALLOC|OPENSSL)_.*|PYTHON\w*|LOCPATH|NLSPATH|SSL_CERT_(FILE|DIR)"
+    r"(LD|PYTHON|JUPYTER|GCONV|GLIBC|MALLOC|OPENSSL)_.*|PYTHON\w*|LC_ALL|LOCPATH|NLSPATH|SSL_CERT_(FILE|DIR)"
 )
+_LOCALE = {"LC_ALL": "C"}
+"""Any other locale is a file of the image, and may name a library of the image to be loaded for its characters."""
 _PARTIAL = "new-"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -75,7 +77,7 @@ def make_environment(image_environment: Iterable[str]) -> dict[str, str]:
     kept = json.dumps(aside)
     if len(kept.encode()) > MOST_KEPT_ASIDE:
         raise LaunchRefused(N_("The image's variables are too large for a server. Choose another image."))
-    return {**dict.fromkeys(aside, ""), "OPENSSL_CONF": f"{PLACE}/etc/empty", KEPT_ASIDE: kept}
+    return {**dict.fromkeys(aside, ""), **_LOCALE, "OPENSSL_CONF": f"{PLACE}/etc/empty", KEPT_ASIDE: kept}
 
 
 def make_binds(folder: str) -> tuple[Bind, ...]:

@@ -267,7 +267,9 @@ def _make_durable(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 
 def _taken(place: str, holder: Any) -> Message:
-    who = "" if holder is None else f"{holder[0]}, {holder[1] or 'this machine'}, {holder[2]:%Y-%m-%d %H:%M}"
+    who = ""
+    if holder is not None and holder[2] is not None:  # another role's session is not for everybody to see
+        who = f"{holder[0]}, {holder[1] or 'this machine'}, {holder[2]:%Y-%m-%d %H:%M}"
     return Message.of(
         N_(
             "Another service uses the ledger in PostgreSQL at {place} ({who}); nothing was started. "

@@ -34,6 +34,8 @@ HERE_S = 10.0
 AT_ONCE = 2
 MOST_WAITING = 20
 """Images that are being fetched or wait for it; a person may type in any number of names."""
+MOST_TYPED = 3
+"""Of these, the ones that one person typed in: the catalogue's must not wait for them."""
 _STEP = re.compile(r"STEP (\d+)/(\d+)|\[ *(\d+)/(\d+)\]")
 
 Build = Callable[[str, Report], Awaitable[None]]
@@ -117,6 +119,7 @@ class ImageFetcher:
         self._ended: dict[str, float] = {}
         self._here: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._typed_by: dict[str, str] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def require(self, request: LaunchRequest) -> None:
@@ -166,13 +169,26 @@ class ImageFetcher:
             return known
         if len(self._tasks) >= MOST_WAITING:
             raise LaunchRefused(N_("Too many images are being fetched already. Try again in a few minutes."))
+        if wanted.kind == "typed":
+            if list(self._typed_by.values()).count(wanted.user) >= MOST_TYPED:
+                raise LaunchRefused(
+                    Message.of(
+                        N_("{most} images that you typed in are being fetched already. Try again when one is here."),
+                        most=MOST_TYPED,
+                    )
+                )
+            self._typed_by[name] = wanted.user
         self._forget_failures()
         started = FetchView(name, "fetching", Message(N_("waiting for its turn")), now)
         self._views[name] = started
         task = asyncio.create_task(self._run(wanted), name=f"fetch {name}")
         self._tasks[name] = task
-        task.add_done_callback(lambda _: self._tasks.pop(name, None))
+        task.add_done_callback(lambda _: self._over(name))
         return started
+
+    def _over(self, name: str) -> None:
+        self._tasks.pop(name, None)
+        self._typed_by.pop(name, None)
 
     async def _run(self, wanted: WantedImage) -> None:
         name = wanted.name

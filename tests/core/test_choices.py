@@ -104,6 +104,7 @@ def test_wrong_lists(change, wrong):
         "PYTHONPATH",
         "SSL_CERT_FILE",
         "BASH_ENV",
+        "LC_ALL",
         "A B",
         "A=B",
         "A\n",

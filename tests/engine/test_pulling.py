@@ -80,15 +80,21 @@ def test_what_disturbs_our_interpreter_is_kept_aside() -> None:
         "PYTHONPATH=a=b",
         "JUPYTER_PORT=1",
         "CUDA_HOME=/c",
+        "LANG=en_US.EVIL",
+        "LC_ALL=en_US.EVIL",
     )
     made = make_environment(image)
     assert json.loads(made.pop(KEPT_ASIDE)) == {
+        "LC_ALL": "en_US.EVIL",
         "LD_PRELOAD": "/x.so",
         "PYTHONHOME": "/opt",
         "PYTHONPATH": "a=b",
         "JUPYTER_PORT": "1",
     }
     assert made.pop("OPENSSL_CONF")
+    # A locale of the image's may name a library of the image's, which root would load to read its own arguments.
+    assert made.pop("LC_ALL") == "C"
+    assert make_environment(())["LC_ALL"] == "C"
     assert made == dict.fromkeys(("LD_PRELOAD", "PYTHONHOME", "PYTHONPATH", "JUPYTER_PORT"), "")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -69,6 +71,46 @@ def enter(etc: Path, **changes: str) -> str:
 
 def added(etc: Path, file: str, before: str) -> set[str]:
     return set((etc / file).read_text().splitlines()) - set(before.splitlines())
+
+
+def test_no_link_of_the_image_leads_root_out_of_it(etc: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("bobs:secret:0:0::/:\n")
+    secret.chmod(0o600)
+    for name in ("passwd.mlabhub", "group.mlabhub"):
+        (etc / name).symlink_to(secret)
+    assert enter(etc) == "alice"
+    assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("bobs:secret:0:0::/:\n", 0o600)
+
+
+@pytest.mark.parametrize(
+    ("link", "to"),
+    [
+        ("etc", "share"),
+        ("var", "share"),
+        ("etc/passwd", "/proc/version"),
+        ("etc/group", "pipe"),
+        ("var/entered", "pipe"),
+    ],
+)
+def test_folders_and_files_that_are_not_the_images_own_are_refused(
+    etc: Path, tmp_path: Path, link: str, to: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    share = tmp_path / "share"
+    share.mkdir()
+    (share / "passwd").write_text(PASSWD)
+    (share / "group").write_text(GROUP)
+    place = tmp_path / link
+    place.parent.mkdir(exist_ok=True)
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    place.symlink_to(tmp_path / to)
+    with pytest.raises(entry.EntryError, match="Choose another image"):
+        enter(etc)
+    assert (share / "passwd").read_text() == PASSWD
+    assert sorted(file.name for file in share.iterdir()) == ["group", "passwd"]
 
 
 def test_no_user_is_named():

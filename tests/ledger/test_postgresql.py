@@ -404,3 +404,8 @@ def test_two_active_reservations_are_a_conflict(ledger: PostgresLedger) -> None:
     with pytest.raises(LedgerConflict):
         ledger.commit([reservation("L2")])
     recover(ledger)
+
+
+def test_a_holder_that_may_not_be_seen_is_said_to_be_unknown() -> None:
+    hidden = ("<insufficient privilege>", None, None)  # as pg_stat_activity shows another role's session
+    assert "(?)" in str(postgresql._taken("db/mlabhub", hidden))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -15,15 +16,30 @@ sys.path.insert(0, str(RUNTIME))
 
 from mlabhub_outside import environment, kernels, shell, start  # noqa: E402
 
+ENTRY = start.load_entry(str(CHECKOUT / "images" / "base" / "entry"))
+
 
 def test_an_image_without_any_folder_gets_what_is_written_to(tmp_path: Path) -> None:
-    start.make_files(tmp_path)
+    start.make_files(ENTRY.check_own, tmp_path)
     assert (tmp_path / "etc/passwd").read_text().startswith("root:x:0:0:")
     assert (tmp_path / "etc/group").read_text() == "root:x:0:\n"
     assert (tmp_path / "tmp").stat().st_mode & 0o7777 == 0o1777
     (tmp_path / "etc/passwd").write_text("kept:x:7:7::/:/bin/sh\n")
-    start.make_files(tmp_path)
+    start.make_files(ENTRY.check_own, tmp_path)
     assert (tmp_path / "etc/passwd").read_text() == "kept:x:7:7::/:/bin/sh\n"
+
+
+@pytest.mark.parametrize("link", ["etc", "var", "tmp", "var/tmp", "etc/passwd"])
+def test_a_link_of_the_image_leads_root_to_no_folder_of_the_nas(tmp_path: Path, link: str) -> None:
+    root, share = tmp_path / "root", tmp_path / "share"
+    (root / link).parent.mkdir(parents=True)
+    (root / "etc").is_dir() or link == "etc" or (root / "etc").mkdir()
+    share.mkdir(mode=0o700)
+    (root / link).symlink_to(share / "passwd" if link == "etc/passwd" else share)
+    with contextlib.suppress(ENTRY.EntryError):
+        start.make_files(ENTRY.check_own, root)
+    assert list(share.iterdir()) == []
+    assert share.stat().st_mode & 0o7777 == 0o700
 
 
 def test_the_person_gets_a_shell_that_there_is(tmp_path: Path) -> None:
@@ -51,13 +67,21 @@ def test_the_server_is_ours_and_all_else_the_images(arguments: list[str], module
 
 def test_the_images_environment_comes_back() -> None:
     kept = json.dumps({"LD_LIBRARY_PATH": "/cuda", "PYTHONPATH": "/x"})
-    inside = {"LD_LIBRARY_PATH": "", "PYTHONPATH": "", "PATH": "/opt/conda/bin", "JUPYTER_PATH": "/run/k"}
+    inside = {
+        "LD_LIBRARY_PATH": "",
+        "PYTHONPATH": "",
+        "LC_ALL": "C",
+        "PATH": "/opt/conda/bin",
+        "JUPYTER_PATH": "/run/k",
+    }
     assert environment.restored({**inside, environment.KEPT_ASIDE: kept}) == {
         "PATH": "/opt/conda/bin",
         "LD_LIBRARY_PATH": "/cuda",
         "PYTHONPATH": "/x",
     }
     assert environment.restored({"A": "b"}) == {"A": "b"}
+    kept = json.dumps({"LC_ALL": "de_DE.UTF-8"})
+    assert environment.restored({"LC_ALL": "C", environment.KEPT_ASIDE: kept}) == {"LC_ALL": "de_DE.UTF-8"}
 
 
 def test_pythons_are_looked_for_where_the_image_says(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mlabhub.service.fetching import FAILED_S, ImageFetcher, ImageFetching, read_step, recipe_of
+from mlabhub.errors import MLabError
+from mlabhub.service.fetching import FAILED_S, MOST_TYPED, ImageFetcher, ImageFetching, read_step, recipe_of
 from tests.doubles import ScriptedBackend, ScriptedImages
 from tests.service.conftest import Running, make_settings, run_service
 
@@ -128,22 +129,43 @@ async def test_one_job_at_most_waits_for_each_of_many_names() -> None:
     fetcher = ImageFetcher(images, lambda: 0.0)
     wanted = [f"master0:5000/eflops/x:{number}" for number in range(100)]
     sentences = []
-    for reference in wanted:
+    for number, reference in enumerate(wanted):
         with pytest.raises(Exception, match=r"fetched") as caught:
-            await fetcher.require(_Request(reference))  # type: ignore[arg-type]
+            await fetcher.require(_Request(reference, f"user-{number}"))  # type: ignore[arg-type]
         sentences.append(isinstance(caught.value, ImageFetching))
     assert sentences == [True] * 20 + [False] * 80
     await fetcher.close()
     assert fetcher._tasks == {}
 
 
+async def test_who_types_in_many_names_keeps_nobody_from_theirs() -> None:
+    images = ScriptedImages()
+    images.registries = dict.fromkeys([f"master0:5000/x:{number}" for number in range(10)], "")
+    fetcher = ImageFetcher(images, lambda: 0.0)
+    refused = 0
+    for number in range(10):
+        with pytest.raises(MLabError) as caught:
+            await fetcher.require(_Request(f"master0:5000/x:{number}"))  # type: ignore[arg-type]
+        refused += not isinstance(caught.value, ImageFetching)
+    assert refused == 10 - MOST_TYPED
+    with pytest.raises(ImageFetching):
+        await fetcher.require(_Request("master0:5000/y:1", "bob"))  # type: ignore[arg-type]
+    images.go_on.set()
+    await asyncio.wait(fetcher._tasks.values())
+    with pytest.raises(ImageFetching):
+        await fetcher.require(_Request("master0:5000/z:1"))  # type: ignore[arg-type]
+    await fetcher.close()
+    assert fetcher._typed_by == {}
+
+
 class _Request:
     """As much of a launch request as the fetcher looks at."""
 
-    user, server_name, image_kind = "alice", "", "typed"
+    server_name, image_kind = "", "typed"
 
-    def __init__(self, reference: str):
+    def __init__(self, reference: str, user: str = "alice"):
         self.image = self.image_reference = reference
+        self.user = user
 
 
 @pytest.mark.parametrize(

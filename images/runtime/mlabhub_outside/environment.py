@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 KEPT_ASIDE = "MLABHUB_IMAGE_ENVIRONMENT"
 """Variables of the image that would disturb our interpreter, as JSON; the hub has blanked them."""
-OURS = ("JUPYTER_PATH", "OPENSSL_CONF", KEPT_ASIDE)
+OURS = ("JUPYTER_PATH", "LC_ALL", "OPENSSL_CONF", KEPT_ASIDE)
 """Variables that are there for our interpreter only."""
 
 

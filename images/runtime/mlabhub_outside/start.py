@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -32,21 +33,24 @@ def load_entry(path: str = "/opt/mlabhub/entry") -> ModuleType:
     return module
 
 
-def make_files(root: Path = Path("/")) -> None:
+def make_files(check_own: Callable[[Path, Path], None], root: Path = Path("/")) -> None:
     """Make the files that the entry writes to, their folders and those for temporary files, where the image has none.
 
-    Root has no right here to write where its own permissions say no, but it may change those of what it owns.
+    A link is never followed: it may lead to a folder of the NAS. Root has no right here to write where its own
+    permissions say no, but it may change those of what it owns.
     """
     for folder in (root, root / "etc", root / "var", root / "var/lib"):
+        check_own(folder, root)
         folder.mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK):
             folder.chmod(folder.stat().st_mode & 0o7777 | 0o200)
     for folder in (root / "tmp", root / "var/tmp"):
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o1777)
+        if not folder.is_symlink():
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o1777)
     etc = root / "etc"
     for name, text in (("passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("group", "root:x:0:\n")):
-        if not (etc / name).exists():
+        if not os.path.lexists(etc / name):
             (etc / name).write_text(text)
 
 
@@ -88,7 +92,7 @@ def main(arguments: list[str]) -> None:
         entry.drop_emptied(os.environ)
         person = entry.parse_person(dict(os.environ))
         if person is not None:
-            make_files()
+            make_files(entry.check_own)
             user = entry.enter(person)
             shell = choose_shell("/bin/bash")
             set_shell(user, shell)
