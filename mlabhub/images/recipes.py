@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from mlabhub.errors import InvalidConfiguration, NotFound
 
@@ -54,8 +54,8 @@ def load_recipes(folder: Path = IMAGES_DIR) -> dict[str, Recipe]:
     file = folder / "images.yaml"
     try:
         entries = TypeAdapter(dict[str, _Entry]).validate_python(YAML(typ="safe").load(file.read_text()))
-    except (OSError, YAMLError, ValidationError) as error:
-        raise InvalidConfiguration(f"{file} cannot be used: {error}") from error
+    except (OSError, YAMLError, ValidationError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(f"{file} cannot be used: {_why(error)}") from error
     recipes = {
         name: Recipe(name, entry.parent, folder / name, entry.cuda, entry.cpu_index) for name, entry in entries.items()
     }
@@ -66,6 +66,17 @@ def load_recipes(folder: Path = IMAGES_DIR) -> dict[str, Recipe]:
             raise InvalidConfiguration(f"{file}: {recipe.name} has no {recipe.folder / 'Containerfile'}.")
     build_order(recipes, recipes)
     return recipes
+
+
+def _why(error: Exception) -> str:
+    """Return what is wrong in one line, the first of it."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(key) for key in first["loc"] if key != "[key]")
+        return f"{where}: {first['msg']}." if where else f"{first['msg']}."
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {' '.join(str(error.problem).split())}."
+    return " ".join(str(error).split())
 
 
 def build_order(recipes: Mapping[str, Recipe], names: Iterable[str]) -> tuple[Recipe, ...]:

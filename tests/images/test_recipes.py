@@ -52,7 +52,9 @@ def test_a_circle_is_shown(recipes_folder: Path):
         pytest.param("base: {}", "parent", id="no-parent"),
         pytest.param("base: {parent: x, from: y}", "from", id="unknown-key"),
         pytest.param("- base", "dict", id="no-mapping"),
-        pytest.param("base: [", "images.yaml", id="no-yaml"),
+        pytest.param("base: [", "images.yaml cannot be used: line 1: ", id="no-yaml"),
+        pytest.param("a:\n\tparent: x", "line 2: found character", id="tab"),
+        pytest.param("a: {parent: x}\na: {parent: x}", "line 2: found duplicate key", id="twice"),
         pytest.param("Base Image: {parent: x}", "cannot be an image's name", id="name"),
         pytest.param("absent: {parent: x}", "has no", id="no-folder"),
     ],
@@ -62,6 +64,14 @@ def test_a_fault_names_the_file(recipes_folder: Path, text: str, said: str):
     with pytest.raises(InvalidConfiguration, match=said) as caught:
         load_recipes(recipes_folder)
     assert "images.yaml" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_what_is_no_text_is_said_in_one_line(recipes_folder: Path):
+    (recipes_folder / "images.yaml").write_bytes(b"\xff")
+    with pytest.raises(InvalidConfiguration, match=r"images\.yaml cannot be used: 'utf-8' codec") as caught:
+        load_recipes(recipes_folder)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def version(folder: Path, name: str) -> str:
