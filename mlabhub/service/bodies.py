@@ -100,6 +100,17 @@ class ReconcileBody(Body):
     repair: bool = False
 
 
+_FAULTS = {
+    "model_type": "it must be an object",
+    "dict_type": "it must be an object",
+    "list_type": "it must be a list",
+    "string_type": "it must be text",
+    "bool_type": "it must be true or false",
+    "float_type": "it must be a number",
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such key",
+}
+
 B = TypeVar("B", bound=Body)
 
 
@@ -114,7 +125,7 @@ def parse(raw: bytes, shape: type[B]) -> B:
             Message.of(
                 N_("The request is not right at {where}: {fault}. The calls and their bodies are in openapi.json."),
                 where=where,
-                fault=first["msg"],
+                fault=_FAULTS.get(first["type"], first["msg"]),
             )
         ) from error
 

@@ -127,6 +127,22 @@ async def test_too_much_without_a_length_is_too_much_as_well(running: Running) -
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ([], "at the body: it must be an object."),
+        ({"user_options": 1}, "at user_options: it must be an object."),
+        ({"user": 1}, "at user: it must be text."),
+        ({"every": 1}, "at every: it must be true or false."),
+        ({"cmd": "sh"}, "at cmd: there is no such key."),
+    ],
+    ids=["a list", "options", "a name", "a switch", "another key"],
+)
+async def test_what_is_not_right_with_a_body_is_said(running: Running, body: object, said: str) -> None:
+    error = error_of(await running.call("POST", f"{LAUNCHES}/preview", json=body), 422)
+    assert said in error["message"]
+
+
 async def test_addresses_that_do_not_exist(running: Running) -> None:
     for method, path in (("GET", "api/v1/nope"), ("POST", "api/v2/launches"), ("PUT", "api/"), ("GET", "api/v1/")):
         error_of(await running.call(method, path, None), 404)
