@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from mlabhub.core.choices import LIST, NUMBER, NumberVariable
 from mlabhub.core.options import NumberOption
-from mlabhub.core.quote import quote
+from mlabhub.core.quote import plain, quote
 from mlabhub.core.schema import FAULT
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.messages import N_, Message
@@ -35,7 +35,8 @@ class Fault:
     @property
     def line_text(self) -> Message:
         """The fault in one line, to be said in any language."""
-        place = f"{self.file}:{self.line}: {key_path(self.path)}" if self.path else f"{self.file}:{self.line}"
+        file = str(self.file) if str(self.file).isprintable() else plain(str(self.file))
+        place = f"{file}:{self.line}: {key_path(self.path)}" if self.path else f"{file}:{self.line}"
         return Message.of("{place}: {message}", place=place, message=self.message)
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mlabhub.core.quote import quote, quote_all
+from mlabhub.core.quote import plain, quote, quote_all
 from mlabhub.messages import N_, Message
 
 Part = Literal["profiles", "images", "group_defaults"]
@@ -58,7 +58,7 @@ def _of_image(slug: str, image: Loose, images: Loose) -> Iterator[CrossFault]:
     if successor not in images:
         yield CrossFault("images", at, _no_image(successor, images))
     elif _get(images[successor], "retired") is not None:
-        message = Message.of(N_("{image} is retired itself; name the one that takes its place"), image=successor)
+        message = Message.of(N_("{image} is retired itself; name the one that takes its place"), image=plain(successor))
         yield CrossFault("images", at, message)
 
 
@@ -78,13 +78,15 @@ def _of_default(group: str, default: Loose, profiles: Loose, images: Loose) -> I
     if image not in images or image not in offered:
         message = Message.of(
             N_("the profile {profile} has no image {image}; it has: {known}"),
-            profile=profile,
+            profile=plain(profile),
             image=quote(image),
             known=quote_all(offered),
         )
         yield CrossFault("group_defaults", at, message)
     elif _get(images[image], "retired") is not None:
-        yield CrossFault("group_defaults", at, Message.of(N_("{image} is retired; name another one"), image=image))
+        yield CrossFault(
+            "group_defaults", at, Message.of(N_("{image} is retired; name another one"), image=plain(image))
+        )
     elif not _is_open(images[image], group):
         yield CrossFault("group_defaults", at, _closed(image, group))
 
@@ -102,14 +104,14 @@ def _of_known(fault: Message, wrong: str, known: Collection[str]) -> Message:
     close = difflib.get_close_matches(wrong, known, 1)
     if close:
         template = N_("{fault}; did you mean {close}? There are: {known}")
-        return Message.of(template, fault=fault, close=close[0], known=quote_all(known))
+        return Message.of(template, fault=fault, close=plain(close[0]), known=quote_all(known))
     return Message.of(N_("{fault}; there are: {known}"), fault=fault, known=quote_all(known))
 
 
 def _closed(what: str, group: str) -> Message:
     if group == OTHERS:
-        return Message.of(N_("{what} is not for everybody; name one without groups"), what=what)
-    return Message.of(N_("{what} is not for the group {group}; name one that is"), what=what, group=quote(group))
+        return Message.of(N_("{what} is not for everybody; name one without groups"), what=plain(what))
+    return Message.of(N_("{what} is not for the group {group}; name one that is"), what=plain(what), group=quote(group))
 
 
 def _is_open(entry: object, group: str) -> bool:

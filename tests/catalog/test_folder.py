@@ -328,3 +328,20 @@ def test_any_bytes_are_read_or_blamed(tmp_path_factory, content):
     document = read_document(file)
     shutil.rmtree(file.parent)
     assert all(str(fault).isprintable() for fault in document.faults)
+
+
+def test_names_that_hide_a_line_break_stay_on_one_line(folder):
+    """What is no slug is named by the sentences about references, too."""
+    profiles = (
+        'profiles:\n  "d\\nk": {display_name: D, images: ["b\\ne"], groups: [a], cpu: 1, memory_gib: 1}\n'
+        'group_defaults: {b: {profile: "d\\nk", image: "b\\ne"}, c: {profile: dk}, a: {profile: "d\\nk", image: no}}\n'
+    )
+    images = (
+        'images:\n  "b\\ne": {display_name: B, reference: r.io/b, retired: {successor: "b\\ne"}}\n'
+        '  x: {display_name: X, reference: r.io/x, retired: {successor: "b\\ne"}}\n'
+    )
+    path = folder(profiles, images=images)
+    (path / "a\nb.yaml").touch()
+    faults = faults_of(path)
+    assert len(faults) > 7
+    assert all(fault.isprintable() for fault in faults)
