@@ -3,7 +3,8 @@ variables that point at them.
 
 Guarantees: nothing here wins over what people set in their own home or in their environment, but for the proxy and the
 certificates, which programs know by variables alone; the hub is never reached by the proxy; nothing of it is in the
-image that a server's changes are saved to, but empty files where something was mounted.
+image that a server's changes are saved to, but empty files where something was mounted; what a person's own image says
+of its package sources, which may hold passwords, is in no other server.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ PLACES = {
 """Where pip and conda look first, so that every other file of theirs wins."""
 MOST_CHARACTERS = 65536
 """Of a list of sources: who is root inside may write anything into one."""
+APT_SOURCES = "apt-sources"
+"""Beside the folder, and not in it: the lists of sources of single images."""
 APT_CONF, APT_PLACE = "apt.conf", "/etc/apt/apt.conf.d/00mlabhub-site"
 
 
@@ -43,6 +46,7 @@ def save_site(found: SiteFile, run_dir: Path, ca: str) -> None:
         raise InvalidSite(found.faults)
     folder, site = run_dir / "site", found.site
     shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(run_dir / APT_SOURCES, ignore_errors=True)
     folder.mkdir(mode=0o755)
     replace_file(run_dir / "site.conf", found.path.read_text() if found.path else "", 0o600)
     for name, text in make_folder(site, ca).items():
@@ -121,6 +125,7 @@ def write_apt_files(folder: Path, files: Mapping[str, bytes], site: Site) -> dic
         if path.endswith((".list", ".sources")) and len(text) <= MOST_CHARACTERS
     }
     keyring = f"{FOLDER}/{KEYRING}{Path(site.apt_keyring).suffix}" if site.apt_keyring else ""
+    folder.mkdir(mode=0o755, exist_ok=True)
     places = {}
     for path, text in apt.mirrored_files(lists, site, distribution, release, keyring).items():
         file = folder / ("sources-" + hashlib.sha256("\n".join((path, text)).encode()).hexdigest()[:16])

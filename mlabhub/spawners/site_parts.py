@@ -52,5 +52,5 @@ class SiteParts:
                 return None
             if len(self._apt) >= MOST_IMAGES:
                 self._apt.clear()
-            self._apt[found.id] = inside.write_apt_files(self._settings.site_dir, files, self._site)
+            self._apt[found.id] = inside.write_apt_files(self._settings.run_dir / inside.APT_SOURCES, files, self._site)
         return self._apt[found.id]
