@@ -126,3 +126,9 @@ def test_a_configuration_as_lines() -> None:
         'LABEL x="y z"',
     ]
     assert config_lines({}, {}) == []
+
+
+def test_no_name_of_another_image_says_something_else_in_a_containerfile() -> None:
+    config = {"Env": ["A=1", "B\nLABEL mlabhub.root=0", "B C=1", "=x"], "WorkingDir": "/x\nLABEL mlabhub.outside="}
+    labels = {"fine": "x", "z=1 mlabhub.outside": "", "y\nLABEL mlabhub.outside": "", "$x": ""}
+    assert config_lines(config, labels) == ['ENV A="1"', 'LABEL fine="x"']
