@@ -161,11 +161,16 @@ def mirrored(
             uri=security if source.suite.endswith("security") else main,
             keyring=keyring or source.keyring,
         )
-        if is_own(source, release)
+        if is_own(source, release) and _is_archive(source.uri, distribution)
         else source
         for source in sources
     )
     return tuple(dict.fromkeys(changed))
+
+
+def _is_archive(uri: str, distribution: str) -> bool:
+    """Tell whether an address is one of the distribution's, and not a vendor's that names its suites alike."""
+    return not uri or re.search(rf"/{distribution}(-security|-ports)?/?$", uri) is not None
 
 
 def site_sources(site: Site, distribution: str, release: str, keyring: str = "") -> tuple[Source, ...]:

@@ -158,6 +158,7 @@ def test_only_the_distributions_own_sources_become_the_mirrors(tmp_path: Path):
         "/usr/lib/os-release": RELEASE_12.encode(),
         "/etc/apt/sources.list.d/debian.sources": DEBIAN_12.encode(),
         "/etc/apt/sources.list.d/vendor.list": b"deb https://vendor.example/debian bookworm vendor\n",
+        "/etc/apt/sources.list.d/alike.list": b"deb https://vendor.example/debian/12/prod bookworm main\n",
         "/etc/apt/apt.conf.d/01x": b"",
     }
     places = write_apt_files(tmp_path, files, SITE)
