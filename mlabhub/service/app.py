@@ -40,7 +40,7 @@ from mlabhub.service.capacity import CapacityCache, GpuTypes
 from mlabhub.service.catalogue import CatalogSource
 from mlabhub.service.census import Census
 from mlabhub.service.desk import SpawnerDesk
-from mlabhub.service.disk import DiskUse
+from mlabhub.service.disk import DiskUse, room_of
 from mlabhub.service.identity import MachineAccounts
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.metrics import Metrics
@@ -152,7 +152,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
         clock=time.time,
         make_launch_id=lambda: str(ULID()),
         metrics=metrics,
-        disk=DiskUse(time.monotonic),
+        disk=DiskUse(time.monotonic, partial(room_of, state_dir=str(settings.state_dir))),
     )
     await world.writer.start()
     watching = asyncio.create_task(catalog.watch(), name="catalogue")

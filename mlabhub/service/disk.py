@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from mlabhub.core.paths import is_within
+
 PATIENCE_S = 1.0
 FRESH_S = 20.0
 MOST_KNOWN = 10_000
@@ -30,9 +32,13 @@ class Room:
     full: bool
 
 
-def room_of(path: str) -> Room | None:
-    """Ask the file system. Blocks; None where it has no answer. A folder that is not made yet has its root's room."""
-    for place in (path, os.path.dirname(path)):
+def room_of(path: str, state_dir: str = "") -> Room | None:
+    """Ask the file system. Blocks; None where it has no answer.
+
+    A folder that is not made yet has its root's room, and a root below ``state_dir`` that is not made yet has that one's.
+    """
+    own = (state_dir,) if state_dir and is_within(path, state_dir) else ()
+    for place in (path, os.path.dirname(path), *own):
         try:
             found = os.statvfs(place)
         except OSError as error:

@@ -22,6 +22,7 @@ def test_room_is_the_file_systems(tmp_path: Path) -> None:
         assert room.total_bytes == found.f_blocks * found.f_frsize
         assert abs(room.free_bytes - found.f_bavail * found.f_frsize) < 2**30
     assert room_of(str(tmp_path / "gone" / "alice")) is None
+    assert room_of(str(tmp_path / "gone" / "alice"), str(tmp_path)) is not None, "our own state folder's"
     assert room_of("/proc/self") is None, "a file system without blocks has no room to speak of"
 
 
