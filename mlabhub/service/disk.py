@@ -35,7 +35,7 @@ class Room:
 def room_of(path: str, state_dir: str = "") -> Room | None:
     """Ask the file system. Blocks; None where it has no answer.
 
-    A folder that is not made yet has its root's room, and a root below ``state_dir`` that is not made yet has that one's.
+    A folder that is not made yet has its root's room; a root below ``state_dir`` that is not, that one's.
     """
     own = (state_dir,) if state_dir and is_within(path, state_dir) else ()
     for place in (path, os.path.dirname(path), *own):
