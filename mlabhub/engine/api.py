@@ -7,7 +7,7 @@ is an `EngineError` with the engine's own words in the log, or `EngineUnavailabl
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from mlabhub.engine.errors import EngineError, engine_error
 from mlabhub.engine.found import Engine
 from mlabhub.engine.pulling import pull
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container, get_docker_network
-from mlabhub.engine.unpacking import read_files, unpack
+from mlabhub.engine.unpacking import is_link, read_files, unpack
 from mlabhub.errors import EngineUnavailable
 from mlabhub.messages import N_, Message
 
@@ -246,14 +246,33 @@ class EngineApi:
 
         Where they are large altogether they are not read: an image's files are their makers' to choose.
         """
-        answer = await self._call("POST", "/containers/create", json={"Image": reference, "Cmd": ["true"]})
+        container = await self._create_bare(reference)
         files: dict[str, bytes] = {}
         try:
             for path in paths:
-                files.update(await read_files(self._http, str(answer["Id"]), path))
+                files.update(await read_files(self._http, container, path))
         finally:
-            await self.remove(str(answer["Id"]))
+            await self.remove(container)
         return files
+
+    async def image_links(self, reference: str, paths: Iterable[str]) -> tuple[str, ...]:
+        """Return those of these paths at which an image has a link; nothing runs for it."""
+        container = await self._create_bare(reference)
+        try:
+            return tuple([path for path in paths if await self._is_link(container, path)])
+        finally:
+            await self.remove(container)
+
+    async def _is_link(self, container: str, path: str) -> bool:
+        answer = await self._send("HEAD", f"/containers/{container}/archive", params={"path": path})
+        if not answer.is_success and answer.status_code != 404:
+            raise engine_error(answer)
+        return is_link(answer)
+
+    async def _create_bare(self, reference: str) -> str:
+        """Create a container to look into, which is never started."""
+        answer = await self._call("POST", "/containers/create", json={"Image": reference, "Cmd": ["true"]})
+        return str(answer["Id"])
 
     async def remove_image(self, reference: str) -> None:
         """Remove an image; fine if it is gone, or if something still uses it."""

@@ -25,6 +25,11 @@ class PodmanApi(EngineApi):
         answer = await self._call("POST", f"{LIBPOD_VERSION}/containers/create", json=get_libpod_container(spec))
         return str(answer["Id"])
 
+    async def _create_bare(self, reference: str) -> str:
+        """Create a container to look into, without the volumes that its image wants at places of its choice."""
+        body = {"image": reference, "command": ["true"], "image_volume_mode": "ignore"}
+        return str((await self._call("POST", f"{LIBPOD_VERSION}/containers/create", json=body))["Id"])
+
     async def create_network(self, spec: NetworkSpec) -> None:
         """Create a network. Raises `EngineError` if its name or subnet is taken."""
         await self._call("POST", f"{LIBPOD_VERSION}/networks/create", json=get_libpod_network(spec))

@@ -9,11 +9,14 @@ image runs or is loaded while its server's first process is root.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import platform
+import posixpath
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,12 +38,15 @@ ENTRYPOINT = (f"{PLACE}/bin/python3", "-I", "-m", "mlabhub_outside.start")
 KEPT_ASIDE = "MLABHUB_IMAGE_ENVIRONMENT"
 MOST_KEPT_ASIDE = 100_000
 """The kernel takes no variable of more than 128 KiB."""
+_MOUNTED = ("/dev", "/etc/ld.so.preload", "/proc", "/run", "/sys", "/tmp", "/var/lib/mlabhub", PLACE)
 _DISTURBING = re.compile(
     r"(LD|PYTHON|JUPYTER|GCONV|GLIBC|MALLOC|OPENSSL)_.*|PYTHON\w*|LC_ALL|LOCPATH|NLSPATH|SSL_CERT_(FILE|DIR)"
 )
 _LOCALE = {"LC_ALL": "C"}
 """Any other locale is a file of the image, and may name a library of the image to be loaded for its characters."""
 _PARTIAL = "new-"
+MOST_SECONDS = 3600.0
+"""How long taking one out may take, before it counts as given up."""
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -86,6 +92,20 @@ def make_binds(folder: str) -> tuple[Bind, ...]:
         Bind(folder, PLACE, read_only=True),
         Bind(f"{folder}/etc/empty", "/etc/ld.so.preload", read_only=True),
     )
+
+
+def places_to_check(targets: Iterable[str]) -> frozenset[str]:
+    """Return where an image may have no link: where its servers have something mounted, and on the way there.
+
+    Engines follow an image's links when they mount. One at ``/opt`` or ``/run`` could lead to a folder of the NAS,
+    whose owner would choose there what the first process, which is root, runs.
+    """
+    found: set[str] = set()
+    for path in (*_MOUNTED, *targets):
+        while path != "/":
+            found.add(path)
+            path = posixpath.dirname(path)
+    return frozenset(found)
 
 
 class Runtime:
@@ -152,5 +172,13 @@ def _move(partial: Path, folder: Path) -> None:
 
 def _remove_but(parent: Path, kept: set[str]) -> None:
     for folder in parent.iterdir():
-        if folder.name not in kept and not folder.name.startswith(_PARTIAL):
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder.name in kept or (folder.name.startswith(_PARTIAL) and _is_young(folder)):
+            continue
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_young(partial: Path) -> bool:
+    """Whether somebody may still be writing into it; what a killed process left is not touched again."""
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - partial.stat().st_mtime < MOST_SECONDS
+    return True

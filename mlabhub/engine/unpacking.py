@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
+import json
 import posixpath
 import tarfile
 from asyncio.subprocess import PIPE
@@ -37,6 +39,15 @@ async def unpack(answer: httpx.Response, folder: Path) -> None:
 
 
 MOST_BYTES = 2**20
+_PATH_STAT = "X-Docker-Container-Path-Stat"
+_MODE_LINK = 1 << 27
+"""Go's bit for a symbolic link."""
+
+
+def is_link(answer: httpx.Response) -> bool:
+    """Return whether an engine says of a path that it is a link; Podman does with status 404 if it leads nowhere."""
+    told = answer.headers.get(_PATH_STAT)
+    return told is not None and bool(int(json.loads(base64.b64decode(told))["mode"]) & _MODE_LINK)
 
 
 async def read_files(http: httpx.AsyncClient, container: str, path: str) -> dict[str, bytes]:

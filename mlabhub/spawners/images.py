@@ -1,21 +1,23 @@
 """Which image a start begins from: the catalogue's, one's own, a typed one, or what was saved on top of it.
 
-Guarantees: an image that a person typed in never starts by an entry of its own, whatever it says about itself; a saved
-image is its owner's.
+Guarantees: an image that a person typed in never starts by an entry of its own, whatever it says about itself, nor
+with a link where something is mounted for its server; a saved image is its owner's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlabhub.core.names import SAVED_PREFIX, server_slug
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import EngineApi
 from mlabhub.engine.own import OwnImages
-from mlabhub.engine.runtime import REFERENCE, Runtime, brings_all, check_architecture
+from mlabhub.engine.runtime import REFERENCE, Runtime, brings_all, check_architecture, places_to_check
 from mlabhub.engine.saved import SavedLayers
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message
+
+MOST_CHECKED = 256
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,41 @@ class ImageSource:
     saved: SavedLayers
     own: OwnImages
     runtime: Runtime
+    checked: dict[tuple[str, frozenset[str]], tuple[str, ...]] = field(default_factory=dict)
+    """What was found in images that were looked into."""
 
     async def choose(self, plan: LaunchPlan) -> StartImage:
-        """Return what to start from. Raises `LaunchRefused` if it is not here."""
+        """Return what to start from. Raises `LaunchRefused` if it is not here, or not fit."""
+        chosen = await self._choose(plan)
+        if chosen.runtime:
+            await self._check_links(plan, chosen.image)
+        return chosen
+
+    async def _check_links(self, plan: LaunchPlan, reference: str) -> None:
+        """Refuse an image whose links would lead astray what is mounted for its server."""
+        image = await self.api.image(reference)
+        if image is None:
+            raise missing(plan)
+        key = image.id, places_to_check(mount.target for mount in plan.mounts)
+        if key not in self.checked:
+            links = await self.api.image_links(f"sha256:{image.id}", sorted(key[1]))
+            if len(self.checked) >= MOST_CHECKED:
+                self.checked.clear()
+            self.checked[key] = links
+        if self.checked[key]:
+            raise LaunchRefused(
+                Message.of(
+                    N_(
+                        "The image {image} has a link at {path}, where its server would have something mounted, so it "
+                        "is not started. Choose another image."
+                    ),
+                    image=plan.image,
+                    path=self.checked[key][0],
+                ),
+                code="image_has_link",
+            )
+
+    async def _choose(self, plan: LaunchPlan) -> StartImage:
         saved = await self.saved.find(server_slug(plan.user, plan.server_name), plan.image)
         if saved is not None:
             return StartImage(
