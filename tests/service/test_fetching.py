@@ -199,9 +199,9 @@ def test_recipes_make_only_their_own_images(reference: str, recipe: str | None) 
 
 
 def test_the_image_pages_ticket_is_for_one_form() -> None:
-    from mlabhub.service.pages.fetching import digest
+    from mlabhub.service.pages.fetching import digest, form_of
 
     sent = {"profile": "cpu", "image": "torch"}
-    assert digest("alice", {**sent, "ticket": "x", "wanted": "torch"}) == digest("alice", sent)
+    assert form_of({**sent, "ticket": "x", "wanted": "torch", "name": ""}) == sent
     assert len({digest("bob", sent), digest("alice", sent), digest("alice", {**sent, "cpu": "2"})}) == 3
     assert re.fullmatch(r"[0-9a-f]{64}", digest("alice", sent))
