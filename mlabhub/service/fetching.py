@@ -24,6 +24,7 @@ from mlabhub.errors import LaunchRefused, MLabError, Unavailable
 from mlabhub.images import load_recipes
 from mlabhub.inventory.images import Images, Missing, Report, WantedImage, may_be_pulled
 from mlabhub.messages import N_, Message
+from mlabhub.site import shown
 
 log = logging.getLogger(__name__)
 LONGEST_S = 2 * 3600.0
@@ -270,7 +271,8 @@ async def build_image(name: str, report: Report) -> None:
     last = ""
     try:
         async for raw in process.stdout:
-            last = raw.decode(errors="replace").strip() or last
+            # Whoever waits reads it, and clients name addresses whole: with the site's passwords.
+            last = shown(raw.decode(errors="replace").strip()) or last
             if (at := read_step(last)) is not None:
                 step, steps = at
                 words = Message.of(N_("building {name}, step {step} of {steps}"), name=name, step=step, steps=steps)

@@ -148,9 +148,18 @@ def mirrors(site: Site, distribution: str) -> tuple[str, str] | None:
 
 
 def mirrored(
-    sources: tuple[Source, ...], site: Site, distribution: str, release: str, keyring: str = ""
+    sources: tuple[Source, ...],
+    site: Site,
+    distribution: str,
+    release: str,
+    keyring: str = "",
+    *,
+    vendors: bool = False,
 ) -> tuple[Source, ...]:
-    """Return the sources with the site's mirrors in place of the distribution's own. ``keyring`` signs the mirrors."""
+    """Return the sources with the site's mirrors in place of the distribution's own. ``keyring`` signs the mirrors.
+
+    ``vendors``: whether some may be a vendor's that names its suites alike; those stay.
+    """
     places = mirrors(site, distribution)
     if places is None:
         return sources
@@ -161,7 +170,7 @@ def mirrored(
             uri=security if source.suite.endswith("security") else main,
             keyring=keyring or source.keyring,
         )
-        if is_own(source, release) and _is_archive(source.uri, distribution)
+        if is_own(source, release) and (not vendors or _is_archive(source.uri, distribution))
         else source
         for source in sources
     )
@@ -169,8 +178,8 @@ def mirrored(
 
 
 def _is_archive(uri: str, distribution: str) -> bool:
-    """Tell whether an address is one of the distribution's, and not a vendor's that names its suites alike."""
-    return not uri or re.search(rf"/{distribution}(-security|-ports)?/?$", uri) is not None
+    """Tell whether an address looks like one of the distribution's."""
+    return re.search(rf"/{distribution}(-security|-ports)?/?$", uri) is not None
 
 
 def site_sources(site: Site, distribution: str, release: str, keyring: str = "") -> tuple[Source, ...]:
@@ -188,7 +197,7 @@ def mirrored_files(
     for path, text in files.items():
         stanzas = path.endswith(".sources")
         sources = tuple(parse_stanzas(text) if stanzas else parse_list(text))
-        new = mirrored(sources, site, distribution, release, keyring)
+        new = mirrored(sources, site, distribution, release, keyring, vendors=True)
         if new != sources:
             changed[path] = format_stanzas(new) if stanzas else format_sources(new)
     return changed

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from mlabhub.errors import MLabError
-from mlabhub.service.fetching import FAILED_S, MOST_TYPED, ImageFetcher, ImageFetching, read_step, recipe_of
+from mlabhub.service.fetching import (
+    FAILED_S,
+    MOST_TYPED,
+    ImageFetcher,
+    ImageFetching,
+    build_image,
+    read_step,
+    recipe_of,
+)
 from tests.doubles import ScriptedBackend, ScriptedImages
 from tests.service.conftest import Running, make_settings, run_service
 
@@ -166,6 +174,20 @@ class _Request:
     def __init__(self, reference: str, user: str = "alice"):
         self.image = self.image_reference = reference
         self.user = user
+
+
+async def test_no_password_of_an_address_is_told_by_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "mlabhub"
+    program.write_text(
+        "#!/bin/sh\necho 'STEP 2/3: RUN curl https://lab:sesame@m.lab/x'\n"
+        "echo 'mlabhub: https://lab:sesame@m.lab/x answers 404'\nexit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    told: list[object] = []
+    with pytest.raises(MLabError, match=r"^https://\*\*\*@m.lab/x answers 404") as caught:
+        await build_image("base", lambda _, step: told.append(step))
+    assert "sesame" not in "".join(map(str, [*told, caught.value.log_text]))
 
 
 @pytest.mark.parametrize(
