@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.full_home import full_home
 from tests.installation import Installation
 
+UID = 201234
 LOOK = """
 import json, os
 def fails(act):
@@ -35,21 +35,12 @@ def gina(hub: Installation) -> Iterator[str]:
         hub.stop_server("gina")
 
 
-@contextlib.contextmanager
-def full_home(hub: Installation, name: str) -> Iterator[Path]:
-    """Give somebody a home of 1 MiB that is full."""
+def home_of(hub: Installation, name: str) -> Path:
+    """Return somebody's home on this machine, made for them."""
     home = hub.state / "nas" / "user" / name
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.chown(home, 201234, 201234)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700,uid=201234", "tmpfs", str(home)], check=True)
-    try:
-        with contextlib.suppress(OSError), (home / "big").open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        os.chown(home / "big", 201234, 201234)
-        yield home
-    finally:
-        subprocess.run(["umount", "--lazy", str(home)], check=True)
+    os.chown(home, UID, UID)
+    return home
 
 
 def mount(**values: object) -> dict[str, object]:
@@ -69,7 +60,7 @@ def test_somebody_mounts_what_is_theirs_where_they_want_it_and_works_with_a_full
     assert "read_only cannot be false" in refusal(hub.launch(gina, mounts=[mount(read_only=False)]), 403)
     assert "Nothing can be mounted at" in refusal(hub.launch(gina, mounts=[mount(target="/etc/x")]), 422)
     assert "does not let you mount" in refusal(hub.launch(gina, profile="gpu", mounts=[mount()]), 403)
-    with full_home(hub, gina):
+    with full_home(home_of(hub, gina), UID):
         own = {"share": "user", "target": "/mnt/work/mine", "read_only": True}
         assert hub.launch(gina, profile="cpu", mounts=[mount(), own]).status_code == 201
         hub.wait_ready(gina)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import ssl
-import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
@@ -17,6 +14,7 @@ import pytest
 from mlabhub.images.program import Program
 from mlabhub.images.site import read_site
 from mlabhub.site.authorities import SYSTEM_CA
+from tests.full_home import full_home
 from tests.images.conftest import Containers
 
 pytestmark = pytest.mark.engine
@@ -101,15 +99,8 @@ def small_home(tmp_path: Path) -> Iterator[Path]:
     """A home of 1 MiB that is full."""
     home = tmp_path / "home"
     home.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0700,uid=12345", "tmpfs", str(home)], check=True)
-    try:
-        with contextlib.suppress(OSError), (home / "big").open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        os.chown(home / "big", 12345, 12345)
+    with full_home(home, 12345):
         yield home
-    finally:
-        subprocess.run(["umount", str(home)], check=True)
 
 
 KERNEL = """

@@ -172,7 +172,7 @@ def test_while_one_question_hangs_in_the_driver_no_other_is_asked(machine: Stand
         reader = NvmlReader(_stuck=unkillable)
         began = time.monotonic()
         assert "does not answer" in str(reader.read().fault)
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 5
         unkillable.kill()
     assert len(reader.read().gpus) == 1
 
