@@ -24,6 +24,7 @@ from mlabhub.errors import LaunchRefused, MLabError, Unavailable
 from mlabhub.images import load_recipes
 from mlabhub.inventory.images import Images, Missing, Report, WantedImage, may_be_pulled
 from mlabhub.messages import N_, Message
+from mlabhub.service.patience import soon
 from mlabhub.site import shown
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ class ImageFetcher:
         if shared and self._clock() - self._here.get(request.image_reference, -HERE_S) < HERE_S:
             return
         try:
-            missing = await self._images.missing(wanted)
+            missing = await soon(self._images.missing(wanted), launch=True)
         except Unavailable as error:
             log.warning("Whether %s is here cannot be known: %s", request.image, error.log_text)
             return  # the spawner finds out, and says so

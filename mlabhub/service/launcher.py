@@ -29,6 +29,7 @@ from mlabhub.service.answers import Admitted, Refused, reasons_json, refusal
 from mlabhub.service.catalogue import fault_lines
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_choices, kept_image, kept_images
+from mlabhub.service.patience import soon
 from mlabhub.service.previews import Scene, make_preview, with_every_choice
 from mlabhub.service.repeats import check_key, fingerprint_of, refusal_to_keep, repeat
 from mlabhub.service.views import (
@@ -183,7 +184,7 @@ class Launcher:
         """Return the images that a user saved; none while the backend is silent, or where servers have no images."""
         images = self._world.backend.images
         try:
-            own = await images.own(user) if images is not None else ()
+            own = await soon(images.own(user)) if images is not None else ()
         except MLabError as error:
             log.warning("The images that %s saved are not shown: %s", user, error.log_text)
             return ()
@@ -191,7 +192,7 @@ class Launcher:
 
     async def _saved(self, user: str) -> tuple[SavedLayer, ...]:
         try:
-            return await self._world.backend.saved(user)
+            return await soon(self._world.backend.saved(user))
         except Unavailable as error:
             log.warning("What %s saved is not shown: %s", user, error.log_text)
             return ()

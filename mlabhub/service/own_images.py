@@ -13,6 +13,7 @@ from mlabhub.errors import LaunchRefused
 from mlabhub.inventory.images import Images
 from mlabhub.messages import N_
 from mlabhub.service.fetching import ImageFetcher, describe
+from mlabhub.service.patience import soon
 from mlabhub.service.views import ImageView
 from mlabhub.service.world import World
 
@@ -51,7 +52,7 @@ class ImageDesk:
     async def own(self, user: str) -> tuple[OwnImage, ...]:
         """Return a person's own images."""
         images = self._world.backend.images
-        return () if images is None else await images.own(user)
+        return () if images is None else await soon(images.own(user))
 
     async def save(self, user: str, server_name: str, name: str, description: str) -> ImageView:
         """Save a server as an image of its owner's."""
