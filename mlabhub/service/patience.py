@@ -1,7 +1,7 @@
 """What is asked of an engine while a person waits: an engine that hangs must not take the pages along.
 
-Guarantees: an answer, or `Unavailable`, comes within `PATIENCE_S`, for a launch within `LAUNCH_PATIENCE_S`; nothing that
-changes anything is asked this way.
+Guarantees: an answer, or `Unavailable`, comes within `PATIENCE_S`, for a launch within `LAUNCH_PATIENCE_S`; nothing
+that changes anything is asked this way.
 """
 
 from __future__ import annotations
