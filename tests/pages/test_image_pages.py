@@ -80,6 +80,7 @@ async def test_a_missing_image_is_followed_and_then_started(login: Login, launch
     assert "Fetching the image torch" in page.text
     assert 'data-by-itself="yes"' in page.text
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page.text
+    assert 'id="fetching-hint" hidden>Your server starts by itself' in page.text  # its script shows it
     said = (await client.get("fetching/progress?wanted=torch")).json()
     assert (said["state"], "50 %" in said["html"]) == ("fetching", True)
     launcher.images.go_on.set()
