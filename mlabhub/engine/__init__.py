@@ -4,9 +4,10 @@ Guarantees: Docker is used only where its daemon already answers; of what the en
 not carry this installation's label; an engine that does not answer is `EngineUnavailable`, never an empty answer.
 """
 
-from mlabhub.engine.api import ContainerInfo, EngineApi, ImageInfo
+from mlabhub.engine.api import EngineApi
 from mlabhub.engine.errors import EngineError
 from mlabhub.engine.found import Engine, find_engine
+from mlabhub.engine.info import ContainerInfo, ImageInfo
 from mlabhub.engine.podman import PodmanApi, make_api
 from mlabhub.engine.podman_service import podman_service_command, write_containers_conf
 from mlabhub.engine.spec import Bind, ContainerSpec, NetworkSpec

@@ -6,10 +6,7 @@ is an `EngineError` with the engine's own words in the log, or `EngineUnavailabl
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,17 @@ import httpx
 from mlabhub.engine.containerfile import config_lines
 from mlabhub.engine.errors import EngineError, engine_error
 from mlabhub.engine.found import Engine
+from mlabhub.engine.info import (
+    ContainerInfo,
+    ImageInfo,
+    by_labels,
+    has_labels,
+    inspected_container,
+    inspected_image,
+    listed_container,
+    listed_image,
+    subnets_of,
+)
 from mlabhub.engine.pulling import pull
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container, get_docker_network
 from mlabhub.engine.unpacking import is_link, read_files, unpack
@@ -29,51 +37,6 @@ LIST_TRIES = 5
 IMAGE_GONE = "image not known"
 LONG_SECONDS = 1800.0
 """Saving a large layer takes as long as writing it does."""
-
-
-@dataclass(frozen=True)
-class ContainerInfo:
-    """A container as the engine sees it. ``state`` is the engine's word: created, running, exited, ..."""
-
-    id: str
-    name: str
-    state: str
-    labels: Mapping[str, str]
-    image_id: str
-    networks: Mapping[str, str]
-    pid: int = 0
-    exit_code: int | None = None
-    oom_killed: bool = False
-    created: float | None = None
-    """Seconds since the epoch; every start makes a new container."""
-    environment: tuple[str, ...] = ()
-    layer: str = ""
-    """Folder with what it wrote, where the engine says so."""
-
-    @property
-    def running(self) -> bool:
-        """Return whether its processes live."""
-        return self.state in {"running", "paused", "stopping"}
-
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """An image as the engine sees it."""
-
-    id: str
-    references: tuple[str, ...]
-    labels: Mapping[str, str]
-    config: Mapping[str, Any]
-    architecture: str = ""
-    """The engine's word: amd64, arm64; empty if it does not say."""
-    layers: int = 0
-    size: int = 0
-    created: float | None = None
-
-    @property
-    def environment(self) -> tuple[str, ...]:
-        """Variables of the image."""
-        return tuple(self.config.get("Env") or ())
 
 
 class EngineApi:
@@ -120,12 +83,12 @@ class EngineApi:
     async def container(self, name: str) -> ContainerInfo | None:
         """Return a container by name or id."""
         answer = await self._call("GET", f"/containers/{name}/json", fine=(404,))
-        return None if answer is None else _inspected(answer)
+        return None if answer is None else inspected_container(answer)
 
     async def containers(self, labels: Mapping[str, str]) -> tuple[ContainerInfo, ...]:
         """Return all containers with these labels, running or not."""
-        answer = await self._call("GET", "/containers/json", params={"all": "true", "filters": _by_labels(labels)})
-        return tuple(_listed(item) for item in answer if _has_labels(item, labels))
+        answer = await self._call("GET", "/containers/json", params={"all": "true", "filters": by_labels(labels)})
+        return tuple(listed_container(item) for item in answer if has_labels(item, labels))
 
     async def logs(self, container: str, lines: int = 20) -> str:
         """Return the end of what a container wrote.
@@ -191,55 +154,32 @@ class EngineApi:
 
     async def copy_out(self, image: str, path: str, folder: Path) -> None:
         """Copy a folder of an image into a folder of this machine. Raises `OSError` if that cannot be written."""
-        made = await self._call("POST", "/containers/create", json={"Image": image, "Cmd": ["true"]})
+        container = await self._create_bare(image)
         try:
-            address = f"/containers/{made['Id']}/archive"
+            address = f"/containers/{container}/archive"
             async with self._http.stream("GET", address, params={"path": path}, timeout=LONG_SECONDS) as answer:
                 if not answer.is_success:
                     await answer.aread()
                     raise engine_error(answer)
                 await unpack(answer, folder)
         finally:
-            await self.remove(made["Id"])
+            await self.remove(container)
 
     async def image(self, reference: str) -> ImageInfo | None:
         """Return an image by reference or id."""
         answer = await self._call("GET", f"/images/{reference}/json", fine=(404,))
-        if answer is None:
-            return None
-        config = answer.get("Config") or {}
-        return ImageInfo(
-            _bare(answer["Id"]),
-            tuple(answer.get("RepoTags") or ()),
-            dict(config.get("Labels") or {}),
-            config,
-            architecture=str(answer.get("Architecture") or ""),
-            layers=len((answer.get("RootFS") or {}).get("Layers") or ()),
-            size=int(answer.get("Size") or 0),
-            created=_seconds(answer.get("Created")),
-        )
+        return None if answer is None else inspected_image(answer)
 
     async def images(self, labels: Mapping[str, str]) -> tuple[ImageInfo, ...]:
         """Return all images with these labels; asked again where one of any went away meanwhile, which fails Podman."""
         for tries_left in range(LIST_TRIES - 1, -1, -1):
             try:
-                answer = await self._call("GET", "/images/json", params={"filters": _by_labels(labels)})
+                answer = await self._call("GET", "/images/json", params={"filters": by_labels(labels)})
                 break
             except EngineError as error:
                 if IMAGE_GONE not in error.log_text or not tries_left:
                     raise
-        return tuple(
-            ImageInfo(
-                _bare(item["Id"]),
-                tuple(item.get("RepoTags") or ()),
-                dict(item.get("Labels") or {}),
-                {},
-                size=int(item.get("Size") or 0),
-                created=_seconds(item.get("Created")),
-            )
-            for item in answer
-            if _has_labels(item, labels)
-        )
+        return tuple(listed_image(item) for item in answer if has_labels(item, labels))
 
     async def image_files(self, reference: str, paths: Sequence[str]) -> dict[str, bytes]:
         """Return the files at or below these paths of an image, by their absolute path; nothing runs for it.
@@ -293,13 +233,13 @@ class EngineApi:
     async def network_subnet(self, name: str) -> str | None:
         """Return a network's first subnet, None if there is no such network."""
         answer = await self._call("GET", f"/networks/{name}", fine=(404,))
-        return None if answer is None else next(iter(_subnets(answer)), None)
+        return None if answer is None else next(iter(subnets_of(answer)), None)
 
     async def networks(self, labels: Mapping[str, str] | None = None) -> dict[str, tuple[str, ...]]:
         """Return networks (all, or those with these labels): name and subnets."""
-        params = {"filters": _by_labels(labels)} if labels else {}
+        params = {"filters": by_labels(labels)} if labels else {}
         answer = await self._call("GET", "/networks", params=params)
-        return {str(item["Name"]): _subnets(item) for item in answer if _has_labels(item, labels or {})}
+        return {str(item["Name"]): subnets_of(item) for item in answer if has_labels(item, labels or {})}
 
     async def remove_network(self, name: str) -> bool:
         """Remove a network that nothing uses. Return whether it is gone now."""
@@ -327,72 +267,6 @@ class EngineApi:
                 ),
                 log_text=f"{method} {path} at {self.engine.url}: {type(error).__name__} {error}",
             ) from error
-
-
-def _inspected(answer: Mapping[str, Any]) -> ContainerInfo:
-    state = answer["State"]
-    return ContainerInfo(
-        id=str(answer["Id"]),
-        name=str(answer["Name"]).lstrip("/"),
-        state=str(state["Status"]),
-        labels=dict(answer["Config"].get("Labels") or {}),
-        image_id=_bare(answer["Image"]),
-        networks=_addresses(answer.get("NetworkSettings")),
-        pid=int(state.get("Pid") or 0),
-        exit_code=None if state.get("Running") else int(state.get("ExitCode") or 0),
-        oom_killed=bool(state.get("OOMKilled")),
-        created=_seconds(answer.get("Created")),
-        environment=tuple(answer["Config"].get("Env") or ()),
-        layer=str(((answer.get("GraphDriver") or {}).get("Data") or {}).get("UpperDir") or ""),
-    )
-
-
-def _listed(item: Mapping[str, Any]) -> ContainerInfo:
-    return ContainerInfo(
-        id=str(item["Id"]),
-        name=str((item.get("Names") or [""])[0]).lstrip("/"),
-        state=str(item["State"]),
-        labels=dict(item.get("Labels") or {}),
-        image_id=_bare(item.get("ImageID") or ""),
-        networks=_addresses(item.get("NetworkSettings")),
-        created=_seconds(item.get("Created")),
-    )
-
-
-def _seconds(moment: Any) -> float | None:
-    """Return an engine's time: a number, or a text whose nanoseconds Python 3.10 cannot read; None if it has none."""
-    if isinstance(moment, (int, float)):
-        return float(moment)
-    try:
-        return datetime.fromisoformat(str(moment)[:19] + "+00:00").timestamp()
-    except ValueError:
-        return None
-
-
-def _addresses(settings: Mapping[str, Any] | None) -> dict[str, str]:
-    networks = (settings or {}).get("Networks") or {}
-    return {str(name): str((network or {}).get("IPAddress") or "") for name, network in networks.items()}
-
-
-def _subnets(network: Mapping[str, Any]) -> tuple[str, ...]:
-    configs = (network.get("IPAM") or {}).get("Config") or ()
-    return tuple(str(config["Subnet"]) for config in configs if config.get("Subnet"))
-
-
-def _by_labels(labels: Mapping[str, str]) -> str:
-    """Return a filter by the first label; `_has_labels` does the rest, as Podman 4.3 finds no image by two."""
-    name, value = next(iter(labels.items()))
-    return json.dumps({"label": [f"{name}={value}" if value else name]})
-
-
-def _has_labels(item: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Return whether an item has these labels; an empty value stands for any."""
-    found = item.get("Labels") or {}
-    return all(name in found and value in {"", found[name]} for name, value in labels.items())
-
-
-def _bare(image_id: str) -> str:
-    return str(image_id).removeprefix("sha256:")
 
 
 def _demultiplexed(raw: bytes) -> str:

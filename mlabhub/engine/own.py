@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from mlabhub.core.names import is_saved_name, server_slug, user_slug
 from mlabhub.core.quote import quote
 from mlabhub.engine import labels
-from mlabhub.engine.api import ContainerInfo, EngineApi, ImageInfo
+from mlabhub.engine.api import EngineApi
 from mlabhub.engine.containerfile import label_line
 from mlabhub.engine.errors import EngineError
+from mlabhub.engine.info import ContainerInfo, ImageInfo
 from mlabhub.engine.saved import MOST_LAYERS_IN_ALL, SavedLayers, make_changes
 from mlabhub.errors import InvalidLaunch, LaunchRefused, NotFound
 from mlabhub.messages import N_, Message

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from mlabhub.engine import labels
-from mlabhub.engine.api import EngineApi, ImageInfo
+from mlabhub.engine.api import EngineApi
 from mlabhub.engine.errors import EngineError
+from mlabhub.engine.info import ImageInfo
 from mlabhub.engine.spec import Bind
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message

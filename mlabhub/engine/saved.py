@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlabhub.engine import labels
-from mlabhub.engine.api import ContainerInfo, EngineApi, ImageInfo
+from mlabhub.engine.api import EngineApi
 from mlabhub.engine.containerfile import env_line, label_line
 from mlabhub.engine.errors import EngineError
+from mlabhub.engine.info import ContainerInfo, ImageInfo
 from mlabhub.messages import N_, Message
 
 MOST_LAYERS = 20

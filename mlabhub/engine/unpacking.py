@@ -16,6 +16,8 @@ import httpx
 
 from mlabhub.engine.errors import engine_error
 
+MOST_BYTES = 2**20
+
 
 async def unpack(answer: httpx.Response, folder: Path) -> None:
     """Unpack a tar archive of one folder, without that folder's name. Raises `OSError` with tar's words."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlabhub.engine import labels
-from mlabhub.engine.api import ImageInfo
+from mlabhub.engine.info import ImageInfo
 from mlabhub.engine.pulling import PullProgress, read_line
 from mlabhub.engine.runtime import KEPT_ASIDE, brings_all, check_architecture, make_environment
 from mlabhub.errors import LaunchRefused
