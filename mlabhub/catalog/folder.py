@@ -174,7 +174,7 @@ def _stray_faults(folder: Path) -> list[Fault] | None:
     for file in files:
         if _looks_read(file.name) and file.name not in FILES:
             message = Message.of(
-                N_("is not read by this version; remove or rename it. Read are: {known}"), known=quote_all(FILES)
+                N_("is not read by this version; remove or rename it. It reads: {known}"), known=quote_all(FILES)
             )
             faults.append(Fault(file, 1, (), message))
     return faults

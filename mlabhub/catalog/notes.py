@@ -48,7 +48,7 @@ def notes_on(catalog: Catalog) -> Iterator[Note]:
 def _on_profile(catalog: Catalog, profile: Profile) -> Iterator[tuple[KeyPath, Message]]:
     shown = (image for image in catalog.images_of(profile) if image.shown)
     if not any(image.groups is None or _covers(image.groups, profile.groups) for image in shown):
-        message = Message(N_("none is open to all who may use the profile; who has none does not see the profile"))
+        message = Message(N_("none is open to everybody who may use the profile; people without one do not see it"))
         yield ("images",), message
     if catalog.gpu_types and not profile.any_gpu_type:
         yield from _on_types_of(catalog, profile)
@@ -71,7 +71,9 @@ def _on_types_of(catalog: Catalog, profile: Profile) -> Iterator[tuple[KeyPath, 
     own = profile.default_gpu_type(known)
     cheapest = default_gpu_type(tuple(known), "development", known)
     if profile.purpose == "development" and own in known and cheapest and known[cheapest].cost < known[own].cost:
-        message = Message.of(N_("is for development, without the cheapest type, {gpu_type}"), gpu_type=cheapest)
+        message = Message.of(
+            N_("is for development, but does not offer the cheapest type, {gpu_type}"), gpu_type=cheapest
+        )
         yield ("gpu_types",), message
 
 
@@ -108,7 +110,7 @@ def _on_soft_caps(quotas: Quotas) -> Iterator[Note]:
     for user, cap in quotas.users.items():
         for index, resource in enumerate(cap.soft if isinstance(cap.soft, tuple) else ()):
             if resource not in quotas.user_limit(user):
-                message = Message.of(N_("has no cap on {resource} that could be soft"), resource=resource)
+                message = Message.of(N_("has no cap on {resource}, so it cannot be soft"), resource=resource)
                 yield Note("quotas.yaml", ("users", user, "soft", index), message)
 
 

@@ -176,7 +176,7 @@ class _Builder:
             # JSON writes characters beyond the basic plane as two escapes.
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
-            self._blame(node, path, Message(N_("has half a character (a lone surrogate); remove it")))
+            self._blame(node, path, Message(N_("has a broken character (a lone surrogate); remove it")))
             return None
 
     def _blame(self, node: Node, path: KeyPath, message: Message) -> None:

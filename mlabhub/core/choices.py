@@ -147,7 +147,7 @@ def option_faults(options: Mapping[str, FurtherOption], taken: Iterable[str]) ->
     seen: dict[str, str] = {}
     for slug, option in options.items():
         if slug in reserved:
-            yield KeyFault(("options", slug), Message(N_("is what a launch calls something else; choose another name")))
+            yield KeyFault(("options", slug), Message(N_("is the name of another launch option; choose another one")))
         for variable in option.variables:
             if variable in seen:
                 message = Message.of(

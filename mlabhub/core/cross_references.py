@@ -46,7 +46,7 @@ def _of_profile(slug: str, profile: Loose, images: Loose) -> Iterator[CrossFault
             yield CrossFault("profiles", (slug, "images", index), _no_image(image, images))
     known = [images[image] for _, image in listed if image in images]
     if known and len(known) == len(listed) and not any(map(_is_shown, known)):
-        message = Message(N_("are all hidden or retired, so that nothing is left to open on; add one that is shown"))
+        message = Message(N_("are all hidden or retired, so the form has nothing to select; add one that is shown"))
         yield CrossFault("profiles", (slug, "images"), message)
 
 

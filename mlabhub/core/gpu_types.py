@@ -47,7 +47,7 @@ def gpu_type_faults(specs: Mapping[str, GpuTypeSpec]) -> Iterator[KeyFault]:
         for index, product in enumerate(spec.products):
             usual = " ".join(product.lower().split())
             if usual in claimed:
-                message = Message.of(N_("is of {other} already; keep one of them"), other=claimed[usual])
+                message = Message.of(N_("already belongs to {other}; keep one of them"), other=claimed[usual])
                 yield KeyFault(("gpu_types", slug, "products", index), message)
             claimed.setdefault(usual, slug)
 

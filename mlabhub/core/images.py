@@ -190,7 +190,7 @@ def _retired(image: ImageChoice, retired: Retired, by_slug: Mapping[str, ImageCh
     if successor is not None and successor.open_to(rules.groups):
         parts.append(Message.of(N_("Take {successor} in its place."), successor=quote(successor.slug)))
     else:
-        parts.append(Message.of(N_("There is: {valid}."), valid=quote_all(one.slug for one in rules.shown)))
+        parts.append(Message.of(N_("Choose one of: {valid}."), valid=quote_all(one.slug for one in rules.shown)))
     if retired.hint:
         parts.append(Message.of("{hint}", hint=retired.hint))
     return sentences(parts)
@@ -200,10 +200,10 @@ def _no_such_image(value: object, rules: ImageRules) -> Message:
     shown = quote_all(image.slug for image in rules.shown)
     parts = [Message.of(N_("The image {value} cannot be chosen; there is: {valid}."), value=quote(value), valid=shown)]
     if rules.own_images:
-        parts.append(Message.of(N_("One's own are {example}."), example=f"{SAVED_PREFIX}NAME"))
+        parts.append(Message.of(N_("Images that you saved are {example}."), example=f"{SAVED_PREFIX}NAME"))
     if rules.typed_images:
         allowed = describe_allowed(rules.typed_images)
-        parts.append(Message.of(N_("Typed in may be: {allowed}."), allowed=allowed))
+        parts.append(Message.of(N_("You may type in: {allowed}."), allowed=allowed))
     return sentences(parts)
 
 

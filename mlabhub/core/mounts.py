@@ -133,7 +133,7 @@ def _read_subfolder(value: object) -> str:
         names = value.split("/")
         if all(name not in ("", ".", "..") and len(name.encode()) <= _MOST_NAME for name in names):
             return value
-    template = N_("The subfolder {value} cannot be; write it as names with / between them, such as train/small.")
+    template = N_("The subfolder {value} is not valid; write it as names with / between them, such as train/small.")
     raise _refused(InvalidLaunch, template, value=quote(value))
 
 

@@ -22,7 +22,7 @@ DEFAULT_USER = "default"
 
 
 NO_RESOURCE = N_("is not a resource; there are cpu, memory_gib, servers, gpu, and gpu:TYPE such as gpu:a100")
-NOT_SOFT = N_("is neither true nor false, nor a list of resources such as [gpu]")
+NOT_SOFT = N_("must be true, false or a list of resources such as [gpu]")
 
 
 def _resource(name: str) -> str:

@@ -60,7 +60,7 @@ def _half_faults(areas: Iterable[_Area]) -> Iterable[KeyFault]:
         if area.at and bool(area.root) != bool(area.target):
             absent, given = ("target", "root") if area.root else ("root", "target")
             message = Message.of(
-                N_("needs {absent} beside it, for both are other than the general ones"),
+                N_("needs {absent} beside it: both must differ from the general ones"),
                 absent=f"{area.kind}_{absent}",
             )
             yield KeyFault((*area.at, f"{area.kind}_{given}"), message)
@@ -81,7 +81,7 @@ def _share_faults(storage: Storage, areas: list[_Area]) -> Iterable[KeyFault]:
     targets = [area.target for area in areas if area.target]
     for slug, share in storage.shares.items():
         if slug in RESERVED:
-            yield KeyFault(("shares", slug), Message(N_("is a name of ours; take another slug")))
+            yield KeyFault(("shares", slug), Message(N_("is a reserved name; take another slug")))
         for key, value, others in (("source", share.source, sources), ("target", share.target, targets)):
             other = next((other for other in others if overlap(value, other)), None)
             if other is not None:

@@ -61,7 +61,7 @@ def _variable(name: str) -> str:
 
 def _value(text: str) -> str:
     if not text.isprintable():
-        raise key_faults([KeyFault((), Message(N_("must be one line of text that can be seen")))])
+        raise key_faults([KeyFault((), Message(N_("must be one line of printable text")))])
     return text
 
 

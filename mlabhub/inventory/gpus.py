@@ -31,7 +31,7 @@ LIGHT_GIB = 1.0
 LIGHT_PART = 0.1
 NAMELESS = "GPU-unknown-"
 GONE = N_(
-    "The driver tells of it no more: it has fallen off the bus, or was taken out. Restart the machine, or "
+    "The driver no longer lists it: it has fallen off the bus, or was taken out. Restart the machine, or "
     "mlabhub if that was meant."
 )
 NO_UUID = N_("The driver does not tell its UUID, so it cannot be handed out.")

@@ -39,8 +39,8 @@ MIG_PENDING = N_("Its MIG mode changes at the next reset.")
 RECOVERY = {
     1: NEEDS_RESET,
     2: N_("The driver asks for a restart of the machine."),
-    3: N_("The driver asks that what uses it over NVLink is stopped, and then for a reset."),
-    4: N_("The driver asks that what uses it is stopped, and then for a reset."),
+    3: N_("The driver asks to stop what uses it over NVLink, and then to reset it."),
+    4: N_("The driver asks to stop what uses it, and then to reset it."),
 }
 OTHER_RECOVERY = N_("The driver asks for a recovery (NVML action {number}). Restart the machine.")
 NAMES = {

@@ -28,13 +28,13 @@ LIB_RM_VERSION_MISMATCH = 18
 
 HANGS = N_(
     "NVIDIA's driver does not answer within {seconds} s. Look at `dmesg` for NVRM and Xid; a restart of the machine "
-    "helps, mostly."
+    "usually helps."
 )
 UPDATED = N_(
     "NVIDIA's driver was updated, and the one from before is still loaded. Restart the machine; until then no server "
     "can get a GPU."
 )
-CRASHED = N_("NVIDIA's library ended the program that asked it ({reason}). Install the driver anew.")
+CRASHED = N_("NVIDIA's library crashed when it was asked ({reason}). Install the driver anew.")
 FAILED = N_("This machine's NVIDIA driver does not work ({reason}). Look at `nvidia-smi`; a restart may help.")
 
 

@@ -52,7 +52,7 @@ def parse_address(text: str, password_file: Path | None = None) -> Address:
     except (sa.exc.ArgumentError, ValueError):
         raise InvalidConfiguration(
             Message.of(
-                N_("--ledger is no address of a database. One looks like {example}; without --ledger it is a file."),
+                N_("--ledger is not a database's address, such as {example}; without --ledger it is a file."),
                 example=_EXAMPLE,
             )
         ) from None

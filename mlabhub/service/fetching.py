@@ -209,7 +209,7 @@ class ImageFetcher:
             self._failed(name, Message.of(N_("it took longer than {hours} hours."), hours=LONGEST_S / 3600), "too long")
         except Exception as error:
             log.exception("The image %s could not be fetched", name)
-            self._failed(name, Message(N_("the service failed at it; its log has the details.")), str(error))
+            self._failed(name, Message(N_("the service made a mistake; its log has the details.")), str(error))
 
     def _forget_failures(self) -> None:
         old = [name for name, ended in self._ended.items() if self._clock() - ended > 10 * FAILED_S]
@@ -232,7 +232,7 @@ class ImageFetcher:
                 raise MLabError(N_("it was fetched, but the engine does not have it."))
             done.add(missing)
             if missing.packed:
-                report(None, Message(N_("unpacking what outside images lack")))
+                report(None, Message(N_("unpacking the tools that are added to images from elsewhere")))
                 await self._images.unpack()
             elif (recipe := recipe_of(missing.reference)) is not None:
                 await self._build(recipe, report)

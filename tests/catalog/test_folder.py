@@ -185,7 +185,7 @@ BROKEN = {
     "key is a list": ("profiles:\n  ? [a]\n  : 1\n", "profiles.yaml:2: profiles: has a key that is a list"),
     "huge number": ("profiles: " + "9" * 5000 + "\n", "profiles.yaml:1: profiles: cannot be read as a number"),
     "deep": ("profiles: " + "[" * 5000 + "\n", "profiles.yaml:1: is nested too deeply; write it flat"),
-    "half a character": ('profiles: "\\ud83d"\n', "profiles.yaml:1: profiles: has half a character"),
+    "half a character": ('profiles: "\\ud83d"\n', "profiles.yaml:1: profiles: has a broken character"),
 }
 
 
@@ -246,7 +246,7 @@ def test_files_that_would_be_ignored(folder, name):
     (path / ".hidden.yaml").write_text("harmless")
     assert faults_of(path) == [
         f"{name}:1: is not read by this version; remove or rename it. "
-        "Read are: profiles.yaml, images.yaml, quotas.yaml, storage.yaml"
+        "It reads: profiles.yaml, images.yaml, quotas.yaml, storage.yaml"
     ]
 
 

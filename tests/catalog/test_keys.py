@@ -64,7 +64,7 @@ SINGLE = {
     "variable that servers rely on; choose another name",
     "options: {n: text}": 'options.n: must be a mapping of keys to values; it is "text"',
     "options: {n: null}": "options.n: must be a mapping of keys to values; it is null",
-    "options: {gpus: {display_name: N, variable: N, min: 0, max: 4}}": "options.gpus: is what a launch calls something",
+    "options: {gpus: {display_name: N, variable: N, min: 0, max: 4}}": "options.gpus: is the name of another launch",
     "options: [n]": 'options: must be a mapping of keys to values; it is ["n"]',
     "pids: 0x1000": None,
     "pids: 1_000": None,
@@ -87,7 +87,7 @@ TOP = {
     "gpu_types: {any: {}}": "gpu_types.any: means every type; choose another name",
     "gpu_types: {a100: {cost: 0}}": "gpu_types.a100.cost: must be more than 0; it is 0",
     "gpu_types: {a100: {price: 1}}": "gpu_types.a100.price: is not a known key; known: display_name, products, cost",
-    "gpu_types: {a100: {products: [X]}, t4: {products: [' x']}}": "gpu_types.t4.products[0]: is of a100 already",
+    "gpu_types: {a100: {products: [X]}, t4: {products: [' x']}}": "gpu_types.t4.products[0]: already belongs to a100",
     "group_defaults: {vision: {profile: cpu, image: base}, default: {profile: cpu}}": None,
     "group_defaults: {vision: {image: base}}": "group_defaults.vision.profile: is missing; add it",
     "group_defaults: {vision: {profile: cqu}}": 'group_defaults.vision.profile: there is no profile "cqu"; did '

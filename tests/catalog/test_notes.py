@@ -52,7 +52,7 @@ def test_a_good_folder_has_none(tmp_path):
 NOTES = {
     "cheapest type missing": (
         {"profiles": {"[t4, a100]": "[a100]", "[base], cpu": "[base], gpus: [0, 1], gpu_types: [any], cpu"}},
-        "profiles.yaml:12: profiles.dev.gpu_types: is for development, without the cheapest type, t4",
+        "profiles.yaml:12: profiles.dev.gpu_types: is for development, but does not offer the cheapest type, t4",
     ),
     "type in no profile": (
         {"profiles": {"[t4, a100]": "[t4]"}},
@@ -72,7 +72,7 @@ NOTES = {
     ),
     "soft without a cap": (
         {"quotas": {"{gpu: 2}": "{gpu: 2, soft: [gpu, cpu]}"}},
-        "quotas.yaml:2: users.alice.soft[1]: has no cap on cpu that could be soft",
+        "quotas.yaml:2: users.alice.soft[1]: has no cap on cpu, so it cannot be soft",
     ),
     "image in no profile": (
         {"profiles": {"[base, nlp]": "[base]"}},
@@ -80,8 +80,8 @@ NOTES = {
     ),
     "image for some only": (
         {"profiles": {"[base, nlp]": "[nlp]"}},
-        "profiles.yaml:8: profiles.dev.images: none is open to all who may use the profile; who has none does not see "
-        "the profile",
+        "profiles.yaml:8: profiles.dev.images: none is open to everybody who may use the profile; people without one "
+        "do not see it",
     ),
     "registry of everybody": (
         {"profiles": {"images: [base, nlp]": PUBLIC}},

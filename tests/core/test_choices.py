@@ -72,7 +72,7 @@ def test_what_is_not_permitted(written, value):
         ({"choices": {}}, "at least 1"),
         ({"choices": {"FP 32": "x"}}, "pattern"),
         ({"choices": {"a": {"display_name": "A", "environment": {"LD_PRELOAD": "x"}}}}, "servers rely on"),
-        ({"choices": {"a": {"display_name": "A", "environment": {"A": "x\ny"}}}}, "one line of text"),
+        ({"choices": {"a": {"display_name": "A", "environment": {"A": "x\ny"}}}}, "one line of printable text"),
         ({"min": 1}, "Extra"),
     ],
     ids=str,
@@ -128,8 +128,8 @@ def test_variables_that_options_may_set(name):
 @pytest.mark.parametrize(
     ("options", "wrong"),
     [
-        ({"shm_gib": WORKERS}, "is what a launch calls something else"),
-        ({"image": WORKERS}, "is what a launch calls something else"),
+        ({"shm_gib": WORKERS}, "is the name of another launch option"),
+        ({"image": WORKERS}, "is the name of another launch option"),
         ({"a": WORKERS, "b": WORKERS}, "sets NUM_WORKERS, as a does"),
         ({"a": {**PRECISION, "variable": "TORCH_X"}}, None),
         ({"A": WORKERS}, "pattern"),

@@ -100,12 +100,12 @@ def test_image_that_is_taken(groups, options, name, reference, kind):
 
 REFUSED = {
     "unknown": ({"image": "nope"}, 'The image "nope" cannot be chosen; there is: torch, flow.'),
-    "unknown says what could be": ({"image": "nope"}, "Typed in may be: master0:5000/eflops/*, r.example.org/**."),
+    "unknown says what could be": ({"image": "nope"}, "You may type in: master0:5000/eflops/*, r.example.org/**."),
     "retired": (
         {"profile": "train", "image": "old"},
         'The image "old" is retired. Take "torch" in its place. It has no CUDA 13.',
     ),
-    "retired without successor": ({"image": "older"}, 'The image "older" is retired. There is: torch, flow.'),
+    "retired without successor": ({"image": "older"}, 'The image "older" is retired. Choose one of: torch, flow.'),
     "hidden and another group's": ({"image": "vision-secret"}, 'The image "vision-secret" cannot be chosen'),
     "own where not permitted": ({"profile": "dev", "image": "saved/x"}, 'The image "saved/x" cannot be chosen; there'),
     "typed where not permitted": ({"profile": "dev", "image": "r.example.org/x"}, "cannot be chosen; there is: torch."),

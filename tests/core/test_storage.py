@@ -230,7 +230,7 @@ def _share(source="/nas/data/x", target="/data/x", **values):
             "lie in one",
         ),
         ({"shares": {"x": _share(), "y": _share("/d/y", "/data/x/y")}}, ("shares", "y", "target"), "lie in one"),
-        ({"shares": {"user": _share()}}, ("shares", "user"), "a name of ours"),
+        ({"shares": {"user": _share()}}, ("shares", "user"), "a reserved name"),
         ({"shares": {"x": _share(groups=["a", "a"])}}, ("shares", "x", "groups"), "twice"),
         ({"mount_prefixes": ["/data", "/data"]}, ("mount_prefixes", 1), "twice"),
         ({"mount_prefixes": ["/mnt"]}, ("mount_prefixes", 0), "lie in one another"),

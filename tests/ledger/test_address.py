@@ -38,9 +38,9 @@ def test_addresses(text: str, place: str) -> None:
         "mysql://db/hub": "only postgresql:// is known",
         "sqlite:////tmp/x": "only postgresql:// is known",
         "postgresql+asyncpg://db/hub": "only postgresql:// is known",
-        "/var/lib/ledger": "is no address",
-        "postgresql://db:port/hub": "is no address",
-        "": "is no address",
+        "/var/lib/ledger": "is not a database.s address",
+        "postgresql://db:port/hub": "is not a database.s address",
+        "": "is not a database.s address",
     }.items(),
 )
 def test_no_addresses_of_ours(text: str, match: str) -> None:

@@ -221,7 +221,7 @@ class TestPickers:
         typed, note = page.locator("#field-image-typed"), page.locator("[data-part=note-image]")
         await expect(typed).to_be_hidden()
         await page.select_option("#field-image", "tensorflow")
-        await expect(note).to_have_text("Opens in it: JupyterLab, TensorBoard.")
+        await expect(note).to_have_text("You can open: JupyterLab, TensorBoard.")
         await page.select_option("#field-image", ":typed")
         await typed.fill("master0:5000/eflops/x")
         await expect(note).to_have_text("registry master0:5000, image eflops/x, tag latest")
@@ -236,7 +236,7 @@ class TestPickers:
         await start(launcher, "alice", "a", profile="gpu", gpu_type="t4")
         page = await open_page(context, site, "launch?profile=all&group=nlp", user="bob")
         await pick(page, "gpu_type", "t4")
-        await page.click("text=Choose the very GPUs")
+        await page.click("text=Choose specific GPUs")
         ticks = page.locator(".mlab-gpus li:visible input")
         assert await ticks.count() == 4, "those of the other type are left out"
         await ticks.nth(1).check()
@@ -370,7 +370,7 @@ async def test_many_profiles_are_found(
     await expect(page.locator("a[data-profile=kind-299]")).to_have_attribute("aria-current", "true")
     assert await page.input_value("#find") == "kind 299 train"
     await page.fill("#find", "no such thing")
-    await expect(page.locator("#found")).to_have_text("None is called so.")
+    await expect(page.locator("#found")).to_have_text("No kind matches.")
     assert page.complaints == []  # type: ignore[attr-defined]
 
     async def test_slider_and_number_agree(self, context: BrowserContext, site: Site) -> None:

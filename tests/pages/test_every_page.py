@@ -87,7 +87,7 @@ class TestConfiguration:
             Message.of("{place}: {message}", place=f"quotas.yaml:{line}", message=HOSTILE) for line in range(1, 8)
         )
         page = (await (await login("root")).get(path)).text
-        assert "is not in force as it stands" in page
+        assert "so its latest changes are not in force" in page
         assert "quotas.yaml:5: &lt;img src" in page
         assert "quotas.yaml:6" not in page
         assert "And 2 more" in page

@@ -34,7 +34,7 @@ class TestImages:
             "Others": ["Base (Python 3.11)"],
             "PyTorch": ["PyTorch 2.9"],
             "TensorFlow": ["TensorFlow 2.20"],
-            "Another one": ["Type in an image…"],
+            "Another image": ["Type in an image…"],
         }
         assert (shown.value, shown.allowed) == ("base", "master0:5000/eflops/*")
 

@@ -82,7 +82,7 @@ def payer_sentence(request: LaunchRequest, view: CatalogView) -> Message:
     """Say who pays for a launch from what."""
     usage = usage_of(view, request.group)
     if usage is None or request.group is None:
-        return Message(N_("No group pays; only one's own limit counts."))
+        return Message(N_("No group pays; only your own limit counts."))
     vector = amounts(request.cpu, request.memory_gib, request.gpu_type, request.gpus)
     keys = [key for key in vector if key.startswith(GPU)] if request.gpus else list(vector)
     left = _covered(usage, {key: vector[key] for key in keys if key in usage.guaranteed})

@@ -103,7 +103,7 @@ def image_field(
         for one in saved:
             groups.setdefault(t(N_("Saved by you")), []).append((SAVED_PREFIX + one.name, _saved_text(one)))
     if profile.typed_images:
-        groups.setdefault(t(N_("Another one")), []).append((TYPED, t(N_("Type in an image…"))))
+        groups.setdefault(t(N_("Another image")), []).append((TYPED, t(N_("Type in an image…"))))
     known = {slug for options in groups.values() for slug, _ in options}
     if value and value not in known:
         groups.setdefault(t(N_("Not offered")), []).append((value, value))

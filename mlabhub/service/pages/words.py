@@ -116,7 +116,7 @@ def image_text(image: ImageChoice) -> str:
 def image_note(t: Translator, image: ImageChoice) -> str:
     """Say what is in an image."""
     tools = t(N_(", ")).join(t(TOOLS[tool]) for tool in image.tools)
-    parts = [image.description, t(N_("Opens in it: {tools}."), tools=tools) if tools else ""]
+    parts = [image.description, t(N_("You can open: {tools}."), tools=tools) if tools else ""]
     return " ".join(part for part in parts if part)
 
 
