@@ -20,7 +20,7 @@ from typing import Literal
 
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
 from mlabhub.core.holdings import ACTIVE_STATES, Holding, Holdings
-from mlabhub.core.limits import is_within, limit_reasons, soft_notes
+from mlabhub.core.limits import keeps_limits, limit_reasons, soft_notes
 from mlabhub.core.placement import find_place
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
@@ -86,7 +86,7 @@ def decide(
     vector = amounts(request.cpu, request.memory_gib, None, request.gpus)
     placement = find_place(request, gpu_types or wanted, overcommit, holdings, capacity)
     closed = () if gpu_types else wanted
-    if placement is not None and not closed and is_within(request, vector, quotas, holdings, queue):
+    if placement is not None and not closed and keeps_limits(request, vector, quotas, holdings, queue):
         return Decision("admit", placement, notes=soft_notes(request, placement, quotas, holdings, viewer))
     viewer = viewer or _as_user(request, quotas)
     reasons = limit_reasons(request, vector, quotas, holdings, queue, viewer)
@@ -130,7 +130,7 @@ def would_start(
 ) -> bool:
     """Return whether `decide` admits a request, without the words."""
     vector = amounts(request.cpu, request.memory_gib, None, request.gpus)
-    if not is_within(request, vector, quotas, holdings, queue):
+    if not keeps_limits(request, vector, quotas, holdings, queue):
         return False
     wanted = _wanted_types(request, capacity)
     gpu_types = _open_types(request, wanted, quotas, holdings, queue)
@@ -153,5 +153,5 @@ def _open_types(
     return tuple(
         gpu_type
         for gpu_type in wanted
-        if is_within(request, {GPU_PREFIX + gpu_type: request.gpus}, quotas, holdings, queue)
+        if keeps_limits(request, {GPU_PREFIX + gpu_type: request.gpus}, quotas, holdings, queue)
     )

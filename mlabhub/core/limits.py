@@ -84,7 +84,7 @@ class _Excess:
         )
 
 
-def is_within(
+def keeps_limits(
     request: LaunchRequest,
     vector: Mapping[str, float],
     quotas: Quotas,

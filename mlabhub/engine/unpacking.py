@@ -17,6 +17,9 @@ import httpx
 from mlabhub.engine.errors import engine_error
 
 MOST_BYTES = 2**20
+_PATH_STAT = "X-Docker-Container-Path-Stat"
+_MODE_LINK = 1 << 27
+"""Go's bit for a symbolic link."""
 
 
 async def unpack(answer: httpx.Response, folder: Path) -> None:
@@ -38,12 +41,6 @@ async def unpack(answer: httpx.Response, folder: Path) -> None:
         if tar.returncode is None:
             tar.kill()
             await tar.wait()
-
-
-MOST_BYTES = 2**20
-_PATH_STAT = "X-Docker-Container-Path-Stat"
-_MODE_LINK = 1 << 27
-"""Go's bit for a symbolic link."""
 
 
 def is_link(answer: httpx.Response) -> bool:

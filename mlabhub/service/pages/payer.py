@@ -12,6 +12,7 @@ from mlabhub.core.reasons import unit_of
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS, amounts
 from mlabhub.i18n import N_, Translator
 from mlabhub.messages import Message
+from mlabhub.service.pages.words import list_text
 from mlabhub.service.views import CatalogView, UsageView
 
 MOST_TYPES = 4
@@ -20,7 +21,7 @@ MOST_TYPES = 4
 def head_sentences(view: CatalogView, group: str | None, t: Translator, other: str | None) -> list[str]:
     """Return what the person holds of what they may, and how the group that would pay stands."""
     present = view.gpu_types
-    own = _list(t, (_own(view.user_usage, resource, t) for resource in _told(view.user_usage, present)))
+    own = list_text(t, (_own(view.user_usage, resource, t) for resource in _told(view.user_usage, present)))
     sentences = [t(N_("{user} holds {what}."), user=other, what=own) if other else t(N_("You hold {what}."), what=own)]
     usage = usage_of(view, group)
     if usage is not None:
@@ -110,7 +111,3 @@ def _covered(usage: UsageView, asked: Mapping[str, float]) -> float | None:
             left = usage.guaranteed[resource] - usage.used.get(resource, 0)
             parts.append(max(0.0, left) / amount)
     return min(parts) if parts else None
-
-
-def _list(t: Translator, parts: Iterable[str]) -> str:
-    return t(N_(", ")).join(parts)

@@ -16,7 +16,7 @@ from mlabhub.core.profiles import Profile
 from mlabhub.core.references import describe_allowed, parse_reference
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.choices import GPU_IDS, TYPED, TYPED_IMAGE, mount_rows
-from mlabhub.service.pages.words import folder_text, held_text, image_text
+from mlabhub.service.pages.words import folder_text, held_text, image_text, list_text
 from mlabhub.service.views import CatalogView, GpuView, NodeView, SavedImageView
 
 MOST_GPUS = 256
@@ -142,7 +142,7 @@ def reference_text(image: str, t: Translator) -> str:
         t(N_("tag {tag}"), tag=reference.tag) if reference.tag else "",
         t(N_("digest {digest}"), digest=reference.digest) if reference.digest else "",
     ]
-    return t(N_(", ")).join(part for part in parts if part)
+    return list_text(t, parts)
 
 
 def gpu_rows(profile: Profile, view: CatalogView, arguments: Mapping[str, str], t: Translator) -> tuple[GpuRow, ...]:

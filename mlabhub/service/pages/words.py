@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from mlabhub.core.images import ImageChoice
@@ -28,6 +29,11 @@ class Named(Protocol):
 def server_title(t: Translator, server: Named) -> str:
     """Return what a server is called on pages: what its owner typed, else the hub's name for it."""
     return server.display_name or server.server_name or t(N_("Default server"))
+
+
+def list_text(t: Translator, parts: Iterable[str]) -> str:
+    """Return what there is of some parts, one after the other as the language does it."""
+    return t(N_(", ")).join(part for part in parts if part)
 
 
 def size_text(cpu: float | None, memory_gib: float | None, gpus: str) -> str:
@@ -115,7 +121,7 @@ def image_text(image: ImageChoice) -> str:
 
 def image_note(t: Translator, image: ImageChoice) -> str:
     """Say what is in an image."""
-    tools = t(N_(", ")).join(t(TOOLS[tool]) for tool in image.tools)
+    tools = list_text(t, (t(TOOLS[tool]) for tool in image.tools))
     parts = [image.description, t(N_("You can open: {tools}."), tools=tools) if tools else ""]
     return " ".join(part for part in parts if part)
 
