@@ -26,6 +26,7 @@ from mlabhub.engine.info import (
     listed_image,
     subnets_of,
 )
+from mlabhub.engine.labels import INSTANCE
 from mlabhub.engine.pulling import pull
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container, get_docker_network
 from mlabhub.engine.unpacking import is_link, read_files, unpack
@@ -210,8 +211,9 @@ class EngineApi:
         return is_link(answer)
 
     async def _create_bare(self, reference: str) -> str:
-        """Create a container to look into, which is never started."""
-        answer = await self._call("POST", "/containers/create", json={"Image": reference, "Cmd": ["true"]})
+        """Create a container to look into, which is never started, and is no server whatever its image's labels are."""
+        body = {"Image": reference, "Cmd": ["true"], "Labels": {INSTANCE: ""}}
+        answer = await self._call("POST", "/containers/create", json=body)
         return str(answer["Id"])
 
     async def remove_image(self, reference: str) -> None:

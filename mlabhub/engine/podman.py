@@ -12,6 +12,7 @@ from mlabhub.engine.api import LONG_SECONDS, EngineApi
 from mlabhub.engine.errors import engine_error
 from mlabhub.engine.found import Engine
 from mlabhub.engine.idmapped import restore_ids, unmount_shared_memory
+from mlabhub.engine.labels import INSTANCE
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_libpod_container, get_libpod_network
 
 LIBPOD_VERSION = "/v4.0.0/libpod"
@@ -27,7 +28,7 @@ class PodmanApi(EngineApi):
 
     async def _create_bare(self, reference: str) -> str:
         """Create a container to look into, without the volumes that its image wants at places of its choice."""
-        body = {"image": reference, "command": ["true"], "image_volume_mode": "ignore"}
+        body = {"image": reference, "command": ["true"], "labels": {INSTANCE: ""}, "image_volume_mode": "ignore"}
         return str((await self._call("POST", f"{LIBPOD_VERSION}/containers/create", json=body))["Id"])
 
     async def create_network(self, spec: NetworkSpec) -> None:

@@ -71,6 +71,17 @@ async def test_an_image_with_a_link_there_is_not_started(
         ground.podman("rmi", "-f", image)
 
 
+async def test_a_container_to_look_into_is_nobodys_server(ground: Playground, api: EngineApi) -> None:
+    image = make_image(ground, "/opt", "/nowhere")
+    mine = {"mlabhub.instance": ground.instance}
+    container = await api._create_bare(image)
+    try:
+        assert container not in {one.id for one in await api.containers(mine)}
+    finally:
+        await api.remove(container)
+        ground.podman("rmi", "-f", image)
+
+
 async def test_what_would_run_as_root_otherwise(ground: Playground, api: EngineApi, tmp_path: Path) -> None:
     image = make_image(ground, "/run", f"{HOME}/run")
     make_program(tmp_path / "run" / "podman-init")
