@@ -18,8 +18,8 @@ from mlabhub.service.fetching import ImageFetcher
 from mlabhub.service.views import LaunchAnswer, Person
 from tests.doubles import ScriptedImages
 from tests.pages.conftest import GROUPS, Login
+from tests.pages.helpers import ask, site_path
 from tests.pages.helpers import field as field_of
-from tests.pages.helpers import site_path
 from tests.pages.launcher import HOSTILE, MemoryLauncher
 from tests.pages.site import PREFIX, Site
 
@@ -141,7 +141,14 @@ async def test_a_server_is_saved_listed_and_deleted(login: Login, launcher: Fetc
     [image] = launcher.images.owned["alice"]
     assert is_saved_name(image.name)
     assert (await client.post("save", data={"server": "exp", "name": "x"})).status_code == 403
-    gone = await client.post("save", data={**data, "delete": "my-torch"})
-    assert gone.status_code == 303
+    asked = await ask(client, "delete-image?image=my-torch")
+    assert "Delete the image my-torch?" in asked.text
+    answer = {"_xsrf": data["_xsrf"], "image": "my-torch", "confirm": field_of(asked, "confirm")}
+    stale = await client.post("delete-image", data={**answer, "confirm": "forged"})
+    assert "stale=1" in stale.headers["location"]
+    assert launcher.images.owned["alice"] == (image,)
+    gone = await client.post("delete-image", data=answer)
+    assert "The image was deleted" in (await client.get(site_path(gone.headers["location"]))).text
     assert launcher.images.owned["alice"] == ()
-    assert (await client.post("save", data={**data, "delete": "my-torch"})).status_code == 404
+    assert (await client.post("delete-image", data=answer)).status_code == 404
+    assert (await ask(client, "delete-image?image=my-torch")).status_code == 404

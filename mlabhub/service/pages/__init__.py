@@ -11,7 +11,7 @@ from typing import Any
 
 from tornado.web import StaticFileHandler, url
 
-from mlabhub.service.pages.confirm import ConfirmHandler
+from mlabhub.service.pages.confirm import ImageHandler, ServerHandler
 from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHandler
 from mlabhub.service.pages.home import HomeHandler
 from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
@@ -44,7 +44,8 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"fetching/progress", FetchingProgressHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})", StartingHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})/progress", ProgressHandler),
-        url(prefix + r"(stop|reset)", ConfirmHandler),
+        url(prefix + r"(stop|reset)", ServerHandler),
+        url(prefix + r"(delete-image)", ImageHandler),
         url(prefix + r"save", SaveHandler),
         url(prefix + r"static/(.+)", Asset, {"path": str(STATIC_DIR)}),
     ]

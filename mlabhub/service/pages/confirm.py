@@ -1,4 +1,4 @@
-"""Acts that matter ask first, on a page of their own: stop a server, reset its environment.
+"""Acts that matter ask first, on a page of their own: stop a server, reset its environment, delete a saved image.
 
 A page of another user's server may share our origin, so that it can send any form that we could send. What it cannot do
 is read this page, which alone shows the token that the act needs:
@@ -18,12 +18,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from mlabhub.core.quote import quote
 from mlabhub.errors import NotFound
 from mlabhub.i18n import N_
 from mlabhub.messages import Message
+from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm_token import ConfirmTokens
-from mlabhub.service.views import ServerView
+from mlabhub.service.pages.words import server_title
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,33 @@ QUESTIONS = {
         N_("Delete what I installed"),
         N_("The environment of {server} was reset. The next start begins from the newest image."),
     ),
+    "delete-image": Question(
+        N_("Delete the image {image}?"),
+        (
+            N_("No server can be started from it any more. This cannot be undone."),
+            N_("Servers that run go on, and your files under /mnt stay."),
+        ),
+        N_("Delete the image"),
+        N_("The image was deleted."),
+    ),
 }
 STALE = N_(
     "This question was answered already, or stood open for more than ten minutes. Look at it again, then decide."
 )
 
 
-class ConfirmHandler(PageHandler):
-    """Asks, and then acts."""
+class Asking(PageHandler):
+    """Asks, and then acts on one thing of a user's; ``field`` is what the thing is called in addresses and forms."""
+
+    field = ""
+
+    async def shown_name(self, user: str, name: str) -> str:
+        """Return the thing's name for the question. Raises `NotFound`."""
+        raise NotImplementedError
+
+    async def act(self, act: str, user: str, name: str) -> str:
+        """Do it; return the address to go to then."""
+        raise NotImplementedError
 
     @property
     def tokens(self) -> ConfirmTokens:
@@ -75,50 +96,89 @@ class ConfirmHandler(PageHandler):
     async def get(self, act: str) -> None:
         """Ask, in the second of two steps."""
         self.require_navigation()
-        user, server_name = self.subject(), self.get_query_argument("server", "")
-        server = await self._server(user, server_name)
+        user, name = self.subject(), self.get_query_argument(self.field, "")
+        shown = await self.shown_name(user, name)
         now = time.time()
         asked = self.get_query_argument("step", "")
-        if not self.tokens.redeem(asked, "step", *self._about(act, user, server_name), now=now):
+        if not self.tokens.redeem(asked, "step", *self._about(act, user, name), now=now):
             self.set_header("Cross-Origin-Opener-Policy", "same-origin")
-            step = self.tokens.make("step", *self._about(act, user, server_name), now=now)
-            self.redirect(self._question_url(act, user, server_name, step=step))
+            step = self.tokens.make("step", *self._about(act, user, name), now=now)
+            self.redirect(self._question_url(act, user, name, step=step))
             return
+        question = QUESTIONS[act]
         self.render_page(
             "confirm.html",
             act=act,
-            question=QUESTIONS[act],
-            server=server,
+            title=self.t(question.title, **{self.field: shown}),
+            question=question,
+            field=self.field,
+            name=name,
+            user=user,
             other=self.other(user),
             problem=self.t(STALE) if self.get_query_argument("stale", "") else "",
-            confirm=self.tokens.make(*self._about(act, user, server_name), now=now),
+            confirm=self.tokens.make(*self._about(act, user, name), now=now),
             back=self.page_url(user=self.other(user)),
         )
 
     async def post(self, act: str) -> None:
         """Act, if the question was seen; else ask again. The question itself is never the answer to a post."""
         self.require_navigation()
-        user, server_name = self.subject(), self.get_body_argument("server", "")
-        server = await self._server(user, server_name)
-        about = self._about(act, user, server_name)
+        user, name = self.subject(), self.get_body_argument(self.field, "")
+        await self.shown_name(user, name)
+        about = self._about(act, user, name)
         if not self.tokens.redeem(self.get_body_argument("confirm", ""), *about, now=time.time()):
-            self.redirect(self._question_url(act, user, server_name, stale="1"), status=303)
+            self.redirect(self._question_url(act, user, name, stale="1"), status=303)
             return
-        if act == "stop":
-            await self.launcher.stop(self.person, user, server_name)
-        else:
-            await self.launcher.reset(self.person, user, server_name)
-        self.redirect(self.page_url(user=self.other(user), done=act, server=server.server_name), status=303)
+        self.redirect(await self.act(act, user, name), status=303)
 
-    def _question_url(self, act: str, user: str, server_name: str, *, step: str = "", stale: str = "") -> str:
+    def _question_url(self, act: str, user: str, name: str, *, step: str = "", stale: str = "") -> str:
         stale = stale or self.get_query_argument("stale", "")
-        return self.page_url(act, user=self.other(user), server=server_name, step=step, stale=stale)
+        return self.page_url(act, **{"user": self.other(user), self.field: name, "step": step, "stale": stale})
 
-    def _about(self, act: str, user: str, server_name: str) -> tuple[str, str, str, str]:
-        return (self.person.name, act, user, server_name)
+    def _about(self, act: str, user: str, name: str) -> tuple[str, str, str, str]:
+        return (self.person.name, act, user, name)
 
-    async def _server(self, user: str, server_name: str) -> ServerView:
+
+class ServerHandler(Asking):
+    """Stops or resets a server."""
+
+    field = "server"
+
+    async def shown_name(self, user: str, name: str) -> str:
+        """Return what the server is called on pages."""
         for server in await self.launcher.servers(user):
-            if server.server_name == server_name:
-                return server
+            if server.server_name == name:
+                return server_title(self.t, server)
         raise NotFound(Message.of(N_("{user} has no server by this name. It may have been deleted."), user=user))
+
+    async def act(self, act: str, user: str, name: str) -> str:
+        """Stop or reset it."""
+        if act == "stop":
+            await self.launcher.stop(self.person, user, name)
+        else:
+            await self.launcher.reset(self.person, user, name)
+        return self.page_url(user=self.other(user), done=act, server=name)
+
+
+class ImageHandler(Asking):
+    """Deletes a saved image."""
+
+    field = "image"
+
+    @property
+    def desk(self) -> ImageDesk:
+        """Where images are deleted."""
+        return ImageDesk(self.application.settings["world"])
+
+    async def shown_name(self, user: str, name: str) -> str:
+        """Return the image's name, if there is such an image."""
+        if any(one.name == name for one in await self.desk.own(user)):
+            return name
+        raise NotFound(
+            Message.of(N_("There is no saved image {image}. It may have been deleted already."), image=quote(name))
+        )
+
+    async def act(self, act: str, user: str, name: str) -> str:
+        """Delete it."""
+        await self.desk.remove(user, name)
+        return self.page_url("save", user=self.other(user), done=act)

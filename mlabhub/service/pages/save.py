@@ -1,4 +1,4 @@
-"""Save a server as an image of one's own, and see and delete those that one has."""
+"""Save a server as an image of one's own, and see those that one has."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mlabhub.service.pages.base import PageHandler
 
 
 class SaveHandler(PageHandler):
-    """The page and its two forms."""
+    """The page and its form."""
 
     @property
     def desk(self) -> ImageDesk:
-        """Where images are saved and deleted."""
+        """Where images are saved."""
         return ImageDesk(self.application.settings["world"])
 
     async def get(self) -> None:
@@ -24,23 +24,18 @@ class SaveHandler(PageHandler):
         await self._show(self.get_query_argument("server", ""), done=self.get_query_argument("done", ""))
 
     async def post(self) -> None:
-        """Save, or delete, and say so."""
+        """Save, and say so."""
         self.require_navigation()
         user, server = self.subject(), self.get_body_argument("server", "")
         try:
-            if deleted := self.get_body_argument("delete", ""):
-                await self.desk.remove(user, deleted)
-                done = "deleted"
-            else:
-                typed = self.get_body_argument("name", "")
-                description = self.get_body_argument("description", "")
-                await self.desk.save(user, server, make_saved_name(typed), description)
-                done = "saved"
+            typed = self.get_body_argument("name", "")
+            description = self.get_body_argument("description", "")
+            await self.desk.save(user, server, make_saved_name(typed), description)
         except MLabError as error:
             self.set_status(error.status)
             await self._show(server, problem=self.t.say(error.message))
             return
-        self.redirect(self.page_url("save", user=self.other(user), server=server, done=done), status=303)
+        self.redirect(self.page_url("save", user=self.other(user), server=server, done="saved"), status=303)
 
     async def _show(self, server: str, *, done: str = "", problem: str = "") -> None:
         user = self.subject()
