@@ -51,8 +51,10 @@ def _run_cell(page: Page, code: str) -> None:
     page.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
     cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
     cell.click(timeout=60_000)
-    page.wait_for_timeout(1000)
+    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=60_000)
+    cell.click()
     page.keyboard.insert_text(code)
+    expect(cell).to_contain_text(code.splitlines()[0])
     page.keyboard.press("Control+Enter")
 
 
