@@ -52,7 +52,7 @@ def test_a_training_step(containers: Containers, program: Program, name: str) ->
     [*_, built] = build_images([name], no_cache=False, report=lambda _: None)
     labels = program.labels(built.reference)
     said = containers.run("python", "-c", WANTED[name], image=built.reference, USER="alice", UID="12345", HOME="/tmp")
-    assert said.splitlines()[-1] == f"{labels['org.mlabhub.release']} True"
+    assert f"{labels['org.mlabhub.release']} True" in said.splitlines()  # its library talks besides
     assert labels[CUDA_LABEL] in {"", load_recipes()[name].cuda}
     check = containers.run("python", "-m", "pip", "check", image=built.reference)
     assert "No broken requirements" in check
