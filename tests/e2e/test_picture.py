@@ -13,7 +13,7 @@ from tests.installation import CHECKOUT, Installation
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(200)]
 
 PICTURE = CHECKOUT / "docs" / "img" / "launch.png"
-WIDTH, HEIGHT = 1100, 920
+WIDTH, HEIGHT = 1100, 1140
 
 
 def test_the_launch_page_as_in_the_readme(
