@@ -38,8 +38,16 @@ def small(recipes_folder: Path, program: Program, base: str) -> Iterator[Path]:
     (recipes_folder / "images.yaml").write_text(f"mlabhub-test-small: {{parent: '{base}'}}\n")
     (recipes_folder / "mlabhub-test-small").mkdir()
     containerfile(recipes_folder, "RUN echo one >/one\n")
+    before = working_containers(program)
     yield recipes_folder
+    # Podman leaves the container of a step that was interrupted.
+    for left in working_containers(program) - before:
+        program.ask("rm", "--force", left)
     program.ask("rmi", "--force", "localhost/mlabhub/mlabhub-test-small:latest")
+
+
+def working_containers(program: Program) -> set[str]:
+    return set((program.ask("ps", "--all", "--external", "--quiet") or "").split())
 
 
 def containerfile(folder: Path, text: str) -> None:
