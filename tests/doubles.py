@@ -15,10 +15,11 @@ from jupyterhub.services.auth import HubOAuth
 
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.capacity import Capacity, Gpu, Node
+from mlabhub.engine.origin import WantedImage
 from mlabhub.engine.own import OwnImage
 from mlabhub.errors import LaunchRefused, MLabError, NotFound, Unavailable
 from mlabhub.inventory import BackendServer, BackendUnreachable, SavedLayer
-from mlabhub.inventory.images import Images, Missing, Report, WantedImage
+from mlabhub.inventory.images import Images, Missing, Report
 from mlabhub.messages import Message
 
 Spawn = Callable[[str, str, dict[str, Any]], Awaitable[None]]

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mlabhub.core.images import ImageKind
-from mlabhub.core.names import SAVED_PREFIX, server_slug
 from mlabhub.core.references import parse_reference
 from mlabhub.engine import EngineApi
+from mlabhub.engine.origin import WantedImage, find_origin
 from mlabhub.engine.own import OwnImage, OwnImages
 from mlabhub.engine.pulling import PullProgress
-from mlabhub.engine.runtime import REFERENCE, Runtime, brings_all, check_architecture
+from mlabhub.engine.runtime import REFERENCE, Runtime
 from mlabhub.engine.saved import SavedLayers
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message
@@ -24,17 +23,6 @@ from mlabhub.messages import N_, Message
 Report = Callable[[float | None, Message], None]
 """Takes per cent, if known, and what is being done."""
 LOCAL = "localhost/"
-
-
-@dataclass(frozen=True)
-class WantedImage:
-    """The image of a launch, as `LaunchRequest` has it."""
-
-    user: str
-    server_name: str
-    name: str
-    reference: str
-    kind: ImageKind
 
 
 @dataclass(frozen=True)
@@ -78,24 +66,15 @@ class EngineImages:
 
     async def missing(self, wanted: WantedImage) -> Missing | None:
         """Return what has to be fetched first."""
-        kept = await self.saved.find(server_slug(wanted.user, wanted.server_name), wanted.name)
-        if kept is not None:
-            return await self._missing_runtime() if kept.outside else None
+        origin = await find_origin(wanted, self.api, self.saved, self.owned)
+        if origin is not None:
+            return await self._missing_runtime() if origin.outside else None
         if wanted.kind == "saved":
-            own = await self.owned.find(wanted.user, wanted.name.removeprefix(SAVED_PREFIX))
-            if own is None:
-                raise LaunchRefused(
-                    Message.of(N_("There is no saved image {image}. Choose another one."), image=wanted.name),
-                    code="image_missing",
-                )
-            return await self._missing_runtime() if own.outside else None
-        image = await self.api.image(wanted.reference)
-        if image is None:
-            return Missing(wanted.reference)
-        check_architecture(image, wanted.name)
-        if wanted.kind == "catalog" and brings_all(image.config):
-            return None
-        return await self._missing_runtime()
+            raise LaunchRefused(
+                Message.of(N_("There is no saved image {image}. Choose another one."), image=wanted.name),
+                code="image_missing",
+            )
+        return Missing(wanted.reference)
 
     async def pull(self, reference: str, report: Report) -> None:
         """Fetch an image from its registry."""

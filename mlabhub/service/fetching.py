@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mlabhub.core.profiles import LaunchRequest
+from mlabhub.engine.origin import WantedImage
 from mlabhub.errors import LaunchRefused, MLabError, Unavailable
 from mlabhub.images import load_recipes
-from mlabhub.inventory.images import Images, Missing, Report, WantedImage, may_be_pulled
+from mlabhub.inventory.images import Images, Missing, Report, may_be_pulled
 from mlabhub.messages import N_, Message
 from mlabhub.service.patience import soon
 from mlabhub.site import shown

@@ -29,6 +29,7 @@ from mlabhub.service.answers import Admitted, Refused, reasons_json, refusal
 from mlabhub.service.catalogue import fault_lines
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_choices, kept_image, kept_images
+from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.patience import soon
 from mlabhub.service.previews import Scene, make_preview, with_every_choice
 from mlabhub.service.repeats import check_key, fingerprint_of, refusal_to_keep, repeat
@@ -182,9 +183,8 @@ class Launcher:
 
     async def saved_images(self, user: str) -> tuple[SavedImageView, ...]:
         """Return the images that a user saved; none while the backend is silent, or where servers have no images."""
-        images = self._world.backend.images
         try:
-            own = await soon(images.own(user)) if images is not None else ()
+            own = await ImageDesk(self._world).own(user)
         except MLabError as error:
             log.warning("The images that %s saved are not shown: %s", user, error.log_text)
             return ()

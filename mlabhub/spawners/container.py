@@ -158,16 +158,16 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
     async def _look_around(self, plan: LaunchPlan) -> Surroundings:
         shared = self.shared
         chosen = await shared.images.choose(plan)
-        image = chosen.image
+        origin, image = chosen.origin, chosen.origin.image
         network, gateway = await shared.networks.ensure(plan.user, user_slug(plan.user))
         return Surroundings(
             instance=shared.settings.instance,
             image=image,
-            parent=chosen.parent,
-            layers=chosen.layers,
-            root_once=chosen.root_once,
+            parent=origin.parent,
+            layers=origin.layers,
+            root_once=origin.root,
             runtime=chosen.runtime,
-            image_environment=chosen.environment,
+            image_environment=origin.environment,
             network=network,
             gateway=gateway,
             port=shared.settings.port,

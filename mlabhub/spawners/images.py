@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlabhub.core.names import SAVED_PREFIX, server_slug
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.engine import EngineApi
+from mlabhub.engine.origin import Origin, WantedImage, find_origin
 from mlabhub.engine.own import OwnImages
-from mlabhub.engine.runtime import REFERENCE, Runtime, brings_all, check_architecture, places_to_check
+from mlabhub.engine.runtime import REFERENCE, Runtime, places_to_check
 from mlabhub.engine.saved import SavedLayers
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message
@@ -24,12 +24,8 @@ MOST_CHECKED = 256
 class StartImage:
     """The image of one start. ``runtime`` is the folder with what it lacks, empty if it brings all."""
 
-    image: str
-    parent: str
-    layers: int
-    root_once: bool
+    origin: Origin
     runtime: str
-    environment: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -45,9 +41,13 @@ class ImageSource:
 
     async def choose(self, plan: LaunchPlan) -> StartImage:
         """Return what to start from. Raises `LaunchRefused` if it is not here, or not fit."""
-        chosen = await self._choose(plan)
+        wanted = WantedImage(plan.user, plan.server_name, plan.image, plan.image_reference, plan.image_kind)
+        origin = await find_origin(wanted, self.api, self.saved, self.own)
+        if origin is None:
+            raise missing(plan)
+        chosen = StartImage(origin, await self._added(origin.outside))
         if chosen.runtime:
-            await self._check_links(plan, chosen.image)
+            await self._check_links(plan, origin.image)
         return chosen
 
     async def _check_links(self, plan: LaunchPlan, reference: str) -> None:
@@ -74,32 +74,6 @@ class ImageSource:
                 code="image_has_link",
             )
 
-    async def _choose(self, plan: LaunchPlan) -> StartImage:
-        saved = await self.saved.find(server_slug(plan.user, plan.server_name), plan.image)
-        if saved is not None:
-            return StartImage(
-                saved.reference,
-                saved.parent,
-                saved.layers,
-                saved.root,
-                await self._added(saved.outside),
-                saved.environment,
-            )
-        if plan.image_kind == "saved":
-            own = await self.own.find(plan.user, plan.image.removeprefix(SAVED_PREFIX))
-            if own is None:
-                raise LaunchRefused(
-                    Message.of(N_("You have no saved image {image} any more. Choose another one."), image=plan.image),
-                    code="image_missing",
-                )
-            return StartImage(own.reference, own.id, 0, own.root, await self._added(own.outside), own.environment)
-        image = await self.api.image(plan.image_reference)
-        if image is None:
-            raise missing(plan)
-        check_architecture(image, plan.image)
-        outside = plan.image_kind == "typed" or not brings_all(image.config)
-        return StartImage(plan.image_reference, image.id, 0, False, await self._added(outside), image.environment)
-
     async def _added(self, outside: bool) -> str:
         if not outside:
             return ""
@@ -120,6 +94,9 @@ class ImageSource:
 
 def missing(plan: LaunchPlan) -> LaunchRefused:
     """Return the refusal of an image that is not on this machine."""
+    if plan.image_kind == "saved":
+        template = N_("You have no saved image {image} any more. Choose another one.")
+        return LaunchRefused(Message.of(template, image=plan.image), code="image_missing")
     return LaunchRefused(
         Message.of(
             N_(

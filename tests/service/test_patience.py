@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from mlabhub.engine.origin import WantedImage
 from mlabhub.engine.own import OwnImage
 from mlabhub.inventory import SavedLayer
-from mlabhub.inventory.images import Missing, WantedImage
+from mlabhub.inventory.images import Missing
 from mlabhub.service import patience
 from tests.doubles import ScriptedBackend, ScriptedImages
 from tests.service.conftest import Running, make_settings, run_service
