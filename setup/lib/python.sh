@@ -35,7 +35,7 @@ lock_is_installed() {
     done < <(tail -n +3 "$stamp")
 }
 
-lock_hash() { cat "$1" "$CHECKOUT/pyproject.toml" | sha256sum | cut -d' ' -f1; }
+lock_hash() { cat "$1" "$CHECKOUT"/{,extensions/proxies/}pyproject.toml | sha256sum | cut -d' ' -f1; }
 
 environment_is_there() {
     local lock
@@ -95,7 +95,10 @@ install_lock() {
     stamp=$VENV/mlabhub-$(basename "$1").stamp
     rm -f "$stamp"
     "$VENV/bin/python" -m pip install --require-hashes -r "$1" || return 1
-    "$VENV/bin/python" -m pip install -q --no-deps --no-build-isolation --no-index -e "$CHECKOUT" || return 1
+    "$VENV/bin/python" -m pip install -q --no-deps --no-build-isolation --no-index -e "$CHECKOUT" \
+        -e "$CHECKOUT/extensions/proxies" || return 1
+    # An editable installation leaves out what tells Jupyter servers about the extension.
+    install -Dm 644 -t "$VENV/etc/jupyter/jupyter_server_config.d" "$CHECKOUT/extensions/proxies/mlabhub_proxies.json" || return 1
     place=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     { lock_hash "$1" && echo "$place" && cd "$place" && ls -d ./*.dist-info; } >"$stamp.new"
     mv "$stamp.new" "$stamp"

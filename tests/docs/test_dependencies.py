@@ -25,11 +25,11 @@ def _arrays(text: str, header: str) -> Iterator[str]:
 
 
 def python_packages() -> set[str]:
-    """Return what pyproject.toml and the images ask for by name."""
-    text = (CHECKOUT / "pyproject.toml").read_text()
-    project = text.split("[project]\n", 1)[1]
-    asked = re.findall(r'"([^"]+)"', re.search(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)[1])  # type: ignore[index]
-    asked += _arrays(text, "project.optional-dependencies")
+    """Return what each pyproject.toml and the images ask for by name."""
+    asked = list(_arrays((CHECKOUT / "pyproject.toml").read_text(), "project.optional-dependencies"))
+    for file in (CHECKOUT / "pyproject.toml", *CHECKOUT.glob("extensions/*/pyproject.toml")):
+        project = file.read_text().split("[project]\n", 1)[1]
+        asked += re.findall(r'"([^"]+)"', re.search(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)[1])  # type: ignore[index]
     for file in (*CHECKOUT.glob("images/*/requirements*.in"), *CHECKOUT.glob("requirements/*.in")):
         asked += [line for line in file.read_text().splitlines() if line and line[0] not in "#-"]
     return {_requirement(text) for text in asked}

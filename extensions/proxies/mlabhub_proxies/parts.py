@@ -1,0 +1,16 @@
+"""All that the extension is made of: the tools in the order of the bar, and the pages of each part. One line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlabhub_proxies import api, lab, pages
+from mlabhub_proxies.surroundings import Route, Surroundings
+from mlabhub_proxies.tools import Tool
+
+TOOLS: tuple[Tool, ...] = (lab.TOOL,)
+
+PARTS: tuple[Callable[[Surroundings], list[Route]], ...] = (
+    api.get_routes,
+    pages.get_routes,
+)

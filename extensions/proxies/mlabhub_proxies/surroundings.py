@@ -1,0 +1,61 @@
+"""What the pages of one server know: its tools, its addresses, its environment.
+
+Guarantees: made once, when the extension is linked; `close` ends all that was started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mlabhub_proxies.folder import PrivateFolder
+from mlabhub_proxies.running import Place, RunningTool
+from mlabhub_proxies.tools import Environ, Tool, offered_tools
+
+SETTING = "mlabhub_proxies"
+"""Under which name the web application's settings hold it."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """One server."""
+
+    base_url: str
+    """``/user/alice/``, with its slashes."""
+    environ: Environ
+    known: tuple[Tool, ...]
+    """All tools there are."""
+    offered: tuple[Tool, ...]
+    """Those of this server."""
+    running: dict[str, RunningTool]
+    """The offered tools that have a process, by slug."""
+    folder: PrivateFolder
+
+    @classmethod
+    def look(cls, tools: Iterable[Tool], base_url: str, environ: Environ) -> Surroundings:
+        """Find what a server offers."""
+        known = tuple(tools)
+        folder = PrivateFolder(environ.get("XDG_RUNTIME_DIR"))
+        place = Place(base_url, folder, environ)
+        found = offered_tools(known, environ)
+        running = {tool.slug: RunningTool(tool, program, place) for tool, program in found.items() if tool.program}
+        return cls(base_url, environ, known, tuple(found), running, folder)
+
+    def tool(self, slug: str) -> Tool | None:
+        """Return an offered tool."""
+        return next((tool for tool in self.offered if tool.slug == slug), None)
+
+    def url(self, *parts: str) -> str:
+        """Return an address of this server: ``url("mlabhub", "api", "tools")``."""
+        return self.base_url + "/".join(parts)
+
+    def close(self) -> None:
+        """End every tool and remove what they left on disk."""
+        for running in self.running.values():
+            running.close()
+        self.folder.remove()
+
+
+Route = tuple[Any, ...]
+"""What tornado takes: a pattern, a handler and its arguments."""

@@ -1,0 +1,84 @@
+"""A small real program that tests offer as a tool: ``program.py SOCKET WHAT...``, things to do in this order.
+
+``serve`` answers every path with what it was asked, as JSON, and echoes websockets at ``/echo``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from tornado import httpserver, netutil, web, websocket
+
+
+class Asked(web.RequestHandler):
+    """Says what it was asked."""
+
+    def prepare(self) -> None:
+        """Answer any method."""
+        if self.request.path == "/end":
+            sys.exit(int(self.get_query_argument("status")))
+        asked = {
+            "method": self.request.method,
+            "uri": self.request.uri,
+            "headers": dict(self.request.headers.get_all()),
+        }
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(asked))
+
+
+class Echo(websocket.WebSocketHandler):
+    """Says again what it is told."""
+
+    def on_message(self, message: str | bytes) -> None:
+        """Say it."""
+        self.write_message(message, binary=isinstance(message, bytes))
+
+
+async def serve(socket: str) -> None:
+    """Serve until the end."""
+    app = web.Application([("/echo", Echo), (".*", Asked)])
+    httpserver.HTTPServer(app).add_socket(netutil.bind_unix_socket(socket, 0o600))
+    await asyncio.Event().wait()
+
+
+def daemon() -> None:
+    """Leave a process behind that has cut all its ties, ignores what asks it to end, and says so in the log."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            os.execvp("sleep", ["sleep", os.environ["DAEMON_SLEEPS"]])
+        os._exit(0)
+    os.wait()
+
+
+def do(what: str, socket: str) -> None:
+    """Do one thing."""
+    verb, _, value = what.partition("=")
+    if verb == "serve":
+        asyncio.run(serve(socket))
+    elif verb == "wait":
+        time.sleep(float(value))
+    elif verb == "say":
+        print(value, flush=True)
+    elif verb == "flood":
+        flood = subprocess.Popen(["yes", value])
+        flood.poll()
+    elif verb == "daemon":
+        daemon()
+    elif verb == "exit":
+        sys.exit(int(value))
+    else:
+        raise SystemExit(f"unknown: {what}")
+
+
+if __name__ == "__main__":
+    for one in sys.argv[2:]:
+        do(one, sys.argv[1])
