@@ -27,7 +27,11 @@ from mlabhub.core.schema import GpuType, Model, Slug, Text, key_faults
 from mlabhub.core.storage import Storage
 from mlabhub.messages import N_, Message
 
-BASE_IMAGE = ImageSpec(display_name="Base", reference="localhost/mlabhub/base:latest")
+BASE_IMAGE = ImageSpec(
+    display_name="Base",
+    reference="localhost/mlabhub/base:latest",
+    tools=("lab", "terminal", "vscode", "tensorboard"),
+)
 
 
 class ProfilesFile(Model):

@@ -59,8 +59,19 @@ def _on_profile(catalog: Catalog, profile: Profile) -> Iterator[tuple[KeyPath, M
                 registry=allowed.registry,
             )
             yield ("typed_images", index, "repository"), message
+    yield from _on_tools(catalog, profile)
     if profile.mounts and not catalog.storage.mount_prefixes:
         yield ("mounts",), Message(N_("lets nobody mount anything: storage.yaml has no mount_prefixes"))
+
+
+def _on_tools(catalog: Catalog, profile: Profile) -> Iterator[tuple[KeyPath, Message]]:
+    """Find tools that no image of a profile has; one that says nothing of its tools may have any."""
+    images = catalog.images_of(profile)
+    if not all(image.tools for image in images):
+        return
+    for index, tool in enumerate(profile.tools or ()):
+        if not any(tool in image.tools for image in images):
+            yield ("tools", index), Message.of(N_("none of the profile's images has {tool}"), tool=tool)
 
 
 def _on_types_of(catalog: Catalog, profile: Profile) -> Iterator[tuple[KeyPath, Message]]:

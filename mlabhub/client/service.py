@@ -106,13 +106,12 @@ class ServiceClient:
         """Say that the server of this launch runs, and what its owner is to know about it."""
         await self._call("POST", _path(user, server) + "/held", make_held_body(launch_id, notes))
 
-    async def released(self, user: str, server: str, launch_id: str, *, reason: str = "") -> None:
-        """Say that nothing of this launch runs any more; ``reason`` is shown to its owner if the start failed.
+    async def released(self, user: str, server: str, launch_id: str, *, reason: Message | None = None) -> None:
+        """Say that nothing of this launch runs any more; ``reason`` is why it did not start or ended, for its owner.
 
         Also right for a launch that the service does not know.
         """
-        body = {"launch_id": launch_id, "reason": reason[:2000]}
-        await self._call("POST", _path(user, server) + "/released", body)
+        await self._call("POST", _path(user, server) + "/released", make_released_body(launch_id, reason))
 
     async def reconcile(self, *, repair: bool = False) -> dict[str, Any]:
         """Compare hub, backend and ledger now; with ``repair`` also act on what is only shown otherwise."""
@@ -153,6 +152,11 @@ def make_held_body(launch_id: str, notes: Sequence[Message]) -> dict[str, Any]:
     """Return what tells the service that a launch runs; whatever the notes, it takes that."""
     more = {"notes": [_note_json(note) for note in notes[:MOST_NOTES]]} if notes else {}
     return {"launch_id": launch_id, **more}
+
+
+def make_released_body(launch_id: str, reason: Message | None) -> dict[str, Any]:
+    """Return what tells the service that a launch is over; whatever the reason, it takes that."""
+    return {"launch_id": launch_id, "note": None if reason is None else _note_json(reason)}
 
 
 def _note_json(note: Message) -> dict[str, Any]:

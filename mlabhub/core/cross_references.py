@@ -7,11 +7,12 @@ is malformed is left for the models to name.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from mlabhub.core.quote import plain, quote, quote_all
+from mlabhub.core.tools import TENSORBOARD, TOOLS
 from mlabhub.messages import N_, Message
 
 Part = Literal["profiles", "images", "group_defaults"]
@@ -45,9 +46,31 @@ def _of_profile(slug: str, profile: Loose, images: Loose) -> Iterator[CrossFault
         if image not in images:
             yield CrossFault("profiles", (slug, "images", index), _no_image(image, images))
     known = [images[image] for _, image in listed if image in images]
+    yield from _of_tools(slug, profile, [(index, image, images[image]) for index, image in listed if image in images])
     if known and len(known) == len(listed) and not any(map(_is_shown, known)):
         message = Message(N_("are all hidden or retired, so the form has nothing to select; add one that is shown"))
         yield CrossFault("profiles", (slug, "images"), message)
+
+
+def _of_tools(slug: str, profile: Loose, listed: Iterable[tuple[int, str, object]]) -> Iterator[CrossFault]:
+    """Find images in which nothing could be opened."""
+    alone = profile.get("kind") == TENSORBOARD
+    wanted = [TENSORBOARD] if alone else [tool for _, tool in _texts(profile.get("tools")) if tool in TOOLS]
+    for index, image, entry in listed:
+        has = [tool for _, tool in _texts(_get(entry, "tools"))]
+        if alone and TENSORBOARD not in has:
+            message = Message.of(
+                N_("{image} does not have tensorboard among its tools in images.yaml, which this kind needs"),
+                image=plain(image),
+            )
+            yield CrossFault("profiles", (slug, "images", index), message)
+        elif wanted and has and not set(wanted) & set(has):
+            message = Message.of(
+                N_("leaves nothing that could be opened in the image {image}, which has: {known}"),
+                image=plain(image),
+                known=quote_all(has),
+            )
+            yield CrossFault("profiles", (slug, "tools"), message)
 
 
 def _of_image(slug: str, image: Loose, images: Loose) -> Iterator[CrossFault]:
@@ -71,6 +94,11 @@ def _of_default(group: str, default: Loose, profiles: Loose, images: Loose) -> I
         return
     if not _is_open(profiles[profile], group):
         yield CrossFault("group_defaults", (group, "profile"), _closed(profile, group))
+    if _get(profiles[profile], "kind") == TENSORBOARD:
+        message = Message.of(
+            N_("{profile} is started from the home page, not here; name another one"), profile=plain(profile)
+        )
+        yield CrossFault("group_defaults", (group, "profile"), message)
     if not isinstance(image, str):
         return
     offered = [slug for _, slug in _texts(_get(profiles[profile], "images"))]

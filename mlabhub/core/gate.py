@@ -26,6 +26,7 @@ KEYS = (
     "memory_gib",
     "options",
     "mounts",
+    "log_folders",
     "launch_id",
 )
 

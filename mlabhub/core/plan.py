@@ -6,8 +6,9 @@ the profile's options set, ours winning; no value in it was chosen freely by a u
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,7 +17,8 @@ from mlabhub.core.capacity import Placement
 from mlabhub.core.identity import Identity
 from mlabhub.core.images import ImageKind
 from mlabhub.core.profiles import LaunchRequest
-from mlabhub.core.storage import WORKSPACE, Mount, Storage, mounts_for
+from mlabhub.core.storage import HOME, WORKSPACE, Mount, Storage, mounts_for
+from mlabhub.core.tools import TENSORBOARD, WORKBENCH, Kind
 from mlabhub.errors import MLabError
 from mlabhub.messages import N_
 
@@ -46,6 +48,9 @@ class LaunchPlan:
     node: str
     image_kind: ImageKind = "catalog"
     workspace: str = WORKSPACE
+    kind: Kind = WORKBENCH
+    tools: tuple[str, ...] = ()
+    log_folders: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types."""
@@ -82,6 +87,7 @@ def make_plan(
     display_name: str = "",
 ) -> LaunchPlan:
     """Return the plan for a request that was admitted at ``placement``; ``storage`` must be located."""
+    mounts = _mounts(request, mounts_for(storage, identity, chosen=request.mounts))
     return LaunchPlan(
         launch_id=launch_id,
         user=request.user,
@@ -98,16 +104,28 @@ def make_plan(
         pids=request.pids,
         gpu_type=placement.gpu_type or request.gpu_type,
         gpus=placement.gpus,
-        environment=_environment(request, launch_id, identity, storage),
-        mounts=mounts_for(storage, identity, chosen=request.mounts),
+        environment=_environment(request, launch_id, identity, storage, mounts),
+        mounts=mounts,
         identity=identity,
         sudo=request.sudo,
         node=placement.node,
         workspace=storage.workspace,
+        kind=request.kind,
+        tools=request.tools,
+        log_folders=request.log_folders,
     )
 
 
-def _environment(request: LaunchRequest, launch_id: str, identity: Identity, storage: Storage) -> dict[str, str]:
+def _mounts(request: LaunchRequest, mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Return the mounts; a TensorBoard alone may write to the home, where it keeps its list, and only read the rest."""
+    if request.kind != TENSORBOARD:
+        return mounts
+    return tuple(mount if mount.share == HOME else replace(mount, read_only=True) for mount in mounts)
+
+
+def _environment(
+    request: LaunchRequest, launch_id: str, identity: Identity, storage: Storage, mounts: Sequence[Mount]
+) -> dict[str, str]:
     environment: Mapping[str, object] = {
         "MLABHUB_LAUNCH_ID": launch_id,
         "MLABHUB_USER": identity.account,
@@ -116,5 +134,18 @@ def _environment(request: LaunchRequest, launch_id: str, identity: Identity, sto
         "MLABHUB_GROUPS": ",".join(f"{group.account}:{group.gid}" for group in identity.groups),
         "MLABHUB_HOME": storage.home(identity.name, [group.name for group in identity.groups]),
         "MLABHUB_SUDO": int(request.sudo),
+        "MLABHUB_KIND": request.kind,
+        "MLABHUB_PLACES": json.dumps([mount.target for mount in mounts]),
+        **dict(_of_tools(request)),
     }
     return {**request.environment, **{name: str(value) for name, value in environment.items()}}
+
+
+def _of_tools(request: LaunchRequest) -> Iterator[tuple[str, object]]:
+    """Yield the variables that not every server has."""
+    allowed = request.tools if request.kind == TENSORBOARD else request.allowed_tools
+    if allowed is not None:
+        yield "MLABHUB_TOOLS", ",".join(allowed)
+    if request.kind == TENSORBOARD:
+        yield "MLABHUB_LOG_FOLDERS", json.dumps(request.log_folders)
+        yield "MLABHUB_UNUSED_SECONDS", request.unused_seconds

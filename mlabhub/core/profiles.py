@@ -26,6 +26,7 @@ from mlabhub.core.quotas import Quotas
 from mlabhub.core.references import AllowedImages
 from mlabhub.core.schema import GpuType, KeyFault, Model, Paragraph, Slug, Text, key_faults
 from mlabhub.core.storage import Storage
+from mlabhub.core.tools import TENSORBOARD, UNUSED_MINUTES, WORKBENCH, Kind, Minutes, ProfileTool, kind_faults
 from mlabhub.core.units import ANY_GPU
 from mlabhub.messages import N_, Message
 
@@ -67,6 +68,17 @@ class ProfileSpec(Model):
     )
     cpu: NumberOption = Field(description="Cores.")
     memory_gib: NumberOption = Field(description="Memory in GiB.")
+    kind: Kind = Field(
+        default=WORKBENCH,
+        description="tensorboard: no environment, but a TensorBoard alone, started from the home page; without GPUs.",
+    )
+    tools: tuple[ProfileTool, ...] | None = Field(
+        default=None, min_length=1, description="What can be opened in its servers; absent: all that the image has."
+    )
+    unused_minutes: Minutes | None = Field(
+        default=None,
+        description="With kind: tensorboard, minutes without anybody looking after which it ends; absent: 60.",
+    )
     gpus: NumberOption = Field(default=NO_GPUS, description="Number of GPUs.")
     gpu_types: tuple[GpuType, ...] = Field(
         default=(),
@@ -105,12 +117,22 @@ class ProfileSpec(Model):
     @model_validator(mode="after")
     def _is_sound(self) -> ProfileSpec:
         faults = [*_gpu_faults(self), *_size_faults(self), *option_faults(self.options, (*KEYS, SHM))]
-        for key, values in (("images", self.images), ("groups", self.groups or ()), ("gpu_types", self.gpu_types)):
+        more = {key: getattr(self, key) for key in ("sudo", "own_images", "typed_images", "mounts")}
+        faults += kind_faults(self.kind, self.tools, self.unused_minutes, {"gpus": self.gpus.max, **more})
+        for key in ("images", "groups", "gpu_types", "tools"):
+            values = getattr(self, key) or ()
             if len(set(values)) != len(values):
                 faults.append(KeyFault((key,), Message(N_("lists one of them twice"))))
         if faults:
             raise key_faults(faults)
         return self
+
+    @property
+    def unused_seconds(self) -> int | None:
+        """After how many seconds without anybody looking it ends; None if it does not end by itself."""
+        if self.kind != TENSORBOARD:
+            return None
+        return max(1, round(60 * (self.unused_minutes or UNUSED_MINUTES)))
 
     @property
     def any_gpu_type(self) -> bool:
@@ -199,7 +221,9 @@ class LaunchRequest:
     """What is to be started, within its profile. ``gpu_type`` is None for any type, and without GPUs.
 
     ``image`` is a slug, ``saved/NAME`` or a reference in full; ``image_reference`` is empty for saved ones, which the
-    spawner finds by owner and name. ``environment`` is what the profile's options set.
+    spawner finds by owner and name. ``environment`` is what the profile's options set. ``tools`` are those that can be
+    opened, ``allowed_tools`` those that the profile names, None if it names none; ``unused_seconds`` after how long
+    without anybody looking it ends by itself, None for never.
     """
 
     user: str
@@ -220,6 +244,11 @@ class LaunchRequest:
     image_kind: ImageKind = "catalog"
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: tuple[MountChoice, ...] = ()
+    kind: Kind = WORKBENCH
+    tools: tuple[str, ...] = ()
+    allowed_tools: tuple[str, ...] | None = None
+    log_folders: tuple[str, ...] = ()
+    unused_seconds: int | None = None
 
 
 def visible_profiles(

@@ -11,12 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 from mlabhub.core.choices import read_option
 from mlabhub.core.gate import KEYS, check_launch_id, read_choice, read_gpu_ids, read_keys, read_number
-from mlabhub.core.images import ImageRules, read_image
+from mlabhub.core.images import ChosenImage, ImageRules, read_image
+from mlabhub.core.log_folders import read_log_folders
 from mlabhub.core.mounts import MountChoice, read_mounts
 from mlabhub.core.profiles import SHM, Catalog, LaunchRequest, Profile, default_payer
 from mlabhub.core.quote import quote, quote_all
 from mlabhub.core.sight import Sight, see
 from mlabhub.core.storage import places_for
+from mlabhub.core.tools import ADDED, TENSORBOARD, offered_tools
 from mlabhub.core.units import ANY_GPU, is_gpu_type
 from mlabhub.errors import InvalidLaunch, NotPermitted
 from mlabhub.messages import N_, Message
@@ -76,6 +78,11 @@ def resolve(
         options=further,
         environment=_environment(profile, further),
         mounts=_read_mounts(catalog, profile, user, groups, given.get("mounts")),
+        kind=profile.kind,
+        tools=_tools(catalog, profile, image),
+        allowed_tools=profile.tools,
+        log_folders=_read_log_folders(catalog, profile, user, groups, given.get("log_folders")),
+        unused_seconds=profile.unused_seconds,
     )
 
 
@@ -85,9 +92,9 @@ def _read_profile(
     """Return the profile and the image that it opens on for these groups."""
     sight = see(catalog, groups, present)
     default = sight.default
-    if default is None:
+    if default is None and (value is None or not sight.usable):
         raise NotPermitted(N_("No profile is open to you or your groups. Ask an administrator to add you to a group."))
-    profile = default.profile if value is None else _named_profile(catalog, sight, value)
+    profile = _named_profile(catalog, sight, value) if default is None or value is not None else default.profile
     return profile, sight.images[profile.slug]
 
 
@@ -115,6 +122,27 @@ def _read_mounts(
         return ()
     places = places_for(catalog.storage, user, groups)
     return read_mounts(value, places, catalog.storage.mount_prefixes, permitted=profile.mounts)
+
+
+def _read_log_folders(
+    catalog: Catalog, profile: Profile, user: str, groups: Sequence[str], value: object
+) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    targets = [place.target for place in places_for(catalog.storage, user, groups)]
+    return read_log_folders(value, targets, permitted=profile.kind == TENSORBOARD)
+
+
+def _tools(catalog: Catalog, profile: Profile, image: ChosenImage) -> tuple[str, ...]:
+    """Return what can be opened; of a saved image, what one of the profile's images has: it grew from one."""
+    if profile.kind == TENSORBOARD:
+        return (TENSORBOARD,)
+    if image.kind == "typed":
+        return offered_tools(profile.tools, ADDED)
+    if image.kind == "catalog":
+        return offered_tools(profile.tools, catalog.images_by_slug[image.name].tools)
+    has = [one.tools for one in catalog.images_of(profile)]
+    return offered_tools(profile.tools, {tool for tools in has for tool in tools} if all(has) else ())
 
 
 def _read_payer(catalog: Catalog, groups: Sequence[str], value: object) -> str | None:

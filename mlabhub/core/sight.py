@@ -22,6 +22,7 @@ from mlabhub.core.profiles import (
     opening_image,
     visible_profiles,
 )
+from mlabhub.core.tools import TENSORBOARD, WORKBENCH
 
 REMEMBERED = 512
 """Different combinations of groups; each costs a few kB with hundreds of profiles."""
@@ -31,12 +32,14 @@ REMEMBERED = 512
 class Sight:
     """The profiles that may be used, those of them that the machines have, and what a form opens on.
 
-    ``images`` are the images that a form opens on, by profile.
+    ``images`` are the images that a form opens on, by profile. Of profiles for a TensorBoard alone, which no form
+    offers, ``tensorboard`` is the first.
     """
 
     usable: Mapping[str, Profile]
     present: tuple[Profile, ...]
     default: DefaultChoice | None
+    tensorboard: Profile | None
     images: Mapping[str, str]
 
 
@@ -74,12 +77,14 @@ def offered_profiles(catalog: Catalog, groups: Sequence[str], capacity: Capacity
 def _see(same: _Same, groups: tuple[str, ...], types: tuple[str, ...] | None) -> Sight:
     catalog = same.catalog
     usable = visible_profiles(catalog, groups)
-    present = visible_profiles(catalog, groups, types)
-    default = default_choice(catalog, groups, present or usable)
+    workbenches = tuple(profile for profile in usable if profile.kind == WORKBENCH)
+    present = tuple(one for one in visible_profiles(catalog, groups, types) if one.kind == WORKBENCH)
+    default = default_choice(catalog, groups, present or workbenches)
     return Sight(
         usable={profile.slug: profile for profile in usable},
         present=present,
         default=default,
+        tensorboard=next((profile for profile in usable if profile.kind == TENSORBOARD), None),
         images={profile.slug: opening_image(catalog, groups, profile, default) for profile in usable},
     )
 

@@ -22,10 +22,12 @@ OWN = "mlabhub.own"
 OF_IMAGE = "mlabhub.of-image"
 OWN_PREFIX = "localhost/mlabhub-own/"
 DESCRIPTION = "mlabhub.description"
+KIND = "mlabhub.kind"
+"""On a container: a workbench, in which what was installed is kept, or a TensorBoard alone."""
 ROOT = "mlabhub.root"
 """On a container: its user may become root. On a saved image: some container it grew from was such."""
 
-NOTHING_KEPT = (LAUNCH_ID, GPUS)
+NOTHING_KEPT = (LAUNCH_ID, GPUS, KIND)
 """Labels of one launch, blanked in the image that is saved from its container."""
 
 

@@ -11,6 +11,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlabhub.core.tools import TENSORBOARD
 from mlabhub.engine import labels
 from mlabhub.engine.api import EngineApi
 from mlabhub.engine.containerfile import env_line, label_line
@@ -104,10 +105,12 @@ class SavedLayers:
     async def carry_over(self, container: ContainerInfo, slug: str) -> bool:
         """Save what a stopped container changed, then remove it. Return whether there was anything to save.
 
+        In a TensorBoard alone nobody installs anything, so nothing of it is kept.
         Hub and reconciler may do so at once: what the other removed first, it saved before.
         """
         try:
-            saved = container.state != "created" and worth_keeping(await self._api.changes(container.id))
+            used = container.state != "created" and container.labels.get(labels.KIND) != TENSORBOARD
+            saved = used and worth_keeping(await self._api.changes(container.id))
             if saved:
                 await self._save(container, slug)
             await self._api.remove(container.id)

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlabhub.core.tools import WORKBENCH, Kind
 from mlabhub.messages import Message
 
 State = Literal["pending", "held", "stopping", "released", "unknown"]
@@ -28,7 +29,8 @@ class Reservation:
 
     ``options`` are the asker's user_options without the launch_id, ``plan`` is what the backend is told to make of
     them (None for a server that was found and adopted). ``ready`` is when the hub was first seen to serve it,
-    ``changed`` when the state last changed. ``notes`` are what its owner is to know as long as it runs.
+    ``changed`` when the state last changed. ``failure`` is why it did not start, or ended by
+    itself. ``notes`` are what its owner is to know as long as it runs.
     """
 
     launch_id: str
@@ -57,6 +59,7 @@ class Reservation:
     released: float | None = None
     failure: Message | None = None
     notes: tuple[Message, ...] = ()
+    kind: Kind = WORKBENCH
 
     @property
     def active(self) -> bool:

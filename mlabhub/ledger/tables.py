@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy import Text as PlainText
 from sqlalchemy.engine import RowMapping
 
+from mlabhub.core.tools import WORKBENCH
 from mlabhub.ledger.records import AuditEntry, KnownId, Reservation, StoredAnswer
 from mlabhub.messages import message_json, message_of
 
@@ -91,6 +92,7 @@ reservations = Table(
     Column("released", Float),
     Column("failure", JSON(none_as_null=True)),
     Column("notes", JSON(none_as_null=True)),
+    Column("kind", Text),
     Index("one_active_per_server", "user", "server", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
     Index("released_lately", "released"),
 )
@@ -146,6 +148,7 @@ def reservation_of(row: RowMapping) -> Reservation:
     values["gpus"] = tuple(values["gpus"])
     values["failure"] = None if values["failure"] is None else message_of(values["failure"])
     values["notes"] = tuple(message_of(note) for note in values["notes"] or ())
+    values["kind"] = values["kind"] or WORKBENCH
     return Reservation(**values)
 
 

@@ -88,10 +88,11 @@ class HeldBody(Body):
 
 
 class ReleasedBody(Body):
-    """Which launch ended; ``reason`` is the sentence for its owner if it failed."""
+    """Which launch ended; ``note`` is the sentence for its owner, or ``reason`` in plain words: why it did."""
 
     launch_id: str = Field(min_length=1, max_length=64)
     reason: str = Field("", max_length=2000)
+    note: Note | None = None
 
 
 class ReconcileBody(Body):

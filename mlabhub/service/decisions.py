@@ -146,6 +146,7 @@ def _reserve(wish: Wish, plan: LaunchPlan, now: float) -> Reservation:
         memory_gib=plan.memory_gib,
         options=wish.options,
         plan=plan.to_dict(),
+        kind=plan.kind,
         redeemed=now if wish.by_spawner else None,
     )
 

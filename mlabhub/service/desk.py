@@ -58,7 +58,7 @@ class SpawnerDesk:
         known = self._world.writer.projection.launch(body.launch_id)
         if known is not None and (known.user, known.server) != (user, server):
             raise answers.unknown(body.launch_id)
-        failure = Message.of(N_("{reason}"), reason=body.reason) if body.reason else None
+        failure = body.note or (Message.of(N_("{reason}"), reason=body.reason) if body.reason else None)
         act = decisions.release(
             body.launch_id,
             self._world.clock(),

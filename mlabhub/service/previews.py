@@ -16,6 +16,7 @@ from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Catalog, LaunchRequest, Profile, visible_profiles
 from mlabhub.core.reasons import Reason
 from mlabhub.core.resolve import resolve
+from mlabhub.core.tools import WORKBENCH
 from mlabhub.errors import MLabError
 from mlabhub.service.views import ChoiceView, Preview, PreviewAnswer
 
@@ -113,6 +114,8 @@ def _decide(scene: Scene, request: LaunchRequest) -> Decision:
 def _requests(scene: Scene, options: Mapping[str, Any]) -> Iterator[LaunchRequest]:
     present = scene.capacity.gpu_types
     for profile in visible_profiles(scene.catalog, scene.groups):
+        if profile.kind != WORKBENCH:
+            continue
         chosen = {**options, "profile": profile.slug}
         try:
             usual = resolve(scene.catalog, scene.user, scene.groups, chosen, present=present)

@@ -30,6 +30,7 @@ from mlabhub.errors import EngineUnavailable, InvalidConfiguration, LaunchRefuse
 from mlabhub.messages import N_
 from mlabhub.settings import Settings
 from mlabhub.spawners import verify
+from mlabhub.spawners.endings import Ending
 from mlabhub.spawners.images import ImageSource
 from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
 from mlabhub.spawners.nas import ensure_folders_soon, mounted_soon
@@ -242,6 +243,13 @@ class MLabContainerSpawner(MLabSpawnerMixin, DockerSpawner):
                 break
             await asyncio.sleep(0.1)
         return words
+
+    async def ending(self) -> Ending | None:
+        """Return how the container ended."""
+        found = await self._container()
+        if found is None or found.running or found.exit_code is None:
+            return None
+        return Ending(found.exit_code, found.oom_killed)
 
     # -- poll, stop
 

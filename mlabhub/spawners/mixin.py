@@ -31,6 +31,7 @@ from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings, load_settings
+from mlabhub.spawners.endings import Ending, say_ending
 from mlabhub.spawners.progress import Progress
 from mlabhub.spawners.refusal import make_refusal
 
@@ -105,6 +106,10 @@ class MLabSpawnerMixin(Base):
         """Return the end of the server's log, for when it ended too early."""
         return ""
 
+    async def ending(self) -> Ending | None:
+        """Return how a server ended by itself; None if that is not known."""
+        return None
+
     async def discard(self) -> None:
         """Stop and remove whatever there is of this server, keeping what was installed. Idempotent."""
         raise NotImplementedError
@@ -154,15 +159,15 @@ class MLabSpawnerMixin(Base):
                 address = await super().start()
             with self._phase("verify"):
                 await self.verify_start(plan)
-            self._progress.add(60, Message(N_("Waiting for Jupyter")))
+            self._progress.add(60, Message(N_("Waiting for it to answer")))
             with self._phase("jupyter"):
                 await self._wait_until_up(address)
             with self._phase("held"):
                 await self.shared.service.held(self.user.name, self.name, self.launch_id, self._notes)
         except BaseException as error:
-            await self._undo(why=str(error.message) if isinstance(error, MLabError) else "")
+            await self._undo(why=error.message if isinstance(error, MLabError) else None)
             raise
-        self._progress.add(95, Message(N_("Jupyter answers")))
+        self._progress.add(95, Message(N_("It answers")))
         self.log.info("mlabhub: %s runs as launch %s; %s", self._log_name, self.launch_id, self._times())
         return address
 
@@ -234,10 +239,10 @@ class MLabSpawnerMixin(Base):
         template = N_("The server ended right after its start ({status}). Its last words: {words}")
         return Message.of(template, status=status, words=await self.last_words() or "-")
 
-    async def _undo(self, why: str = "") -> None:
-        """Leave nothing of a failed start; if that is not possible now, the reservation stays for the reconciler.
+    async def _undo(self, why: Message | None = None) -> None:
+        """Leave nothing of what is over; if that is not possible now, the reservation stays for the reconciler.
 
-        ``why`` is the sentence for the page that follows the launch.
+        ``why`` is the sentence for its owner.
         """
         try:
             await self.discard()
@@ -260,12 +265,20 @@ class MLabSpawnerMixin(Base):
         self._gone()
 
     async def run_post_stop_hook(self) -> None:
-        """Clean up after a server that ended by itself, then run the site's own hook."""
+        """Clean up after a server that ended by itself and say why, then run the site's own hook."""
         if self._left_over:
-            await self._undo()
+            ending = await self._how_it_ended()
+            await self._undo(say_ending(ending) if ending else None)
         await maybe_future(super().run_post_stop_hook())
 
-    def _gone(self, why: str = "") -> None:
+    async def _how_it_ended(self) -> Ending | None:
+        try:
+            return await self.ending()
+        except MLabError as error:
+            self.log.warning("mlabhub: how %s ended is not known: %s", self._log_name, error.log_text)
+            return None
+
+    def _gone(self, why: Message | None = None) -> None:
         """Give the reservation back without waiting for the answer: the reconciler guarantees it."""
         launch_id, self.launch_id, self.gpus, self._left_over = self.launch_id, "", (), False
         if launch_id:
@@ -273,7 +286,7 @@ class MLabSpawnerMixin(Base):
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-    async def _release(self, user: str, server: str, launch_id: str, why: str) -> None:
+    async def _release(self, user: str, server: str, launch_id: str, why: Message | None) -> None:
         try:
             await self.shared.service.released(user, server, launch_id, reason=why)
         except MLabError as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.tools import TENSORBOARD
 from mlabhub.engine import labels, runtime
 from mlabhub.engine.cdi import cdi_name
 from mlabhub.engine.spec import Bind, ContainerSpec
@@ -19,6 +20,7 @@ from mlabhub.site.inside import CA_INSIDE
 GIB = 2**30
 STOP_SECONDS = 10
 PORT = 8888
+TENSORBOARD_COMMAND = ("python", "-m", "mlabhub_proxies.tensorboard.server")
 
 ENTRY_CAPABILITIES = ("CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID")
 """To become the user, and to pass signals on to them. The image's entry gives up all of them on the way."""
@@ -84,7 +86,7 @@ def make_container(
     return ContainerSpec(
         name=labels.container_name(around.instance, slug),
         image=around.image,
-        command=(*command, *jupyter_arguments(plan)),
+        command=make_command(plan, command),
         environment={
             **added,
             **around.site_environment,
@@ -111,6 +113,11 @@ def make_container(
         stop_seconds=STOP_SECONDS,
         entrypoint=runtime.ENTRYPOINT if around.runtime else (),
     )
+
+
+def make_command(plan: LaunchPlan, usual: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what runs in the container: the usual command, or what its kind of server is."""
+    return TENSORBOARD_COMMAND if plan.kind == TENSORBOARD else (*usual, *jupyter_arguments(plan))
 
 
 def make_binds(plan: LaunchPlan, around: Surroundings) -> tuple[Bind, ...]:
@@ -150,6 +157,7 @@ def make_labels(plan: LaunchPlan, around: Surroundings) -> dict[str, str]:
         labels.USER: plan.user,
         labels.SERVER: plan.server_name,
         labels.GPUS: ",".join(plan.gpus),
+        labels.KIND: plan.kind,
         labels.IMAGE: plan.image,
         labels.REFERENCE: plan.image_reference,
         labels.PARENT: around.parent,

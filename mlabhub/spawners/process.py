@@ -7,6 +7,7 @@ None about isolation: every server can do what the hub's account can.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -16,17 +17,21 @@ from typing import Any, BinaryIO
 from jupyterhub.spawner import SimpleLocalProcessSpawner
 from traitlets import default
 
+from mlabhub.core.log_folders import source_of
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.tools import TENSORBOARD
 from mlabhub.engine import processes
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_
 from mlabhub.settings import Settings
 from mlabhub.site import inside
+from mlabhub.spawners.endings import Ending
 from mlabhub.spawners.mixin import MLabSpawnerMixin
 from mlabhub.spawners.nas import ensure_folders_soon
 
 LAST_BYTES = 2000
+TENSORBOARD_SERVER = (sys.executable, "-m", "mlabhub_proxies.tensorboard.server")
 
 
 class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
@@ -35,6 +40,8 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
     backend = "process"
     _plan: LaunchPlan | None = None
     _log: BinaryIO | None = None
+    _usual: tuple[list[str], list[str]] | None = None
+    """Command and arguments of a workbench, as they are configured."""
 
     @default("cmd")
     def _default_cmd(self) -> list[str]:
@@ -58,6 +65,8 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
         own = [mount for mount in plan.mounts if mount.create is not None]
         await ensure_folders_soon(own, self.shared.settings.nas_dir)
         self._plan = plan
+        self._usual = self._usual or (self.cmd, self.args)
+        self.cmd, self.args = (list(TENSORBOARD_SERVER), []) if plan.kind == TENSORBOARD else self._usual
         self.home_dir = plan.mounts[0].source
         self.notebook_dir = self.home_dir
         self._log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -82,6 +91,11 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
             return self._log_file.read_bytes()[-LAST_BYTES:].decode("utf-8", "replace").strip()
         except OSError:
             return ""
+
+    async def ending(self) -> Ending | None:
+        """Return how the process ended, if this very hub started it."""
+        status = None if self.proc is None else self.proc.poll()
+        return None if status is None else Ending(status)
 
     async def poll(self) -> Any:
         """Return None while the process runs. One that only has the same number is not taken for it."""
@@ -114,10 +128,14 @@ def make_site_environment(settings: Settings) -> dict[str, str]:
 
 
 def make_environment(plan: LaunchPlan, instance: str, home: str) -> dict[str, str]:
-    """Return what the environment of a plan's process says beyond the hub's own."""
+    """Return what the environment of a plan's process says beyond the hub's own: it sees the machine's folders."""
+    folders = [source_of(path, plan.mounts) for path in plan.log_folders]
+    of_kind = {"MLABHUB_LOG_FOLDERS": json.dumps(folders)} if plan.kind == TENSORBOARD else {}
     return {
         **plan.environment,
+        **of_kind,
         "MLABHUB_HOME": home,
+        "MLABHUB_PLACES": json.dumps([mount.source for mount in plan.mounts]),
         processes.INSTANCE: instance,
         processes.GPUS: ",".join(plan.gpus),
         "CUDA_VISIBLE_DEVICES": ",".join(plan.gpus),

@@ -18,17 +18,18 @@ def test_the_shipped_folder_has_no_faults():
     loaded = read_folder(default_directory())
     assert loaded.faults == ()
     assert loaded.notes == ()
-    cpu, gpu = loaded.catalog.profiles
+    cpu, gpu, board = loaded.catalog.profiles
     assert (cpu.slug, cpu.display_name, cpu.gpus.max) == ("cpu", "CPU workbench", 0)
     assert (gpu.slug, gpu.any_gpu_type, gpu.gpus.default) == ("gpu", True, 1)
+    assert (board.kind, board.unused_seconds, board.images) == ("tensorboard", 3600, ("base",))
     references = [image.reference for image in loaded.catalog.images]
     assert references == [f"localhost/mlabhub/{name}:latest" for name in ("base", "pytorch", "tensorflow")]
     assert loaded.catalog.storage.located("/srv/nas").home("alice") == "/mnt/user/alice"
 
 
 COMMENTED = re.compile(
-    r"^( *)#( *)(?=(groups|sudo|own_images|typed_images|mounts|options|hidden|retired|gpu_types|group_defaults|vision"
-    r"|alice|bob): )",
+    r"^( *)#( *)(?=(groups|sudo|own_images|typed_images|mounts|options|tools|hidden|retired|gpu_types|group_defaults"
+    r"|vision|alice|bob): )",
     re.MULTILINE,
 )
 
@@ -47,6 +48,7 @@ def test_the_comments_of_the_shipped_files_are_right(tmp_path):
     catalog = loaded.catalog
     cpu, image = catalog.profiles[0], catalog.images_by_slug["tensorflow"]
     assert (cpu.groups, cpu.sudo, cpu.own_images, cpu.mounts) == (("vision",), True, True, True)
+    assert cpu.tools == ("lab", "vscode", "terminal")
     assert (str(cpu.typed_images[0]), list(cpu.options)) == ("registry.example.org:5000/lab/*", ["workers"])
     assert (image.groups, image.hidden, image.retired.successor) == (("vision",), True, "pytorch")
     assert catalog.gpu_types["a100"].display_name == "A100 80 GB"
@@ -127,8 +129,8 @@ notice_second: 5
         "profiles.yaml:6: profiles.cpu.memory_gib.default: "
         "the default 9 cannot be chosen; permitted: 1 to 8 in steps of 1",
         "profiles.yaml:7: profiles.cpu.sud: is not a known key; did you mean sudo? Known: display_name, description, "
-        "groups, images, cpu, memory_gib, gpus, gpu_types, choose_gpu, shm_gib, pids, sudo, purpose, own_images, "
-        "typed_images, options, mounts",
+        "groups, images, cpu, memory_gib, kind, tools, unused_minutes, gpus, gpu_types, choose_gpu, shm_gib, pids, "
+        "sudo, purpose, own_images, typed_images, options, mounts",
         "profiles.yaml:8: profiles.Bad Slug: must be lower-case letters, digits and single hyphens, such as cpu or "
         'a100-train; it is "Bad Slug"',
         "profiles.yaml:8: profiles.Bad Slug.display_name: is missing; add it",
@@ -229,6 +231,39 @@ def test_things_that_are_not_files(folder):
         "quotas.yaml:1: is not a file; put a YAML file in its place",
         "storage.yaml:1: cannot be read: No such file or directory; check the file and its permissions",
     ]
+
+
+TOOLS = """\
+images:
+  base: {display_name: Base, reference: r.io/base, tools: [lab, terminal]}
+  bare: {display_name: Bare, reference: r.io/bare}
+"""
+
+
+def test_tools_and_images_that_do_not_go_together(folder):
+    sizes = "cpu: 1, memory_gib: 1"
+    profiles = f"""\
+profiles:
+  one: {{display_name: One, images: [base, bare], tools: [vscode, desktop], {sizes}}}
+  two: {{display_name: Two, images: [base, bare], kind: tensorboard, {sizes}}}
+  three: {{display_name: Three, images: [bare], tools: [desktop], {sizes}}}
+group_defaults:
+  vision: {{profile: two}}
+"""
+    assert faults_of(folder(profiles, images=TOOLS)) == [
+        "profiles.yaml:2: profiles.one.tools: leaves nothing that could be opened in the image base, which has: lab, "
+        "terminal",
+        "profiles.yaml:3: profiles.two.images[0]: base does not have tensorboard among its tools in images.yaml, which "
+        "this kind needs",
+        "profiles.yaml:3: profiles.two.images[1]: bare does not have tensorboard among its tools in images.yaml, which "
+        "this kind needs",
+        "profiles.yaml:6: group_defaults.vision.profile: two is started from the home page, not here; name another one",
+    ]
+
+
+def test_a_tensorboard_needs_no_images_yaml(folder):
+    profile = "profiles: {b: {display_name: B, images: [base], kind: tensorboard, cpu: 1, memory_gib: 1}}"
+    assert faults_of(folder(profile)) == []
 
 
 def test_an_enormous_file(folder):

@@ -6,6 +6,32 @@ from tests.catalog.conftest import PROFILES, faults_of
 
 SINGLE = {
     "sudo: yes please": 'sudo: must be true or false; it is "yes please"',
+    "tools: [lab, vscode]": None,
+    "tools: []": "tools: is empty; list at least one",
+    "tools: lab": 'tools: must be a list, such as [a, b]; it is "lab"',
+    "tools: [lab, lab]": "tools: lists one of them twice",
+    "tools: [code]": "tools[0]: must be one of 'lab', 'vscode', 'desktop', 'tensorboard' or 'terminal'; it is \"code\"",
+    "kind: desktop": "kind: must be one of 'workbench' or 'tensorboard'; it is \"desktop\"",
+    "kind: workbench": None,
+    "kind: tensorboard": None,
+    "kind: tensorboard\n    unused_minutes: 0.5": None,
+    "kind: tensorboard\n    tools: [tensorboard]": None,
+    "kind: tensorboard\n    tools: [lab]": "tools: can only be [tensorboard] with kind: tensorboard; leave it out",
+    "kind: tensorboard\n    unused_minutes: 0": "unused_minutes: must be 0.01 or more; it is 0",
+    "kind: tensorboard\n    unused_minutes: '5'": 'unused_minutes: must be a number, such as 2 or 0.5; it is "5"',
+    "kind: tensorboard\n    unused_minutes: 1e9": "unused_minutes: must be 10080 or less; it is 1000000000.0",
+    "unused_minutes: 5": "unused_minutes: is for kind: tensorboard only; workbenches are stopped by the idle rules",
+    **{
+        f"kind: tensorboard\n    {wrong}": f"{wrong.split(':')[0]}: cannot be together with kind: tensorboard, which "
+        "only reads log folders; leave it out"
+        for wrong in (
+            "sudo: true",
+            "gpus: 1\n    gpu_types: [any]",
+            "own_images: true",
+            "mounts: true",
+            "typed_images: [{registry: 'master0:5000', repository: 'x'}]",
+        )
+    },
     "sudo: 1": "sudo: must be true or false; it is 1",
     "pids: 100.5": "pids: must be a whole number; it is 100.5",
     "pids: '100'": 'pids: must be a whole number; it is "100"',

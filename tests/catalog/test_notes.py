@@ -88,6 +88,13 @@ NOTES = {
         "profiles.yaml:9: profiles.dev.typed_images[0].repository: anybody can publish at docker.io: name the "
         "repositories that are trusted",
     ),
+    "a tool that no image has": (
+        {
+            "profiles": {"images: [base, nlp]": "images: [base, nlp]\n    tools: [lab, desktop]"},
+            "images": {"/base}": "/base, tools: [lab]}", "/nlp,": "/nlp, tools: [lab, vscode],"},
+        },
+        "profiles.yaml:9: profiles.dev.tools[1]: none of the profile's images has desktop",
+    ),
     "mounts without prefixes": (
         {"profiles": {"images: [base, nlp]": "images: [base, nlp]\n    mounts: true"}},
         "profiles.yaml:9: profiles.dev.mounts: lets nobody mount anything: storage.yaml has no mount_prefixes",
@@ -98,6 +105,11 @@ NOTES = {
 @pytest.mark.parametrize(("changes", "note"), NOTES.values(), ids=NOTES.keys())
 def test_notes(tmp_path, changes, note):
     assert notes_on(tmp_path, **changes) == [note]
+
+
+def test_an_image_that_says_nothing_of_its_tools_may_have_any(tmp_path):
+    changes = {"images: [base, nlp]": "images: [base, nlp]\n    tools: [lab, desktop]"}
+    assert notes_on(tmp_path, profiles=changes, images={"/base}": "/base, tools: [lab]}"}) == []
 
 
 def test_an_image_for_the_profiles_own_groups_is_fine(tmp_path):

@@ -57,11 +57,14 @@ def test_plan():
             "MLABHUB_GROUPS": "vision:200001",
             "MLABHUB_HOME": "/mnt/user/alice",
             "MLABHUB_SUDO": "0",
+            "MLABHUB_KIND": "workbench",
+            "MLABHUB_PLACES": '["/mnt/user/alice", "/mnt/share/vision"]',
         },
         mounts=mounts_for(STORAGE, identity),
         identity=identity,
         sudo=False,
         node="n1",
+        tools=("lab", "vscode", "tensorboard", "terminal"),
     )
 
 
@@ -71,6 +74,9 @@ def test_plan_survives_json_and_its_environment_is_plain(user, groups, display_n
     assert LaunchPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
     for name, value in plan.environment.items():
         assert name.startswith("MLABHUB_")
+        if name == "MLABHUB_PLACES":
+            assert json.loads(value) == [mount.target for mount in plan.mounts]
+            continue
         assert re.fullmatch(r"[A-Za-z0-9_.:,/-]*", value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mlabhub.core.admission import Placement
@@ -22,6 +24,7 @@ LABELS = sorted(value for name, value in vars(labels).items() if name.isupper() 
 def plan() -> LaunchPlan:
     """Return a plan, whatever it is for."""
     request = LaunchRequest("a", "", "cpu", "base", "x", None, None, 0, None, 1.0, 1.0, 0.5, 64, False)
+    request = replace(request, kind="tensorboard", tools=("tensorboard",), unused_seconds=3600)
     storage = Storage().located("/nas")
     return make_plan(
         request, launch_id="x", identity=Identity("a", 200000, 200000), placement=Placement("n"), storage=storage

@@ -60,6 +60,7 @@ def test_one_launchs_environment_is_taken_out_and_the_images_put_back() -> None:
         'LABEL mlabhub.layers="3"',
         'LABEL mlabhub.launch-id=""',
         'LABEL mlabhub.gpus=""',
+        'LABEL mlabhub.kind=""',
     ]
 
 

@@ -14,6 +14,8 @@ from mlabhub.core.identity import GroupId, Identity
 from mlabhub.core.mounts import MountChoice
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.storage import Storage, mounts_for
+from mlabhub.core.tools import WORKBENCH, Kind
+from mlabhub.messages import message_of
 from mlabhub.settings import Settings
 
 
@@ -30,11 +32,14 @@ class Book:
     sudo: bool = False
     memory_gib: float = 0.25
     chosen: tuple[MountChoice, ...] = ()
+    kind: Kind = WORKBENCH
+    log_folders: tuple[str, ...] = ()
     shares: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     notes: list[Any] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
 
     def renew(self) -> None:
         """Answer as at first, and remember nothing."""
@@ -80,6 +85,8 @@ class Book:
             identity=identity,
             sudo=self.sudo,
             node="here",
+            kind=self.kind,
+            log_folders=self.log_folders,
         )
 
 
@@ -102,6 +109,8 @@ class _Reservations(RequestHandler):
         body = json.loads(self.request.body)
         launch_id = body["launch_id"]
         self.book.notes += body.get("notes", ())
+        if body.get("note"):
+            self.book.reasons.append(str(message_of(body["note"])))
         (self.book.held if word == "held" else self.book.released).append(launch_id)
         self.write({})
 

@@ -243,6 +243,7 @@ async def test_a_server_that_ends_by_itself_is_given_back(site: Site) -> None:
     await wait_for(site.nothing_is_left, 20, "nothing left")
     assert await site.hub.server() is None
     assert len(await site.backend.saved("alice")) == 1
+    assert [reason.split(" (")[0] for reason in site.book.reasons] == ["It was ended from outside of the hub"]
 
 
 async def test_a_pending_start_can_be_stopped(site: Site) -> None:

@@ -74,6 +74,7 @@ LIBPOD = {
         "mlabhub.user": "alice",
         "mlabhub.server": "train",
         "mlabhub.gpus": "GPU-1,GPU-sim-a100-0",
+        "mlabhub.kind": "workbench",
         "mlabhub.image": "base",
         "mlabhub.reference": "localhost/mlabhub/base:latest",
         "mlabhub.parent": "feed",
@@ -187,6 +188,17 @@ def test_for_podman() -> None:
 def test_for_docker() -> None:
     spec = make_container(PLAN, AROUND, command=("singleuser",), hub_environment=ENVIRONMENT)
     assert get_docker_container(spec) == DOCKER
+
+
+def test_a_tensorboard_alone_is_another_command_and_nothing_else() -> None:
+    plan = replace(PLAN, kind="tensorboard", gpus=(), sudo=False)
+    spec = make_container(plan, AROUND, command=("singleuser",), hub_environment=ENVIRONMENT)
+    usual = make_container(replace(PLAN, gpus=()), AROUND, command=("singleuser",), hub_environment=ENVIRONMENT)
+    assert spec == replace(
+        usual,
+        command=("python", "-m", "mlabhub_proxies.tensorboard.server"),
+        labels={**usual.labels, "mlabhub.kind": "tensorboard"},
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,6 +21,7 @@ from mlabhub.inventory import make_backend
 from mlabhub.inventory.process import ProcessBackend
 from mlabhub.site import read_site_file
 from mlabhub.site.inside import save_site
+from mlabhub.spawners.process import make_environment
 from tests.engine.podman import make_settings
 from tests.spawners.hub import Hub, make_hub_settings, wait_for
 from tests.spawners.service import Book, serve
@@ -153,6 +156,17 @@ async def test_a_server_that_ends_by_itself_is_given_back(site: Site) -> None:
     (await site.only_server()).kill()
     await wait_for(site.nothing_is_left, 20, "nothing left")
     assert await site.hub.server() is None
+    assert site.book.reasons == ["It was ended from outside of the hub (signal 9)."]
+
+
+def test_a_tensorboard_alone_is_told_of_the_machines_own_folders(tmp_path: Path) -> None:
+    book = Book(
+        make_settings(tmp_path, "cafe0001"), "", kind="tensorboard", log_folders=("/mnt/user/alice/runs", "/mnt/share")
+    )
+    environment = make_environment(book.plan("alice", "", "x"), "cafe0001", "/home")
+    nas = book.settings.nas_dir
+    assert json.loads(environment["MLABHUB_PLACES"]) == [f"{nas}/user/alice", f"{nas}/share/vision"]
+    assert json.loads(environment["MLABHUB_LOG_FOLDERS"]) == [f"{nas}/user/alice/runs", "/mnt/share"]
 
 
 @in_one_loop
