@@ -16,8 +16,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
         tmp_path_factory.mktemp("server"),
         offer={
             "echo": ["serve"],
+            "first": ["serve"],
             "again": ["serve"],
             "dies": ["say=Out of luck <b>today</b>", "exit=3"],
+            "hurt": ["exit=1"],
             "raw": {"does": ["serve"], "more": {"raw": True}},
             "absent": [],
         },

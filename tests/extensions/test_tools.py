@@ -9,8 +9,8 @@ def test_what_there_is(server: JupyterServer) -> None:
     with server.client() as client:
         tools = client.get("mlabhub/api/tools").json()["tools"]
         tiles = client.get("server-proxy/servers-info").json()["server_processes"]
-    assert [tool["slug"] for tool in tools] == ["lab", "echo", "again", "dies", "raw"]
-    assert [tile["name"] for tile in tiles] == ["echo", "again", "dies", "raw"]
+    assert [tool["slug"] for tool in tools] == ["lab", "echo", "first", "again", "dies", "hurt", "raw"]
+    assert [tile["name"] for tile in tiles] == ["echo", "first", "again", "dies", "hurt", "raw"]
     assert tiles[0]["launcher_entry"] | {"icon_url": ""} == {
         "enabled": True,
         "title": "Echo",
@@ -22,14 +22,14 @@ def test_what_there_is(server: JupyterServer) -> None:
 
 def test_a_browser_gets_a_page_that_goes_on_and_others_wait(server: JupyterServer) -> None:
     with server.client(headers=NAVIGATION) as browser, server.client() as program:
-        page = browser.get("echo/some/page?a=1")
+        page = browser.get("first/some/page?a=1")
         assert page.status_code == 202
-        assert "Echo is starting." in page.text
+        assert "First is starting." in page.text
         assert "Usually ready in 1 seconds." in page.text
-        asked = program.get("echo/some/page?a=1").json()
+        asked = program.get("first/some/page?a=1").json()
         assert asked["uri"] == "/some/page?a=1"
-        assert browser.get("echo/some/page?a=1").json()["uri"] == "/some/page?a=1"
-    assert server.state("echo")["state"] == "ready"
+        assert browser.get("first/some/page?a=1").json()["uri"] == "/some/page?a=1"
+    assert server.state("first")["state"] == "ready"
 
 
 def test_one_that_dies_says_why_and_is_tried_again_only_when_asked(server: JupyterServer) -> None:

@@ -146,6 +146,12 @@ class ApiHandler(Speaking):
 class StaticHandler(web.StaticFileHandler, Speaking):
     """Our scripts, styles and pictures."""
 
+    def parse_url_path(self, url_path: str) -> str:
+        """Refuse what can be no file's name."""
+        if "\0" in url_path:
+            raise web.HTTPError(404)
+        return str(super().parse_url_path(url_path))
+
     def set_extra_headers(self, path: str) -> None:
         """Let the browser keep a file for ever under the name with its hash, and ask again under another."""
         kept = "max-age=31536000, immutable" if self.get_query_argument("v", None) else "no-cache"

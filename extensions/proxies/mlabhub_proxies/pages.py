@@ -42,7 +42,7 @@ class StartHandler(PageHandler):
         page = self.surroundings.url(running.tool.address)
         back = self.get_body_argument("back", page)
         # Only to a page of this tool: an address of elsewhere begins otherwise.
-        self.redirect(back if back.startswith(page) else page, status=303)
+        self.redirect(back if back.startswith(page) and back.isprintable() else page, status=303)
 
 
 class AbsentHandler(PageHandler):

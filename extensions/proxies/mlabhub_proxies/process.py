@@ -36,6 +36,12 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
         """Know the tool."""
         self.running = running
 
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Refuse a change that another site's page asks for; most tools do not look at that themselves."""
+        await super().prepare()
+        if self.request.method not in ("GET", "HEAD", "OPTIONS") and not self.check_origin():
+            raise web.HTTPError(403)
+
     @property  # type: ignore[override]
     def unix_socket(self) -> str:
         """Where the tool listens now."""
@@ -70,6 +76,10 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
         query = without_token(self.request.query)
         path = self.request.path[len(prefix) :] or "/"
         return f"{protocol}://{host}:80{path}{'?' if query else ''}{query}"
+
+    def proxy_request_options(self) -> dict[str, Any]:
+        """Return how the tool is asked: PATCH without a body and DELETE with one pass as well."""
+        return {**super().proxy_request_options(), "allow_nonstandard_methods": True}
 
     def proxy_request_headers(self) -> HTTPHeaders:
         """Return the request's headers without its credentials."""
