@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 from mlabhub_proxies import api, lab, pages
 from mlabhub_proxies.surroundings import Route, Surroundings
+from mlabhub_proxies.tensorboard import handlers as log_folders
+from mlabhub_proxies.tensorboard import tool as tensorboard
 from mlabhub_proxies.tools import Tool
 
-TOOLS: tuple[Tool, ...] = (lab.TOOL,)
+TOOLS: tuple[Tool, ...] = (lab.TOOL, tensorboard.TOOL)
 
 PARTS: tuple[Callable[[Surroundings], list[Route]], ...] = (
     api.get_routes,
     pages.get_routes,
+    log_folders.get_routes,
 )

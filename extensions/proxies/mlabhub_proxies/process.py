@@ -53,6 +53,8 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
 
     async def get(self, path: str) -> None:
         """Answer a browser with the tool or with what it does instead; let websockets wait before they are accepted."""
+        if is_navigation(self) and await self._leads_elsewhere():
+            return
         if self.running.state != READY and is_navigation(self):
             if self.running.state == STOPPED:
                 self.running.start()
@@ -65,6 +67,16 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
         """Wait for the tool and pass the request on."""
         await self._wait()
         await super().proxy(port, path)
+
+    async def _leads_elsewhere(self) -> bool:
+        """Lead a person to another page if the tool has nothing to show yet."""
+        program = self.running.tool.program
+        if program is None or program.before is None:
+            return False
+        address = await program.before(self.surroundings)
+        if address is not None:
+            self.redirect(address)
+        return address is not None
 
     async def _wait(self) -> None:
         if not await self.running.ensure_ready():

@@ -6,7 +6,7 @@ Guarantees: made once, when the extension is linked; `close` ends all that was s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mlabhub_proxies.folder import PrivateFolder
@@ -31,6 +31,8 @@ class Surroundings:
     running: dict[str, RunningTool]
     """The offered tools that have a process, by slug."""
     folder: PrivateFolder
+    kept: dict[str, object] = field(default_factory=dict)
+    """What the parts of the extension keep for this server, by the part's name."""
 
     @classmethod
     def look(cls, tools: Iterable[Tool], base_url: str, environ: Environ) -> Surroundings:

@@ -6,9 +6,13 @@ its program is in the image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlabhub_proxies.surroundings import Surroundings
 
 ALLOWED = "MLABHUB_TOOLS"
 """Names the tools that the server's profile allows, by comma; absent: all that are found."""
@@ -58,6 +62,8 @@ class Program:
     """The first part of the path that is proxied to it, if it is not the tool's slug."""
     raw: bool = False
     """Whether a websocket carries the socket's bytes themselves, as noVNC wants it. Nothing else is proxied."""
+    before: Callable[[Surroundings], Awaitable[str | None]] | None = None
+    """Asked when a person's browser opens the tool: return the address to lead it to instead, None: to the tool."""
 
 
 @dataclass(frozen=True)
