@@ -13,12 +13,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from jupyter_server_proxy.config import LauncherEntry, ServerProcess
 from jupyter_server_proxy.handlers import NamedLocalProxyHandler
-from jupyter_server_proxy.rawsocket import RawSocketHandler
 from tornado import web
 from tornado.httputil import HTTPHeaders
 
 from mlabhub_proxies.base import Refused, Speaking, is_navigation
 from mlabhub_proxies.pages import show_state
+from mlabhub_proxies.relay import Relay
 from mlabhub_proxies.running import READY, STOPPED, RunningTool
 from mlabhub_proxies.status import sentence_of
 
@@ -98,7 +98,7 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
         return without_credentials(super().proxy_request_headers())
 
 
-class RawToolHandler(ToolHandler, RawSocketHandler):
+class RawToolHandler(Relay, ToolHandler):
     """Carries the bytes of a tool's socket in a websocket; all else is refused."""
 
     async def get(self, path: str) -> None:
