@@ -59,6 +59,14 @@ def daemon() -> None:
     os.wait()
 
 
+def once(what: str, socket: str) -> None:
+    """Do something at the first start in this server only."""
+    mark = f"{os.path.dirname(os.path.dirname(socket))}/{what}"
+    if not os.path.exists(mark):
+        os.close(os.open(mark, os.O_CREAT))
+        do(what, socket)
+
+
 def do(what: str, socket: str) -> None:
     """Do one thing."""
     verb, _, value = what.partition("=")
@@ -73,6 +81,8 @@ def do(what: str, socket: str) -> None:
         flood.poll()
     elif verb == "daemon":
         daemon()
+    elif verb == "once":
+        once(value, socket)
     elif verb == "exit":
         sys.exit(int(value))
     else:

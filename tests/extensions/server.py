@@ -118,14 +118,7 @@ class JupyterServer:
 
     def tool_processes(self) -> list[psutil.Process]:
         """Return every process that carries the environment of this server, apart from the server itself."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("XDG_RUNTIME_DIR") == str(self.runtime) and process.pid != self.process.pid:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return [process for process in processes_of(self.runtime) if process.pid != self.process.pid]
 
     def wait_for_processes(self, count: int, seconds: float = 15) -> None:
         """Wait until the tools have so many processes, their keepers among them."""
@@ -149,6 +142,18 @@ class JupyterServer:
                 self.process.wait()
         self.wait_until_alone()
         self._runtime.cleanup()
+
+
+def processes_of(runtime: Path) -> list[psutil.Process]:
+    """Return every process with this runtime folder in its environment: a server, and all that grew from it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("XDG_RUNTIME_DIR") == str(runtime):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
 
 
 def free_port() -> int:

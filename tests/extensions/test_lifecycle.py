@@ -179,7 +179,7 @@ def test_one_that_never_listens(start: Start) -> None:
         assert time.monotonic() - begun < 1
         answer = program.get("mute/")
         assert answer.status_code == 503
-        assert answer.json()["error"]["message"] == "Mute did not answer within 1 seconds."
+        assert answer.json()["error"]["message"] == "Mute did not answer within 1 s."
         assert server.state("mute")["log"].splitlines()[-1] == "Still thinking"
     server.wait_until_alone()
 

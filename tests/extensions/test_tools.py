@@ -27,7 +27,7 @@ def test_a_browser_gets_a_page_that_goes_on_and_others_wait(server: JupyterServe
         page = browser.get("first/some/page?a=1")
         assert page.status_code == 202
         assert "First is starting." in page.text
-        assert "Usually ready in 1 seconds." in page.text
+        assert "Usually ready in 1 s." in page.text
         asked = program.get("first/some/page?a=1").json()
         assert asked["uri"] == "/some/page?a=1"
         assert browser.get("first/some/page?a=1").json()["uri"] == "/some/page?a=1"

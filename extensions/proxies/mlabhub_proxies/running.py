@@ -129,7 +129,7 @@ class RunningTool:
                     self._set(READY)
             elif time.monotonic() > deadline:
                 await self._end()
-                self._fail(N_("{tool} did not answer within {seconds} seconds."), seconds=program.longest_seconds)
+                self._fail(N_("{tool} did not answer within {seconds} s."), seconds=program.longest_seconds)
             else:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), PROBE_EVERY_S)

@@ -1,4 +1,6 @@
 // The page of a tool that starts: ask how far it is, show the time, and go on when it is ready or has failed.
+import { ask as askServer } from "./ask.js";
+
 const start = document.getElementById("start");
 const soFar = start.querySelector(".so-far");
 const bar = start.querySelector(".progress-bar");
@@ -15,7 +17,7 @@ function showTime() {
 
 async function ask() {
   try {
-    const answer = await fetch(start.dataset.status, { headers: { Accept: "application/json" } });
+    const answer = await askServer(start.dataset.status);
     document.getElementById("offline").hidden = true;
     // Not known any more, or not signed in: the page itself says what to do.
     if (!answer.ok && answer.status < 500) return location.reload();
