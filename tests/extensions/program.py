@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from tornado import httpserver, netutil, web, websocket
 
@@ -32,6 +33,28 @@ class Asked(web.RequestHandler):
         self.finish(json.dumps(asked))
 
 
+class Large(web.RequestHandler):
+    """Says very much, or something for ever, and keeps a file that says how far it came."""
+
+    async def get(self) -> None:
+        """Say ``mib`` mebibytes."""
+        for number in range(int(self.get_query_argument("mib"))):
+            await asyncio.to_thread(Path(self.get_query_argument("mark")).write_text, str(number))
+            self.write(bytes(1024 * 1024))
+            await self.flush()
+
+
+class Leads(web.RequestHandler):
+    """Leads elsewhere."""
+
+    def get(self) -> None:
+        """Lead where it was asked to."""
+        self.set_header("Set-Cookie", "one=1; Path=/")
+        self.add_header("Set-Cookie", "two=2; Path=/")
+        self.set_header("Location", self.get_query_argument("to"))
+        self.set_status(302)
+
+
 class Echo(websocket.WebSocketHandler):
     """Says again what it is told."""
 
@@ -42,7 +65,7 @@ class Echo(websocket.WebSocketHandler):
 
 async def serve(socket: str) -> None:
     """Serve until the end."""
-    app = web.Application([("/echo", Echo), (".*", Asked)])
+    app = web.Application([("/echo", Echo), ("/large", Large), ("/leads", Leads), (".*", Asked)])
     httpserver.HTTPServer(app).add_socket(netutil.bind_unix_socket(socket, 0o600))
     await asyncio.Event().wait()
 

@@ -62,6 +62,16 @@ class AbsentHandler(PageHandler):
         raise Refused(404, "tool_absent", sentence)
 
 
+class NothingHandler(PageHandler):
+    """Addresses below ours that no part has."""
+
+    async def prepare(self) -> None:  # type: ignore[override]
+        """Say so, to those who may know."""
+        await super().prepare()
+        if not self._finished:
+            raise web.HTTPError(404)
+
+
 def get_routes(surroundings: Surroundings) -> list[Route]:
     """Return the pages and files of this module."""
     routes: list[Route] = [
@@ -72,3 +82,8 @@ def get_routes(surroundings: Surroundings) -> list[Route]:
         if tool not in surroundings.offered:
             routes.append((surroundings.url(tool.address.rstrip("/")) + "(/.*)?", AbsentHandler, {"tool": tool}))
     return routes
+
+
+def get_last_routes(surroundings: Surroundings) -> list[Route]:
+    """Return what stands after all parts: whatever is left below our address."""
+    return [(surroundings.url("mlabhub", ".*"), NothingHandler)]

@@ -16,4 +16,5 @@ PARTS: tuple[Callable[[Surroundings], list[Route]], ...] = (
     api.get_routes,
     pages.get_routes,
     log_folders.get_routes,
+    pages.get_last_routes,  # after all others
 )

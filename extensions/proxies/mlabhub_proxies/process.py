@@ -1,16 +1,16 @@
 """Our tools as jupyter-server-proxy's servers: its launcher tiles, addresses and proxying; our start and our pages.
 
 Guarantees: a browser that opens a tool gets a page at once, whatever state the tool is in; every other request waits
-until the tool is ready, websockets before they are accepted, or gets an error with the reason; the hub's and the
-server's credentials never reach the tool; a path reaches it as the browser wrote it.
+until the tool is ready, websockets before they are accepted, or gets an error with the reason; what `passing` promises
+about credentials and paths holds for websockets too.
 """
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
+import asyncio
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
+import aiohttp
 from jupyter_server_proxy.config import LauncherEntry, ServerProcess
 from jupyter_server_proxy.handlers import NamedLocalProxyHandler
 from tornado import web
@@ -18,19 +18,19 @@ from tornado.httputil import HTTPHeaders
 
 from mlabhub_proxies.base import Refused, Speaking, is_navigation
 from mlabhub_proxies.pages import show_state
+from mlabhub_proxies.passing import address_of, pass_on, without_credentials
 from mlabhub_proxies.relay import Relay
 from mlabhub_proxies.running import READY, STOPPED, RunningTool
 from mlabhub_proxies.status import sentence_of
-
-CREDENTIAL_COOKIES = ("jupyterhub-", "username-", "_xsrf")
-"""How the names of cookies begin that prove who somebody is to the hub or to this server."""
-CREDENTIAL_ARGUMENT = "token"
+from mlabhub_proxies.words import N_, Said
 
 
 class ToolHandler(Speaking, NamedLocalProxyHandler):
     """Proxies to a tool that is started when it is first wanted."""
 
     running: RunningTool
+    _passing: asyncio.Task[Any] | None = None
+    _gone = False
 
     def initialize(self, running: RunningTool) -> None:
         """Know the tool."""
@@ -66,7 +66,35 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
     async def proxy(self, port: int, path: str) -> None:  # type: ignore[override]
         """Wait for the tool and pass the request on."""
         await self._wait()
-        await super().proxy(port, path)
+        self._record_activity()
+        self._passing = asyncio.current_task()
+        try:
+            await pass_on(self, self.running.socket, address_of(self.request, self._prefix), self._prefix)
+        except aiohttp.ClientError as fault:
+            self.log.warning("%s does not answer: %s", self.running.tool.slug, fault)
+            if self._headers_written:
+                # Cut off, the browser knows that something is missing.
+                self.detach().close()
+                return
+            sentence = self.t(N_("{tool} does not answer."), tool=Said.of(self.running.tool.title))
+            raise Refused(502, "tool_silent", sentence) from fault
+        except asyncio.CancelledError:
+            if not self._gone:
+                raise
+        finally:
+            self._passing = None
+        self._record_activity()
+
+    def on_connection_close(self) -> None:
+        """Ask the tool no longer when the browser has gone."""
+        super().on_connection_close()
+        if self._passing is not None:
+            self._gone = True
+            self._passing.cancel()
+
+    @property
+    def _prefix(self) -> str:
+        return self.surroundings.url(self.running.tool.route)
 
     async def _leads_elsewhere(self) -> bool:
         """Lead a person to another page if the tool has nothing to show yet."""
@@ -83,18 +111,11 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
             raise Refused(503, f"tool_{self.running.state}", sentence_of(self.running, self.t))
 
     def get_client_uri(self, protocol: str, host: str, port: int, proxied_path: str) -> str:
-        """Return the address for the tool: the path untouched, the query without the login's token."""
-        prefix = self.surroundings.url(self.running.tool.route)
-        query = without_token(self.request.query)
-        path = self.request.path[len(prefix) :] or "/"
-        return f"{protocol}://{host}:80{path}{'?' if query else ''}{query}"
-
-    def proxy_request_options(self) -> dict[str, Any]:
-        """Return how the tool is asked: PATCH without a body and DELETE with one pass as well."""
-        return {**super().proxy_request_options(), "allow_nonstandard_methods": True}
+        """Return the address of a websocket for the tool."""
+        return f"{protocol}://{host}{address_of(self.request, self._prefix)}"
 
     def proxy_request_headers(self) -> HTTPHeaders:
-        """Return the request's headers without its credentials."""
+        """Return the headers of a websocket for the tool."""
         return without_credentials(super().proxy_request_headers())
 
 
@@ -134,29 +155,3 @@ class ToolProcess(ServerProcess):
         program = self.running.tool.program
         handler = RawToolHandler if program is not None and program.raw else ToolHandler
         return handler, {"running": self.running}
-
-
-def without_token(query: str) -> str:
-    """Return a query without the argument that signs in to this server; else exactly as it was."""
-    if CREDENTIAL_ARGUMENT not in query:
-        return query
-    pairs = parse_qsl(query, keep_blank_values=True)
-    left = [pair for pair in pairs if pair[0] != CREDENTIAL_ARGUMENT]
-    return query if len(left) == len(pairs) else urlencode(left)
-
-
-def without_credentials(headers: HTTPHeaders) -> HTTPHeaders:
-    """Return headers without the cookies and tokens that sign in to the hub and to this server."""
-    left = HTTPHeaders(headers)
-    left.pop("Authorization", None)
-    left.pop("X-Xsrftoken", None)
-    try:
-        cookies: SimpleCookie = SimpleCookie(left.pop("Cookie", ""))
-    except CookieError:
-        return left
-    kept = [
-        f"{name}={morsel.coded_value}" for name, morsel in cookies.items() if not name.startswith(CREDENTIAL_COOKIES)
-    ]
-    if kept:
-        left["Cookie"] = "; ".join(kept)
-    return left

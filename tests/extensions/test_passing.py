@@ -1,0 +1,71 @@
+"""What passes between a browser and a tool: answers of any size, headers, and their ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mlabhub_proxies.passing import below, without_token
+from tests.extensions.server import JupyterServer
+
+
+@pytest.mark.long
+def test_an_answer_passes_as_it_comes(server: JupyterServer, tmp_path: Path) -> None:
+    process = psutil.Process(server.process.pid)
+    mark = tmp_path / "mark"
+    with server.client() as client:
+        client.get("echo/").raise_for_status()
+        before = process.memory_info().rss
+        with client.stream("GET", "echo/large", params={"mib": 4000, "mark": str(mark)}) as answer:
+            chunks = answer.iter_raw(1024 * 1024)
+            for _ in range(120):
+                next(chunks)
+            # Who does not read is not sent to: what is under way is in the buffers of three sockets.
+            time.sleep(0.2)
+            assert int(mark.read_text()) < 150
+        assert process.memory_info().rss - before < 30 * 1024 * 1024
+        # Nobody reads any more, so the tool is not asked any more.
+        time.sleep(0.3)
+        stopped = mark.read_text()
+        time.sleep(0.2)
+        assert mark.read_text() == stopped
+        assert client.get("echo/").status_code == 200
+
+
+def test_headers_of_an_answer(server: JupyterServer) -> None:
+    with server.client() as client:
+        answer = client.get("echo/leads", params={"to": "/x?y=%2F"})
+        assert answer.status_code == 302
+        assert answer.headers["location"] == "/user/alice/echo/x?y=%2F"
+        # Signing in by a token sets a cookie of this server's own, after those of the tool.
+        assert answer.headers.get_list("set-cookie")[:2] == ["one=1; Path=/", "two=2; Path=/"]
+        asked = client.request("REPORT", "echo/x").status_code, client.head("echo/x")
+        assert asked[0] == 405
+        assert int(asked[1].headers["content-length"]) > 100
+        asked = client.request("DELETE", "echo/x", content=b"a body").json()
+        assert asked["headers"]["Content-Length"] == "6"
+        assert asked["headers"]["X-Forwarded-Prefix"] == "/user/alice/echo"
+
+
+@pytest.mark.parametrize("location", ["x", "../x", "//evil.example/", "https://evil.example/", ""])
+def test_only_a_path_of_the_tool_is_made_longer(location: str) -> None:
+    assert below("/user/alice/echo", location) == location
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("", ""),
+        ("a=b+c%2B&d", "a=b+c%2B&d"),
+        ("token=x", ""),
+        ("a=%2F&token=x&b=", "a=%2F&b="),
+        ("tokens=1&my_token=2&a=%20", "tokens=1&my_token=2&a=%20"),
+        ("%74oken=x&a=1", "a=1"),
+        ("a=1;token=x", "a=1;token=x"),
+    ],
+)
+def test_the_token_is_taken_out(query: str, left: str) -> None:
+    assert without_token(query) == left
