@@ -15,6 +15,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     one = JupyterServer(
         tmp_path_factory.mktemp("server"),
         offer={
+            "desktop": {"does": ["serve"], "more": {"raw": True, "route": "desktop-vnc"}},
             "echo": ["serve"],
             "first": ["serve"],
             "again": ["serve"],

@@ -17,7 +17,7 @@ from mlabhub_proxies.tools import Launch, Program, Tool
 PROGRAM = Path(__file__).with_name("program.py")
 
 
-def make_tool(slug: str, *what: str, raw: bool = False, longest_seconds: int = 20) -> Tool:
+def make_tool(slug: str, *what: str, raw: bool = False, route: str | None = None, longest_seconds: int = 20) -> Tool:
     """Return a tool whose program does these things."""
 
     def command(launch: Launch) -> list[str]:
@@ -36,6 +36,7 @@ def make_tool(slug: str, *what: str, raw: bool = False, longest_seconds: int = 2
             typical_seconds=1,
             longest_seconds=longest_seconds,
             raw=raw,
+            route=route,
         ),
     )
 

@@ -97,6 +97,8 @@ def do(what: str, socket: str) -> None:
         asyncio.run(serve(socket))
     elif verb == "wait":
         time.sleep(float(value))
+    elif verb == "link":
+        os.symlink(value, socket)
     elif verb == "say":
         print(value, flush=True)
     elif verb == "flood":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlabhub_proxies import api, lab, pages
+from mlabhub_proxies.desktop import page as desktop_page
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard import handlers as log_folders
 from mlabhub_proxies.tensorboard import tool as tensorboard
@@ -15,6 +16,7 @@ TOOLS: tuple[Tool, ...] = (lab.TOOL, tensorboard.TOOL)
 PARTS: tuple[Callable[[Surroundings], list[Route]], ...] = (
     api.get_routes,
     pages.get_routes,
+    desktop_page.get_routes,
     log_folders.get_routes,
     pages.get_last_routes,  # after all others
 )

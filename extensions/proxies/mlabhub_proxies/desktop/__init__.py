@@ -1,0 +1,1 @@
+"""A desktop of KDE Plasma in the browser."""

@@ -1,0 +1,51 @@
+"""The page that shows the desktop: noVNC's picture and keyboard, with a bar of our own around them.
+
+Guarantees: the page is given out only when the desktop answers, so its first connection finds one; no word in it comes
+from the desktop.
+"""
+
+from __future__ import annotations
+
+from mlabhub_proxies.base import PageHandler
+from mlabhub_proxies.pages import show_state
+from mlabhub_proxies.running import READY, STOPPED, RunningTool
+from mlabhub_proxies.surroundings import Route, Surroundings
+
+SLUG = "desktop"
+
+
+class DesktopHandler(PageHandler):
+    """``desktop/``."""
+
+    def initialize(self, running: RunningTool) -> None:
+        """Know the desktop's process."""
+        self.running = running
+
+    def get(self) -> None:
+        """Show the desktop, or that it starts, or why it did not."""
+        if self.running.state != READY:
+            if self.running.state == STOPPED:
+                self.running.start()
+            show_state(self, self.running)
+            return
+        self.render_page("desktop.html", home=self.surroundings.environ.get("JUPYTERHUB_BASE_URL", ""))
+
+
+class SlashHandler(PageHandler):
+    """``desktop``: what is relative in the page begins below it."""
+
+    def get(self) -> None:
+        """Lead to the page."""
+        query = f"?{self.request.query}" if self.request.query else ""
+        self.redirect(f"{self.surroundings.url(SLUG)}/{query}", permanent=False)
+
+
+def get_routes(surroundings: Surroundings) -> list[Route]:
+    """Return the addresses of this module; none where there is no desktop."""
+    running = surroundings.running.get(SLUG)
+    if running is None:
+        return []
+    return [
+        (surroundings.url(SLUG), SlashHandler),
+        (surroundings.url(SLUG, ""), DesktopHandler, {"running": running}),
+    ]
