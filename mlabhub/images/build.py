@@ -22,9 +22,10 @@ from mlabhub.images import site
 from mlabhub.images.accelerator import Accelerator, choose_accelerator
 from mlabhub.images.parents import find_parent
 from mlabhub.images.program import ImageError, Program, Report, find_program
-from mlabhub.images.recipes import IMAGES_DIR, Recipe, build_order, load_recipes, make_version
+from mlabhub.images.recipes import IMAGES_DIR, Recipe, build_order, copy_context, load_recipes, make_version
 
 WORK_DIR = IMAGES_DIR.parent / ".cache" / "images"
+SECRET, CONTEXT = "site.tar.gz", "context"
 VERSION_LABEL = "mlabhub.version"
 CUDA_LABEL = "org.mlabhub.cuda"
 """The release of CUDA whose libraries an image has; empty for the CPU."""
@@ -100,22 +101,27 @@ def _saved(reference: str, image: Mapping[str, Any]) -> Built:
 
 
 def make_build_command(
-    program: Program, recipe: Recipe, parent: str, secret: Path, version: str, accelerator: Accelerator | None = None
+    program: Program,
+    recipe: Recipe,
+    parent: str,
+    folder: Path,
+    version: str,
+    accelerator: Accelerator | None = None,
 ) -> list[str]:
-    """Return the arguments of the engine's program."""
-    arguments = ["build", "--network=host", f"--secret=id={site.SECRET_ID},src={secret}"]
+    """Return the arguments of the engine's program. ``folder`` has the site's archive, and the image's files."""
+    arguments = ["build", "--network=host", f"--secret=id={site.SECRET_ID},src={folder / SECRET}"]
     arguments += [f"--build-arg=PARENT={parent}", f"--label={VERSION_LABEL}={version}"]
     if accelerator:
         cuda = recipe.cuda if accelerator == "cuda" else ""
         arguments += [f"--build-arg=ACCELERATOR={accelerator}", f"--label={CUDA_LABEL}={cuda}"]
     if recipe.cpu_index:
         arguments.append(f"--build-arg=CPU_INDEX={recipe.cpu_index}")
-    arguments += [f"--tag={recipe.reference}", f"--file={recipe.folder / 'Containerfile'}"]
+    arguments += [f"--tag={recipe.reference}", f"--file={folder / CONTEXT / 'Containerfile'}"]
     if program.engine.kind == "podman":
         arguments += ["--layers", "--force-rm", "--pull=never", "--http-proxy=false"]
     else:
         arguments += ["--progress=plain"]
-    return [*arguments, str(recipe.folder)]
+    return [*arguments, str(folder / CONTEXT)]
 
 
 def _versions(recipe: Recipe, recipes: Mapping[str, Recipe]) -> list[str]:
@@ -137,16 +143,17 @@ def _build(
     before = _look(program, recipe, version)
     if before.up_to_date and not no_cache:
         return before
-    with _lock(report), tempfile.TemporaryDirectory(prefix="mlabhub-build-") as folder:
+    with _lock(report), tempfile.TemporaryDirectory(prefix="mlabhub-build-") as temporary:
         before = _look(program, recipe, version)  # somebody else may just have built it
         if before.up_to_date and not no_cache:
             return before
         parent = recipes.get(recipe.parent)
         reference = parent.reference if parent else find_parent(program, recipe.parent, report)
-        secret = Path(folder) / "site.tar.gz"
-        secret.touch(mode=0o600)
-        secret.write_bytes(site.make_archive(site.read_site()))
-        command = make_build_command(program, recipe, reference, secret, version, accelerator)
+        folder = Path(temporary)
+        (folder / SECRET).touch(mode=0o600)
+        (folder / SECRET).write_bytes(site.make_archive(site.read_site()))
+        copy_context(recipe, folder / CONTEXT)
+        command = make_build_command(program, recipe, reference, folder, version, accelerator)
         program.run(*command, *(["--no-cache"] if no_cache else []), report=report)
     after = _look(program, recipe, version)
     if not after.up_to_date:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from mlabhub.errors import InvalidConfiguration, NotFound
 
 IMAGES_DIR = Path(__file__).resolve().parents[2] / "images"
+EXTENSIONS = "extensions"
+"""Beside the folder of images, and in a build: the packages of ours that run inside servers."""
 PREFIX = "localhost/mlabhub/"
+MADE = {"__pycache__"}
+MADE_IN_EXTENSIONS = {*MADE, "build", "node_modules", "vendor"}
+"""Folders that are made from the other files."""
 
 
 class _Entry(BaseModel):
@@ -28,13 +34,15 @@ class _Entry(BaseModel):
     parent: str
     cuda: str = ""
     cpu_index: str = ""
+    extensions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One image: its folder with the Containerfile, and its parent, one of ours by name or one of a registry.
 
-    ``cuda``: the release of CUDA that it can be built with; empty if it is the same for all machines.
+    ``cuda``: the release of CUDA that it can be built with; empty if it is the same for all machines. ``extensions``:
+    which of our packages are installed in it.
     """
 
     name: str
@@ -42,6 +50,7 @@ class Recipe:
     folder: Path
     cuda: str = ""
     cpu_index: str = ""
+    extensions: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -57,13 +66,17 @@ def load_recipes(folder: Path = IMAGES_DIR) -> dict[str, Recipe]:
     except (OSError, YAMLError, ValidationError, UnicodeDecodeError) as error:
         raise InvalidConfiguration(f"{file} cannot be used: {_why(error)}") from error
     recipes = {
-        name: Recipe(name, entry.parent, folder / name, entry.cuda, entry.cpu_index) for name, entry in entries.items()
+        name: Recipe(name, entry.parent, folder / name, entry.cuda, entry.cpu_index, entry.extensions)
+        for name, entry in entries.items()
     }
     for recipe in recipes.values():
         if not re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", recipe.name):
             raise InvalidConfiguration(f"{file}: {recipe.name!r} cannot be an image's name: use a-z, 0-9 and -.")
         if not (recipe.folder / "Containerfile").is_file():
             raise InvalidConfiguration(f"{file}: {recipe.name} has no {recipe.folder / 'Containerfile'}.")
+        for extension in recipe.extensions:
+            if not (folder.parent / EXTENSIONS / extension).is_dir():
+                raise InvalidConfiguration(f"{file}: {recipe.name} wants {extension}, which is not in {EXTENSIONS}/.")
     build_order(recipes, recipes)
     return recipes
 
@@ -95,18 +108,39 @@ def build_order(recipes: Mapping[str, Recipe], names: Iterable[str]) -> tuple[Re
     return tuple(order.values())
 
 
+def context_files(recipe: Recipe) -> dict[str, Path]:
+    """Return the files that an image is built from, by their names in the build: its folder's, and its extensions'."""
+    folders = {".": recipe.folder}
+    for extension in recipe.extensions:
+        folders[f"{EXTENSIONS}/{extension}"] = recipe.folder.parents[1] / EXTENSIONS / extension
+    return {
+        str(Path(place) / path.relative_to(folder)): path
+        for place, folder in folders.items()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not _is_made(path.relative_to(folder), MADE if place == "." else MADE_IN_EXTENSIONS)
+    }
+
+
+def copy_context(recipe: Recipe, target: Path) -> None:
+    """Copy the files that an image is built from into one folder. Their times stay: engines look at them."""
+    for name, path in context_files(recipe).items():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target / name)
+
+
 def make_version(recipe: Recipe, recipes: Mapping[str, Recipe], accelerator: str | None = None) -> str:
     """Return what stands for the content of an image: of its folder, of all that it grows from, and what it is for."""
     parent = recipes.get(recipe.parent)
     digest = hashlib.sha256((make_version(parent, recipes) if parent else recipe.parent).encode())
     if accelerator:
         digest.update(f"{accelerator}\n".encode())
-    for file in sorted(path for path in recipe.folder.rglob("*") if path.is_file() and _counts(path)):
-        mode = "x" if file.stat().st_mode & 0o100 else "-"
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.relative_to(recipe.folder)} {mode} {content}\n".encode())
+    for name, file in context_files(recipe).items():
+        if file.name != "README.md" and file.suffix != ".in":
+            mode = "x" if file.stat().st_mode & 0o100 else "-"
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{name} {mode} {content}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _counts(path: Path) -> bool:
-    return "__pycache__" not in path.parts and path.name != "README.md" and path.suffix != ".in"
+def _is_made(path: Path, made: set[str]) -> bool:
+    return any(part in made or part.endswith(".egg-info") for part in path.parts[:-1])

@@ -3,14 +3,17 @@
 
 IMAGE=localhost/mlabhub/base:latest
 
-# The stamp says which version the files of images/ make; the engine must have just that one.
+# The stamp says which version the files of images/ and extensions/ make; the engine must have just that one.
 image_is_there() {
     local files version
     read -r files version 2>/dev/null <"$CACHE/image.stamp" || return 1
     [[ $files == "$(images_hash)" && $version == "$(image_version)" ]]
 }
 
-images_hash() { find "$CHECKOUT/images" "$CHECKOUT/mlabhub/images" -type f -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1; }
+images_hash() {
+    find "$CHECKOUT"/{extensions,images,mlabhub/images} \( -name __pycache__ -o -name vendor -o -name '*.egg-info' \) -prune \
+        -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+}
 
 image_version() {
     local engine=podman

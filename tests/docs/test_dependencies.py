@@ -30,14 +30,16 @@ def python_packages() -> set[str]:
     for file in (CHECKOUT / "pyproject.toml", *CHECKOUT.glob("extensions/*/pyproject.toml")):
         project = file.read_text().split("[project]\n", 1)[1]
         asked += re.findall(r'"([^"]+)"', re.search(r"^dependencies = \[(.*?)^\]", project, re.M | re.S)[1])  # type: ignore[index]
-    for file in (*CHECKOUT.glob("images/*/requirements*.in"), *CHECKOUT.glob("requirements/*.in")):
+    for file in (*CHECKOUT.glob("images/**/*.in"), *CHECKOUT.glob("requirements/*.in")):
         asked += [line for line in file.read_text().splitlines() if line and line[0] not in "#-"]
     return {_requirement(text) for text in asked}
 
 
 def npm_packages() -> set[str]:
-    """Return what package.json asks for."""
-    return set(json.loads((CHECKOUT / "setup" / "proxy" / "package.json").read_text())["dependencies"])
+    """Return what each package.json asks for; `lock` writes code-server's other one."""
+    files = ("setup/proxy", "extensions/proxies", "images/base/code-server")
+    found = [json.loads((CHECKOUT / file / "package.json").read_text())["dependencies"] for file in files]
+    return {name for names in found for name in names}
 
 
 def debian_packages() -> set[str]:

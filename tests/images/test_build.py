@@ -179,16 +179,16 @@ def test_an_older_hub_in_an_image_is_a_fault():
 )
 def test_each_engine_is_told_in_its_own_words(kind: str, only: set[str], tmp_path: Path):
     program = Program(Engine(kind, "unix:///x", False, "1"), f"/usr/bin/{kind}", {})  # type: ignore[arg-type]
-    command = make_build_command(program, Recipe("base", PARENT, tmp_path), "debian:12", tmp_path / "s", "v1")
+    command = make_build_command(program, Recipe("base", PARENT, tmp_path / "base"), "debian:12", tmp_path, "v1")
     assert command[0] == "build"
-    assert command[-1] == str(tmp_path)
+    assert command[-1] == str(tmp_path / "context")
     common = {
         "--network=host",
-        f"--secret=id=mlabhub-site,src={tmp_path / 's'}",
+        f"--secret=id=mlabhub-site,src={tmp_path / 'site.tar.gz'}",
         "--build-arg=PARENT=debian:12",
         "--label=mlabhub.version=v1",
         "--tag=localhost/mlabhub/base:latest",
-        f"--file={tmp_path / 'Containerfile'}",
+        f"--file={tmp_path / 'context' / 'Containerfile'}",
     }
     assert set(command[1:-1]) == common | only
 

@@ -8,7 +8,7 @@ import pytest
 
 from mlabhub.errors import InvalidConfiguration, NotFound
 from mlabhub.images import Recipe, build_order, load_recipes
-from mlabhub.images.recipes import make_version
+from mlabhub.images.recipes import copy_context, make_version
 
 
 def write(folder: Path, **parents: str) -> None:
@@ -57,9 +57,11 @@ def test_a_circle_is_shown(recipes_folder: Path):
         pytest.param("a: {parent: x}\na: {parent: x}", "line 2: found duplicate key", id="twice"),
         pytest.param("Base Image: {parent: x}", "cannot be an image's name", id="name"),
         pytest.param("absent: {parent: x}", "has no", id="no-folder"),
+        pytest.param("base: {parent: x, extensions: [absent]}", "wants absent", id="no-extension"),
     ],
 )
 def test_a_fault_names_the_file(recipes_folder: Path, text: str, said: str):
+    write(recipes_folder, base="debian:12")
     (recipes_folder / "images.yaml").write_text(text)
     with pytest.raises(InvalidConfiguration, match=said) as caught:
         load_recipes(recipes_folder)
@@ -107,3 +109,20 @@ def test_another_parent_is_another_version(tmp_path: Path):
     assert make_version(Recipe("base", "debian:12", folder), {}) != make_version(
         Recipe("base", "debian:13", folder), {}
     )
+
+
+def test_an_image_is_built_from_its_files_and_its_extensions(recipes_folder: Path, tmp_path: Path):
+    write(recipes_folder, base="debian:12", torch="base")
+    (recipes_folder / "images.yaml").write_text("base: {parent: x, extensions: [tools]}\ntorch: {parent: base}\n")
+    tools = tmp_path / "extensions" / "tools"
+    for name in ("part.py", "README.md", "static/vendor/made.js", "tools.egg-info/PKG-INFO", "__pycache__/part.pyc"):
+        (tools / name).parent.mkdir(parents=True, exist_ok=True)
+        (tools / name).write_text("1")
+    copy_context(load_recipes(recipes_folder)["base"], tmp_path / "context")
+    copied = [str(path.relative_to(tmp_path / "context")) for path in (tmp_path / "context").rglob("*.*")]
+    assert sorted(copied) == ["extensions/tools/README.md", "extensions/tools/part.py"]
+    before = version(recipes_folder, "torch")
+    (tools / "static/vendor/made.js").write_text("2")
+    assert version(recipes_folder, "torch") == before
+    (tools / "part.py").write_text("2")
+    assert version(recipes_folder, "torch") != before

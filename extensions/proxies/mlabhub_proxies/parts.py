@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlabhub_proxies import api, lab, pages
+from mlabhub_proxies import api, lab, pages, vscode
 from mlabhub_proxies.desktop import page as desktop_page
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard import handlers as log_folders
 from mlabhub_proxies.tensorboard import tool as tensorboard
 from mlabhub_proxies.tools import Tool
 
-TOOLS: tuple[Tool, ...] = (lab.TOOL, tensorboard.TOOL)
+TOOLS: tuple[Tool, ...] = (lab.TOOL, vscode.TOOL, tensorboard.TOOL)
 
 PARTS: tuple[Callable[[Surroundings], list[Route]], ...] = (
     api.get_routes,
