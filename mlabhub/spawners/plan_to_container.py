@@ -20,6 +20,8 @@ from mlabhub.site.inside import CA_INSIDE
 GIB = 2**30
 STOP_SECONDS = 10
 PORT = 8888
+OWN_NETWORK = {"MLABHUB_OWN_NETWORK": "1"}
+"""Tells the tools inside that a port on the loopback device is reached by this server's processes alone."""
 TENSORBOARD_COMMAND = ("python", "-m", "mlabhub_proxies.tensorboard.server")
 
 ENTRY_CAPABILITIES = ("CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID")
@@ -91,6 +93,7 @@ def make_container(
             **added,
             **around.site_environment,
             **hub_environment,
+            **OWN_NETWORK,
             **gpu_environment(plan),
             **plan.environment,
             **tls_environment(around),

@@ -35,6 +35,7 @@ class JupyterServer:
         environ: Mapping[str, str] | None = None,
         extensions: Mapping[str, bool] = OURS,
         arguments: Iterable[str] = (),
+        base_url: str = BASE_URL,
     ) -> None:
         """Start a server and wait until it answers.
 
@@ -64,11 +65,11 @@ class JupyterServer:
             self.environ["OFFER"] = json.dumps(offered)
         self.environ.update(environ or {})
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}{BASE_URL}"
+        self.url = f"http://127.0.0.1:{self.port}{base_url}"
         self.log = folder / "server.log"
         command = [
             *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
-            *(f"--port={self.port}", "--ServerApp.port_retries=0", f"--ServerApp.base_url={BASE_URL}"),
+            *(f"--port={self.port}", "--ServerApp.port_retries=0", f"--ServerApp.base_url={base_url}"),
             *(f"--ServerApp.root_dir={self.home}", f"--IdentityProvider.token={TOKEN}"),
             *(f"--ServerApp.jpserver_extensions={name}={on}" for name, on in extensions.items()),
             *arguments,

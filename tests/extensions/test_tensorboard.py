@@ -106,6 +106,7 @@ def test_the_list_for_programs_and_people(start: Start) -> None:
         assert client.get(LIST).json()["offers"] == [runs]
         page = browser.get("mlabhub/log-folders")
         assert f'value="{runs}"' in page.text
+        assert 'value="/a&#34;b"' in browser.get("mlabhub/log-folders", params={"add": '/a"b'}).text
         assert client.get(LIST, params={"beginning": "~/pro"}).json() == {"completions": ["~/project"]}
         assert browser.post("mlabhub/log-folders", data={"path": runs}).status_code == 303
         refused = browser.post("mlabhub/log-folders", data={"path": '/etc"><script>'})

@@ -63,6 +63,7 @@ LIBPOD = {
     "command": ["singleuser", "--ServerApp.root_dir=/mnt", "--ServerApp.preferred_dir=/mnt/user/alice"],
     "env": {
         "JUPYTERHUB_API_TOKEN": "secret",
+        "MLABHUB_OWN_NETWORK": "1",
         "NVIDIA_VISIBLE_DEVICES": "void",
         "MLABHUB_GPUS": "GPU-1,GPU-sim-a100-0",
         "MLABHUB_HOME": "/mnt/user/alice",
@@ -129,6 +130,7 @@ DOCKER = {
     "Env": [
         "JUPYTERHUB_API_TOKEN=secret",
         "MLABHUB_UID=1000",
+        "MLABHUB_OWN_NETWORK=1",
         "NVIDIA_VISIBLE_DEVICES=void",
         "MLABHUB_GPUS=GPU-1,GPU-sim-a100-0",
         "MLABHUB_HOME=/mnt/user/alice",

@@ -43,6 +43,7 @@ class Board:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.use = Use()
+        self._running = surroundings.running[KEY]
         self.places = Places.of(surroundings.environ)
         self.changed_at: float | None = None
         """When the list was last changed, by the clock of `time.monotonic`."""
@@ -94,8 +95,10 @@ class Board:
 
     @property
     def settles_s(self) -> float:
-        """How long until TensorBoard has surely seen the last change."""
-        return 0.0 if self.changed_at is None else max(0.0, self.changed_at + SETTLES_S - time.monotonic())
+        """How long until TensorBoard has read what it is to show, after a change of the list or its start."""
+        since_change = SETTLES_S if self.changed_at is None else time.monotonic() - self.changed_at
+        since_start = time.time() - self._running.since
+        return max(0.0, SETTLES_S - min(since_change, abs(since_start)))
 
     async def _look(self, folder: Folder) -> Look:
         try:

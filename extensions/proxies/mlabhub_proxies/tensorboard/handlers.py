@@ -12,7 +12,7 @@ from typing import Any
 from mlabhub_proxies import base
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard.board import KEY, Board, Seen
-from mlabhub_proxies.tensorboard.folders import Refused
+from mlabhub_proxies.tensorboard.folders import MAX_PATH, Refused
 from mlabhub_proxies.tensorboard.look import PATIENCE_S, NoAnswer, complete, within
 from mlabhub_proxies.tensorboard.tool import PAGE, TOOL
 from mlabhub_proxies.words import N_, Translator
@@ -28,9 +28,9 @@ class ListPage(base.PageHandler):
         self.board = board
 
     async def get(self) -> None:
-        """Show it."""
+        """Show it; ``?add=/mnt/...`` writes a path into the form, where one press more adds it."""
         self.board.use.note()
-        await self._show()
+        await self._show(typed=self.get_query_argument("add", "")[:MAX_PATH])
 
     async def post(self) -> None:
         """Add or remove a folder, and show the list again; a refusal with what was typed."""

@@ -21,10 +21,11 @@ os.environ["JUPYTER_NO_CONFIG"] = "1"
 os.environ["JUPYTERHUB_DEFAULT_URL"] = "/tensorboard/"
 
 from jupyter_server.serverapp import ServerApp
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupyter_server_proxy.config import make_handlers
 from jupyterhub.singleuser.extension import JupyterHubSingleUser
 from tornado.ioloop import PeriodicCallback
-from traitlets import Bool, default
+from traitlets import Bool, Type, default
 
 from mlabhub_proxies.surroundings import SETTING
 from mlabhub_proxies.tensorboard.board import KEY, Board
@@ -36,12 +37,21 @@ UNUSED_SECONDS = "MLABHUB_UNUSED_SECONDS"
 LOOKS_PER_SPAN = 20
 
 
+class NoFiles(AsyncLargeFileManager):
+    """Has no address from which a file could be read."""
+
+    def get_extra_handlers(self) -> list[Any]:
+        """Add none."""
+        return []
+
+
 class TensorBoardServer(ServerApp):
     """A Jupyter server without kernels, files and terminals, which ends when nobody uses it."""
 
     default_services: tuple[str, ...] = ("auth", "api", "security")  # type: ignore[assignment]
     allow_root = Bool(True)
     terminals_enabled = Bool(False)
+    contents_manager_class = Type(NoFiles)
     unused = False
 
     @default("cookie_secret")
@@ -99,8 +109,7 @@ def main() -> None:
     Starter.launch_instance()
     server = TensorBoardServer.instance()
     if server.unused:
-        minutes = server.board.use.longest_s or 0
-        print(f"Nobody used this TensorBoard for {minutes / 60:g} minutes, so it has ended.", flush=True)
+        print(f"Nobody used this TensorBoard for {server.board.use.longest_s:g} s, so it has ended.", flush=True)
         sys.exit(UNUSED_STATUS)
 
 
