@@ -130,8 +130,8 @@ DOCKER = {
     "Env": [
         "JUPYTERHUB_API_TOKEN=secret",
         "MLABHUB_UID=1000",
-        "MLABHUB_OWN_NETWORK=1",
         "NVIDIA_VISIBLE_DEVICES=void",
+        "MLABHUB_OWN_NETWORK=1",
         "MLABHUB_GPUS=GPU-1,GPU-sim-a100-0",
         "MLABHUB_HOME=/mnt/user/alice",
     ],
