@@ -35,7 +35,7 @@ lock_is_installed() {
     done < <(tail -n +3 "$stamp")
 }
 
-lock_hash() { cat "$1" "$CHECKOUT"/{,extensions/proxies/}pyproject.toml | sha256sum | cut -d' ' -f1; }
+lock_hash() { cat "$1" "$CHECKOUT"/{,extensions/proxies/,extensions/lab/}pyproject.toml | sha256sum | cut -d' ' -f1; }
 
 environment_is_there() {
     local lock
@@ -99,6 +99,8 @@ install_lock() {
         -e "$CHECKOUT/extensions/proxies" || return 1
     # An editable installation leaves out what tells Jupyter servers about the extension.
     install -Dm 644 -t "$VENV/etc/jupyter/jupyter_server_config.d" "$CHECKOUT/extensions/proxies/mlabhub_proxies.json" || return 1
+    mkdir -p "$VENV/share/jupyter/labextensions"
+    ln -sfnr "$CHECKOUT/extensions/lab/labextension" "$VENV/share/jupyter/labextensions/mlabhub-lab" || return 1
     place=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     { lock_hash "$1" && echo "$place" && cd "$place" && ls -d ./*.dist-info; } >"$stamp.new"
     mv "$stamp.new" "$stamp"

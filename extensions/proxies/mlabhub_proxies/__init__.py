@@ -24,6 +24,7 @@ def link(app: ServerApp, tools: Iterable[Tool]) -> None:
     """Let jupyter-server-proxy know which tools this server offers. Names that are configured already win."""
     from traitlets.config import Config
 
+    from mlabhub_proxies import shells
     from mlabhub_proxies.process import ToolProcess
     from mlabhub_proxies.surroundings import SETTING, Surroundings
     from mlabhub_proxies.words import get_translator, match_language
@@ -37,13 +38,18 @@ def link(app: ServerApp, tools: Iterable[Tool]) -> None:
         configured = configured.get_value({})
     app.update_config(Config({"ServerProxy": {"servers": {**servers, **configured}}}))
     app.tornado_settings = {**app.tornado_settings, SETTING: surroundings}
+    shells.link(app)
 
 
 def load(app: ServerApp, parts: Iterable[Callable[[Surroundings], list[Route]]]) -> None:
     """Add our pages to the server."""
+    from mlabhub_proxies import kernels
+    from mlabhub_proxies.frames import FrameKey
     from mlabhub_proxies.surroundings import SETTING
 
     surroundings = app.web_app.settings[SETTING]
+    app.web_app.transforms.append(FrameKey)
+    kernels.load(app)
     for part in parts:
         app.web_app.add_handlers(".*", part(surroundings))
 

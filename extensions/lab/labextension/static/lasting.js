@@ -1,0 +1,183 @@
+/* Websockets and requests of JupyterLab that outlast a cut line.
+
+JupyterLab notices only a connection that is closed; it gives a kernel up after some failures, and what was sent into a
+dead connection is lost. `lastingWebSocket(line)` is a class that JupyterLab takes in place of `WebSocket`: it stays
+open for JupyterLab while the connection beneath is cut, is made anew as soon as the line is back, and goes on where it
+was. Guarantee for kernels: each message, either way, arrives once and in order, for the server numbers and keeps them
+(`mlabhub_proxies.kernels`). Terminals are drawn anew by the server. `lastingFetch(line)` waits for the line where asking
+twice does no harm, so that a save made in a tunnel is a late save, and no alarming dialogs pile up. */
+
+const LEFT = 4000; // closed by us, to come back
+const TRIES = 4;
+
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+export function lastingWebSocket(line) {
+  return class LastingWebSocket extends EventTarget {
+    static CONNECTING = 0;
+    static OPEN = 1;
+    static CLOSING = 2;
+    static CLOSED = 3;
+
+    binaryType = "blob";
+    extensions = "";
+    protocol = "";
+    readyState = LastingWebSocket.CONNECTING;
+    onopen = null;
+    onmessage = null;
+    onclose = null;
+    onerror = null;
+
+    #protocols;
+    #numbered;
+    #id = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+    #socket = null;
+    #ready = false; // the server has said what it has, so sending may go on
+    #seen = 0; // messages that came
+    #unsaid = []; // messages of JupyterLab that the server has not confirmed
+    #confirmed = 0; // messages before those
+    #tries = 0;
+    #onCut = () => this.#again();
+
+    constructor(url, protocols = []) {
+      super();
+      this.url = String(url);
+      this.#protocols = protocols;
+      this.#numbered = new URL(this.url).pathname.includes("/api/kernels/");
+      line.addEventListener("cut", this.#onCut);
+      this.#connect();
+    }
+
+    get bufferedAmount() {
+      return this.#socket?.bufferedAmount ?? 0;
+    }
+
+    send(data) {
+      if (this.readyState !== LastingWebSocket.OPEN) return;
+      if (this.#numbered || !this.#ready) this.#unsaid.push(data);
+      if (this.#ready) this.#socket.send(data);
+    }
+
+    close(code, reason) {
+      if (this.readyState === LastingWebSocket.CLOSED) return;
+      const socket = this.#leave();
+      socket?.close(code, reason);
+      this.#end(new CloseEvent("close", { code: code ?? 1005, reason, wasClean: true }));
+    }
+
+    #connect() {
+      const url = new URL(this.url);
+      if (this.#numbered) {
+        url.searchParams.set("mlabhub_socket", this.#id);
+        url.searchParams.set("mlabhub_seen", this.#seen);
+      }
+      const socket = new WebSocket(url, this.#protocols);
+      this.#socket = socket;
+      socket.binaryType = "arraybuffer";
+      socket.onopen = () => {
+        this.#numbered &&= socket.protocol !== ""; // the old protocol has no room for numbers
+        if (!this.#numbered) this.#open();
+      };
+      socket.onmessage = (event) => this.#take(event.data);
+      socket.onclose = (event) => {
+        if (event.code === 1000 || event.code === 1001) this.#leave(), this.#end(event);
+        else this.#again();
+      };
+    }
+
+    #open() {
+      this.#ready = true;
+      this.#tries = 0;
+      for (const data of this.#numbered ? this.#unsaid : this.#unsaid.splice(0)) this.#socket.send(data);
+      if (this.readyState !== LastingWebSocket.CONNECTING) return;
+      this.readyState = LastingWebSocket.OPEN;
+      this.protocol = this.#socket.protocol;
+      this.#say(new Event("open"));
+    }
+
+    #take(data) {
+      if (this.#numbered && typeof data === "string") return this.#confirm(JSON.parse(data).taken);
+      this.#seen += 1;
+      this.#say(new MessageEvent("message", { data }));
+    }
+
+    /** The server has so many of our messages; after a break, this is what it says first. */
+    #confirm(taken) {
+      this.#unsaid.splice(0, Math.max(0, taken - this.#confirmed));
+      this.#confirmed = taken;
+      if (!this.#ready) this.#open();
+    }
+
+    /** Forget the connection beneath. */
+    #leave() {
+      const socket = this.#socket;
+      if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
+      this.#socket = null;
+      this.#ready = false;
+      return socket;
+    }
+
+    /** Connect anew once the line is good; give up only where the line is good and the server refuses. */
+    async #again() {
+      const socket = this.#leave();
+      if (!socket) return; // already at it
+      socket.close(LEFT);
+      this.#tries += 1;
+      await wait(Math.random() * 500 * this.#tries);
+      await line.good();
+      if (this.readyState === LastingWebSocket.CLOSED) return;
+      if (this.#tries < TRIES) return this.#connect();
+      this.#say(new Event("error"));
+      this.#end(new CloseEvent("close", { code: 1006 }));
+    }
+
+    #end(event) {
+      line.removeEventListener("cut", this.#onCut);
+      this.readyState = LastingWebSocket.CLOSED;
+      this.#say(new CloseEvent("close", event));
+    }
+
+    #say(event) {
+      this[`on${event.type}`]?.(event);
+      this.dispatchEvent(event);
+    }
+  };
+}
+
+const REPEATABLE = ["GET", "HEAD", "PUT"];
+
+export function lastingFetch(line) {
+  /** Return a signal that ends a request which hangs in a cut line: it would take one of the browser's few places. */
+  const whileGood = (request) => {
+    const control = new AbortController();
+    const abort = () => control.abort();
+    line.addEventListener("cut", abort);
+    request.signal.addEventListener("abort", abort);
+    const done = () => line.removeEventListener("cut", abort);
+    return { signal: control.signal, done };
+  };
+
+  /** Does the answer come from the server itself, and not from a proxy that cannot reach it yet? */
+  const isOwn = (answer) =>
+    ![404, 502, 503, 504].includes(answer.status) ||
+    (answer.headers.get("Content-Type") ?? "").startsWith("application/json");
+
+  return async (input, init) => {
+    const request = new Request(input, init);
+    if (line.state === "cut") await line.good();
+    if (!REPEATABLE.includes(request.method)) return fetch(request);
+    for (let tries = 1; ; tries += 1) {
+      const { signal, done } = whileGood(request);
+      try {
+        const answer = await fetch(request.clone(), { signal });
+        if (isOwn(answer) || tries >= TRIES) return answer;
+      } catch (error) {
+        if (request.signal.aborted || tries >= TRIES) throw error;
+      } finally {
+        done();
+      }
+      await wait(Math.random() * 500 * tries);
+      await line.good();
+    }
+  };
+}

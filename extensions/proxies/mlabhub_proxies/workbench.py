@@ -1,0 +1,126 @@
+"""The workbench: one slim bar over the tools of a server, which stay loaded in frames below it.
+
+Guarantees: the bar is shown only as a page of its own (`mlabhub_proxies.frames` says why); an address that names no
+offered tool leads to the first one, or to a page that says so; nothing of an address is run or trusted, it only becomes
+the address of a frame below this server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tornado import web
+
+from mlabhub_proxies.base import POLICY, PageHandler, Refused, static_url
+from mlabhub_proxies.frames import ARGUMENT, KEY
+from mlabhub_proxies.surroundings import Route, Surroundings
+from mlabhub_proxies.tools import Tool
+from mlabhub_proxies.words import LANGUAGES, N_, Said, Translator
+
+SHORTCUT = "Ctrl+Alt+{number}"
+WORDS = {
+    "cut": N_("No connection since {time}. Everything is kept and goes on by itself."),
+    "back": N_("Connected again."),
+    "loggedout": N_("Your login ended. Nothing is lost."),
+    "login": N_("Log in again"),
+    "stopped": N_("This server is not running any more."),
+    "home": N_("Home"),
+    "stop": N_("Stop {tool}"),
+    "question": N_("Stop {tool}? What runs in it ends, and what is not saved is lost."),
+    "failed": N_("This did not work: {reason}"),
+}
+
+
+def server_name(environ: Mapping[str, str]) -> str:
+    """Return what a server is called: ``alice``, or ``alice / train-one``."""
+    names = (environ.get("JUPYTERHUB_USER", ""), environ.get("JUPYTERHUB_SERVER_NAME", ""))
+    return " / ".join(name for name in names if name) or "mlabhub"
+
+
+def home_address(environ: Mapping[str, str]) -> str | None:
+    """Return the address of the hub's Home page, if there is a hub."""
+    if "JUPYTERHUB_BASE_URL" not in environ:
+        return None
+    public = environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").removesuffix("hub/")
+    return (public or environ["JUPYTERHUB_BASE_URL"]) + "services/mlabhub/"
+
+
+def make_words(t: Translator, words: Mapping[str, str], places: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return sentences in the reader's language for a script, which fills the places in."""
+    kept = {place: f"{{{place}}}" for place in places}
+    return {name: t(template, **kept) for name, template in words.items()}
+
+
+class WorkbenchHandler(PageHandler):
+    """The bar and its frames."""
+
+    policy = POLICY | {"frame-src": "'self'", "frame-ancestors": "'none'"}
+
+    @web.authenticated
+    def get(self, slug: str, rest: str = "") -> None:
+        """Answer with the page that shows a tool."""
+        if self.request.headers.get("Sec-Fetch-Dest", "document") != "document":
+            raise web.HTTPError(403)
+        if self.surroundings.tool(slug) is None:
+            known = next((tool for tool in self.surroundings.known if tool.slug == slug), None)
+            if known is None:
+                raise web.HTTPError(404)
+            title = Said.of(known.title)
+            raise Refused(404, "tool_absent", self.t(N_("This server does not offer {tool}."), tool=title))
+        home = home_address(self.surroundings.environ)
+        tools = [self._tool(place, tool) for place, tool in enumerate(self.surroundings.offered, 1)]
+        page = {
+            "base": self.surroundings.base_url,
+            "server": server_name(self.surroundings.environ),
+            "home": home,
+            "first": slug,
+            "tools": tools,
+            "argument": ARGUMENT,
+            "key": KEY,
+            "words": make_words(self.t, WORDS, ("time", "tool", "reason")),
+        }
+        languages = {tag.replace("_", "-"): name for tag, name in LANGUAGES.items() if tag != self.t.language}
+        self.render_page("workbench.html", page=page, home=home, tools=tools, first=slug, languages=languages)
+
+    def _tool(self, place: int, tool: Tool) -> dict[str, Any]:
+        return {
+            "slug": tool.slug,
+            "title": self.t(tool.title),
+            "what": self.t(tool.sentence),
+            "address": tool.address,
+            "icon": static_url(self.surroundings, f"icons/{tool.slug}.svg"),
+            "open": self.surroundings.url("mlabhub", "open", tool.slug),
+            "can_stop": tool.program is not None,
+            "shortcut": SHORTCUT.format(number=place),
+        }
+
+
+class FirstHandler(PageHandler):
+    """Where the workbench begins."""
+
+    @web.authenticated
+    def get(self) -> None:
+        """Go to the first tool."""
+        if not self.surroundings.offered:
+            raise Refused(404, "no_tool", self.t(N_("This server offers no tool in the browser.")))
+        self.redirect(self.surroundings.url("mlabhub", "open", self.surroundings.offered[0].slug))
+
+
+class WelcomeBackHandler(PageHandler):
+    """Where a login that ended meanwhile is made anew, in a browser tab of its own."""
+
+    @web.authenticated
+    def get(self) -> None:
+        """Say that the other tab goes on."""
+        self.render_page("again.html")
+
+
+def get_routes(surroundings: Surroundings) -> list[Route]:
+    """Return the addresses of this module."""
+    return [
+        (surroundings.url("mlabhub", "?"), FirstHandler),
+        (surroundings.url("mlabhub", "open", "?"), FirstHandler),
+        (surroundings.url("mlabhub", "open", "([a-z]+)(/.*)?"), WorkbenchHandler),
+        (surroundings.url("mlabhub", "again"), WelcomeBackHandler),
+    ]
