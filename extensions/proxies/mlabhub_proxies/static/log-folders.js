@@ -1,4 +1,5 @@
 // The page of the log folders: suggest how the path goes on while it is typed, and tell that somebody is here.
+import { ask } from "./ask.js";
 import { reportUse } from "./use.js";
 
 const form = document.querySelector("form.add");
@@ -9,7 +10,7 @@ let asked = 0;
 async function suggest() {
   const turn = ++asked;
   try {
-    const answer = await fetch(`${form.dataset.completions}?beginning=${encodeURIComponent(input.value || "/")}`);
+    const answer = await ask(`${form.dataset.completions}?beginning=${encodeURIComponent(input.value || "/")}`);
     if (!answer.ok || turn !== asked) return;
     const { completions } = await answer.json();
     list.replaceChildren(...completions.map((path) => new Option(path, path)));

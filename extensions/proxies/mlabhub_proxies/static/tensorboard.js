@@ -1,5 +1,6 @@
 // Loaded by TensorBoard's own page: a button to the list of log folders, what the list's change means for this page, and
 // the warning before a TensorBoard of its own ends because nobody is here.
+import { ask as askServer } from "./ask.js";
 import { reportUse } from "./use.js";
 
 const ADDRESS = new URL("../api/log-folders/use", import.meta.url).pathname;
@@ -28,7 +29,7 @@ function readAgain() {
 
 async function ask() {
   try {
-    const answer = await fetch(ADDRESS);
+    const answer = await askServer(ADDRESS);
     if (!answer.ok) return;
     const told = await answer.json();
     link.href = told.link.address;

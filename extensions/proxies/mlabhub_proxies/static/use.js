@@ -1,5 +1,7 @@
 // Tells the server that somebody is here, so that a TensorBoard of its own does not end while it is looked at.
 // A movement, a key or a click counts, once a minute; an open tab alone does not.
+import { ask } from "./ask.js";
+
 const EVERY_MS = 60_000;
 const EVENTS = ["pointermove", "pointerdown", "keydown", "wheel", "touchstart"];
 
@@ -8,9 +10,8 @@ export function reportUse(address, onReport = () => {}) {
   async function report() {
     if (Date.now() - last < EVERY_MS) return;
     last = Date.now();
-    const token = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/)?.[1] ?? "";
     try {
-      await fetch(address, { method: "POST", headers: { "X-XSRFToken": decodeURIComponent(token) } });
+      await ask(address, { method: "POST" });
       onReport();
     } catch {
       last = 0; // The line is cut: the next movement tries again.
