@@ -252,7 +252,7 @@ def test_a_runtime_folder_that_cannot_be_used(start: Start) -> None:
 def test_a_full_runtime_folder(start: Start) -> None:
     server = start(offer={"echo": ["serve"]})
     around = server.runtime / "mlabhub"
-    around.mkdir()
+    around.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(around)], check=True)
     try:
         filler = around / "filler"

@@ -69,6 +69,13 @@ def test_a_start_goes_on_by_itself(hub: Hub, chromium: Browser) -> None:
     expect(page.locator("body")).to_contain_text('"uri": "/deep/down?a=1"', timeout=20_000)
     assert page.url.endswith("/user/alice/vscode/deep/down?a=1#here")
     assert not said
+    # The cookies of hub and server stay with them.
+    asked = page.inner_text("body")
+    assert page.context.cookies(page.url)
+    assert not [cookie["name"] for cookie in page.context.cookies(page.url) if cookie["value"] in asked]
+    # A page without our token, such as one of another person's server, learns nothing but that the line is up.
+    read = "path => fetch(`/lab/user/alice/mlabhub/${path}`).then(answer => answer.status)"
+    assert [page.evaluate(read, path) for path in ("api/tools", "api/tools/echo", "api/alive")] == [403, 403, 204]
     page.close()
 
 

@@ -1,18 +1,26 @@
 """The folder of one server where its tools keep their sockets and logs.
 
 Guarantees: only its owner can enter it (mode 0700); two servers of one person never share it; a path in it is short
-enough for a unix socket; it is made when it is first needed and removed with the server.
+enough for a unix socket; it is made when it is first needed and removed with the server. After a server that was killed
+the last keeper of its tools removes it, or else the next server of the same person does: as long as anybody uses it, a
+lock on it (`flock`) is held. May be called from any thread.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 LONGEST_ROOT = 60
 """How long the path around it may be: the kernel takes at most 107 bytes for a socket's whole path."""
+FRESH_S = 60.0
+"""A folder this young may belong to a server that has not taken its lock yet."""
 
 
 class PrivateFolder:
@@ -22,11 +30,15 @@ class PrivateFolder:
         """Remember where it will be: below ``XDG_RUNTIME_DIR`` if that can be used, else below the temporary folder."""
         self._runtime_dir = runtime_dir
         self._path: Path | None = None
+        self._lock = threading.Lock()
 
     def fresh(self, name: str) -> Path:
         """Return an empty folder in it. Raises `OSError` if the disk is full or read-only."""
-        if self._path is None or not self._path.is_dir():
-            self._path = self._make()
+        with self._lock:
+            if self._path is None or not self._path.is_dir():
+                self._path = self._make()
+                # Held until this process ends.
+                fcntl.flock(os.open(self._path, os.O_RDONLY), fcntl.LOCK_SH)
         place = self._path / name
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(mode=0o700)
@@ -41,9 +53,26 @@ class PrivateFolder:
         prefix = f"{os.getpid()}-"
         if self._runtime_dir and len(os.fsencode(self._runtime_dir)) <= LONGEST_ROOT:
             around = Path(self._runtime_dir) / "mlabhub"
-            try:
+            with contextlib.suppress(OSError):
                 around.mkdir(mode=0o700, parents=True, exist_ok=True)
+                remove_left_behind(around)
                 return Path(tempfile.mkdtemp(prefix=prefix, dir=around))
-            except OSError:
-                pass
         return Path(tempfile.mkdtemp(prefix=f"mlabhub-{prefix}"))
+
+
+def remove_left_behind(around: Path) -> None:
+    """Remove the folders of servers that are gone: nobody holds their locks."""
+    for folder in around.iterdir():
+        try:
+            if time.time() - folder.stat().st_mtime < FRESH_S:
+                continue
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            pass  # In use.
+        finally:
+            os.close(handle)

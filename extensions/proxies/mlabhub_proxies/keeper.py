@@ -5,12 +5,14 @@ process that grew from the command is ended too (SIGTERM, three seconds later SI
 128 to 256 KiB of what they wrote are in FOLDER/log and FOLDER/log.1, however much it was, and a full disk loses words
 but never the tool; no socket stays in FOLDER, and FOLDER itself stays only as long as there is a parent to read it. It
 exits with the command's status, or 128 and the signal's number. It sleeps while nothing happens.
+The folder around FOLDER, the server's, is removed by the last keeper of a server that is gone.
 
 Only what Python itself brings is used, and little of it: one of these runs beside every tool.
 """
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import signal
@@ -190,30 +192,33 @@ def parent_of(process: str) -> int:
     return 0 if state in b"ZX" else int(parent)
 
 
-def clean(folder: str, *, all_of_it: bool) -> None:
-    """Remove the socket, or with nobody left to read the log, the folder and the one around it if it is empty."""
-    try:
-        if not all_of_it:
-            os.unlink(os.path.join(folder, "socket"))
-            return
-        import shutil
+def clean_up(folder: str, around: int) -> None:
+    """Remove the folder, and the last keeper of a server the one around it: nobody is left to read the logs."""
+    import shutil
 
-        shutil.rmtree(folder, ignore_errors=True)
-        os.rmdir(os.path.dirname(folder))
-    except OSError:
-        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        # A lock that every keeper of the server shares: who gets it alone is the last.
+        fcntl.flock(around, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(os.path.dirname(folder), ignore_errors=True)
 
 
 def main() -> int:
     """Keep the command of the command line."""
     parent, folder, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    around = os.open(os.path.dirname(folder), os.O_RDONLY)
+    fcntl.flock(around, fcntl.LOCK_SH)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     status = 128 + signal.SIGTERM
     # It may have ended before the kernel was asked to tell.
     if os.getppid() == parent:
         status = Keeper(folder, command).run()
-    clean(folder, all_of_it=os.getppid() != parent)
+    if os.getppid() != parent:
+        clean_up(folder, around)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(folder, "socket"))
     return status
 
 

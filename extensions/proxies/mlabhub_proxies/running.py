@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -22,6 +23,8 @@ from pathlib import Path
 from mlabhub_proxies.folder import PrivateFolder
 from mlabhub_proxies.tools import Environ, Launch, Program, Tool
 from mlabhub_proxies.words import N_, Said
+
+log = logging.getLogger(__name__)
 
 STOPPED, STARTING, READY, FAILED = "stopped", "starting", "ready", "failed"
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -122,6 +125,10 @@ class RunningTool:
         except OSError as fault:
             self._fail(N_("{tool} could not be started: {fault}."), fault=fault.strerror or str(fault))
             return
+        except Exception:
+            log.exception("%s: the command could not be made", self.tool.slug)
+            self._fail(N_("{tool} could not be started. The server's log says why."))
+            return
         deadline = time.monotonic() + program.longest_seconds
         while self.state == STARTING:
             if await _answers(self.socket, program.ready_path):
@@ -129,7 +136,9 @@ class RunningTool:
                     self._set(READY)
             elif time.monotonic() > deadline:
                 await self._end()
-                self._fail(N_("{tool} did not answer within {seconds} s."), seconds=program.longest_seconds)
+                # A person may have stopped it meanwhile.
+                if self.state == STARTING:
+                    self._fail(N_("{tool} did not answer within {seconds} s."), seconds=program.longest_seconds)
             else:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), PROBE_EVERY_S)
