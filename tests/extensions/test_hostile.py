@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 
 import httpx
@@ -12,6 +13,8 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from mlabhub_proxies.parts import PARTS, TOOLS
+from mlabhub_proxies.surroundings import Surroundings
 from tests.extensions.server import BASE_URL, NAVIGATION, TOKEN, JupyterServer
 
 SIGNED_IN = {"Authorization": f"token {TOKEN}"}
@@ -218,6 +221,37 @@ def test_nothing_without_a_login(server: JupyterServer, path: str) -> None:
             assert method == "OPTIONS"
         assert "uri" not in answer.text
         assert "state" not in answer.text
+
+
+def every_address() -> list[str]:
+    """Return an address for each route of each part, below the server's."""
+    with tempfile.TemporaryDirectory(prefix="jr-") as runtime:
+        surroundings = Surroundings.look(TOOLS, "/", {"XDG_RUNTIME_DIR": runtime})
+        routes = [route[0] for part in PARTS for route in part(surroundings)]
+        surroundings.close()
+    examples = (
+        *(("(/.*)?", ""), ("/?", "/"), ("?", ""), ("(.*)", "x"), (".*", "x")),
+        *(("([a-z]+)", "lab"), ("([^/]+)", "lab"), (r"(\w+)", "1")),
+    )
+    for pattern, example in examples:
+        routes = [route.replace(pattern, example) for route in routes]
+    return sorted({route[1:] for route in routes})
+
+
+@pytest.mark.parametrize("path", every_address())
+def test_every_part_asks_for_a_login(server: JupyterServer, path: str) -> None:
+    assert re.fullmatch(r"[\w/.-]*", path), f"{path} is a pattern yet: say above what stands for it"
+    with server.stranger() as stranger:
+        for method, headers in (("GET", {}), ("GET", NAVIGATION), ("POST", {}), ("DELETE", {})):
+            answer = stranger.request(method, path, headers=headers)
+            if answer.has_redirect_location:
+                to = answer.headers["location"]
+                assert to == f"{BASE_URL}{path}/" or to.startswith(f"{BASE_URL}login?next=")
+            else:
+                assert answer.status_code in (403, 405)
+        upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        answer = stranger.get(path, headers={**upgrade, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
+        assert answer.status_code in (301, 403)
 
 
 # Forged requests ---------------------------------------------------------------------------------------------------

@@ -21,10 +21,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         tmp_path_factory.mktemp("hub"),
         {
             "echo": ["serve"],
+            "absent": [],
             "vscode": ["wait=2", "serve"],
             "tensorboard": ["wait=2", "serve"],
             "desktop": ["say=Could not open <i>display</i>", "once=exit=1", "serve"],
-            "terminal": [],
         },
     )
     try:
@@ -101,12 +101,25 @@ def test_a_failure_is_said_and_tried_again(hub: Hub, chromium: Browser) -> None:
     page.close()
 
 
+@pytest.mark.parametrize("path", ["mlabhub/open/echo", "terminal/", "mlabhub/log-folders"])
+def test_no_script_of_ours_is_refused_behind_a_hub(hub: Hub, chromium: Browser, path: str) -> None:
+    page = chromium.new_page()
+    log_in(hub, page)
+    refused: list[str] = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status in (401, 403) else None)
+    page.on("pageerror", lambda error: refused.append(str(error)))
+    page.goto(f"{hub.url}user/alice/{path}")
+    page.wait_for_timeout(3000)
+    assert not refused
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_read_them(hub: Hub, chromium: Browser, scheme: str) -> None:
     context = chromium.new_context(color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
     page = context.new_page()
     log_in(hub, page)
-    for path in ("terminal/", "mlabhub/nothing"):
+    for path in ("absent/", "mlabhub/nothing"):
         page.goto(f"{hub.url}user/alice/{path}")
         assert not faults(page)
     context.close()

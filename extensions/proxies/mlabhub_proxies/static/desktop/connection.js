@@ -6,6 +6,7 @@
 
 import RFB from "../vendor/@novnc/novnc/core/rfb.js";
 
+import { ask } from "../ask.js";
 import { Channel } from "./channel.js";
 
 const SILENT = 3000; // ms: the line counts as cut, input is held back
@@ -74,7 +75,7 @@ export class Connection extends EventTarget {
     let answer;
     try {
       const signal = AbortSignal.timeout(ANSWER);
-      answer = await fetch(this.api, { headers: { Accept: "application/json" }, signal });
+      answer = await ask(this.api, { signal });
     } catch {
       return "cut";
     }
