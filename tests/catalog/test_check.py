@@ -17,7 +17,7 @@ def mlabhub(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_check_of_the_shipped_folder():
     ended = mlabhub("check")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == f"{default_directory()}: no faults; profiles: 3, images: 3.\n"
+    assert ended.stdout == f"{default_directory()}: no faults; profiles: 3, images: 4.\n"
 
 
 @pytest.fixture

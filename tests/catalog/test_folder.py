@@ -23,7 +23,7 @@ def test_the_shipped_folder_has_no_faults():
     assert (gpu.slug, gpu.any_gpu_type, gpu.gpus.default) == ("gpu", True, 1)
     assert (board.kind, board.unused_seconds, board.images) == ("tensorboard", 3600, ("base",))
     references = [image.reference for image in loaded.catalog.images]
-    assert references == [f"localhost/mlabhub/{name}:latest" for name in ("base", "pytorch", "tensorflow")]
+    assert references == [f"localhost/mlabhub/{name}:latest" for name in ("base", "desktop", "pytorch", "tensorflow")]
     assert loaded.catalog.storage.located("/srv/nas").home("alice") == "/mnt/user/alice"
 
 

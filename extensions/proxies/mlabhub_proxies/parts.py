@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from mlabhub_proxies import api, lab, pages, terminal, vscode, workbench
 from mlabhub_proxies.desktop import page as desktop_page
+from mlabhub_proxies.desktop import tool as desktop
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard import handlers as log_folders
 from mlabhub_proxies.tensorboard import tool as tensorboard
 from mlabhub_proxies.tools import Tool
 
-TOOLS: tuple[Tool, ...] = (lab.TOOL, vscode.TOOL, terminal.TOOL, tensorboard.TOOL)
+TOOLS: tuple[Tool, ...] = (lab.TOOL, vscode.TOOL, terminal.TOOL, desktop.TOOL, tensorboard.TOOL)
 
 PARTS: tuple[Callable[[Surroundings], list[Route]], ...] = (
     api.get_routes,
