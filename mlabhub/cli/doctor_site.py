@@ -36,6 +36,8 @@ ANSWER_SECONDS = 8
 KNOWN_PACKAGE = "pip"
 KNOWN_NPM_PACKAGE = "configurable-http-proxy"
 SOON_DAYS = 30
+OUR_LANGUAGES = ("en_US.UTF-8", "zh_CN.UTF-8")
+"""The locales of the image `base`."""
 HOW_TO = "docs/how-to/site.md"
 
 
@@ -63,6 +65,8 @@ def check_site(found: SiteFile, now: datetime) -> list[Check]:
     checks = [check_file(found)]
     if site.ca_file:
         checks.append(check_ca(Path(site.ca_file), now))
+    if site.language:
+        checks.append(check_language(site.language))
     deadline = time.monotonic() + ANSWER_SECONDS
     for name, future in waiting:
         try:
@@ -83,6 +87,14 @@ def check_file(found: SiteFile) -> Check:
     if secret and path.stat().st_mode & stat.S_IROTH:
         return Check("site settings", "better", f"{text}; everybody can read its passwords", f"`chmod 640 {path}`")
     return Check("site settings", "ok", text)
+
+
+def check_language(language: str) -> Check:
+    """Return whether our images have the language; those from elsewhere fall back to English where they lack it."""
+    if language in OUR_LANGUAGES:
+        return Check("language", "ok", language)
+    fix = f"Set LANGUAGE to one of them, or add the locale {language} to images of your own by `locale-gen`."
+    return Check("language", "better", f"{language} is not in our images, which have {', '.join(OUR_LANGUAGES)}", fix)
 
 
 def _plain(value: object) -> str:

@@ -79,11 +79,17 @@ def make_environment(
 ) -> dict[str, str]:
     """Return the variables. ``names``: the folder's files; ``direct``: the hub's addresses and the server's network."""
     there = set(names)
-    environment = clients.make_proxy_environment(site, direct)
+    environment = {**clients.make_proxy_environment(site, direct), **make_locale(site)}
     environment.update(dict.fromkeys(clients.CA_VARIABLES, ca) if ca else {})
     environment.update({"NPM_CONFIG_GLOBALCONFIG": f"{folder}/{NPMRC}"} if NPMRC in there else {})
     environment.update({"GIT_CONFIG_SYSTEM": f"{folder}/{GITCONFIG}"} if GITCONFIG in there else {})
     return environment
+
+
+def make_locale(site: Site) -> dict[str, str]:
+    """Return the variables for the time zone and the language; what a profile's options say wins over them."""
+    said = {"TZ": site.time_zone, "LANG": site.language}
+    return {name: value for name, value in said.items() if value}
 
 
 def make_places(folder: Path, names: Iterable[str], apt_files: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 FORBIDDEN = re.compile(r"[^A-Za-z0-9._~:/@\[\],+=% -]")
 """``setup/lib/site.sh`` has the same characters."""
@@ -104,6 +105,26 @@ def _registries(text: str) -> tuple[Pair, ...]:
     return tuple(pairs)
 
 
+def _time_zone(text: str) -> str:
+    """Return the name of a time zone; where this machine knows none at all, the form is enough."""
+    try:
+        ZoneInfo(text)
+        known = True
+    except (OSError, ValueError, ZoneInfoNotFoundError):
+        known = not available_timezones() and bool(re.fullmatch(r"[A-Za-z_]+(/[A-Za-z0-9_+-]+){0,2}", text))
+    if not known:
+        raise InvalidValue(
+            "must be the name of a time zone, such as Asia/Shanghai; `timedatectl list-timezones` has all"
+        )
+    return text
+
+
+def _language(text: str) -> str:
+    if not re.fullmatch(r"[a-z]{2,3}_[A-Z]{2}\.UTF-8", text):
+        raise InvalidValue("must be a language with UTF-8, such as zh_CN.UTF-8 or en_US.UTF-8")
+    return text
+
+
 def _rewrites(text: str) -> tuple[Pair, ...]:
     pairs = []
     for word in _words(text):
@@ -170,6 +191,14 @@ class Site:
     )
     ca_file: str = _key(
         _file, "", "/etc/mlabhub/company-ca.pem", "Certificates (PEM) to trust beside the machine's own."
+    )
+
+    time_zone: str = _key(_time_zone, "", "Asia/Shanghai", "The time zone of people's servers; UTC if absent.")
+    language: str = _key(
+        _language,
+        "",
+        "zh_CN.UTF-8",
+        "The language of programs and desktops in people's servers; that of the image, English in ours, if absent.",
     )
 
     def __repr__(self) -> str:

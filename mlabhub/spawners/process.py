@@ -81,7 +81,10 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
         """Return the process's environment: the hub's, ours, and the GPUs of the plan."""
         environment: dict[str, str] = super().get_env()
         if self._plan is not None:
-            environment = {**make_site_environment(self.shared.settings), **environment}
+            site = make_site_environment(self.shared.settings)
+            # The hub hands on its own language, which is its administrator's.
+            spoken = {name: value for name, value in site.items() if name in ("LANG", "TZ")}
+            environment = {**site, **environment, **spoken}
             environment.update(make_environment(self._plan, self.shared.settings.instance, self.home_dir))
         return environment
 

@@ -59,6 +59,11 @@ def test_nothing_set_is_nothing_said():
     assert make_folder(site, "") == {}
     assert clients.make_registries_conf(site) == ""
     assert make_environment(site, (), ca="", direct=("10.0.0.1",)) == {}
+
+
+def test_time_zone_and_language_are_variables() -> None:
+    site = Site(time_zone="Asia/Shanghai", language="zh_CN.UTF-8")
+    assert make_environment(site, (), ca="") == {"TZ": "Asia/Shanghai", "LANG": "zh_CN.UTF-8"}
     assert make_places(Path("/none"), (), None) == {}
     assert not wants_apt(site)
 

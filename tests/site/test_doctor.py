@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlabhub.cli import doctor_site
-from mlabhub.cli.doctor_site import assess_docker_mirrors, check_ca, check_file, check_site
+from mlabhub.cli.doctor_site import assess_docker_mirrors, check_ca, check_file, check_language, check_site
 from mlabhub.cli.findings import Check, in_background
 from mlabhub.site import Site as Settings
 from mlabhub.site import SiteFile, read_site_file
@@ -139,6 +139,11 @@ def test_passwords_that_everybody_can_read(tmp_path: Path):
     assert "chmod 640" in check.fix
     file.write_text("HTTP_PROXY=http://127.0.0.1:1\nREGISTRY_MIRRORS=docker.io=http://m:1\n")
     assert check_file(read_site_file(file)).status == "ok"
+
+
+@pytest.mark.parametrize(("language", "status"), [("zh_CN.UTF-8", "ok"), ("de_DE.UTF-8", "better")])
+def test_a_language_that_our_images_lack(language: str, status: str):
+    assert check_language(language).status == status
 
 
 def test_docker_has_settings_of_its_own():

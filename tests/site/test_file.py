@@ -88,6 +88,10 @@ def test_lists_and_pairs(tmp_path: Path):
         ("GIT_REWRITES=https://github.com/", "must be pairs FROM=TO"),
         ("GIT_REWRITES=https://github.com/=ssh://x", "must be an address"),
         ("NO_PROXY=.lab", "has no effect without"),
+        ("TIME_ZONE=Shanghai", "must be the name of a time zone, such as Asia/Shanghai"),
+        ("TIME_ZONE=../../etc/passwd", "must be the name of a time zone"),
+        ("LANGUAGE=Chinese", "must be a language with UTF-8"),
+        ("LANGUAGE=zh_CN.GBK", "must be a language with UTF-8"),
     ],
 )
 def test_faults_say_where_and_what_and_never_a_secret(tmp_path: Path, line: str, said: str):

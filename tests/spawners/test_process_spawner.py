@@ -98,6 +98,7 @@ async def test_start_and_stop_with_all_that_it_started(site: Site) -> None:
     said = run_dir.with_name("site.conf")
     said.write_text(
         "HTTP_PROXY=http://proxy.test:1\nPIP_INDEX_URL=https://pypi.test/simple\nNPM_REGISTRY=http://n.test\n"
+        "TIME_ZONE=Asia/Shanghai\nLANGUAGE=zh_CN.UTF-8\n"
     )
     save_site(read_site_file(said), run_dir, "")
     assert (await site.hub.spawn({"profile": "small"})).status_code == 201, site.hub.log[-3000:]
@@ -109,6 +110,7 @@ async def test_start_and_stop_with_all_that_it_started(site: Site) -> None:
     assert environment["CUDA_VISIBLE_DEVICES"] == "GPU-sim-a100-1"
     assert environment["MLABHUB_LAUNCH_ID"] == site.book.held[0]
     assert environment["http_proxy"] == "http://proxy.test:1"
+    assert (environment["TZ"], environment["LANG"]) == ("Asia/Shanghai", "zh_CN.UTF-8")
     assert "pypi.test" in (run_dir / "site" / "pip" / "pip.conf").read_text()
     assert environment["XDG_CONFIG_DIRS"].split(":")[-1] == str(run_dir / "site")
     assert environment["NPM_CONFIG_GLOBALCONFIG"] == str(run_dir / "site" / "npmrc")
