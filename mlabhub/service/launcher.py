@@ -15,11 +15,13 @@ from typing import Any
 
 from mlabhub.client import HubUser
 from mlabhub.client.transport import NoAnswer, NotSent
+from mlabhub.core.log_folders import source_of
 from mlabhub.core.names import check_display_name, check_user_name, is_server_name
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.quote import quote
 from mlabhub.core.resolve import resolve
 from mlabhub.core.storage import places_for
+from mlabhub.core.tools import WORKBENCH
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
 from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
@@ -168,18 +170,30 @@ class Launcher:
 
     async def servers(self, user: str) -> tuple[ServerView, ...]:
         """Return all servers of a user, running or not. What is saved is left out while the backend is silent."""
-        hub_user, saved = await asyncio.gather(self._world.hub.user(user, stopped=True), self._saved(user))
+        hub_user, saved, latest = await asyncio.gather(
+            self._world.hub.user(user, stopped=True), self._saved(user), self._latest(user)
+        )
         held = self._world.writer.projection.of_user(user)
-        return listing.server_views(hub_user, held, saved, self._world.settings.base_url)
+        return listing.server_views(hub_user, held, saved, self._world.settings.base_url, latest)
 
     async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
-        """Return the last admitted launch of each of a user's servers, newest first; none while the ledger is away."""
+        """Return the last launch of each of a user's workbenches, newest first; none while the ledger is away."""
+        launches = [one for one in await self._latest(user) if one.kind == WORKBENCH]
+        return tuple(PastLaunch(one.server, one.display_name, one.created, one.options) for one in launches)
+
+    async def _latest(self, user: str) -> tuple[Reservation, ...]:
         try:
-            launches = await asyncio.to_thread(self._world.ledger.latest, user)
+            return await asyncio.to_thread(self._world.ledger.latest, user)
         except Unavailable as error:
             log.warning("What %s launched before is not shown: %s", user, error.log_text)
             return ()
-        return tuple(PastLaunch(one.server, one.display_name, one.created, one.options) for one in launches)
+
+    async def path_in_server(self, user: str, path: str) -> str:
+        """Return where a user's server sees one of its paths: plain processes see the machine's own folders."""
+        if self._world.settings.backend != "process":
+            return path
+        groups = (await self._world.hub.user(user)).groups
+        return source_of(path, places_for(self._world.catalog().storage, user, groups))
 
     async def saved_images(self, user: str) -> tuple[SavedImageView, ...]:
         """Return the images that a user saved; none while the backend is silent, or where servers have no images."""

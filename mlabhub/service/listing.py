@@ -14,6 +14,7 @@ from mlabhub.core.profiles import Catalog, default_payer
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.sight import offered_profiles, see
 from mlabhub.core.storage import Place, places_for
+from mlabhub.core.tools import WORKBENCH, Kind
 from mlabhub.core.units import CPU, MEMORY, format_gpus
 from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import Reservation
@@ -42,19 +43,34 @@ def server_url(base_url: str, user: str, server: str) -> str:
     return f"{own}{quote(server, safe='')}/" if server else own
 
 
+def tool_url(url: str, tool: str) -> str:
+    """Return where a tool of a server opens."""
+    return f"{url}mlabhub/open/{tool}"
+
+
+def _open_url(url: str, kind: Kind, tools: Sequence[str]) -> str:
+    """Return where a server opens. Of one that was found nobody knows its tools, and a TensorBoard alone has no bar."""
+    return tool_url(url, tools[0]) if tools and kind == WORKBENCH else url
+
+
 def server_views(
     hub_user: HubUser,
     reservations: Iterable[Reservation],
     saved: Iterable[SavedLayer],
     base_url: str,
+    latest: Iterable[Reservation] = (),
 ) -> tuple[ServerView, ...]:
-    """Return all servers of a user: those the hub knows, those that hold something, those with a saved environment."""
+    """Return all servers of a user: those the hub knows, those that hold something, those with a saved environment.
+
+    ``latest`` are their last launches, also those that are over.
+    """
     at_hub = {server.name: server for server in hub_user.servers}
     held = {one.server: one for one in reservations}
     layers = {layer.server_name: layer for layer in saved}
+    past = {one.server: one for one in latest}
     names = sorted({*at_hub, *held, *layers}, key=lambda name: (name != "", name))
     return tuple(
-        _server_view(hub_user.name, name, at_hub.get(name), held.get(name), layers.get(name), base_url)
+        _server_view(hub_user.name, name, at_hub.get(name), held.get(name), layers.get(name), base_url, past.get(name))
         for name in names
     )
 
@@ -72,18 +88,22 @@ def _server_view(
     held: Reservation | None,
     layer: SavedLayer | None,
     base_url: str,
+    last: Reservation | None = None,
 ) -> ServerView:
+    url = (hub.url if hub else "") or server_url(base_url, user, name)
     common: dict[str, Any] = {
         "user": user,
         "server_name": name,
         "display_name": (held.display_name if held else "") or (hub.display_name if hub else ""),
         "state": _server_state(hub, held),
-        "url": (hub.url if hub else "") or server_url(base_url, user, name),
+        "url": url,
         "newer_image": bool(layer and layer.newer_image),
         "has_saved": layer is not None,
     }
     if held is None:
-        return ServerView(**common, image=layer.image if layer else "")
+        kind, ended = (last.kind, _why_ended(last)) if last else (WORKBENCH, None)
+        return ServerView(**common, image=layer.image if layer else "", kind=kind, ended=ended)
+    tools = _tools(held)
     return ServerView(
         **common,
         profile=held.profile,
@@ -96,7 +116,19 @@ def _server_view(
         since=held.held or held.created,
         launch_id=held.launch_id,
         notes=held.notes,
+        kind=held.kind,
+        tools=tools,
+        open_url=_open_url(url, held.kind, tools),
     )
+
+
+def _tools(one: Reservation) -> tuple[str, ...]:
+    return tuple((one.plan or {}).get("tools", ()))
+
+
+def _why_ended(one: Reservation) -> Message | None:
+    """Return why a server that had been ready ended by itself."""
+    return one.failure if one.state == "released" and one.ready is not None else None
 
 
 def _server_state(hub: HubServer | None, held: Reservation | None) -> ServerState:
@@ -109,6 +141,7 @@ def _server_state(hub: HubServer | None, held: Reservation | None) -> ServerStat
 
 def launch_status(one: Reservation, base_url: str) -> LaunchStatus:
     """Return how far a launch came."""
+    url, why = server_url(base_url, one.user, one.server), _why_ended(one)
     return LaunchStatus(
         launch_id=one.launch_id,
         user=one.user,
@@ -116,9 +149,11 @@ def launch_status(one: Reservation, base_url: str) -> LaunchStatus:
         display_name=one.display_name,
         state=_launch_state(one),
         steps=_steps(one),
-        url=server_url(base_url, one.user, one.server),
+        url=url,
         failure=_failure(one),
-        notes=one.notes,
+        notes=(*one.notes, *([why] if why else [])),
+        kind=one.kind,
+        open_url=_open_url(url, one.kind, _tools(one)),
     )
 
 
@@ -140,8 +175,8 @@ def _steps(one: Reservation) -> tuple[Step, ...]:
     happened = [
         (one.created, on_node),
         (one.redeemed, Message(N_("The hub prepares the server: folders, network, image"))),
-        (one.held, Message(N_("The server runs; waiting for JupyterLab to answer"))),
-        (one.ready, Message(N_("JupyterLab answers"))),
+        (one.held, Message(N_("The server runs; waiting for it to answer"))),
+        (one.ready, Message(N_("It answers"))),
     ]
     known = [(at, message) for at, message in happened if at is not None]
     final = _launch_state(one) != "starting"
@@ -268,6 +303,7 @@ def catalog_view(
         gpu_type_names={gpu_type: display_name_of(gpu_type, catalog.gpu_types) for gpu_type in present},
         places=places,
         mount_prefixes=catalog.storage.mount_prefixes,
+        tensorboard=sight.tensorboard.slug if sight.tensorboard else "",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mlabhub.core.names import SAVED_PREFIX
 from mlabhub.core.profiles import visible_profiles
+from mlabhub.core.tools import TENSORBOARD, WORKBENCH
 from mlabhub.engine.own import OwnImage
 from mlabhub.errors import LaunchRefused
 from mlabhub.inventory.images import Images
@@ -31,6 +32,7 @@ class ImageDesk:
         offered = {
             image.slug: image
             for profile in visible_profiles(catalog, hub_user.groups)
+            if profile.kind == WORKBENCH
             for image in catalog.images_of(profile)
             if image.shown and image.open_to(hub_user.groups)
         }
@@ -56,6 +58,9 @@ class ImageDesk:
 
     async def save(self, user: str, server_name: str, name: str, description: str) -> ImageView:
         """Save a server as an image of its owner's."""
+        one = self._world.writer.projection.of_server(user, server_name)
+        if one is not None and one.kind == TENSORBOARD:
+            raise LaunchRefused(N_("In a TensorBoard nothing is installed, so there is nothing to save."))
         return _own_view(await self._images().save(user, server_name, name, description))
 
     async def remove(self, user: str, name: str) -> None:

@@ -11,6 +11,7 @@ from mlabhub.core.forecast import State
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
 from mlabhub.core.reasons import Reason
 from mlabhub.core.storage import Tier
+from mlabhub.core.tools import WORKBENCH, Kind
 from mlabhub.messages import Message
 
 LaunchState = Literal["starting", "ready", "failed", "ended"]
@@ -96,7 +97,10 @@ class Step:
 
 @dataclass(frozen=True)
 class LaunchStatus:
-    """How far a launch came. ``url`` is the server's address, ``notes`` are what it does without, say."""
+    """How far a launch came. ``url`` is the server's address, ``open_url`` that of its first tool.
+
+    ``notes`` are what it does without, say; of one that has ended, why, if that is known.
+    """
 
     launch_id: str
     user: str
@@ -107,13 +111,17 @@ class LaunchStatus:
     url: str
     failure: Message | None = None
     notes: tuple[Message, ...] = ()
+    kind: Kind = WORKBENCH
+    open_url: str = ""
 
 
 @dataclass(frozen=True)
 class ServerView:
     """One server of a user, running or not. Amounts are None where nothing is known of them.
 
-    ``notes`` are what to know about it as long as it runs: that a share is not there, say.
+    ``tools`` are those that can be opened while it runs, each at ``mlabhub/open/TOOL`` below ``url``; ``open_url`` is
+    where the first one is. ``notes`` are what to know about it as long as it runs: that a share is not there, say;
+    ``ended`` is why it does not run, if nobody stopped it and the reason is known.
     """
 
     user: str
@@ -133,6 +141,10 @@ class ServerView:
     newer_image: bool = False
     has_saved: bool = False
     notes: tuple[Message, ...] = ()
+    kind: Kind = WORKBENCH
+    tools: tuple[str, ...] = ()
+    open_url: str = ""
+    ended: Message | None = None
 
 
 @dataclass(frozen=True)
@@ -239,6 +251,7 @@ class CatalogView:
 
     ``places`` are the folders that a server of theirs sees: private ones, one per group, then extra shares. The
     defaults are what a form opens on: the profile, and by profile the image and the GPU type (None: any).
+    ``tensorboard`` is the profile of a TensorBoard alone, empty if there is none for this person.
     ``gpu_type_names`` are the names of the types for people. ``kept_images`` are retired ones, by the server that had
     one and may have it again, ``successors`` what takes the place of retired ones.
     """
@@ -259,6 +272,7 @@ class CatalogView:
     successors: Mapping[str, str] = field(default_factory=dict)
     places: tuple[PlaceView, ...] = ()
     mount_prefixes: tuple[str, ...] = ()
+    tensorboard: str = ""
 
 
 @dataclass(frozen=True)

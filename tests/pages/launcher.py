@@ -10,11 +10,12 @@ from typing import Any
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node, Viewer, decide
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.resolve import resolve
+from mlabhub.core.tools import WORKBENCH
 from mlabhub.errors import LaunchRefused, MLabError, NotFound
 from mlabhub.ledger import Reservation
 from mlabhub.ledger.records import Contents
 from mlabhub.messages import Message
-from mlabhub.service.listing import catalog_view
+from mlabhub.service.listing import catalog_view, tool_url
 from mlabhub.service.previews import Scene, make_preview
 from mlabhub.service.projection import Projection
 from mlabhub.service.views import (
@@ -119,6 +120,15 @@ CATALOG = Catalog.model_validate(
                 "cpu": 2,
                 "memory_gib": 4,
             },
+            {
+                "slug": "board",
+                "display_name": "TensorBoard",
+                "groups": ["vision", "nlp"],
+                "kind": "tensorboard",
+                "images": ["tensorflow"],
+                "cpu": 1,
+                "memory_gib": 2,
+            },
         ],
         "gpu_types": {"a100": {"display_name": "A100 80 GB", "cost": 10}, "t4": {"cost": 1}},
         "storage": {
@@ -196,7 +206,8 @@ class MemoryLauncher:
             raise LaunchRefused(decision.reasons[0].message)
         launch_id = f"01J{len(self.calls):023d}"
         self.hold(request, launch_id, decision.placement.gpus, decision.placement.gpu_type, display_name)
-        self.past.setdefault(user, []).insert(0, PastLaunch(server_name, display_name, time.time(), user_options))
+        if request.kind == WORKBENCH:
+            self.past.setdefault(user, []).insert(0, PastLaunch(server_name, display_name, time.time(), user_options))
         answer = LaunchAnswer("starting", launch_id, f"starting/{launch_id}")
         if idempotency_key:
             self.keys[user, idempotency_key] = answer
@@ -225,9 +236,11 @@ class MemoryLauncher:
                 node="n1",
                 cpu=request.cpu,
                 memory_gib=request.memory_gib,
+                kind=request.kind,
             )
         )
-        url = f"/user/{request.user}/{request.server_name}"
+        url = f"/user/{request.user}/{request.server_name}/"
+        open_url = tool_url(url, request.tools[0]) if request.kind == WORKBENCH else url
         self.views[request.user, request.server_name] = ServerView(
             user=request.user,
             server_name=request.server_name,
@@ -243,13 +256,24 @@ class MemoryLauncher:
             since=time.time(),
             url=url,
             launch_id=launch_id,
+            kind=request.kind,
+            tools=request.tools,
+            open_url=open_url,
         )
         steps = (
             Step(now - 1.4, Message.of("Admitted on {node}", node="n1"), True),
             Step(now, Message("Starting the container"), False),
         )
         self.statuses[launch_id] = LaunchStatus(
-            launch_id, request.user, request.server_name, display_name, "starting", steps, url
+            launch_id,
+            request.user,
+            request.server_name,
+            display_name,
+            "starting",
+            steps,
+            url,
+            kind=request.kind,
+            open_url=open_url,
         )
 
     def finish(self, launch_id: str, failure: str | None = None) -> None:
@@ -264,6 +288,17 @@ class MemoryLauncher:
             self.statuses[launch_id] = replace(status, state="failed", failure=Message.of("{why}", why=failure))
             self.release(launch_id)
             self.views[key] = replace(self.views[key], state="stopped")
+
+    def end(self, launch_id: str, why: Message) -> None:
+        """Let a server end by itself."""
+        status = self.statuses[launch_id]
+        key = status.user, status.server_name
+        self.release(launch_id)
+        self.views[key] = replace(self.views[key], state="stopped", ended=why)
+
+    async def path_in_server(self, user: str, path: str) -> str:
+        """Return it as it is, as with containers."""
+        return path
 
     def note(self, launch_id: str, note: Message) -> None:
         """Let something be said about a launch."""

@@ -398,7 +398,7 @@ class TestStarting:
         page = await open_page(context, site, f"starting/{launch_id}")
         await expect(page.locator("[aria-current=step]")).to_contain_text("Starting the container")
         launcher.finish(launch_id)
-        await page.wait_for_url("**/user/alice/exp")
+        await page.wait_for_url("**/user/alice/exp/mlabhub/open/lab")
         assert page.complaints == []  # type: ignore[attr-defined]
 
     async def test_says_why_it_failed(self, context: BrowserContext, site: Site, launcher: MemoryLauncher) -> None:
@@ -419,7 +419,7 @@ class TestStarting:
         await expect(page.locator("#starting-lost")).to_be_visible()
         await page.unroute("**/progress")
         launcher.finish(launch_id)
-        await page.wait_for_url("**/user/alice/exp", timeout=10_000)
+        await page.wait_for_url("**/user/alice/exp/mlabhub/open/lab", timeout=10_000)
 
 
 # The ratio of two colours' luminances, as WCAG 2 defines it, for every piece of text on the page.

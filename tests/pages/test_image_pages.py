@@ -56,7 +56,7 @@ def launcher() -> Fetching:
 async def site(launcher: Fetching, tmp_path: Path) -> AsyncIterator[Site]:
     site = Site(launcher, tmp_path)
     backend = SimpleNamespace(images=launcher.images)
-    site.app.settings["world"] = SimpleNamespace(fetcher=launcher.fetcher, backend=backend)
+    site.app.settings["world"] = SimpleNamespace(fetcher=launcher.fetcher, backend=backend, writer=launcher)
     yield site
     await launcher.fetcher.close()
     await site.close()

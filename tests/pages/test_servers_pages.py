@@ -30,7 +30,7 @@ class TestStarting:
         launch_id = await start(launcher)
         launcher.finish(launch_id)
         page = await (await login("alice")).get(f"starting/{launch_id}")
-        assert (page.status_code, page.headers["location"]) == (302, "/user/alice/exp")
+        assert (page.status_code, page.headers["location"]) == (302, "/user/alice/exp/mlabhub/open/lab")
 
     async def test_failed_says_why_and_keeps_the_choices(self, login: Login, launcher: MemoryLauncher) -> None:
         launch_id = await start(launcher)
@@ -167,7 +167,7 @@ class TestHome:
             "Open JupyterLab",
         ):
             assert words in page.text
-        assert 'href="/user/alice/exp"' in page.text
+        assert 'href="/user/alice/exp/mlabhub/open/lab"' in page.text
 
     async def test_what_cannot_be_done_is_not_offered(self, login: Login, launcher: MemoryLauncher) -> None:
         await start(launcher)

@@ -289,7 +289,7 @@ async def test_a_start_says_what_it_does(site: Site) -> None:
     async with site.hub.http.stream("GET", "users/alice/server/progress") as events:
         async for line in events.aiter_lines():
             said += line
-            if "Waiting for Jupyter" in said:
+            if "Waiting for it to answer" in said:
                 break
     assert "Admitted" in said
     assert "Starting the server" in said

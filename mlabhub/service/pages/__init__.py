@@ -13,7 +13,7 @@ from tornado.web import StaticFileHandler, url
 
 from mlabhub.service.pages.confirm import ImageHandler, ServerHandler
 from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHandler
-from mlabhub.service.pages.home import HomeHandler
+from mlabhub.service.pages.home import BoardHandler, HomeHandler
 from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
 from mlabhub.service.pages.notfound import NotFoundHandler
 from mlabhub.service.pages.save import SaveHandler
@@ -38,6 +38,7 @@ def routes(prefix: str) -> list[Any]:
     return [
         url(prefix, HomeHandler),
         url(prefix.rstrip("/"), HomeHandler),
+        url(prefix + r"tensorboard", BoardHandler),
         url(prefix + r"launch", LaunchHandler),
         url(prefix + r"launch/preview", PreviewHandler),
         url(prefix + r"fetching", FetchingHandler),

@@ -16,9 +16,10 @@ What remains open on a shared origin is a service worker that another user's ser
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlabhub.core.quote import quote
+from mlabhub.core.tools import TENSORBOARD
 from mlabhub.errors import NotFound
 from mlabhub.i18n import N_
 from mlabhub.messages import Message
@@ -26,6 +27,7 @@ from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm_token import ConfirmTokens
 from mlabhub.service.pages.words import server_title
+from mlabhub.service.views import ServerView
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,13 @@ QUESTIONS = {
         N_("The image was deleted."),
     ),
 }
+BOARD_STOP = replace(
+    QUESTIONS["stop"],
+    consequences=(
+        N_("It closes for everybody who looks at it. Nothing is lost: it only reads, and its list of folders is kept."),
+        N_("Its processors and memory are free for others at once."),
+    ),
+)
 STALE = N_(
     "This question was answered already, or stood open for more than ten minutes. Look at it again, then decide."
 )
@@ -86,6 +95,10 @@ class Asking(PageHandler):
     async def act(self, act: str, user: str, name: str) -> str:
         """Do it; return the address to go to then."""
         raise NotImplementedError
+
+    async def question(self, act: str, user: str, name: str) -> Question:
+        """Return what to ask."""
+        return QUESTIONS[act]
 
     @property
     def tokens(self) -> ConfirmTokens:
@@ -105,7 +118,7 @@ class Asking(PageHandler):
             step = self.tokens.make("step", *self._about(act, user, name), now=now)
             self.redirect(self._question_url(act, user, name, step=step))
             return
-        question = QUESTIONS[act]
+        question = await self.question(act, user, name)
         self.render_page(
             "confirm.html",
             act=act,
@@ -146,9 +159,18 @@ class ServerHandler(Asking):
 
     async def shown_name(self, user: str, name: str) -> str:
         """Return what the server is called on pages."""
+        return server_title(self.t, await self._server(user, name))
+
+    async def question(self, act: str, user: str, name: str) -> Question:
+        """Return what to ask; of a TensorBoard alone nothing is lost."""
+        if act == "stop" and (await self._server(user, name)).kind == TENSORBOARD:
+            return BOARD_STOP
+        return QUESTIONS[act]
+
+    async def _server(self, user: str, name: str) -> ServerView:
         for server in await self.launcher.servers(user):
             if server.server_name == name:
-                return server_title(self.t, server)
+                return server
         raise NotFound(Message.of(N_("{user} has no server by this name. It may have been deleted."), user=user))
 
     async def act(self, act: str, user: str, name: str) -> str:

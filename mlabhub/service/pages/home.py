@@ -1,77 +1,49 @@
-"""Home: the servers that a person has, what each is doing, and what can be done with it."""
+"""Home: the servers that a person has, what each is doing, what can be done with it, and TensorBoard.
+
+Guarantees: a log folder is shown only if it is in a folder of one's own; pressing *Show* twice starts one server; what
+is refused comes back with what was typed and one sentence.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from urllib.parse import quote
 
-from mlabhub.i18n import N_, Translator
+from mlabhub.core.log_folders import KEY, read_log_folder
+from mlabhub.core.names import make_server_name
+from mlabhub.core.tools import TENSORBOARD
+from mlabhub.errors import LaunchRefused, MLabError, NotPermitted
+from mlabhub.i18n import N_
 from mlabhub.service.pages.base import PageHandler
-from mlabhub.service.pages.choices import as_arguments
+from mlabhub.service.pages.board import STATES, find_board, make_board
+from mlabhub.service.pages.cards import in_order, make_card
 from mlabhub.service.pages.confirm import QUESTIONS
 from mlabhub.service.pages.folders import make_folders
-from mlabhub.service.pages.words import gpus_text, server_title, size_text
+from mlabhub.service.pages.words import server_title
 from mlabhub.service.views import CatalogView, ServerView
 
-
-@dataclass(frozen=True)
-class State:
-    """A server's state in words: a tag, what it means, and what its time is."""
-
-    tag: str
-    explanation: str
-    since: str
+NAME = "TensorBoard"
 
 
-STATES = {
-    "pending": State(N_("Starting"), N_("It is being made ready."), N_("Began")),
-    "running": State(N_("Running"), N_("It keeps running when you close the browser."), N_("Started")),
-    "stopping": State(N_("Stopping"), N_("What you installed is being saved."), N_("Started")),
-    "stopped": State(N_("Stopped"), N_("It holds nothing. Your files are kept."), N_("Stopped")),
-    "unknown": State(
-        N_("Unknown"), N_("The hub cannot see it at the moment, and leaves it alone until it can."), N_("Started")
-    ),
-}
+class HomeBase(PageHandler):
+    """What shows the page."""
 
+    async def look(self, user: str) -> tuple[tuple[ServerView, ...], CatalogView]:
+        """Return a user's servers, and what they may choose."""
+        return await asyncio.gather(
+            self.launcher.servers(user), self.launcher.catalog_for(replace(self.person, name=user))
+        )
 
-@dataclass(frozen=True)
-class Card:
-    """One server as the page shows it; an address that is empty is not offered."""
-
-    name: str
-    state: str
-    text: State
-    since: datetime | None
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    newer_image: bool = False
-    has_saved: bool = False
-    open_url: str = ""
-    watch_url: str = ""
-    start_url: str = ""
-    stop_url: str = ""
-    reset_url: str = ""
-    save_url: str = ""
-
-
-class HomeHandler(PageHandler):
-    """The page."""
-
-    async def get(self) -> None:
-        """Show a person's servers: one's own, or for admins anybody's."""
-        user = self.subject()
-        servers, view, past, storage = await asyncio.gather(
-            self.launcher.servers(user),
-            self.launcher.catalog_for(replace(self.person, name=user)),
-            self.launcher.past_launches(user),
-            self.launcher.storage(self.person, user),
+    async def show_home(self, user: str, *, typed: str = "", problem: str = "") -> None:
+        """Show a person's servers; ``problem`` is why the log folder that was typed is not shown."""
+        (servers, view), past, storage = await asyncio.gather(
+            self.look(user), self.launcher.past_launches(user), self.launcher.storage(self.person, user)
         )
         last = {one.server_name: one.options for one in past}
-        other = self.other(user)
+        other, board = self.other(user), find_board(servers)
         make = partial(
             make_card, view=view, t=self.t, url=self.page_url, other=other, simulated=bool(self.site.simulate_gpus)
         )
@@ -80,7 +52,12 @@ class HomeHandler(PageHandler):
             title=self.t(N_("Servers of {user}"), user=user) if other else self.t(N_("My servers")),
             other=other,
             notice=self._notice(servers),
-            cards=[make(server, options=last.get(server.server_name)) for server in in_order(servers)],
+            cards=[
+                make(server, options=last.get(server.server_name))
+                for server in in_order(servers)
+                if server is not board and not (server.kind == TENSORBOARD and server.state == "stopped")
+            ],
+            board=make_board(servers, view, t=self.t, url=self.page_url, other=other, typed=typed, problem=problem),
             folders=make_folders(storage, self.t),
         )
 
@@ -94,59 +71,62 @@ class HomeHandler(PageHandler):
         return self.t(question.done, server=server_title(self.t, server))
 
 
-def in_order(servers: Sequence[ServerView]) -> list[ServerView]:
-    """Return servers that run or are about to first, the newest first among them; the stopped ones by name."""
-    return sorted(
-        servers, key=lambda one: (one.state == "stopped", -(one.since or 0), one.display_name or one.server_name)
-    )
+class HomeHandler(HomeBase):
+    """The page."""
+
+    async def get(self) -> None:
+        """Show one's own servers, or for admins anybody's."""
+        await self.show_home(self.subject())
 
 
-def make_card(
-    server: ServerView,
-    *,
-    view: CatalogView,
-    t: Translator,
-    url: Callable[..., str],
-    other: str | None = None,
-    simulated: bool = False,
-    options: Mapping[str, Any] | None = None,
-) -> Card:
-    """Return what the page shows of a server; ``options`` are what it was last started with."""
-    about = {"user": other, "server": server.server_name}
-    stopped = server.state == "stopped"
-    return Card(
-        name=server_title(t, server),
-        state=server.state,
-        text=STATES[server.state],
-        since=datetime.fromtimestamp(server.since, timezone.utc).astimezone() if server.since is not None else None,
-        facts=facts_of(server, view, t, simulated),
-        notes=[t.say(note) for note in server.notes],
-        newer_image=server.newer_image,
-        has_saved=server.has_saved,
-        open_url=server.url if server.state == "running" else "",
-        watch_url=url(f"starting/{server.launch_id}") if server.state == "pending" and server.launch_id else "",
-        start_url=url("launch", **{**as_arguments(options or {}), **about}) if stopped else "",
-        stop_url=url("stop", **about) if server.state in ("running", "pending", "unknown") else "",
-        reset_url=url("reset", **about) if stopped and server.has_saved else "",
-        save_url=url("save", **about) if _may_be_saved(server, view) else "",
-    )
+class BoardHandler(HomeBase):
+    """``Show``: start it, or take the folder to the one that runs."""
 
+    async def get(self) -> None:
+        """Lead to the section: this address is only ever posted to, and may be left in a browser's history."""
+        self.redirect(self.page_url(user=self.other(self.subject())))
 
-def _may_be_saved(server: ServerView, view: CatalogView) -> bool:
-    """Whether there is something to save, and a profile that an image of one's own may be started by."""
-    there = server.state == "running" or (server.state == "stopped" and server.has_saved)
-    return there and any(profile.own_images for profile in view.profiles)
+    async def post(self) -> None:
+        """Show a folder, or say on the home page why not."""
+        self.require_navigation()
+        user, typed = self.subject(), self.get_body_argument("folder", "")
+        try:
+            address = await self._show(user, typed.strip())
+        except MLabError as error:
+            self.set_status(error.status)
+            await self.show_home(user, typed=typed, problem=self.t.say(error.message))
+            return
+        self.redirect(address, status=303)
 
+    async def _show(self, user: str, typed: str) -> str:
+        """Return where the folder can be seen, or watched on its way there."""
+        servers, view = await self.look(user)
+        path = read_log_folder(typed, [place.target for place in view.places]) if typed else ""
+        server = find_board(servers)
+        if server is not None and server.state == "running":
+            return await self._address(server, path)
+        if server is not None and server.state == "pending" and server.launch_id:
+            return self.page_url(f"starting/{server.launch_id}")
+        if server is not None and server.state != "stopped":
+            raise LaunchRefused(STATES[server.state].explanation)
+        return await self._start(user, view, servers, path)
 
-def facts_of(server: ServerView, view: CatalogView, t: Translator, simulated: bool) -> list[tuple[str, str]]:
-    """Return label and value of what is known about a server; what is not known is left out, never shown as zero."""
-    names = {profile.slug: profile.display_name for profile in view.profiles}
-    images = {image.slug: image.display_name for image in view.images}
-    gpus = gpus_text(t, server.gpus, server.gpu_type, simulated)
-    facts = [
-        (t(N_("Profile")), names.get(server.profile, server.profile)),
-        (t(N_("Size")), size_text(server.cpu, server.memory_gib, gpus)),
-        (t(N_("Image")), images.get(server.image, server.image)),
-        (t(N_("Group that pays")), server.group or ""),
-    ]
-    return [(label, value) for label, value in facts if value]
+    async def _address(self, server: ServerView, path: str) -> str:
+        if not path:
+            return server.open_url
+        path = await self.launcher.path_in_server(server.user, path)
+        return f"{server.url}mlabhub/log-folders?add={quote(path, safe='/')}"
+
+    async def _start(self, user: str, view: CatalogView, servers: Sequence[ServerView], path: str) -> str:
+        if not view.tensorboard:
+            raise NotPermitted(N_("No TensorBoard is offered to you here. Ask an administrator."))
+        past = find_board(servers)
+        taken = {one.server_name for one in servers}
+        answer = await self.launcher.launch(
+            self.person,
+            user=user,
+            server_name=past.server_name if past else make_server_name(NAME.lower(), taken),
+            display_name=NAME,
+            user_options={"profile": view.tensorboard, **({KEY: [path]} if path else {})},
+        )
+        return self.page_url(f"starting/{answer.launch_id}", user=self.other(user))

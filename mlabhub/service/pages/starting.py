@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from markupsafe import Markup
 
+from mlabhub.core.tools import TENSORBOARD
 from mlabhub.errors import NotFound
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.base import PageHandler
@@ -100,7 +101,9 @@ class StartingBase(PageHandler):
         return kept_arguments({name: self.get_query_argument(name) for name in self.request.query_arguments})
 
     def again(self, status: LaunchStatus) -> str:
-        """Return the address of the launch page with the same choices."""
+        """Return the address of the launch page with the same choices; a TensorBoard alone has none there."""
+        if status.kind == TENSORBOARD:
+            return ""
         return self.page_url("launch", **{"server": status.server_name, **self.choices()})
 
 
@@ -111,7 +114,7 @@ class StartingHandler(StartingBase):
         """Show how far the launch is, or go to the server when it is ready."""
         status = await self.status(launch_id)
         if status.state == "ready":
-            self.redirect(status.url)
+            self.redirect(status.open_url or status.url)
             return
         self.render_page(
             "starting.html",
@@ -135,7 +138,7 @@ class ProgressHandler(StartingBase):
             {
                 "state": status.state,
                 "final": PHASES[status.state].final,
-                "url": status.url if status.state == "ready" else None,
+                "url": (status.open_url or status.url) if status.state == "ready" else None,
                 "title": self.title(status),
                 "html": self.fragment(status),
             }

@@ -107,6 +107,21 @@ TOOLS = {
 }
 
 
+TOOL_TITLES = {**TOOLS, "terminal": N_("Terminal"), "desktop": N_("Desktop")}
+TOOL_ICONS = {
+    "lab": "fa-book",
+    "vscode": "fa-code",
+    "desktop": "fa-desktop",
+    "tensorboard": "fa-chart-line",
+    "terminal": "fa-terminal",
+}
+
+
+def tool_title(t: Translator, tool: str) -> str:
+    """Return what a tool is called where it stands alone."""
+    return t(TOOL_TITLES[tool])
+
+
 def image_title(view: CatalogView, image: str) -> str:
     """Return what an image is called on pages: one of the catalogue, one's own saved one, or a typed one."""
     names = {one.slug: one.display_name for one in (*view.images, *view.kept_images.values())}

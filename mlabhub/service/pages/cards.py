@@ -1,0 +1,142 @@
+"""What the home page says of one server, and what can be done with it.
+
+Guarantees: pure; what is not known is left out, never shown as zero; what cannot be done is not offered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from mlabhub.core.tools import WORKBENCH
+from mlabhub.i18n import N_, Translator
+from mlabhub.service.listing import tool_url
+from mlabhub.service.pages.choices import as_arguments
+from mlabhub.service.pages.words import TOOL_ICONS, gpus_text, server_title, size_text, tool_title
+from mlabhub.service.views import CatalogView, ServerView
+
+
+@dataclass(frozen=True)
+class State:
+    """A server's state in words: a tag, what it means, and what its time is."""
+
+    tag: str
+    explanation: str
+    since: str
+
+
+STATES = {
+    "pending": State(N_("Starting"), N_("It is being made ready."), N_("Began")),
+    "running": State(N_("Running"), N_("It keeps running when you close the browser."), N_("Started")),
+    "stopping": State(N_("Stopping"), N_("What you installed is being saved."), N_("Started")),
+    "stopped": State(N_("Stopped"), N_("It holds nothing. Your files are kept."), N_("Stopped")),
+    "unknown": State(
+        N_("Unknown"), N_("The hub cannot see it at the moment, and leaves it alone until it can."), N_("Started")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ToolLink:
+    """A tool that can be opened in a server that runs."""
+
+    title: str
+    icon: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One server as the page shows it; an address that is empty is not offered."""
+
+    name: str
+    state: str
+    text: State
+    since: datetime | None
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    newer_image: bool = False
+    has_saved: bool = False
+    ended: str = ""
+    tools: list[ToolLink] = field(default_factory=list)
+    open_title: str = ""
+    open_url: str = ""
+    watch_url: str = ""
+    start_url: str = ""
+    stop_url: str = ""
+    reset_url: str = ""
+    save_url: str = ""
+
+
+def in_order(servers: Sequence[ServerView]) -> list[ServerView]:
+    """Return servers that run or are about to first, the newest first among them; the stopped ones by name."""
+    return sorted(
+        servers, key=lambda one: (one.state == "stopped", -(one.since or 0), one.display_name or one.server_name)
+    )
+
+
+def make_card(
+    server: ServerView,
+    *,
+    view: CatalogView,
+    t: Translator,
+    url: Callable[..., str],
+    other: str | None = None,
+    simulated: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> Card:
+    """Return what the page shows of a server; ``options`` are what it was last started with."""
+    about = {"user": other, "server": server.server_name}
+    stopped, running = server.state == "stopped", server.state == "running"
+    kept = server.kind == WORKBENCH
+    return Card(
+        name=server_title(t, server),
+        state=server.state,
+        text=STATES[server.state],
+        since=time_of(server),
+        facts=facts_of(server, view, t, simulated),
+        notes=[t.say(note) for note in server.notes],
+        newer_image=server.newer_image,
+        has_saved=server.has_saved,
+        ended=t.say(server.ended) if server.ended else "",
+        tools=tool_links(server, t) if running and kept else [],
+        open_title=tool_title(t, server.tools[0] if server.tools else "lab"),
+        open_url=(server.open_url or server.url) if running else "",
+        watch_url=url(f"starting/{server.launch_id}") if server.state == "pending" and server.launch_id else "",
+        start_url=url("launch", **{**as_arguments(options or {}), **about}) if stopped else "",
+        stop_url=url("stop", **about) if server.state in ("running", "pending", "unknown") else "",
+        reset_url=url("reset", **about) if stopped and server.has_saved and kept else "",
+        save_url=url("save", **about) if kept and _may_be_saved(server, view) else "",
+    )
+
+
+def tool_links(server: ServerView, t: Translator) -> list[ToolLink]:
+    """Return the tools of a server, in the order of its bar."""
+    return [ToolLink(tool_title(t, tool), TOOL_ICONS[tool], tool_url(server.url, tool)) for tool in server.tools]
+
+
+def time_of(server: ServerView) -> datetime | None:
+    """Return when it started, in this machine's time zone."""
+    return None if server.since is None else datetime.fromtimestamp(server.since, timezone.utc).astimezone()
+
+
+def _may_be_saved(server: ServerView, view: CatalogView) -> bool:
+    """Whether there is something to save, and a profile that an image of one's own may be started by."""
+    there = server.state == "running" or (server.state == "stopped" and server.has_saved)
+    return there and any(profile.own_images for profile in view.profiles)
+
+
+def facts_of(server: ServerView, view: CatalogView, t: Translator, simulated: bool) -> list[tuple[str, str]]:
+    """Return label and value of what is known about a server; what is not known is left out, never shown as zero."""
+    names = {profile.slug: profile.display_name for profile in view.profiles}
+    images = {image.slug: image.display_name for image in view.images}
+    gpus = gpus_text(t, server.gpus, server.gpu_type, simulated)
+    facts = [
+        (t(N_("Profile")), names.get(server.profile, server.profile)),
+        (t(N_("Size")), size_text(server.cpu, server.memory_gib, gpus)),
+        (t(N_("Image")), images.get(server.image, server.image)),
+        (t(N_("Group that pays")), server.group or ""),
+    ]
+    return [(label, value) for label, value in facts if value]
