@@ -10,6 +10,7 @@ from playwright.async_api import Browser
 
 from tests.pages.launcher import MemoryLauncher
 from tests.pages.site import Site
+from tests.pages.test_board import start_board
 from tests.pages.test_browser import NARROW, WIDE, fill, open_page, pick
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -33,6 +34,7 @@ async def test_axe_finds_nothing(
     browser: Browser, site: Site, launcher: MemoryLauncher, size: Any, scheme: Any
 ) -> None:
     launch_id = await fill(launcher)
+    launcher.finish(await start_board(launcher))
     context = await browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
     for user, path in (
         ("alice", ""),
@@ -41,6 +43,8 @@ async def test_axe_finds_nothing(
         ("alice", "launch?profile=nope&server=old"),
         ("alice", f"starting/{launch_id}"),
         ("alice", "stop?server=exp"),
+        ("alice", "stop?server=tensorboard"),
+        ("bob", ""),
     ):
         page = await open_page(context, site, path, user)
         assert await faults(page) == [], path
@@ -51,4 +55,9 @@ async def test_axe_finds_nothing(
     await page.click("#start")
     await page.wait_for_selector("#error-name")
     assert await faults(page) == [], "a refused form"
+    await page.goto(site.url)
+    await page.fill("#folder", "/mnt/user/bob")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#folder-problem")
+    assert await faults(page) == [], "a refused folder"
     await context.close()
