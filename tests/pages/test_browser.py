@@ -151,7 +151,7 @@ class TestLaunch:
         await page.click("#start")
         await expect(page.locator("h1")).to_have_text("Starting mine")
         launcher.finish(launcher.views["alice", "mine"].launch_id or "")
-        await expect(page.locator("h1")).to_have_text("Arrived at user/alice/mine", timeout=8000)
+        await expect(page.locator("h1")).to_have_text("Arrived at user/alice/mine/mlabhub/open/lab", timeout=8000)
         await page.goto(site.url)
         await page.click("text=Stop…")
         await page.click("button:has-text('Stop the server')")
