@@ -53,7 +53,9 @@ class ImageSpec(Model):
     description: Paragraph = Field(default="", description="One sentence about what is in it.")
     framework: ShortText | None = Field(default=None, description="What it is built around, such as PyTorch; shown.")
     release: ShortText | None = Field(default=None, description="The framework's release, such as 2.9; shown.")
-    tools: tuple[Tool, ...] = Field(default=(), description="What can be opened in it, as far as the profile allows; shown.")
+    tools: tuple[Tool, ...] = Field(
+        default=(), description="What can be opened in it, as far as the profile allows; shown."
+    )
     groups: tuple[Text, ...] | None = Field(
         default=None, min_length=1, description="Groups of the hub whose members may use it; absent: everybody."
     )

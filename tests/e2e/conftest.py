@@ -57,6 +57,13 @@ OPEN_CPU = """\
 """
 
 
+OF_GROUPS = """\
+  narrow: {display_name: Plain, images: [base], groups: [narrow], cpu: 1, memory_gib: 1, tools: [lab, terminal]}
+  brief: {display_name: Brief, images: [base], groups: [brief], cpu: 1, memory_gib: 1, kind: tensorboard,
+    unused_minutes: 0.25}
+"""
+
+
 def make_config(folder: Path) -> Path:
     """Return the configuration that is shipped, with data sets (gina's is away), and every kind of choice for CPU."""
     config = folder / "config"
@@ -76,7 +83,8 @@ def make_config(folder: Path) -> Path:
     shares["away"] = {**away, "users": ["gina"]}
     (config / "storage.yaml").write_text(json.dumps({"shares": shares, "mount_prefixes": ["/mnt/work"]}))
     profiles = config / "profiles.yaml"
-    profiles.write_text(profiles.read_text().replace("    images: [base,", f"{OPEN_CPU}    images: [base,", 1))
+    text = profiles.read_text().replace("    images: [base,", f"{OPEN_CPU}    images: [base,", 1)
+    profiles.write_text(text.replace("\n# What GPU types", f"{OF_GROUPS}\n# What GPU types", 1))
     return config
 
 
