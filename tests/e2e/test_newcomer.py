@@ -47,11 +47,12 @@ def _launch(page: Page, profile: str, name: str) -> None:
 
 
 def _run_cell(page: Page, code: str) -> None:
-    """Open a notebook from the launcher, type code into its first cell and run it."""
-    page.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
-    cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
+    """Open a notebook from the launcher in the bar's first frame, type code into its first cell and run it."""
+    lab = page.frame_locator("#frames iframe").first
+    lab.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
+    cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").first
     cell.click(timeout=60_000)
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=60_000)
+    expect(lab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=60_000)
     cell.click()
     page.keyboard.insert_text(code)
     expect(cell).to_contain_text(code.splitlines()[0])
