@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from mlabhub.core.capacity import Capacity
+from mlabhub.core.images import ImageChoice
 from mlabhub.i18n import get_translator
 from mlabhub.messages import Message
 from mlabhub.service.pages.pickers import gpu_rows, image_field, mounts_field, reference_text
+from mlabhub.service.pages.words import image_note
 from mlabhub.service.views import CatalogView, Person, SavedImageView
 from tests.pages.conftest import Login
 from tests.pages.helpers import field
@@ -228,3 +230,12 @@ class TestTheForm:
         page = await self.post(login, image="old", take=offer[1])
         assert page.status_code == 303
         assert launcher.calls[-1][-1]["image"] == "pytorch"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said"),
+    [(None, "You can open: JupyterLab, VS Code, ssh."), (("vscode", "desktop"), "You can open: VS Code."), ((), "")],
+)
+def test_an_image_says_what_the_profile_opens_in_it(allowed: tuple[str, ...] | None, said: str) -> None:
+    image = ImageChoice(slug="x", display_name="X", reference="localhost/x", tools=("lab", "vscode", "ssh"))
+    assert image_note(EN, image, allowed) == said

@@ -269,7 +269,7 @@ class _Maker:
             return reference_text(request.image, self.t)
         chosen = self.arguments.get("image") or self.view.default_images.get(self.profile.slug, "")
         image = chosen_image([*self.view.images, *self.view.kept_images.values()], chosen)
-        return image_note(self.t, image) if image else ""
+        return image_note(self.t, image, self.profile.tools) if image else ""
 
     async def _again(self, past: Sequence[PastLaunch], servers: Sequence[ServerView]) -> Again | None:
         if not past:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from mlabhub.core.images import ImageChoice
@@ -134,9 +134,9 @@ def image_text(image: ImageChoice) -> str:
     return image.display_name if release in image.display_name else f"{image.display_name} {release}"
 
 
-def image_note(t: Translator, image: ImageChoice) -> str:
-    """Say what is in an image."""
-    tools = list_text(t, (t(TOOLS[tool]) for tool in image.tools))
+def image_note(t: Translator, image: ImageChoice, allowed: Collection[str] | None = None) -> str:
+    """Say what is in an image, and what a profile that allows these tools (None: all) opens in it."""
+    tools = list_text(t, (t(TOOLS[tool]) for tool in image.tools if allowed is None or tool in allowed))
     parts = [image.description, t(N_("You can open: {tools}."), tools=tools) if tools else ""]
     return " ".join(part for part in parts if part)
 
