@@ -13,9 +13,9 @@ from pydantic import Field
 from mlabhub.core.schema import KeyFault
 from mlabhub.messages import N_, Message
 
-ProfileTool = Literal["lab", "vscode", "desktop", "tensorboard", "terminal"]
-TOOLS: tuple[ProfileTool, ...] = ("lab", "vscode", "desktop", "tensorboard", "terminal")
-"""In the order in which pages show them."""
+ProfileTool = Literal["lab", "vscode", "terminal", "desktop", "tensorboard"]
+TOOLS: tuple[ProfileTool, ...] = ("lab", "vscode", "terminal", "desktop", "tensorboard")
+"""In the order in which pages show them, and the bar in the server."""
 ADDED: frozenset[ProfileTool] = frozenset({"lab", "vscode", "tensorboard", "terminal"})
 """What an image from elsewhere is given; what else it brings nobody knows."""
 

@@ -10,7 +10,7 @@ SINGLE = {
     "tools: []": "tools: is empty; list at least one",
     "tools: lab": 'tools: must be a list, such as [a, b]; it is "lab"',
     "tools: [lab, lab]": "tools: lists one of them twice",
-    "tools: [code]": "tools[0]: must be one of 'lab', 'vscode', 'desktop', 'tensorboard' or 'terminal'; it is \"code\"",
+    "tools: [code]": "tools[0]: must be one of 'lab', 'vscode', 'terminal', 'desktop' or 'tensorboard'; it is \"code\"",
     "kind: desktop": "kind: must be one of 'workbench' or 'tensorboard'; it is \"desktop\"",
     "kind: workbench": None,
     "kind: tensorboard": None,

@@ -69,7 +69,7 @@ async def test_it_holds_a_core_and_no_gpu_and_counts_as_a_server(lab: Running) -
 async def test_the_tools_of_a_workbench(lab: Running) -> None:
     await lab.call("POST", "api/v1/launches", json={"server_name": "x", "user_options": {"profile": "cpu"}})
     view = await server_of(lab, "x")
-    assert (view["kind"], view["tools"]) == ("workbench", ["lab", "tensorboard", "terminal"])
+    assert (view["kind"], view["tools"]) == ("workbench", ["lab", "terminal", "tensorboard"])
     assert view["open_url"] == "/user/alice/x/mlabhub/open/lab"
 
 

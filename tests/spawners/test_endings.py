@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
+from mlabhub.core.tools import TOOLS
 from mlabhub.spawners.endings import UNUSED_STATUS, Ending, say_ending
+from mlabhub.spawners.plan_to_container import TENSORBOARD_COMMAND
+from mlabhub_proxies import parts
 
 
 @pytest.mark.parametrize(
@@ -20,3 +26,11 @@ from mlabhub.spawners.endings import UNUSED_STATUS, Ending, say_ending
 )
 def test_endings(ending: Ending, words: str) -> None:
     assert words in str(say_ending(ending))
+
+
+def test_what_runs_inside_means_the_same() -> None:
+    """The two packages do not know one another, so that a server of another version goes on."""
+    module = importlib.util.find_spec(TENSORBOARD_COMMAND[-1])
+    assert module is not None
+    assert f"\nUNUSED_STATUS = {UNUSED_STATUS}\n" in Path(str(module.origin)).read_text()
+    assert tuple(tool.slug for tool in parts.TOOLS) == TOOLS
