@@ -44,6 +44,20 @@ class Large(web.RequestHandler):
             await self.flush()
 
 
+class Cut(web.RequestHandler):
+    """Promises more than it says, and closes."""
+
+    async def get(self) -> None:
+        """Say so many bytes first."""
+        if said := int(self.get_query_argument("after")):
+            if self.get_query_argument("length", None):
+                self.set_header("Content-Length", 1000)
+            self.write(bytes(said))
+            await self.flush()
+            await asyncio.sleep(0.1)
+        self.detach().close()
+
+
 class Leads(web.RequestHandler):
     """Leads elsewhere."""
 
@@ -65,7 +79,7 @@ class Echo(websocket.WebSocketHandler):
 
 async def serve(socket: str) -> None:
     """Serve until the end."""
-    app = web.Application([("/echo", Echo), ("/large", Large), ("/leads", Leads), (".*", Asked)])
+    app = web.Application([("/echo", Echo), ("/large", Large), ("/leads", Leads), ("/cut", Cut), (".*", Asked)])
     httpserver.HTTPServer(app).add_socket(netutil.bind_unix_socket(socket, 0o600))
     await asyncio.Event().wait()
 

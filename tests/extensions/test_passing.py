@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -48,6 +49,42 @@ def test_headers_of_an_answer(server: JupyterServer) -> None:
         asked = client.request("DELETE", "echo/x", content=b"a body").json()
         assert asked["headers"]["Content-Length"] == "6"
         assert asked["headers"]["X-Forwarded-Prefix"] == "/user/alice/echo"
+
+
+def test_an_answer_that_has_not_changed(server: JupyterServer) -> None:
+    with server.client() as client:
+        answer = client.get("echo/same", headers={"If-None-Match": "*"})
+    assert answer.status_code == 304
+    assert not answer.content
+
+
+def test_a_body_that_waits_to_be_asked_for(server: JupyterServer) -> None:
+    with server.client(headers={"Expect": "100-continue"}) as client:
+        asked = client.post("echo/x", content=b"a body").json()
+    assert asked["headers"]["Content-Length"] == "6"
+    assert "Expect" not in asked["headers"]
+
+
+@pytest.mark.long
+def test_a_large_body(server: JupyterServer) -> None:
+    with server.client() as client:
+        asked = client.put("echo/x", content=bytes(64 * 1024 * 1024)).json()
+    assert asked["headers"]["Content-Length"] == str(64 * 1024 * 1024)
+
+
+def test_a_tool_that_does_not_answer(server: JupyterServer) -> None:
+    with server.client() as client:
+        answer = client.get("echo/cut?after=0")
+    assert answer.status_code == 502
+    assert answer.json()["error"] == {"code": "tool_silent", "message": "Echo does not answer."}
+
+
+@pytest.mark.parametrize("query", ["after=10&length=yes", "after=10"])
+def test_an_answer_that_is_cut_off_is_seen_to_be(server: JupyterServer, query: str) -> None:
+    with server.client() as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get(f"echo/cut?{query}")
+        assert client.get("echo/").status_code == 200
 
 
 @pytest.mark.parametrize("location", ["x", "../x", "//evil.example/", "https://evil.example/", ""])

@@ -99,8 +99,8 @@ def without_token(query: str) -> str:
 def without_credentials(headers: HTTPHeaders) -> HTTPHeaders:
     """Return a request's headers without what is about its connection or proves who somebody is."""
     left = HTTPHeaders(headers)
-    # The length is that of the body as it was read.
-    for name in (*CREDENTIAL_HEADERS, *HOP_BY_HOP, "Content-Length"):
+    # The body is here already: its length is told anew, and nobody has to be asked whether it may come.
+    for name in (*CREDENTIAL_HEADERS, *HOP_BY_HOP, "Content-Length", "Expect"):
         left.pop(name, None)
     try:
         cookies: SimpleCookie = SimpleCookie(left.pop("Cookie", ""))
