@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,6 +43,13 @@ def connect(server: JupyterServer, path: str) -> asyncio.Future[WebSocketClientC
     """Begin to open a websocket, signed in."""
     url = server.url.replace("http:", "ws:") + path
     return websocket_connect(HTTPRequest(url, headers={"Authorization": f"token {TOKEN}"}, request_timeout=20))
+
+
+async def hang_up(connection: WebSocketClientConnection) -> None:
+    """Close a websocket and wait until it is."""
+    connection.close()
+    while await connection.read_message() is not None:
+        pass
 
 
 # However the server ends ------------------------------------------------------------------------------------------
@@ -166,7 +174,7 @@ async def test_twenty_requests_at_once_start_one_process(start: Start) -> None:
     assert [answer.json()["uri"] for answer in answers] == [f"/{number}" for number in range(20)]
     assert len(server.tool_processes()) == 2
     for connection in opened:
-        connection.close()
+        await hang_up(connection)
 
 
 def test_one_that_never_listens(start: Start) -> None:
@@ -221,7 +229,7 @@ async def test_a_restart_while_a_websocket_is_open(start: Start) -> None:
         second = await connect(server, "echo/echo")
         await second.write_message(b"after", binary=True)
         assert await second.read_message() == b"after"
-        second.close()
+        await hang_up(second)
 
 
 def test_a_start_and_a_stop_at_once(start: Start) -> None:
@@ -270,6 +278,19 @@ def test_a_full_runtime_folder(start: Start) -> None:
             assert program.get("echo/").status_code == 200
     finally:
         subprocess.run(["umount", "--lazy", str(around)], check=True)
+
+
+# Beside what people configure ---------------------------------------------------------------------------------------
+
+
+def test_servers_that_a_person_configured_stay_and_win(start: Start) -> None:
+    theirs = {"command": [sys.executable, "-m", "http.server", "{port}"], "timeout": 20}
+    servers = f"--ServerProxy.servers={ {'mine': theirs, 'echo': theirs} }"
+    server = start(offer={"echo": ["serve"], "other": ["serve"]}, arguments=[servers])
+    with server.client() as program:
+        for name in ("mine", "echo"):
+            assert "Directory listing" in program.get(f"{name}/").text
+        assert program.get("other/x").json()["uri"] == "/x"
 
 
 # What it costs -----------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 def link(app: ServerApp, tools: Iterable[Tool]) -> None:
     """Let jupyter-server-proxy know which tools this server offers. Names that are configured already win."""
+    from jupyter_server_proxy.config import ServerProxy
     from traitlets.config import Config
 
     from mlabhub_proxies import shells
@@ -33,9 +34,7 @@ def link(app: ServerApp, tools: Iterable[Tool]) -> None:
     atexit.register(surroundings.close)
     t = get_translator(match_language(os.environ.get("LANG", "").partition(".")[0]) or "en")
     servers = {one.tool.route: ToolProcess(one, t(one.tool.title)) for one in surroundings.running.values()}
-    configured = app.config.ServerProxy.get("servers", {})
-    if hasattr(configured, "get_value"):
-        configured = configured.get_value({})
+    configured = ServerProxy(parent=app).servers
     app.update_config(Config({"ServerProxy": {"servers": {**servers, **configured}}}))
     app.tornado_settings = {**app.tornado_settings, SETTING: surroundings}
     shells.link(app)
