@@ -1,12 +1,13 @@
 // The bar above the picture: its panels, full screen, keys that a tablet lacks, stopping the desktop.
 
+import { ask } from "../ask.js";
 import { save } from "./settings.js";
 
 const byId = (id) => document.getElementById(id);
 
 export class Bar {
-  constructor({ stage, connection, keys, clipboard, screen, picture, settings }) {
-    Object.assign(this, { stage, connection, keys, clipboard, screen, picture, settings });
+  constructor({ connection, keys, clipboard, screen, picture, settings }) {
+    Object.assign(this, { connection, keys, clipboard, screen, picture, settings });
     this.buttons = [...document.querySelectorAll("[data-panel]")];
     this.#panels();
     this.#folding();
@@ -193,10 +194,8 @@ export class Bar {
   }
 
   async #stop() {
-    const headers = { "Content-Type": "application/json", "X-XSRFToken": this.stage.dataset.xsrf };
-    const body = JSON.stringify({ action: "stop" });
     try {
-      return (await fetch(this.stage.dataset.api, { method: "POST", headers, body })).ok;
+      return (await ask(this.connection.api, { method: "POST", body: JSON.stringify({ action: "stop" }) })).ok;
     } catch {
       return false;
     }

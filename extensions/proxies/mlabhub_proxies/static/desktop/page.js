@@ -24,7 +24,7 @@ const keys = new Keys({ field, connection, clipboard });
 const picture = new Picture({ connection, now: byId("now"), quality: settings.quality });
 screen.setSize(settings.size);
 new Notice({ box: byId("notice"), live: byId("live"), stage, connection, keys });
-new Bar({ stage, connection, keys, clipboard, screen, picture, settings });
+new Bar({ connection, keys, clipboard, screen, picture, settings });
 
 connection.addEventListener("picture", (event) => {
   screen.use(event.detail);
