@@ -9,7 +9,9 @@ export class Notice {
     this.said = null;
     connection.addEventListener("state", () => this.show());
     keys.addEventListener("unsent", () => {
-      this.live.textContent = this.live.dataset.unsent;
+      if (connection.state !== "connected") {
+        this.live.textContent = this.live.dataset.unsent; // Else somebody only watches, and knows it.
+      }
     });
     window.setInterval(() => this.#count(), SECOND);
     this.show();
