@@ -225,6 +225,16 @@ class TestSection:
         sent = await client.post("tensorboard", data={"_xsrf": token[1], "folder": ""})
         assert sent.status_code == 403
 
+    async def test_a_bookmark_of_one_that_ended_leads_to_the_section(
+        self, login: Login, launcher: MemoryLauncher
+    ) -> None:
+        """The hub leads from there to the launch page, where it would become another kind of server."""
+        launch_id = await start_board(launcher)
+        launcher.finish(launch_id)
+        launcher.end(launch_id, Message("Nobody looked."))
+        page = await (await login("alice")).get("launch?server=tensorboard")
+        assert (page.status_code, page.headers["location"]) == (302, f"{PREFIX}#tensorboard")
+
     async def test_the_launch_page_knows_nothing_of_it(self, login: Login, launcher: MemoryLauncher) -> None:
         launcher.finish(await start_board(launcher))
         text = (await (await login("alice")).get("launch?profile=board")).text

@@ -17,6 +17,7 @@ from markupsafe import escape
 from tornado.web import HTTPError
 
 from mlabhub.core.names import check_display_name, make_server_name
+from mlabhub.core.tools import TENSORBOARD
 from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.i18n import N_
 from mlabhub.messages import Message
@@ -74,8 +75,11 @@ class LaunchHandler(LaunchBase):
     """The page and its form."""
 
     async def get(self) -> None:
-        """Show the form, with the choices that the address has."""
+        """Show the form, with the choices that the address has; a TensorBoard alone is started from the home page."""
         arguments = self.arguments_of(body=False)
+        if (name := arguments.get("server", "")) and await self._is_board(name):
+            self.redirect(f"{self.page_url(user=self.other(self.subject()))}#tensorboard")
+            return
         problem = None
         if EXPIRED in arguments:
             problem = Problem(
@@ -83,6 +87,10 @@ class LaunchHandler(LaunchBase):
                 status=200,
             )
         await self._show(arguments, problem)
+
+    async def _is_board(self, name: str) -> bool:
+        servers = await self.launcher.servers(self.subject())
+        return any(one.server_name == name and one.kind == TENSORBOARD for one in servers)
 
     async def post(self) -> None:
         """Start the server, or show the form again with the reason; or only show what the choices would be answered."""
