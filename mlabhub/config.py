@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlabhub import hubtemplates
+from mlabhub.browser_protocol import BrowserProtocol
 from mlabhub.service.scopes import ACCESS_SCOPE, CUSTOM_SCOPES, SEE_ALL_SCOPE, SERVICE_SCOPES
 from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 
@@ -40,10 +41,12 @@ def configure_addresses(c: Any, settings: Settings) -> None:
     scheme = "https" if settings.tls_cert else "http"
     c.JupyterHub.bind_url = f"{scheme}://{settings.host}:{settings.port}{settings.base_url}"
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
+    # A web server on this machine may say for whom it asks: logs name the person's address, and not our own.
+    c.JupyterHub.trusted_downstream_ips = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
     c.JupyterHub.tornado_settings = {
         # Answer a refusal with its sentence instead of "202, pending": a gate that says no does so within this time.
         "slow_spawn_timeout": 3,
-        "transforms": hubtemplates.transforms(settings),
+        "transforms": [BrowserProtocol, *hubtemplates.transforms(settings)],
     }
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.cleanup_proxy = False

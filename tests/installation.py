@@ -59,13 +59,14 @@ class Installation:
     arguments: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     tls: bool = False
+    prefix: str = ""
     process: subprocess.Popen[bytes] | None = None
     tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
         """The public address, with a slash at its end."""
-        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}/"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}/{self.prefix}"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -161,7 +162,7 @@ class Installation:
         """Give a session that is logged in, as a browser's would be."""
         with httpx.Client(base_url=self.url, timeout=60, follow_redirects=True, verify=not self.tls) as session:
             page = session.get("hub/login")
-            xsrf = session.cookies.get("_xsrf", path="/hub/")
+            xsrf = session.cookies.get("_xsrf", path=f"/{self.prefix}hub/")
             assert xsrf, page.text[:300]
             answer = session.post("hub/login", data={"username": name, "password": password, "_xsrf": xsrf})
             assert answer.is_success, answer.text[:500]
@@ -173,7 +174,7 @@ class Installation:
         if name not in self.tokens:
             admin, password = self.first_admin()
             with self.log_in(admin, password) as session:
-                xsrf = str(session.cookies.get("_xsrf", path="/hub/"))
+                xsrf = str(session.cookies.get("_xsrf", path=f"/{self.prefix}hub/"))
                 path = f"hub/api/users/{name}/tokens"
                 answer = session.post(path, headers={"X-XSRFToken": xsrf}, json={"note": "test"})
             assert answer.status_code == 201, answer.text
@@ -236,7 +237,7 @@ class Installation:
             answer = await client.post("api/kernels", json={"name": "python3"})
             assert answer.status_code == 201, answer.text
             kernel = answer.json()["id"]
-            address = f"ws://127.0.0.1:{self.port}/{base}api/kernels/{kernel}/channels"
+            address = f"ws://127.0.0.1:{self.port}/{self.prefix}{base}api/kernels/{kernel}/channels"
             socket_ = await websocket_connect(HTTPRequest(address, headers=headers))
             try:
                 return await _execute(socket_, code)

@@ -23,6 +23,9 @@ def up(
     host: Annotated[str, typer.Option(help="The address to listen on; all of them if empty.")] = "",
     port: Annotated[int, typer.Option(help="The one public TCP port.")] = 8000,
     base_url: Annotated[str, typer.Option(help="Path prefix of the hub, such as /lab/.")] = "/",
+    public_url: Annotated[
+        str, typer.Option(help="The address that people are told, where a web server stands in front.")
+    ] = "",
     simulate_gpus: Annotated[str, typer.Option(help="Pretend to have GPUs, such as 4xA100,4xT4.")] = "",
     admin: Annotated[str, typer.Option(help="Name of the first administrator, used at the first start.")] = "admin",
     ledger: Annotated[
@@ -49,6 +52,7 @@ def up(
             host=host,
             port=port,
             base_url=base_url,
+            public_url=public_url,
             simulate_gpus=simulate_gpus,
             admin=admin,
             ledger=ledger,

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
@@ -28,6 +29,7 @@ from mlabhub.settings import BackendName, Settings, default_state_dir
 from mlabhub.site import find_site_file, read_site_file
 from mlabhub.site.inside import CA_INSIDE, save_site
 from mlabhub.supervisor import first_run
+from mlabhub.supervisor.addresses import check_public_url, find_address, make_base_url, make_own_url
 from mlabhub.supervisor.backend import Backend, prepare_backend
 from mlabhub.supervisor.children import Children
 from mlabhub.supervisor.commands import (
@@ -51,6 +53,7 @@ class Options:
     host: str = ""
     port: int = 8000
     base_url: str = "/"
+    public_url: str = ""
     simulate_gpus: str = ""
     admin: str = "admin"
     ledger: str = ""
@@ -113,8 +116,8 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     _check_ledger(options)
     site = read_site_file(find_site_file())
     tls_name = _prepare_tls(options)
-    host = _address(options.host)
-    base_url = f"/{options.base_url.strip('/')}/" if options.base_url.strip("/") else "/"
+    host, base_url = find_address(options.host), make_base_url(options.base_url)
+    public_url = options.public_url and check_public_url(options.public_url, base_url)
     first_run.check_port(host, options.port)
     find_proxy()
     parse_simulated(options.simulate_gpus)
@@ -131,7 +134,7 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
         host=host,
         port=options.port,
         base_url=base_url,
-        public_url=f"{scheme}://{tls_name or _public_name(host)}:{options.port}{base_url}",
+        public_url=public_url or make_own_url(scheme, tls_name, host, options.port, base_url),
         tls_cert=options.tls_cert and options.tls_cert.absolute(),
         tls_key=options.tls_key and options.tls_key.absolute(),
         tls_name=tls_name,
@@ -180,25 +183,6 @@ def _admin_name(state_dir: Path, wanted: str) -> str:
     return values["admin"]
 
 
-def _address(host: str) -> str:
-    """Return the address that ``--host`` means; empty for all of them. Raises `InvalidConfiguration`."""
-    if host in ("", "0.0.0.0", "::", "*"):
-        return ""
-    try:
-        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-    except OSError as error:
-        raise InvalidConfiguration(
-            f"--host {host!r} is no address of this machine: {error.strerror}. Leave it out for all addresses."
-        ) from error
-
-
-def _public_name(host: str) -> str:
-    """Return the name in the address that works on this machine in any case."""
-    if host in ("", "127.0.0.1", "::1"):
-        return "localhost"
-    return f"[{host}]" if ":" in host else host
-
-
 async def _start(settings: Settings, backend: Backend, children: Children, steps: Steps) -> None:
     await asyncio.to_thread(backend.prepare, settings)
     with steps.step("proxy, hub and service" + (f", {backend.engine.kind}" if backend.engine else "")):
@@ -212,7 +196,7 @@ def _greet(settings: Settings, backend: Backend, console: Console, seconds: floa
     known, _ = first_run.make_first_run(settings.state_dir, settings.public_url, settings.admin)
     shown = settings.state_dir / "run" / "password-shown"
     lines = [f"mlabhub runs at [bold]{escape(settings.public_url)}[/]  [dim]({seconds:.1f} s)[/]"]
-    if not settings.host and not settings.tls_name:
+    if urlsplit(settings.public_url).hostname == "localhost" and not settings.host:
         elsewhere = settings.public_url.replace("localhost", socket.gethostname(), 1)
         lines += [f"from other machines: {escape(elsewhere)}"]
     if not shown.exists():

@@ -17,7 +17,7 @@ import subprocess
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -212,8 +212,10 @@ def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def make_certificates(folder: Path, *, days: int = 300, ca: bool = True) -> tuple[Path, Path]:
-    """Write the company's CA, and return the mirrors' certificate and key."""
+def make_certificates(
+    folder: Path, *, days: int = 300, ca: bool = True, names: Sequence[str] = HOSTS
+) -> tuple[Path, Path]:
+    """Write the company's CA, and return a certificate for the mirrors, or for other names, and its key."""
     now = datetime.now(timezone.utc)
 
     def make(name: str, issuer: x509.Name | None, key: Any, signer: Any, *extensions: Any) -> x509.Certificate:
@@ -230,9 +232,9 @@ def make_certificates(folder: Path, *, days: int = 300, ca: bool = True) -> tupl
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     constraints = x509.BasicConstraints(ca=ca, path_length=None)
     root = make("Company", None, root_key, root_key, (constraints, True), (usage, True), (identifier, False))
-    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS])
+    hosts = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
     authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
-    leaf = make("mirrors", root.subject, key, root_key, (names, False), (authority, False))
+    leaf = make("mirrors", root.subject, key, root_key, (hosts, False), (authority, False))
     (folder / "company.pem").write_bytes(root.public_bytes(Encoding.PEM))
     (folder / "chain.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
     (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
