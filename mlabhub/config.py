@@ -19,7 +19,7 @@ SPAWNERS = {
 }
 SUPERVISOR_NAME = "mlabhub-supervisor"
 COMMAND_LINE_NAME = "mlabhub-command-line"
-COMMAND_LINE_SCOPES = ("admin:users", "admin:groups", ACCESS_SCOPE, SEE_ALL_SCOPE)
+COMMAND_LINE_SCOPES = ("admin:users", "admin:groups", "read:servers", "tokens", ACCESS_SCOPE, SEE_ALL_SCOPE)
 START_SECONDS = 120
 """A container starts in seconds; the rest is Jupyter's own start on a busy machine."""
 HTTP_SECONDS = 60
@@ -91,7 +91,7 @@ def configure_services(c: Any, settings: Settings) -> None:
         {"name": "user", "scopes": ["self", ACCESS_SCOPE]},
         {"name": "mlabhub-service", "scopes": list(SERVICE_SCOPES), "services": [SERVICE_NAME]},
         {"name": "mlabhub-routes", "scopes": ["proxy"], "services": [SUPERVISOR_NAME]},
-        # `mlabhub user` and `mlabhub gpus`, for whoever may read the state folder's secrets on this machine.
+        # `mlabhub user`, `gpus` and `doctor SERVER`, for whoever may read the state folder's secrets on this machine.
         {"name": "mlabhub-accounts", "scopes": list(COMMAND_LINE_SCOPES), "services": [COMMAND_LINE_NAME]},
     ]
 

@@ -87,7 +87,7 @@ def run_nginx(
     program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
     assert program, "nginx is missing: `make test` installs it"
     folder.mkdir(parents=True, exist_ok=True)
-    certificate, key = make_certificates(folder, names=(NAME,))
+    certificate, key = make_certificates(folder, names=(NAME, "localhost"))
     port = free_port()
     site = documented()
     ours = {

@@ -1,4 +1,4 @@
-"""``mlabhub doctor``: what this machine lacks, with the fix in words."""
+"""``mlabhub doctor``: what this machine, or a person's server, lacks, with the fix in words."""
 
 from __future__ import annotations
 
@@ -24,12 +24,29 @@ MARKS: dict[Status, tuple[str, str]] = {
 
 
 def doctor(
-    state: Annotated[Path | None, typer.Option(help="The state folder; /var/lib/mlabhub for root.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Argument(help="Look at this server instead: USER/ or USER/NAME, or NAME for one of yours."),
+    ] = None,
+    url: Annotated[
+        str, typer.Option(help="Reach the server by this address of the hub; without it, by the one people are told.")
+    ] = "",
+    state: Annotated[
+        Path | None, typer.Option(help="The state folder; for a server, MLABHUB_URL counts without it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Say what this machine lacks to run people's servers, and what mends it; exit status 1 if anything is missing."""
-    state_dir = state or default_state_dir()
-    checks = run_checks(look_at_machine(_settings(state_dir), state_dir))
+    """Say what this machine lacks to run people's servers, and what mends it; exit status 1 if anything is missing.
+
+    With SERVER: whether that server is reached as its tools need it.
+    """
+    if server is not None:
+        from mlabhub.cli.doctor_server import examine_server  # httpx and tornado, which a machine alone need not load
+
+        checks = examine_server(server, url, state)
+    else:
+        state_dir = state or default_state_dir()
+        checks = run_checks(look_at_machine(_settings(state_dir), state_dir))
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
     else:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from mlabhub.catalog import default_directory
+from tests.e2e.place import place
 from tests.installation import Installation, free_port
+
+__all__ = ["place"]
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_FLAGS = [

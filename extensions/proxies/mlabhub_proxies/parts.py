@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mlabhub_proxies import api, lab, pages, terminal, vscode, workbench
 from mlabhub_proxies.desktop import page as desktop_page
 from mlabhub_proxies.desktop import tool as desktop
+from mlabhub_proxies.doctor import handlers as doctor
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard import handlers as log_folders
 from mlabhub_proxies.tensorboard import tool as tensorboard
@@ -18,6 +19,7 @@ PARTS: tuple[Callable[[Surroundings], list[Route]], ...] = (
     api.get_routes,
     pages.get_routes,
     desktop_page.get_routes,
+    doctor.get_routes,
     log_folders.get_routes,
     terminal.get_routes,
     workbench.get_routes,

@@ -1,0 +1,210 @@
+"""``mlabhub doctor SERVER``: ask a person's server, through the address that people use, whether it is reached well.
+
+Guarantees: no token but one of the server's own owner goes to a server, and that one is good for this server alone and
+for two minutes; it is taken back at the end. So neither a wrong ``--url`` nor a server that its owner has changed gets
+hold of the rights of whoever asks. Whatever goes wrong is an `MLabError` with one sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from mlabhub.cli.doctor_probes import API, Target, look
+from mlabhub.cli.findings import Check
+from mlabhub.cli.remote import TOKEN_VARIABLE, URL_VARIABLE, read_token
+from mlabhub.core.quote import quote as shown
+from mlabhub.errors import InvalidConfiguration, MLabError, NotFound, NotPermitted, Unavailable
+from mlabhub.settings import Settings, load_settings
+
+TOKEN_SECONDS = 120
+SECONDS = 20.0
+STATUSES = ("ok", "missing", "better", "info")
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A hub as this command reaches it: its API, the address that people use, and in whose name one asks."""
+
+    api: str
+    public_url: str
+    token: str
+    authority: Path | None = None
+    """A file with whom to trust beside the system's authorities."""
+    here: bool = False
+
+    def trusted(self) -> ssl.SSLContext:
+        """Return whom to trust over https."""
+        context = ssl.create_default_context()
+        if self.authority is not None and self.authority.exists():
+            context.load_verify_locations(self.authority)
+        return context
+
+    def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
+        """Return status and JSON of a call of the hub's API. Raises `Unavailable`."""
+        headers = {"Authorization": f"token {self.token}"}
+        try:
+            verify = self.trusted() if self.api.startswith("https:") else True
+            with httpx.Client(headers=headers, timeout=SECONDS, verify=verify, trust_env=not self.here) as client:
+                answer = client.request(method, self.api + path, **more)
+                return answer.status_code, answer.json() if answer.content else {}
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            hint = "Start it with `mlabhub up`." if self.here else f"Is {URL_VARIABLE} the hub's address?"
+            raise Unavailable(f"The hub at {self.api} does not answer. {hint}", log_text=str(error)) from error
+
+
+def examine_server(server: str, url: str, state: Path | None) -> list[Check]:
+    """Return what is found of a server. Raises an `MLabError`."""
+    hub = find_hub(state)
+    owner, name = split_server(server, hub)
+    model = find_server(hub, owner, name)
+    base = check_url(url or hub.public_url)
+    path = "/".join(["user", quote(owner, safe="@~"), *([model["name"]] if model["name"] else []), ""])
+    with borrowed_token(hub, owner, model["name"]) as token:
+        target = Target(base + path, token, hub.trusted() if base.startswith("https:") else None)
+        return [_check(one) for one in asyncio.run(ask(target))]
+
+
+def find_hub(state: Path | None) -> Hub:
+    """Return the hub: of the state folder, else where ``MLABHUB_URL`` says, else of the default state folder.
+
+    Raises `InvalidConfiguration`.
+    """
+    url = os.environ.get(URL_VARIABLE, "").strip()
+    if url and state is None:
+        token = os.environ.get(TOKEN_VARIABLE, "").strip()
+        if not token:
+            raise InvalidConfiguration(
+                f"{URL_VARIABLE} is set and {TOKEN_VARIABLE} is not. Make a token on the hub's page Tokens."
+            )
+        base = f"{url.rstrip('/').removesuffix('/hub')}/"
+        return Hub(f"{base}hub/api/", base, token)
+    settings: Settings = load_settings(state_dir=state)
+    token = read_token(settings, f", or set {URL_VARIABLE} and {TOKEN_VARIABLE} to use an account of yours")
+    return Hub(f"{settings.hub_url}api/", settings.public_url, token, settings.ca_file, here=True)
+
+
+def split_server(server: str, hub: Hub) -> tuple[str, str]:
+    """Return owner and name: of ``alice/`` or ``alice/name``, else of a server of one's own. Raises an `MLabError`."""
+    owner, slash, name = server.partition("/")
+    if slash and owner and "/" not in name:
+        return owner, name
+    if slash or not server:
+        raise InvalidConfiguration(f"{shown(server)} is no server. Write USER/ or USER/NAME, or NAME for one of yours.")
+    status, model = hub.call("GET", "user")
+    if status == 200 and isinstance(model, Mapping) and model.get("kind") == "user":
+        return str(model["name"]), server
+    if status == 403 and not hub.here:
+        raise NotPermitted(f"The hub does not know the token in {TOKEN_VARIABLE}. Make a new one on its page Tokens.")
+    raise InvalidConfiguration(f"Whose server is {shown(server)}? Write USER/{server}, or USER/ for a default server.")
+
+
+def find_server(hub: Hub, owner: str, name: str) -> Json:
+    """Return the hub's model of a server that runs, by its name or the one that was typed for it.
+
+    Raises `NotFound`, `NotPermitted` or `Unavailable`.
+    """
+    status, model = hub.call("GET", f"users/{quote(owner, safe='')}", params={"include_stopped_servers": "1"})
+    if status == 403 or (status == 200 and "servers" not in model):
+        raise NotPermitted(f"You may not look at the servers of {shown(owner)}: only its owner and administrators may.")
+    if status == 404:
+        raise NotFound(f"The hub has no user {shown(owner)}, or none that you may look at.")
+    if status != 200:
+        raise Unavailable(f"The hub cannot be asked about {shown(owner)} (HTTP {status}). Try again in a minute.")
+    servers: list[Json] = list(model["servers"].values())
+    wanted = [one for one in servers if name in (one["name"], one.get("display_name") or one["name"])]
+    found = next((one for one in wanted if one["name"] == name), wanted[0] if len(wanted) == 1 else None)
+    label = f"{owner}/{name}"
+    if found is None and name:
+        known = ", ".join(f"{owner}/{one['name']}" for one in servers) or "none"
+        raise NotFound(f"There is no server {shown(label)}; {shown(owner)} has: {shown(known)}.")
+    if found is None or not found.get("ready"):
+        raise NotFound(f"The server {shown(label)} does not run. Start it, then ask again.")
+    return found
+
+
+def check_url(url: str) -> str:
+    """Return the hub's address with a slash at its end. Raises `InvalidConfiguration`."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.query
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InvalidConfiguration(f"{shown(url)} is no address of a hub; one looks like https://lab.example.org/.")
+    return f"{url.rstrip('/')}/"
+
+
+@contextlib.contextmanager
+def borrowed_token(hub: Hub, owner: str, name: str) -> Iterator[str]:
+    """Give a token of the server's owner, for this server alone. Raises `NotPermitted`."""
+    path = f"users/{quote(owner, safe='')}/tokens"
+    body = {
+        "note": "mlabhub doctor",
+        "expires_in": TOKEN_SECONDS,
+        "scopes": [f"access:servers!server={owner}/{name}"],
+    }
+    status, model = hub.call("POST", path, json=body)
+    if status != 201:
+        raise NotPermitted(
+            f"No token for the server of {shown(owner)} could be had (HTTP {status}): "
+            "the token that you gave must have the right to make others (scope tokens)."
+        )
+    try:
+        yield str(model["token"])
+    finally:
+        with contextlib.suppress(MLabError):  # it ends by itself in two minutes
+            hub.call("DELETE", f"{path}/{model['id']}")
+
+
+async def ask(target: Target) -> list[Json]:
+    """Try everything, and return the server's findings. Raises `NotFound`, `NotPermitted` or `Unavailable`."""
+    async with target.client() as client:
+        try:
+            greeting = await client.get(API, headers={"Accept": "application/json"})
+            _check_greeting(greeting, target)
+            seen = await look(target)
+            answer = await client.post(API, json={"seen": seen}, timeout=SECONDS)
+            findings = answer.json()["findings"]
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unavailable(
+                f"Nothing answers at {target.url} ({str(error) or type(error).__name__}). "
+                "Is that the address that people use? --url names another one."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unavailable(f"{target.url} answers with something that is not the doctor's (HTTP).") from error
+    return [one for one in findings if one.get("status") in STATUSES]
+
+
+def _check_greeting(answer: httpx.Response, target: Target) -> None:
+    if answer.status_code == 403:
+        raise NotPermitted(f"{target.url} lets nobody in with the hub's token. Is it the same hub's address?")
+    kind = answer.headers.get("content-type", "")
+    if answer.status_code >= 500:
+        raise Unavailable(f"{target.url} answers HTTP {answer.status_code}: the proxies do not reach the server.")
+    if answer.is_success and "json" in kind:
+        path = str(answer.json()["server"])
+        if not urlsplit(target.url).path.endswith(path):
+            raise NotFound(f"{target.url} is another server than {path}.")
+        return
+    where = answer.headers.get("location", "")
+    more = f", and leads to {shown(where)}" if where else ""
+    raise NotFound(
+        f"There is no doctor at {target.url} (HTTP {answer.status_code}{more}). Either the address has a wrong path, "
+        "a proxy changes it (a prefix such as /lab/ must reach the hub), or the server's image lacks mlabhub's tools."
+    )
+
+
+def _check(finding: Json) -> Check:
+    return Check(str(finding["name"]), finding["status"], str(finding["found"]), str(finding["fix"]))
