@@ -225,6 +225,7 @@ async def test_a_restart_while_a_websocket_is_open(start: Start) -> None:
         answer, closed = await asyncio.gather(restart, asyncio.wait_for(first.read_message(), 10))
         assert answer.json()["state"] == "starting"
         assert closed is None
+        first.close()
         # The page's next try waits for the new one.
         second = await connect(server, "echo/echo")
         await second.write_message(b"after", binary=True)
