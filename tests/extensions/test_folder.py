@@ -59,6 +59,17 @@ def test_what_a_killed_server_left_is_removed_by_the_next(runtime: Path) -> None
     assert alive.exists()
 
 
+def test_so_is_what_was_left_in_the_temporary_folder(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(runtime))
+    for name in ("mlabhub-tools-7-left", "mlabhub-build-7-left", "another-7-folder"):
+        (runtime / name).mkdir()
+        os.utime(runtime / name, (0, 0))
+    PrivateFolder(None).fresh("x")
+    assert not (runtime / "mlabhub-tools-7-left").exists()
+    assert (runtime / "mlabhub-build-7-left").exists()
+    assert (runtime / "another-7-folder").exists()
+
+
 @pytest.mark.parametrize("runtime_dir", [None, "", "/proc/nowhere", "/tmp/" + "long/" * 40])
 def test_another_place_is_found(runtime_dir: str | None) -> None:
     folder = PrivateFolder(runtime_dir)

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 LONGEST_ROOT = 60
@@ -55,16 +56,18 @@ class PrivateFolder:
             around = Path(self._runtime_dir) / "mlabhub"
             with contextlib.suppress(OSError):
                 around.mkdir(mode=0o700, parents=True, exist_ok=True)
-                remove_left_behind(around)
+                remove_left_behind(around.iterdir())
                 return Path(tempfile.mkdtemp(prefix=prefix, dir=around))
-        return Path(tempfile.mkdtemp(prefix=f"mlabhub-{prefix}"))
+        remove_left_behind(Path(tempfile.gettempdir()).glob("mlabhub-tools-*"))
+        return Path(tempfile.mkdtemp(prefix=f"mlabhub-tools-{prefix}"))
 
 
-def remove_left_behind(around: Path) -> None:
-    """Remove the folders of servers that are gone: nobody holds their locks."""
-    for folder in around.iterdir():
+def remove_left_behind(folders: Iterable[Path]) -> None:
+    """Remove those folders of this account whose servers are gone: nobody holds their locks."""
+    for folder in folders:
         try:
-            if time.time() - folder.stat().st_mtime < FRESH_S:
+            found = folder.lstat()
+            if found.st_uid != os.getuid() or time.time() - found.st_mtime < FRESH_S:
                 continue
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
