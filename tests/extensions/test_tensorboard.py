@@ -69,7 +69,8 @@ def listening(server: JupyterServer) -> list[int]:
 @pytest.mark.long
 @pytest.mark.parametrize("own_network", [False, True])
 def test_folders_come_and_go_while_it_runs(start: Start, own_network: bool) -> None:
-    server = start(environ={"MLABHUB_OWN_NETWORK": "1"} if own_network else {})
+    site = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    server = start(environ={"MLABHUB_OWN_NETWORK": "1", **site} if own_network else {})
     write_curves(server.home / "runs/first", {"loss": [3, 2, 1]})
     write_curves(server.home / "more/exp/second", {"loss": [1]})
     with server.client() as client, server.client(headers=NAVIGATION) as browser:

@@ -6,14 +6,13 @@ import { reportUse } from "./use.js";
 const ADDRESS = new URL("../api/log-folders/use", import.meta.url).pathname;
 const ASK_EVERY_MS = 30_000;
 const STYLE = `
-  :host { all: initial; position: fixed; right: 12px; bottom: 12px; z-index: 1000; font: 14px/1.4 system-ui, sans-serif; }
+  :host { all: initial; position: fixed; left: 12px; bottom: 12px; z-index: 1000; font: 14px/1.4 system-ui, sans-serif; }
   a, button { display: inline-block; padding: 4px 12px; border: 1px solid #b8bcc0; border-radius: 16px; background: #fff;
     color: #212529; font: inherit; text-decoration: none; cursor: pointer; opacity: 0.92; }
   a:hover, a:focus-visible { opacity: 1; border-color: #f57c00; outline: none; }
   p { max-width: 22rem; margin: 0 0 8px; padding: 8px 12px; border-inline-start: 4px solid #f57c00; background: #fff3cd;
     color: #212529; }
   [hidden] { display: none; }
-  div { text-align: end; }
 `;
 
 const host = document.createElement("div");

@@ -13,7 +13,7 @@ from mlabhub_proxies import base
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard.board import KEY, Board, Seen
 from mlabhub_proxies.tensorboard.folders import MAX_PATH, Refused
-from mlabhub_proxies.tensorboard.look import PATIENCE_S, NoAnswer, complete, within
+from mlabhub_proxies.tensorboard.look import ABSENT, PATIENCE_S, NoAnswer, complete, within
 from mlabhub_proxies.tensorboard.tool import PAGE, TOOL
 from mlabhub_proxies.words import N_, Translator
 
@@ -167,7 +167,7 @@ def folder_json(seen: Seen, t: Translator) -> dict[str, Any]:
         "last_written": newest.isoformat(timespec="seconds") if newest else None,
         "written": t(N_("last written {when}"), when=f"{newest:%Y-%m-%d %H:%M}") if newest else "",
         "complete": look.complete,
-        "ok": look.problem is None and look.complete,
+        "ok": look.problem in (None, ABSENT.problem) and look.complete,
         "sentence": sentence,
     }
 

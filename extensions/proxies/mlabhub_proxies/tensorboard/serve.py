@@ -36,6 +36,8 @@ from mlabhub_proxies.tensorboard.look import Budget, walk  # noqa: E402
 RELOAD_S = 5
 STACK_BYTES = 1024**2
 SCRIPT = b'<script type="module" src="../mlabhub/static/tensorboard.js"></script>'
+# Its letters are the one thing that TensorBoard's page asks for at the address's root, where another server may be.
+AT_ROOT, BELOW_PAGE = b"url(/font-roboto/", b"url(font-roboto/"
 MOST_FOLDERS = 200_000
 # Without the fast loader a point of a curve takes 1.2 KiB instead of 0.1.
 FEW_SAMPLES = {"scalars": 300, "histograms": 100, "images": 10}
@@ -74,7 +76,7 @@ class UnixServer(ThreadedWSGIServer, TensorBoardServer):
 
 
 def with_script(application: Wsgi) -> Wsgi:
-    """Let TensorBoard's own page load our script: the way to the list of folders, and whether somebody is there."""
+    """Let TensorBoard's own page load our script, which has the way to the list of folders, and its own letters."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO") not in ("", "/", "/index.html"):
@@ -82,7 +84,7 @@ def with_script(application: Wsgi) -> Wsgi:
         environ.pop("HTTP_ACCEPT_ENCODING", None)
         started: list[Any] = []
         page = b"".join(application(environ, lambda *given: started.append(given)))
-        page = page.replace(b"</head>", SCRIPT + b"</head>", 1)
+        page = page.replace(b"</head>", SCRIPT + b"</head>", 1).replace(AT_ROOT, BELOW_PAGE)
         status, headers, *_ = started[0]
         others = [(name, value) for name, value in headers if name.lower() != "content-length"]
         start_response(status, [*others, ("Content-Length", str(len(page)))])
@@ -144,6 +146,8 @@ def main() -> None:
     chosen = parser.parse_args()
     stay_small(chosen.memory_mib)
     threading.excepthook = end_with_loader
+    # Where a site has an HTTP proxy, TensorBoard would ask it for the way to its own loader.
+    os.environ["no_grpc_proxy"] = "localhost,127.0.0.1,::1"  # noqa: SIM112
     io_wrapper.GetLogdirSubdirectories = find_runs
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
