@@ -168,7 +168,7 @@ while True:
 VNC = {
     "works": (SPEAK.format(greeting=b"RFB 003.008\n"), "ok", "speaks RFB 003.008"),
     "dies": ("raise SystemExit('no screens found')", "missing", "has ended with status 1. no screens found"),
-    "hangs": ("import time; time.sleep(60)", "missing", "did not answer within 8 seconds"),
+    "hangs": ("import time; time.sleep(60)", "missing", "did not answer within 8 s"),
     "is another": (SPEAK.format(greeting=b"SSH-2.0-x\r\n"), "missing", "does not speak VNC"),
 }
 

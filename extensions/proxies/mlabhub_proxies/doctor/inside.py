@@ -43,7 +43,7 @@ async def _patiently(slug: str, name: str, place: str, look: Callable[[], Findin
         # The thread of a file server that hangs is left to itself: nothing ends it.
         return await asyncio.wait_for(asyncio.to_thread(look), PATIENCE_S)
     except asyncio.TimeoutError:
-        found = Said.of(N_("{place} did not answer within {seconds} seconds."), place=place, seconds=round(PATIENCE_S))
+        found = Said.of(N_("{place} did not answer within {seconds} s."), place=place, seconds=round(PATIENCE_S))
         return Finding(slug, name, "missing", found, Said.of(N_("Its file server hangs: tell an administrator.")))
 
 
