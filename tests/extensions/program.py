@@ -66,6 +66,7 @@ class Leads(web.RequestHandler):
         self.set_header("Set-Cookie", "one=1; Path=/")
         self.add_header("Set-Cookie", "two=2; Path=/")
         self.set_header("Location", self.get_query_argument("to"))
+        self.set_header("Content-Disposition", "attachment; filename=图.txt".encode().decode("latin-1"))
         self.set_status(302)
 
 

@@ -41,6 +41,10 @@ def test_headers_of_an_answer(server: JupyterServer) -> None:
         answer = client.get("echo/leads", params={"to": "/x?y=%2F"})
         assert answer.status_code == 302
         assert answer.headers["location"] == "/user/alice/echo/x?y=%2F"
+        assert (b"Content-Disposition", "attachment; filename=图.txt".encode()) in answer.headers.raw
+        sent = {"X-Name": "图".encode(), "X-Odd": b"\xff"}
+        asked = client.get("echo/x", headers=sent).json()["headers"]
+        assert asked["X-Name"].encode("latin-1") == sent["X-Name"]
         # Signing in by a token sets a cookie of this server's own, after those of the tool.
         assert answer.headers.get_list("set-cookie")[:2] == ["one=1; Path=/", "two=2; Path=/"]
         asked = client.request("REPORT", "echo/x").status_code, client.head("echo/x")

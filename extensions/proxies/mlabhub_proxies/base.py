@@ -66,13 +66,9 @@ class Speaking(JupyterHandler):
     @cached_property
     def t(self) -> Translator:
         """Say things in the reader's language."""
-        return get_translator(
-            choose_language(
-                self.get_query_argument(LANGUAGE_ARGUMENT, None),
-                self.get_cookie(LANGUAGE_COOKIE),
-                self.request.headers.get("Accept-Language"),
-            )
-        )
+        wish = self.request.query_arguments.get(LANGUAGE_ARGUMENT, [b""])[-1].decode(errors="replace")
+        accepted = self.request.headers.get("Accept-Language")
+        return get_translator(choose_language(wish, self.get_cookie(LANGUAGE_COOKIE), accepted))
 
     async def prepare(self) -> None:  # type: ignore[override]
         """Let nobody in without a login: a page asks for one, all else is refused."""

@@ -22,7 +22,7 @@ CREDENTIAL_ARGUMENT = "token"
 CREDENTIAL_HEADERS = ("Authorization", "X-Xsrftoken")
 HOP_BY_HOP = (
     *("Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection"),
-    *("TE", "Trailer", "Transfer-Encoding", "Upgrade"),
+    *("Te", "Trailer", "Transfer-Encoding", "Upgrade"),
 )
 """Headers that are about one connection and not about the request."""
 LONGEST_HEADER = 64 * 1024
@@ -54,7 +54,7 @@ async def pass_on(handler: web.RequestHandler, socket: str, address: str, prefix
         client.request(
             request.method or "GET",
             URL(f"http://localhost{address}", encoded=True),
-            headers=list(headers.get_all()),
+            headers=[(name, _as_utf8(value)) for name, value in headers.get_all()],
             data=request.body or None,
             allow_redirects=False,
         ) as answer,
@@ -65,9 +65,11 @@ async def pass_on(handler: web.RequestHandler, socket: str, address: str, prefix
 async def _answer(handler: web.RequestHandler, answer: aiohttp.ClientResponse, prefix: str) -> None:
     handler.set_status(answer.status, answer.reason)
     handler._headers = HTTPHeaders()
-    for name, value in answer.headers.items():
-        if name.title() not in HOP_BY_HOP:
-            handler.add_header(name, below(prefix, value) if name.title() == "Location" else value)
+    for raw_name, raw_value in answer.raw_headers:
+        # Byte for byte: tornado writes them in the same encoding, and a file's name in one may be in any.
+        name, value = raw_name.decode("latin-1").title(), raw_value.decode("latin-1")
+        if name not in HOP_BY_HOP:
+            handler.add_header(name, below(prefix, value) if name == "Location" else value)
     try:
         async for chunk in answer.content.iter_any():
             handler.write(chunk)
@@ -75,6 +77,14 @@ async def _answer(handler: web.RequestHandler, answer: aiohttp.ClientResponse, p
             await web.RequestHandler.flush(handler)
     except StreamClosedError:
         return
+
+
+def _as_utf8(value: str) -> str:
+    """Return a header's value, which tornado has read as Latin-1, as aiohttp will write it: in UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def below(prefix: str, location: str) -> str:
