@@ -258,7 +258,7 @@ def check_subdomains(_: Machine) -> Check:
         "subdomains",
         "better",
         "off: users' pages share the hub's address, so a page of one user can act as another who opens it",
-        "With a wildcard DNS name: `c.JupyterHub.subdomain_host = 'https://hub.example.org'` in jupyterhub_config.py",
+        "Nobody should open another person's server; `mlabhub up` has no switch for addresses of their own",
     )
 
 

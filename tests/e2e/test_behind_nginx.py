@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.e2e.place import PREFIX, Place
 from tests.installation import wait_for
-from tests.nginx import NAME
+from tests.nginx import NAME, run_nginx
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -224,3 +226,29 @@ def test_large_files_go_up(place: Place, tmp_path: Path) -> None:
         answer = client.put(url, json=body, extensions={"sni_hostname": NAME})
     assert answer.status_code == 201, answer.text
     place.hub.stop_server("alice")
+
+
+class _Greedy(BaseHTTPRequestHandler):
+    """A person's server that would have a service worker for everybody's pages."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Service-Worker-Allowed", "/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+def test_no_persons_server_gets_a_service_worker_for_all_pages(tmp_path: Path) -> None:
+    greedy = HTTPServer(("127.0.0.1", 0), _Greedy)
+    threading.Thread(target=greedy.serve_forever, daemon=True).start()
+    try:
+        with run_nginx(tmp_path, greedy.server_port, tls=False) as nginx:
+            answer = httpx.get(f"{nginx.origin}/user/alice/worker.js")
+    finally:
+        greedy.shutdown()
+        greedy.server_close()
+    assert answer.status_code == 200
+    assert "Service-Worker-Allowed" not in answer.headers
