@@ -45,7 +45,7 @@ def kind_faults(
     if kind == WORKBENCH:
         if unused_minutes is None:
             return []
-        message = Message(N_("is for kind: tensorboard only; workbenches are stopped by the idle rules"))
+        message = Message(N_("is for kind: tensorboard only; leave it out"))
         return [KeyFault(("unused_minutes",), message)]
     message = Message(N_("cannot be together with kind: tensorboard, which only reads log folders; leave it out"))
     faults = [KeyFault((key,), message) for key, value in more.items() if value]

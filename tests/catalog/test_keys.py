@@ -20,7 +20,7 @@ SINGLE = {
     "kind: tensorboard\n    unused_minutes: 0": "unused_minutes: must be 0.01 or more; it is 0",
     "kind: tensorboard\n    unused_minutes: '5'": 'unused_minutes: must be a number, such as 2 or 0.5; it is "5"',
     "kind: tensorboard\n    unused_minutes: 1e9": "unused_minutes: must be 10080 or less; it is 1000000000.0",
-    "unused_minutes: 5": "unused_minutes: is for kind: tensorboard only; workbenches are stopped by the idle rules",
+    "unused_minutes: 5": "unused_minutes: is for kind: tensorboard only; leave it out",
     **{
         f"kind: tensorboard\n    {wrong}": f"{wrong.split(':')[0]}: cannot be together with kind: tensorboard, which "
         "only reads log folders; leave it out"
