@@ -33,6 +33,7 @@ test -x /bin/bash && echo bash=yes
 command -v jupyterhub-singleuser >/dev/null && echo singleuser=$(jupyterhub-singleuser --version 2>/dev/null)
 command -v jupyter-lab >/dev/null && echo lab=$(jupyter-lab --version 2>/dev/null)
 python3 -c 'import ipykernel; print("kernel=ipykernel", ipykernel.__version__)' 2>/dev/null
+test -x /opt/code-server/lib/node && echo vscode=yes
 command -v sudo >/dev/null && echo sudo=yes
 test -x /usr/sbin/sshd && echo sshd=yes
 locale -a 2>/dev/null | grep -qi '^en_US.utf-\\?8$' && echo locale=yes
@@ -184,6 +185,14 @@ def assess(facts: Mapping[str, Any], *, hub: str, outside: bool) -> tuple[Findin
         ),
         finding("JupyterLab", "lab", server, added="JupyterLab of our own", good=lambda _: not outside),
         finding("notebooks", "kernel", server, added="no Python of its own that notebooks can run in: ours is used"),
+        finding(
+            "VS Code",
+            "vscode",
+            f"it cannot be opened then; grow the image from {PREFIX}base",
+            added="VS Code of our own",
+            needed=False,
+            good=lambda _: not outside,
+        ),
         *((libc,) if outside else ()),
         finding("sudo", "sudo", f"profiles with sudo need it; {packages('sudo')}", needed=False),
         finding("sshd", "sshd", f"for ssh into it; {packages('openssh-server')}", needed=False),

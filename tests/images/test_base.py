@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlabhub.images.program import Program
+from mlabhub.images.recipes import IMAGES_DIR
 from mlabhub.images.site import read_site
 from mlabhub.site.authorities import SYSTEM_CA
 from tests.full_home import full_home
@@ -193,6 +195,29 @@ def test_programs_are_there(containers: Containers):
     assert hub == "6.1.1"
     assert lab.startswith("4.6.")
     assert tensorboard.startswith("2.21.")
+
+
+def test_vscode_is_there_with_what_its_terminals_need_and_nobody_can_change_it(containers: Containers):
+    wanted = json.loads((IMAGES_DIR / "base/code-server/package.json").read_text())["dependencies"]["code-server"]
+    node = "cd /opt/code-server && lib/node"
+    parts = f"{node} -p 'typeof require(\"./lib/vscode/node_modules/node-pty\").spawn'"
+    search = "lib/vscode/node_modules/@vscode/ripgrep-universal/bin/linux-*/rg --version | head -1"
+    left = "find /opt/code-server -perm /6000 -o -writable ! -type l; command -v npm cc make; true"
+    version = f"{node} out/node/entry.js --config=/tmp/config --version 2>/dev/null | tail -1"
+    said = containers.run("sh", "-c", f"{version}; {parts}; {search}; {left}", options=("--tmpfs=/mnt",), **ALICE)
+    first, second, third, *more = said.splitlines()
+    assert first.startswith(f"{wanted} ")
+    assert (second, third[:8], more) == ("function", "ripgrep ", [])
+
+
+def test_our_tools_are_there_with_what_their_pages_load(containers: Containers):
+    vendor = "/opt/venv/lib/python3*/site-packages/mlabhub_proxies/static/vendor"
+    look = (
+        f"ls {vendor}/@novnc/novnc/core/rfb.js {vendor}/@xterm/xterm/lib/xterm.js; jupyter server extension list 2>&1"
+    )
+    said = containers.run("sh", "-c", look, **ALICE)
+    assert "No such file" not in said
+    assert re.search(r"mlabhub_proxies 0\.\S+ .*OK", said)
 
 
 def test_nothing_of_jupyterlab_calls_home(containers: Containers):

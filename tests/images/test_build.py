@@ -140,7 +140,7 @@ def test_an_unknown_image_is_one_line(arguments: tuple[str, ...]):
 def test_what_an_outside_image_lacks_is_added():
     found = assess({"libc": "glibc 2.31", "bash": "/bin/bash", "singleuser": "5.3.0"}, hub="6.1.1", outside=True)
     added = {finding.name for finding in found if finding.added}
-    assert added == {"/usr/bin/python3", "setpriv", "jupyterhub-singleuser", "JupyterLab", "notebooks"}
+    assert added == {"/usr/bin/python3", "setpriv", "jupyterhub-singleuser", "JupyterLab", "notebooks", "VS Code"}
     assert [finding.name for finding in found if finding.needed and not finding.ok] == []
     assert {finding.name for finding in found if not finding.ok} == {
         "sudo",

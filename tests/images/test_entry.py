@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from importlib.machinery import SourceFileLoader
@@ -14,6 +15,7 @@ import pytest
 from mlabhub.images.recipes import IMAGES_DIR
 from mlabhub.site import Site
 from mlabhub.site.inside import make_environment
+from tests.full_home import full_home
 
 SITE = Site(http_proxy="http://p:1", https_proxy="http://p:1")
 
@@ -253,3 +255,14 @@ def test_sudo_keeps_the_sites_variables_and_sudoers_is_well_formed(tmp_path: Pat
     made = make_environment(SITE, ["npmrc", "gitconfig"], ca="/ca.pem")
     assert set(made) <= set(kept)
     assert text.splitlines()[0].startswith("Defaults:#12345 env_keep += ")
+
+
+@pytest.mark.engine
+def test_a_home_with_room_for_half_of_it_is_full(tmp_path: Path):
+    with full_home(tmp_path, os.getuid()) as home:
+        os.truncate(home / "big", (home / "big").stat().st_size - entry.ENOUGH_BYTES // 2)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            entry.save_a_little(str(home))
+        os.truncate(home / "big", (home / "big").stat().st_size - entry.ENOUGH_BYTES)
+        entry.save_a_little(str(home))
+        assert [file.name for file in home.iterdir()] == ["big"]

@@ -52,6 +52,9 @@ class Lab:
                 page = client.get("user/alice/lab")
                 assert page.status_code == 200
                 assert "jupyter-config-data" in page.text
+                editor = client.get("user/alice/vscode/", follow_redirects=True)
+                assert editor.status_code == 200, editor.text
+                assert "vscode-workbench-web-configuration" in editor.text
             return self.hub.run_code("alice", code, seconds=90).strip()
         finally:
             self.hub.stop_server("alice")
@@ -106,6 +109,31 @@ def write_config(folder: Path, references: dict[str, str]) -> None:
 )
 def test_a_cell_runs_in_the_images_own_python(lab: Lab, image: str, code: str, printed: str) -> None:
     assert lab.run(image, code).startswith(printed)
+
+
+TERMINAL = """
+import os, subprocess
+code = '/opt/mlabhub/code-server/lib/'
+script = r'''
+const { spawn } = require("%svscode/node_modules/node-pty");
+const shell = spawn("/opt/mlabhub/bin/python3", ["-I", "-m", "mlabhub_outside.shell"]);
+let said = "";
+shell.onData((text) => { said += text; });
+shell.onExit(() => console.log(said.replaceAll("\\r", "")));
+shell.write("echo $((6*7)) $HOME; command -v python3; exit\\n");
+''' % code
+done = subprocess.run([code + 'node', '-e', script], capture_output=True, text=True, timeout=30)
+print(done.stdout.splitlines(), done.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "python"), [("numpy", "/usr/bin/python3"), ("old", "/usr/bin/python3"), ("busybox", "")]
+)
+def test_a_terminal_of_vscode_has_the_images_own_environment(lab: Lab, image: str, python: str) -> None:
+    said = lab.run(image, TERMINAL)
+    assert "42 /mnt/user/alice'" in said
+    assert python in said
 
 
 def test_an_image_that_gets_in_the_way_does_not(lab: Lab) -> None:

@@ -62,8 +62,6 @@ class RunningTool:
         self._keeper: subprocess.Popen[bytes] | None = None
         self._ended: asyncio.Event = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
-        self._ending = asyncio.Lock()
-        """Held by who ends it, so that two of them do not take each other's next start for their own."""
         self._stopping = False
         self._by_person = False
 
@@ -77,9 +75,7 @@ class RunningTool:
         self._by_person = False
         if self.state in (STOPPED, FAILED) and not self._stopping:
             self._set(STARTING)
-            self._spawn()
-            if self._keeper is not None:
-                self._starting = asyncio.get_running_loop().create_task(self._watch(self._keeper))
+            self._starting = asyncio.get_running_loop().create_task(self._start())
 
     async def ensure_ready(self) -> bool:
         """Wait until it is ready or has failed; start it if nobody has yet. Return whether it is ready."""
@@ -91,14 +87,15 @@ class RunningTool:
 
     async def stop(self) -> None:
         """End its process and all that grew from it."""
-        async with self._ending:
-            await self._stop()
+        self._by_person = True
+        if self.state != STOPPED:
+            await self._end()
+            self._set(STOPPED, Said.of(N_("{tool} was stopped."), tool=Said.of(self.tool.title)))
 
     async def restart(self) -> None:
         """Stop it and begin to start it."""
-        async with self._ending:
-            await self._stop()
-            self.start()
+        await self.stop()
+        self.start()
 
     def close(self) -> None:
         """End it with the server, outside of any event loop."""
@@ -120,50 +117,33 @@ class RunningTool:
 
     # What happens -----------------------------------------------------------------------------------------------
 
-    async def _watch(self, keeper: subprocess.Popen[bytes]) -> None:
-        """See one start through, unless a person stops it; another start after that has a watch of its own."""
-        program, socket = self._tool_program, self.socket
+    async def _start(self) -> None:
+        program = self.tool.program
+        assert program is not None, "only a tool with a program is run"
+        try:
+            self._spawn(program)
+        except OSError as fault:
+            self._fail(N_("{tool} could not be started: {fault}."), fault=fault.strerror or str(fault))
+            return
+        except Exception:
+            log.exception("%s: the command could not be made", self.tool.slug)
+            self._fail(N_("{tool} could not be started. The server's log says why."))
+            return
         deadline = time.monotonic() + program.longest_seconds
-        while self._is_starting(keeper):
-            if await _answers(socket, program.ready_path):
-                if self._is_starting(keeper):
+        while self.state == STARTING:
+            if await _answers(self.socket, program.ready_path):
+                if self.state == STARTING:
                     self._set(READY)
             elif time.monotonic() > deadline:
-                await self._give_up(keeper, program.longest_seconds)
+                await self._end()
+                # A person may have stopped it meanwhile.
+                if self.state == STARTING:
+                    self._fail(N_("{tool} did not answer within {seconds} s."), seconds=program.longest_seconds)
             else:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), PROBE_EVERY_S)
 
-    async def _give_up(self, keeper: subprocess.Popen[bytes], seconds: int) -> None:
-        async with self._ending:
-            if self._is_starting(keeper):
-                await self._end()
-                self._fail(N_("{tool} did not answer within {seconds} s."), seconds=seconds)
-
-    async def _stop(self) -> None:
-        self._by_person = True
-        if self.state != STOPPED:
-            await self._end()
-            self._set(STOPPED, Said.of(N_("{tool} was stopped."), tool=Said.of(self.tool.title)))
-
-    def _is_starting(self, keeper: subprocess.Popen[bytes]) -> bool:
-        return self.state == STARTING and self._keeper is keeper
-
-    def _spawn(self) -> None:
-        try:
-            self._run_keeper(self._tool_program)
-        except OSError as fault:
-            self._fail(N_("{tool} could not be started: {fault}."), fault=fault.strerror or str(fault))
-        except Exception:
-            log.exception("%s: the command could not be made", self.tool.slug)
-            self._fail(N_("{tool} could not be started. The server's log says why."))
-
-    @property
-    def _tool_program(self) -> Program:
-        assert self.tool.program is not None, "only a tool with a program is run"
-        return self.tool.program
-
-    def _run_keeper(self, program: Program) -> None:
+    def _spawn(self, program: Program) -> None:
         self._folder = self._place.folder.fresh(self.tool.slug)
         environ = self._place.environ
         launch = Launch(self._program, self.socket, str(self._folder), self._place.base_url, environ)

@@ -30,6 +30,8 @@ OPTIONS = (
     *("--reconnection-grace-time", str(RECONNECTION_SECONDS)),
     # Chats with an AI are off; their helper process is not started either.
     *("--vscode-option", "agent-host-bridge-host=none"),
+    # The server's own environment is right already; a login shell would be asked for another.
+    *("--vscode-option", "force-disable-user-env"),
 )
 """Nobody else reaches the socket; and whoever works here trusts the folder, as in the terminal."""
 
@@ -90,7 +92,7 @@ def can_be_written(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        os.write(descriptor, bytes(ENOUGH_BYTES))
+        written = os.write(descriptor, bytes(ENOUGH_BYTES))
         os.fsync(descriptor)
     except OSError:
         return False
@@ -98,7 +100,7 @@ def can_be_written(folder: Path) -> bool:
         os.close(descriptor)
         with contextlib.suppress(OSError):
             trial.unlink()
-    return True
+    return written == ENOUGH_BYTES
 
 
 def take_along(usual: Path, spare: Path) -> None:
