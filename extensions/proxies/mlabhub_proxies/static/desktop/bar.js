@@ -80,7 +80,7 @@ export class Bar {
   #fullScreen() {
     const button = byId("full-screen");
     button.hidden = !document.fullscreenEnabled;
-    byId("locks").hidden = !navigator.keyboard?.lock;
+    byId("locks").hidden = !navigator.keyboard?.lock || window.parent !== window;
     button.addEventListener("click", async () => {
       if (document.fullscreenElement) {
         await document.exitFullscreen();
