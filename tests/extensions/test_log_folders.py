@@ -238,6 +238,10 @@ def test_started_with_folders(tmp_path: Path, make_list: Callable[..., FolderLis
     # The same start again goes on where it was left; another choice is a fresh one.
     assert [folder.path for folder in make_list(paths[:1]).folders] == paths[:2]
     assert [folder.path for folder in make_list(paths[2:]).folders] == paths[2:]
+    # Without a choice it shows what it showed last, and so does the choice of then.
+    assert [folder.path for folder in make_list([]).folders] == paths[2:]
+    make_list().add(paths[0])
+    assert [folder.path for folder in make_list(paths[2:]).folders] == [paths[2], paths[0]]
 
 
 @pytest.mark.parametrize("kept", ["", "{", "[]", "7", '{"folders": 7}', '{"folders": [7, {"path": 7}, {"path": "x"}]}'])

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.extensions.events import write_curves
+from tests.extensions.hub import Hub
 from tests.extensions.server import TOKEN, JupyterServer
 
 pytestmark = [pytest.mark.long, pytest.mark.browser]
@@ -173,3 +174,30 @@ def test_an_untouched_page_asks_for_nothing_that_counts(server: JupyterServer, c
     page.wait_for_timeout(500)
     assert asked.count(("POST", "mlabhub/api/log-folders/use")) == 1
     page.close()
+
+
+def test_in_the_workbench_of_a_hub(chromium: Browser, tmp_path: Path) -> None:
+    hub = Hub(tmp_path, {"echo": ["serve"]})
+    context = chromium.new_context(viewport={"width": 1200, "height": 800})
+    try:
+        hub.start_server("alice")
+        write_curves(tmp_path / "alice/runs/first", {"loss": LOSS})
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(f"{hub.url}hub/login")
+        page.fill("#username_input", "alice")
+        page.fill("#password_input", "any")
+        page.click("#login_submit")
+        page.wait_for_url("**/user/alice/**")
+        page.goto(f"{hub.url}user/alice/mlabhub/open/tensorboard")
+        # From the list to TensorBoard and back, all in the workbench's frame, which a hub's pages forbid to others.
+        frame = page.frame_locator("#frame-tensorboard")
+        for _ in range(2):
+            frame.get_by_label("Path of a folder").fill("~/runs")
+            frame.get_by_role("button", name="Add", exact=True).click()
+            frame.get_by_role("link", name="Open TensorBoard").click()
+            expect(frame.locator("runs-table").get_by_text("runs/first", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+            frame.get_by_role("link", name="Log folders").click()
+    finally:
+        context.close()
+        hub.close()

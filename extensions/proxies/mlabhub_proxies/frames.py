@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import secrets
 
-from tornado.httputil import HTTPHeaders, HTTPServerRequest
-from tornado.web import OutputTransform
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, url_concat
+from tornado.web import OutputTransform, RequestHandler
 
 ARGUMENT = "mlabhub_frame"
 KEY = secrets.token_urlsafe(24)
@@ -34,3 +34,9 @@ class FrameKey(OutputTransform):
         if self._has_key and policy:
             headers["Content-Security-Policy"] = policy.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
         return status_code, headers, chunk
+
+
+def with_key(address: str, handler: RequestHandler) -> str:
+    """Return an address that a page leads to, with the key if the page itself was opened with one: it is in a frame."""
+    given = handler.get_query_argument(ARGUMENT, None)
+    return url_concat(address, {ARGUMENT: given}) if given else address

@@ -17,6 +17,7 @@ from tornado import web
 from tornado.httputil import HTTPHeaders
 
 from mlabhub_proxies.base import Refused, Speaking, is_navigation
+from mlabhub_proxies.frames import with_key
 from mlabhub_proxies.pages import show_state
 from mlabhub_proxies.passing import address_of, pass_on, without_credentials
 from mlabhub_proxies.relay import Relay
@@ -103,7 +104,7 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
             return False
         address = await program.before(self.surroundings)
         if address is not None:
-            self.redirect(address)
+            self.redirect(with_key(address, self))
         return address is not None
 
     async def _wait(self) -> None:

@@ -4,6 +4,9 @@ import { ask as askServer } from "./ask.js";
 import { reportUse } from "./use.js";
 
 const ADDRESS = new URL("../api/log-folders/use", import.meta.url).pathname;
+// In the workbench's frame the address that this page was opened with has a key, which its links have to keep.
+const OPENED = new URL(performance.getEntriesByType("navigation")[0].name);
+const KEY = OPENED.searchParams.get("mlabhub_frame");
 const ASK_EVERY_MS = 30_000;
 const STYLE = `
   :host { all: initial; position: fixed; left: 12px; bottom: 12px; z-index: 1000; font: 14px/1.4 system-ui, sans-serif; }
@@ -31,7 +34,7 @@ async function ask() {
     const answer = await askServer(ADDRESS);
     if (!answer.ok) return;
     const told = await answer.json();
-    link.href = told.link.address;
+    link.href = told.link.address + (KEY ? `?mlabhub_frame=${encodeURIComponent(KEY)}` : "");
     link.textContent = told.link.title;
     warning.textContent = told.warning ?? "";
     warning.hidden = !told.warning;

@@ -54,7 +54,7 @@ class Board:
 
     def _make(self, surroundings: Surroundings) -> None:
         environ = surroundings.environ
-        given = read_paths(environ[GIVEN]) if GIVEN in environ else None
+        given = read_paths(environ.get(GIVEN))
         links = surroundings.folder.fresh(LINKS)
         self._list = FolderList(kept_file(environ, self.places), links, self.places, given)
         self._made.set()

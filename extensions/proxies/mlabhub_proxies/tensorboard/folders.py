@@ -177,7 +177,7 @@ class FolderList:
         The folder that TensorBoard is given; it holds a link per log folder and nothing else.
     given
         The folders that the server was started with. They replace what was kept, unless the last start was given the
-        same: then what was added and removed since then is still true.
+        same: then what was added and removed since then is still true, as it is if none are given.
     """
 
     def __init__(self, file: Path, links: Path, places: Places, given: list[str] | None = None) -> None:
@@ -186,10 +186,12 @@ class FolderList:
         """Why the list holds for this run only, if so."""
         self._file = file
         self._links = links
-        self._given = given
+        self._given = given or None
         self._lock = threading.Lock()
         self._folders: tuple[Folder, ...] = self._load()
         self._link()
+        if self._given is not None:
+            self.problem = self._keep()
 
     @property
     def folders(self) -> tuple[Folder, ...]:
@@ -245,6 +247,7 @@ class FolderList:
         kept = self._read()
         if self._given is not None and kept.get("given") != self._given:
             return self._taken(self._given)
+        self._given = self._given or kept.get("given")
         entries = kept.get("folders")
         paths = [entry.get("path") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
         return self._taken(paths)

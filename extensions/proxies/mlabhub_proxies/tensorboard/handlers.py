@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from mlabhub_proxies import base
+from mlabhub_proxies.frames import with_key
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard.board import KEY, Board, Seen
 from mlabhub_proxies.tensorboard.folders import MAX_PATH, Refused
@@ -44,7 +45,7 @@ class ListPage(base.PageHandler):
         except Refused as refused:
             await self._show(typed=typed, refusal=self.t.say(refused.sentence), status=STATUS.get(refused.code, 422))
             return
-        self.redirect(self.surroundings.url(PAGE), status=303)
+        self.redirect(with_key(self.surroundings.url(PAGE), self), status=303)
 
     async def _show(self, *, typed: str = "", refusal: str = "", status: int = 200) -> None:
         try:
@@ -58,6 +59,7 @@ class ListPage(base.PageHandler):
             folders=[folder_json(one, self.t) for one in seen],
             offers=await offers(self.board),
             places=list(self.board.places),
+            tensorboard=with_key(self.surroundings.url(TOOL.address), self),
             problem=self.t.say(problem) if problem else "",
             typed=typed,
             refusal=refusal,
