@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 from pathlib import Path
 
@@ -73,7 +74,12 @@ def test_settings_are_the_homes_and_sockets_the_servers(tmp_path: Path) -> None:
     share = tmp_path / "home/.local/share/code-server"
     assert told["--user-data-dir"] == str(share)
     assert told["--extensions-dir"] == str(share / "extensions")
-    assert list(share.iterdir()) == []
+    settings = share / "User/settings.json"
+    assert json.loads(settings.read_text())["workbench.startupEditor"] == "none"
+    settings.write_text("// mine")
+    vscode.make_command(launch(tmp_path))
+    assert [path for path in share.rglob("*") if path.is_file()] == [settings]
+    assert settings.read_text() == "// mine"
     for option in ("--session-socket", "--config"):
         assert Path(told[option]).parent == tmp_path / "run"
 
@@ -113,4 +119,4 @@ def test_a_home_without_room_for_a_folder(tmp_path: Path) -> None:
     told = options(vscode.make_command(launch(tmp_path)))
     assert told["--user-data-dir"] == str(tmp_path / "run/data")
     assert told["--extensions-dir"] == str(tmp_path / "run/data/extensions")
-    assert taken_along(told) == []
+    assert taken_along(told) == ["User/settings.json"]

@@ -8,6 +8,7 @@ Code from nothing but saving there: its settings are taken along into the server
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +21,13 @@ PLACES = (Path("/opt/code-server"), Path("/opt/mlabhub/code-server"))
 NODE, ENTRY = Path("lib/node"), Path("out/node/entry.js")
 ENOUGH_BYTES = 64 * 1024
 """To be saved in a home that is not full."""
+FIRST_SETTINGS = {
+    "chat.disableAIFeatures": True,
+    "window.autoDetectColorScheme": True,
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.startupEditor": "none",
+}
+"""For who has none yet: what an extension says of these comes too late for a browser's first look."""
 TAKEN_ALONG = ("settings.json", "keybindings.json", "snippets")
 RECONNECTION_SECONDS = 7 * 24 * 3600
 """How long unsaved text and terminals wait for a browser that lost its line, or was closed."""
@@ -51,6 +59,7 @@ def make_command(launch: Launch) -> list[str]:
     if os.path.isdir(launch.program):
         program = [str(Path(launch.program) / NODE), str(Path(launch.program) / ENTRY)]
     data, extensions = choose_folders(launch)
+    settle(data / "User")
     own = Path(launch.folder)
     return [
         *program,
@@ -112,6 +121,14 @@ def take_along(usual: Path, spare: Path) -> None:
                 shutil.copytree(usual / name, spare / name, dirs_exist_ok=True)
             else:
                 shutil.copyfile(usual / name, spare / name)
+
+
+def settle(folder: Path) -> None:
+    """Write the first settings, where there are none."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "settings.json").open("x") as file:
+            json.dump(FIRST_SETTINGS, file, indent=4)
 
 
 TOOL = Tool(
