@@ -189,6 +189,10 @@ def test_a_huge_event_file_ends_tensorboard_alone(start: Start, own_network: str
                     continue
             time.sleep(0.02)
         assert client.get("api").status_code == 200
+        page = client.get("tensorboard/", headers=NAVIGATION)
+        # The way out is on the page.
+        assert page.status_code == 502
+        assert 'href="/user/alice/mlabhub/log-folders"' in page.text
     assert state["log"].splitlines()[-1].startswith("Reading the logs")
     assert "log folders" in state["fix"]
     assert most < 4096 * 1024**2

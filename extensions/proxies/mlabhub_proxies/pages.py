@@ -10,6 +10,7 @@ from tornado import web
 
 from mlabhub_proxies.base import STATIC as STATIC_FOLDER
 from mlabhub_proxies.base import PageHandler, Refused, Speaking, StaticHandler
+from mlabhub_proxies.frames import with_key
 from mlabhub_proxies.running import FAILED, STARTING, RunningTool
 from mlabhub_proxies.status import status_json
 from mlabhub_proxies.surroundings import Route, Surroundings
@@ -20,6 +21,7 @@ from mlabhub_proxies.words import N_, Said
 def show_state(handler: Speaking, running: RunningTool) -> None:
     """Answer with the page of a tool that is not ready: it goes on by itself, or says why it cannot."""
     status = status_json(running.tool, running, handler.t)
+    remedy = running.tool.program and running.tool.program.remedy
     handler.render_page(
         "start.html",
         status=502 if running.state == FAILED else 202,
@@ -27,6 +29,7 @@ def show_state(handler: Speaking, running: RunningTool) -> None:
         starting=running.state == STARTING,
         failed=running.state == FAILED,
         back=handler.request.uri,
+        remedy=remedy and (with_key(handler.surroundings.url(remedy[0]), handler), handler.t(remedy[1])),
     )
 
 

@@ -50,6 +50,8 @@ class Program:
     """Return the argument list. The program stays in the foreground and listens on `Launch.socket`."""
     hint: str
     """A sentence (`N_`): what a person can do when it does not start."""
+    remedy: tuple[str, str] | None = None
+    """The page of ours that the hint speaks of: its address below the server's path, and its name (`N_`)."""
     environment: Callable[[Launch], Environ] = no_environment
     """Return what is added to the server's environment."""
     ready_path: str | None = "/"

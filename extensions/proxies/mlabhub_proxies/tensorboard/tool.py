@@ -81,6 +81,7 @@ TOOL = Tool(
     program=Program(
         command=command,
         hint=N_("Its log says which folder it could not read. Choose other log folders, then try again."),
+        remedy=(PAGE, N_("Log folders")),
         ready_path="/data/environment",
         typical_seconds=3,
         before=lead_to_list,
