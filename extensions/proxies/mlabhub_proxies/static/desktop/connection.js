@@ -105,9 +105,7 @@ export class Connection extends EventTarget {
     rfb.viewOnly = this.watch;
     channel.addEventListener("tick", () => this.#watchLine());
     channel.addEventListener("answer", (event) => this.#answered(event.detail));
-    for (const name of ["clipboard", "bell"]) {
-      rfb.addEventListener(name, (event) => this.dispatchEvent(new CustomEvent(name, { detail: event.detail })));
-    }
+    rfb.addEventListener("clipboard", ({ detail }) => this.dispatchEvent(new CustomEvent("clipboard", { detail })));
     channel.addEventListener("clipboardtaken", () => this.dispatchEvent(new Event("clipboardtaken")));
     const impatient = window.setTimeout(() => this.#leave(), HANDSHAKE);
     rfb.addEventListener("connect", () => {
