@@ -175,6 +175,9 @@ def test_she_can_work_all_the_while(two: Two) -> None:
     with two.hub.api("alice") as alice:
         assert SECRET in alice.get(f"user/alice/proxy/{PORT}/secret.txt").text
         assert alice.get("user/alice/mlabhub/api/alive").status_code == 204
+        findings = alice.get("user/alice/mlabhub/api/doctor").json()["findings"]
+    assert not [one for one in findings if one["status"] in ("missing", "better")]
+    assert {one["slug"] for one in findings if one["status"] == "ok"} >= {"neighbours", "home", "runtime", "tool-lab"}
 
 
 def test_plain_processes_keep_logins_apart_too(place: Place) -> None:

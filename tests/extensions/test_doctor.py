@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from mlabhub.cli.doctor_probes import Target, look
+from mlabhub_proxies.doctor.inside import is_alone, who_reaches_ports
 from tests.extensions.server import BASE_URL, NAVIGATION, TOKEN, JupyterServer
 from tests.full_home import full_home
 from tests.nginx import NAME, run_nginx
@@ -220,6 +221,15 @@ def test_no_room_for_the_tools_sockets(tmp_path: Path) -> None:
         assert "No tool starts without it" in found["fix"]
     finally:
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("environ", "status"),
+    [({"MLABHUB_HOME": "/mnt/user/alice"}, "ok"), ({"MLABHUB_HOME": "/x", "MLABHUB_INSTANCE": "1"}, "better")],
+    ids=["container", "plain process"],
+)
+def test_who_reaches_ports(environ: dict[str, str], status: str) -> None:
+    assert who_reaches_ports(is_alone(environ)).status == status
 
 
 def test_a_tool_that_failed_is_named_and_a_report_has_no_secret(doctored: JupyterServer) -> None:
