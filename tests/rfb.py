@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import websocket
+
 RAW, DESKTOP_SIZE, EXTENDED_CLIPBOARD = 0, -223, -0x3F5E1A32
 TEXT = 1
 CAPS, REQUEST, PEEK, NOTIFY, PROVIDE = (1 << bit for bit in (24, 25, 26, 27, 28))
@@ -29,6 +31,9 @@ class Line(Protocol):
 
     def sendall(self, data: bytes, /) -> None:
         """Send bytes."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 def keysym(character: str) -> int:
@@ -55,9 +60,13 @@ class Screen:
     def connect(cls, path: Path) -> Screen:
         """Connect to a unix socket."""
         line = socket.socket(socket.AF_UNIX)
-        line.connect(str(path))
-        line.settimeout(0.1)
-        return cls.greet(line)
+        try:
+            line.connect(str(path))
+            line.settimeout(0.1)
+            return cls.greet(line)
+        except BaseException:
+            line.close()
+            raise
 
     @classmethod
     def greet(cls, line: Line) -> Screen:
@@ -79,6 +88,10 @@ class Screen:
         line.sendall(struct.pack(">BxH", 2, len(encodings)) + struct.pack(f">{len(encodings)}i", *encodings))
         screen._ask(incremental=False)
         return screen
+
+    def close(self) -> None:
+        """Leave."""
+        self.line.close()
 
     # -- what is seen
 
@@ -229,3 +242,29 @@ class Screen:
 
     def _send_clipboard(self, data: bytes) -> None:
         self.line.sendall(struct.pack(">B3xi", 6, -len(data)) + data)
+
+
+class WebsocketLine:
+    """A websocket whose messages are the bytes of the line."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._socket = websocket.create_connection(address, header=[f"Authorization: token {token}"], timeout=30)
+        self._socket.settimeout(0.1)
+
+    def recv(self, size: int, /) -> bytes:
+        """Return a message's bytes."""
+        try:
+            data = self._socket.recv()
+        except websocket.WebSocketTimeoutException as error:
+            raise TimeoutError from error
+        except websocket.WebSocketConnectionClosedException:
+            return b""
+        return data if isinstance(data, bytes) else data.encode()
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send bytes as one message."""
+        self._socket.send_binary(data)
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()

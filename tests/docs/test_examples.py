@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from mlabhub.catalog import load_catalog, read_folder
+from mlabhub.catalog import default_directory, load_catalog, read_folder
 from mlabhub.core.profiles import default_choice, visible_profiles
 from mlabhub.core.resolve import resolve
 from mlabhub.site import read_site_file
@@ -44,3 +45,14 @@ def test_the_two_groups_get_what_the_page_says() -> None:
     assert request.environment["NUM_WORKERS"] == "4"
     assert request.environment["PRECISION"] == "bf16"
     assert resolve(catalog, "alice", ["vision"], {"profile": "develop"}).gpu_type == "t4"
+
+
+def test_the_desktops_options_choose_language_and_time_zone(tmp_path: Path) -> None:
+    [options] = [one.text for one in blocks(DOCS / "how-to" / "desktop.md") if one.language == "yaml"]
+    config = tmp_path / "config"
+    shutil.copytree(default_directory(), config)
+    profiles = config / "profiles.yaml"
+    line = "    images: [base,"
+    profiles.write_text(profiles.read_text().replace(line, textwrap.indent(options, "    ") + "\n" + line, 1))
+    request = resolve(load_catalog(config), "alice", [], {"profile": "cpu", "options": {"language": "zh"}})
+    assert (request.environment["LANG"], request.environment["TZ"]) == ("zh_CN.UTF-8", "Asia/Shanghai")
