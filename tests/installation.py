@@ -22,8 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
+
+from mlabhub.engine.processes import INSTANCE
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MLABHUB = str(Path(sys.executable).parent / "mlabhub")
@@ -110,8 +113,16 @@ class Installation:
     def close(self) -> None:
         """Stop, and remove every trace."""
         self.stop()
+        self.end_processes()
         if shutil.which(PODMAN) and (self.state / "instance").exists():
             self.remove_containers()
+
+    def end_processes(self) -> None:
+        """End people's servers that are plain processes, and what they started: a test that failed left them."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get(INSTANCE) == self.instance:
+                    process.kill()
 
     def podman(self, *arguments: str) -> str:
         """Run podman as the installation does and return its output."""
