@@ -123,6 +123,8 @@ async def _computes(session: Session) -> None:
         pass
     assert answer["content"]["text"] == "42\n"
     kernel.close()
+    while await kernel.read_message() is not None:  # until the line is closed on both sides
+        pass
 
 
 def test_what_people_are_told_is_the_outside_address(place: Place) -> None:
@@ -189,6 +191,8 @@ def test_a_browser_works_through_nginx(place: Place) -> None:
         page.wait_for_url("**/services/mlabhub/**")
         page.goto(f"{place.nginx.origin}/{PREFIX}hub/spawn")
         page.click("#start")
+        page.wait_for_url("**/user/alice/**", timeout=60_000)
+        page.goto(f"{place.nginx.origin}/{PREFIX}user/alice/lab")
         page.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
         cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
         cell.click(timeout=60_000)
