@@ -32,6 +32,7 @@ c.JupyterHub.services = [{{"name": "test", "api_token": "{token}"}}]
 c.JupyterHub.load_roles = [{{"name": "test", "services": ["test"], "scopes": ["admin:users", "admin:servers"]}}]
 c.SimpleLocalProcessSpawner.home_dir_template = "{folder}/{{username}}"
 c.Spawner.environment = {environ}
+c.Spawner.cmd = ["{singleuser}"]
 c.Spawner.args = ["--allow-root"]
 c.Spawner.default_url = "/echo/"
 """
@@ -57,7 +58,8 @@ class Hub:
         }
         config = folder / "config.py"
         values = {"port": self.port, "hub_port": free_port(), "api_port": free_port(), "folder": folder, "token": TOKEN}
-        config.write_text(CONFIG.format(**values, proxy=list(find_proxy()), environ=environ))
+        singleuser = Path(sys.executable).with_name("jupyterhub-singleuser")
+        config.write_text(CONFIG.format(**values, proxy=list(find_proxy()), environ=environ, singleuser=singleuser))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyterhub", "--config", str(config)], cwd=folder, stdout=log, stderr=log
