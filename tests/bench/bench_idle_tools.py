@@ -50,7 +50,7 @@ CASES = {
     "lab": Case("lab", ".jp-LauncherCard"),
     "vscode": Case("vscode/", ".monaco-workbench .activitybar"),
     "terminal": Case("terminal/", ".xterm-rows"),
-    "desktop": Case("desktop/", "canvas", image="desktop"),
+    "desktop": Case("desktop/", "canvas:visible", image="desktop"),
     "tensorboard": Case("tensorboard/", "tb-webapp, tf-tensorboard"),
     "tensorboard-alone": Case("tensorboard/", "tb-webapp, tf-tensorboard", profile="tensorboard"),
 }
