@@ -22,14 +22,15 @@ import os, socket, sys, time
 arguments = sys.argv[1:]
 if os.environ.get("TEST_X") == "dies":
     sys.exit("no screens found")
+open("x.pid", "w").write(str(os.getpid()))
 socket.socket(socket.AF_UNIX).bind(arguments[arguments.index("-rfbunixpath") + 1])
 os.write(int(arguments[arguments.index("-displayfd") + 1]), b"7\\n")
-open("x.pid", "w").write(str(os.getpid()))
 time.sleep(0.3 if os.environ.get("TEST_X") == "ends" else 60)
 """
 SESSION_BUS = """#!/bin/sh
-printf '%s\\n' "$*" "$DISPLAY" >session
 echo $$ >session.pid
+printf '%s\\n' "$*" "$DISPLAY" >session.part
+mv session.part session
 exec sleep "${TEST_SESSION:-60}"
 """
 
@@ -104,7 +105,7 @@ def test_an_x_server_that_dies_at_once_is_said(programs: Path) -> None:
 
 def test_a_signal_ends_all_of_it(programs: Path) -> None:
     desktop = start(programs)
-    while not (programs.parent / "home" / "session.pid").exists():
+    while not (programs.parent / "home" / "session").exists():
         time.sleep(0.02)
     folder = programs.parent / "s"
     assert folder.stat().st_mode & 0o777 == 0o700

@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 from mlabhub_proxies.tensorboard import look
-from mlabhub_proxies.tensorboard.folders import MAX_FOLDERS, FolderList, Places, Refused, is_free, make_name, read_paths
+from mlabhub_proxies.tensorboard.folders import (
+    MAX_FOLDERS,
+    FolderList,
+    FolderRefused,
+    Places,
+    is_free,
+    make_name,
+    read_paths,
+)
 from mlabhub_proxies.tensorboard.look import Budget, NoAnswer, complete, find_folders, look_into, walk, within
 from mlabhub_proxies.tensorboard.tool import LEAST_MIB, MOST_MIB, memory_bytes, memory_share
 from mlabhub_proxies.tensorboard.use import Use, read_longest
@@ -63,7 +71,7 @@ REFUSED_TEXTS = {
     "an escape": ("/mnt/\x1b[2J", "unprintable"),
     "right to left": ("/mnt/\u202egpj", "unprintable"),
     "half a character": ("/mnt/\ud800", "unprintable"),
-    "very long": ("/" + "x" * 10_000, "too-long"),
+    "very long": ("/" + "x" * 10_000, "too_long"),
     "the whole machine": ("/", "outside"),
     "two slashes": ("//etc", "outside"),
     "system": ("/etc", "outside"),
@@ -76,7 +84,7 @@ REFUSED_TEXTS = {
 
 @pytest.mark.parametrize(("typed", "code"), REFUSED_TEXTS.values(), ids=REFUSED_TEXTS)
 def test_refused_as_text(places: Places, typed: object, code: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(FolderRefused) as refused:
         places.check(typed)
     assert refused.value.code == code
     assert get_translator("en").say(refused.value.sentence).endswith(".")
@@ -97,10 +105,10 @@ def make_socket(path: Path) -> None:
 
 
 REFUSED_THINGS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a file": (lambda path: path.write_text("x"), "no-folder"),
-    "a pipe": (make_fifo, "no-folder"),
-    "a socket": (make_socket, "no-folder"),
-    "below a file": (lambda path: path.with_name("runs").mkdir() or path.write_text("x"), "no-folder"),
+    "a file": (lambda path: path.write_text("x"), "no_folder"),
+    "a pipe": (make_fifo, "no_folder"),
+    "a socket": (make_socket, "no_folder"),
+    "below a file": (lambda path: path.with_name("runs").mkdir() or path.write_text("x"), "no_folder"),
     "a link out": (lambda path: path.symlink_to("/etc"), "outside"),
     "a link out by name": (lambda path: path.symlink_to("../stranger"), "outside"),
     "a link to nowhere outside": (lambda path: path.symlink_to("/nowhere"), "outside"),
@@ -112,14 +120,14 @@ REFUSED_THINGS: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_refused_for_what_is_there(places: Places, make: Callable[[Path], object], code: str) -> None:
     path = Path(places.home) / "thing"
     make(path)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(FolderRefused) as refused:
         places.check("~/thing")
     assert refused.value.code == code
 
 
 def test_refused_below_a_file(places: Places) -> None:
     (Path(places.home) / "file").write_text("x")
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(FolderRefused) as refused:
         places.check("~/file/runs")
     assert refused.value.code == "unusable"
 
@@ -200,7 +208,7 @@ def test_a_hundred_folders_that_look_alike(tmp_path: Path, make_list: Callable[.
         folders.add(f"~/{number}/vision/runs")
         folders.add(f"~/{number}/vision")
     assert len(links(tmp_path)) == MAX_FOLDERS
-    with pytest.raises(Refused, match="too-many"):
+    with pytest.raises(FolderRefused, match="too_many"):
         folders.add("~/one/more")
 
 
@@ -219,9 +227,9 @@ def test_add_and_remove(tmp_path: Path, make_list: Callable[..., FolderList]) ->
     assert links(tmp_path) == {"runs": str(tmp_path / "home/runs")}
     assert not (tmp_path / "links/vision").exists()
     assert Path(share).is_dir()
-    with pytest.raises(Refused, match="unknown"):
+    with pytest.raises(FolderRefused, match="unknown"):
         folders.remove(share)
-    with pytest.raises(Refused, match="unknown"):
+    with pytest.raises(FolderRefused, match="unknown"):
         folders.remove(None)
 
 

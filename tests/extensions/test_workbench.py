@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from mlabhub_proxies.workbench import home_address, server_name
+from mlabhub_proxies.surroundings import Surroundings
 from tests.extensions.server import NAVIGATION, JupyterServer
 
 
@@ -88,5 +88,5 @@ def test_a_heartbeat_is_no_activity(server: JupyterServer) -> None:
     ids=["no-hub", "default", "named", "subdomains"],
 )
 def test_names_and_home(environ: dict[str, str], name: str, home: str | None) -> None:
-    assert server_name(environ) == name
-    assert home_address(environ) == home
+    server = Surroundings.look((), "/user/alice/", environ)
+    assert (server.name, server.hub_home) == (name, home)

@@ -39,6 +39,7 @@ SENTENCES = {
     404: N_("There is no such page in this server."),
     405: N_("This address is not made for that."),
 }
+CODES = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "not_allowed"}
 FAULT = N_("Something went wrong in the server. Its log says more.")
 
 
@@ -102,9 +103,7 @@ class Speaking(JupyterHandler):
         if isinstance(fault, Refused):
             code, sentence = fault.code, fault.sentence
         else:
-            code = {400: "bad_request", 403: "forbidden", 404: "not_found", 405: "not_allowed"}.get(
-                status_code, "fault"
-            )
+            code = CODES.get(status_code, "fault")
             sentence = self.t(SENTENCES.get(status_code, FAULT))
         if self.answers_json or not is_navigation(self):
             self.set_header("Content-Type", "application/json")

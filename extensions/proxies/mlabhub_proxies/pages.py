@@ -11,15 +11,17 @@ from tornado import web
 from mlabhub_proxies.base import STATIC as STATIC_FOLDER
 from mlabhub_proxies.base import PageHandler, Refused, Speaking, StaticHandler
 from mlabhub_proxies.frames import with_key
-from mlabhub_proxies.running import FAILED, STARTING, RunningTool
+from mlabhub_proxies.running import FAILED, STARTING, STOPPED, RunningTool
 from mlabhub_proxies.status import status_json
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tools import Tool, allowed
 from mlabhub_proxies.words import N_, Said
 
 
-def show_state(handler: Speaking, running: RunningTool) -> None:
-    """Answer with the page of a tool that is not ready: it goes on by itself, or says why it cannot."""
+def show_start(handler: Speaking, running: RunningTool) -> None:
+    """Start a tool that is stopped, and answer with its page: it goes on by itself, or says why it cannot."""
+    if running.state == STOPPED:
+        running.start()
     status = status_json(running.tool, running, handler.t)
     remedy = running.tool.program and running.tool.program.remedy
     handler.render_page(
@@ -46,6 +48,15 @@ class StartHandler(PageHandler):
         back = self.get_body_argument("back", page)
         # Only to a page of this tool: an address of elsewhere begins otherwise.
         self.redirect(back if back.startswith(page) and back.isprintable() else page, status=303)
+
+
+class SlashHandler(PageHandler):
+    """A page's address without the slash at its end: what is relative in the page begins below it."""
+
+    def get(self) -> None:
+        """Lead to the page."""
+        query = f"?{self.request.query}" if self.request.query else ""
+        self.redirect(f"{self.request.path}/{query}")
 
 
 class AbsentHandler(PageHandler):

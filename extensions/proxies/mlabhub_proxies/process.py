@@ -18,10 +18,10 @@ from tornado.httputil import HTTPHeaders
 
 from mlabhub_proxies.base import Refused, Speaking, is_navigation
 from mlabhub_proxies.frames import with_key
-from mlabhub_proxies.pages import show_state
+from mlabhub_proxies.pages import show_start
 from mlabhub_proxies.passing import address_of, pass_on, without_credentials
 from mlabhub_proxies.relay import Relay
-from mlabhub_proxies.running import READY, STOPPED, RunningTool
+from mlabhub_proxies.running import READY, RunningTool
 from mlabhub_proxies.status import sentence_of
 from mlabhub_proxies.words import N_, Said
 
@@ -57,9 +57,7 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
         if is_navigation(self) and await self._leads_elsewhere():
             return
         if self.running.state != READY and is_navigation(self):
-            if self.running.state == STOPPED:
-                self.running.start()
-            show_state(self, self.running)
+            show_start(self, self.running)
             return
         await self._wait()
         await super().get(path)

@@ -44,6 +44,20 @@ class Surroundings:
         running = {tool.slug: RunningTool(tool, program, place) for tool, program in found.items() if tool.program}
         return cls(base_url, environ, known, tuple(found), running, folder)
 
+    @property
+    def name(self) -> str:
+        """What the server is called: ``alice``, or ``alice / train-one``."""
+        names = (self.environ.get("JUPYTERHUB_USER", ""), self.environ.get("JUPYTERHUB_SERVER_NAME", ""))
+        return " / ".join(name for name in names if name) or "mlabhub"
+
+    @property
+    def hub_home(self) -> str | None:
+        """The address of the hub's Home page, if there is a hub."""
+        if "JUPYTERHUB_BASE_URL" not in self.environ:
+            return None
+        public = self.environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").removesuffix("hub/")
+        return (public or self.environ["JUPYTERHUB_BASE_URL"]) + "services/mlabhub/"
+
     def tool(self, slug: str) -> Tool | None:
         """Return an offered tool."""
         return next((tool for tool in self.offered if tool.slug == slug), None)

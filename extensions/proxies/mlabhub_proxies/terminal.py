@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tornado import web
-
 from mlabhub_proxies.base import POLICY, PageHandler, Refused
+from mlabhub_proxies.pages import SlashHandler
 from mlabhub_proxies.shells import TerminalSocket
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tools import Environ, Tool
-from mlabhub_proxies.words import N_
-from mlabhub_proxies.workbench import make_words, server_name
+from mlabhub_proxies.words import N_, make_words
 
 WORDS = {
     "terminal": N_("Terminal"),
@@ -49,12 +47,11 @@ class TerminalHandler(PageHandler):
     # xterm.js makes the rules of its letters as it draws.
     policy = POLICY | {"style-src": "'self' 'unsafe-inline'"}
 
-    @web.authenticated
     def get(self) -> None:
         """Answer with the page, which lists and opens shells by itself."""
         if not self.settings.get("terminals_available"):
             raise Refused(404, "tool_absent", self.t(N_("Terminals are switched off in this server.")))
-        server = server_name(self.surroundings.environ)
+        server = self.surroundings.name
         page = {
             "base": self.surroundings.base_url,
             "server": server,
@@ -68,7 +65,7 @@ def get_routes(surroundings: Surroundings) -> list[Route]:
     if TOOL not in surroundings.offered:
         return []
     return [
-        (surroundings.url("terminal"), web.RedirectHandler, {"url": surroundings.url("terminal/")}),
+        (surroundings.url("terminal"), SlashHandler),
         (surroundings.url("terminal/"), TerminalHandler),
         (surroundings.url("mlabhub", "terminals", r"(\w+)"), TerminalSocket),
     ]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ALLOWED = "MLABHUB_TOOLS"
 """Names the tools that the server's profile allows, by comma; absent: all that are found."""
+HOME = "MLABHUB_HOME"
+"""The person's home folder; all servers of a hub have it."""
 ICONS = Path(__file__).parent / "static" / "icons"
 
 Environ = Mapping[str, str]
@@ -94,6 +96,11 @@ class Tool:
     def route(self) -> str:
         """The first part of the path that is proxied to its program."""
         return (self.program and self.program.route) or self.slug
+
+
+def home_of(environ: Environ) -> str:
+    """Return where a person's files are: what is mounted as the home, else the account's own."""
+    return environ.get(HOME) or environ.get("HOME") or str(Path.home())
 
 
 def allowed(tool: Tool, environ: Environ) -> bool:

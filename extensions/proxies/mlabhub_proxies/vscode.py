@@ -13,7 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
-from mlabhub_proxies.tools import Environ, Launch, Program, Tool
+from mlabhub_proxies.tools import Environ, Launch, Program, Tool, home_of
 from mlabhub_proxies.words import N_
 
 PLACES = (Path("/opt/code-server"), Path("/opt/mlabhub/code-server"))
@@ -72,11 +72,6 @@ def make_command(launch: Launch) -> list[str]:
         *("--extensions-dir", str(extensions)),
         home_of(launch.environ),
     ]
-
-
-def home_of(environ: Environ) -> str:
-    """Return where a person's files are."""
-    return environ.get("MLABHUB_HOME") or environ.get("HOME") or "/"
 
 
 def choose_folders(launch: Launch) -> tuple[Path, Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gettext as gettext_module
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,6 +66,12 @@ class Translator:
     def say(self, sentence: Said) -> str:
         """Return a sentence in this language."""
         return self(sentence.template, **dict(sentence.values))
+
+
+def make_words(t: Translator, words: Mapping[str, str], places: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return sentences in the reader's language for a script, which fills the places in."""
+    kept = {place: f"{{{place}}}" for place in places}
+    return {name: t(template, **kept) for name, template in words.items()}
 
 
 def match_language(wish: str | None) -> str | None:

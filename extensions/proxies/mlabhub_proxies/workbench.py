@@ -7,7 +7,6 @@ the address of a frame below this server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from tornado import web
@@ -16,7 +15,7 @@ from mlabhub_proxies.base import POLICY, PageHandler, Refused, static_url
 from mlabhub_proxies.frames import ARGUMENT, KEY
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tools import Tool
-from mlabhub_proxies.words import LANGUAGES, N_, Said, Translator
+from mlabhub_proxies.words import LANGUAGES, N_, Said, make_words
 
 SHORTCUT = "Ctrl+Alt+{number}"
 WORDS = {
@@ -32,32 +31,11 @@ WORDS = {
 }
 
 
-def server_name(environ: Mapping[str, str]) -> str:
-    """Return what a server is called: ``alice``, or ``alice / train-one``."""
-    names = (environ.get("JUPYTERHUB_USER", ""), environ.get("JUPYTERHUB_SERVER_NAME", ""))
-    return " / ".join(name for name in names if name) or "mlabhub"
-
-
-def home_address(environ: Mapping[str, str]) -> str | None:
-    """Return the address of the hub's Home page, if there is a hub."""
-    if "JUPYTERHUB_BASE_URL" not in environ:
-        return None
-    public = environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").removesuffix("hub/")
-    return (public or environ["JUPYTERHUB_BASE_URL"]) + "services/mlabhub/"
-
-
-def make_words(t: Translator, words: Mapping[str, str], places: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return sentences in the reader's language for a script, which fills the places in."""
-    kept = {place: f"{{{place}}}" for place in places}
-    return {name: t(template, **kept) for name, template in words.items()}
-
-
 class WorkbenchHandler(PageHandler):
     """The bar and its frames."""
 
     policy = POLICY | {"frame-src": "'self'", "frame-ancestors": "'none'"}
 
-    @web.authenticated
     def get(self, slug: str, rest: str = "") -> None:
         """Answer with the page that shows a tool."""
         if self.request.headers.get("Sec-Fetch-Dest", "document") != "document":
@@ -68,12 +46,11 @@ class WorkbenchHandler(PageHandler):
                 raise web.HTTPError(404)
             title = Said.of(known.title)
             raise Refused(404, "tool_absent", self.t(N_("This server does not offer {tool}."), tool=title))
-        home = home_address(self.surroundings.environ)
         tools = [self._tool(place, tool) for place, tool in enumerate(self.surroundings.offered, 1)]
         page = {
             "base": self.surroundings.base_url,
-            "server": server_name(self.surroundings.environ),
-            "home": home,
+            "server": self.surroundings.name,
+            "home": self.surroundings.hub_home,
             "first": slug,
             "tools": tools,
             "argument": ARGUMENT,
@@ -81,7 +58,7 @@ class WorkbenchHandler(PageHandler):
             "words": make_words(self.t, WORDS, ("time", "tool", "reason")),
         }
         languages = {tag.replace("_", "-"): name for tag, name in LANGUAGES.items() if tag != self.t.language}
-        self.render_page("workbench.html", page=page, home=home, tools=tools, first=slug, languages=languages)
+        self.render_page("workbench.html", page=page, tools=tools, first=slug, languages=languages)
 
     def _tool(self, place: int, tool: Tool) -> dict[str, Any]:
         return {
@@ -99,7 +76,6 @@ class WorkbenchHandler(PageHandler):
 class FirstHandler(PageHandler):
     """Where the workbench begins."""
 
-    @web.authenticated
     def get(self) -> None:
         """Go to the first tool."""
         if not self.surroundings.offered:
@@ -110,7 +86,6 @@ class FirstHandler(PageHandler):
 class WelcomeBackHandler(PageHandler):
     """Where a login that ended meanwhile is made anew, in a browser tab of its own."""
 
-    @web.authenticated
     def get(self) -> None:
         """Say that the other tab goes on."""
         self.render_page("again.html")

@@ -7,8 +7,8 @@ from the desktop.
 from __future__ import annotations
 
 from mlabhub_proxies.base import PageHandler
-from mlabhub_proxies.pages import show_state
-from mlabhub_proxies.running import READY, STOPPED, RunningTool
+from mlabhub_proxies.pages import SlashHandler, show_start
+from mlabhub_proxies.running import READY, RunningTool
 from mlabhub_proxies.surroundings import Route, Surroundings
 
 SLUG = "desktop"
@@ -24,20 +24,9 @@ class DesktopHandler(PageHandler):
     def get(self) -> None:
         """Show the desktop, or that it starts, or why it did not."""
         if self.running.state != READY:
-            if self.running.state == STOPPED:
-                self.running.start()
-            show_state(self, self.running)
+            show_start(self, self.running)
             return
-        self.render_page("desktop.html", home=self.surroundings.environ.get("JUPYTERHUB_BASE_URL", ""))
-
-
-class SlashHandler(PageHandler):
-    """``desktop``: what is relative in the page begins below it."""
-
-    def get(self) -> None:
-        """Lead to the page."""
-        query = f"?{self.request.query}" if self.request.query else ""
-        self.redirect(f"{self.surroundings.url(SLUG)}/{query}", permanent=False)
+        self.render_page("desktop.html", home=self.surroundings.hub_home)
 
 
 def get_routes(surroundings: Surroundings) -> list[Route]:

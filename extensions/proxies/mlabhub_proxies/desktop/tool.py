@@ -20,8 +20,12 @@ NEEDED = ("startplasma-x11", "dbus-run-session")
 def find(environ: Environ) -> str | None:
     """Return the X server if there is all that a desktop needs."""
     path = environ.get("PATH")
-    if not all(shutil.which(program, path=path) for program in NEEDED):
-        return None
+    return find_x_server(environ) if all(shutil.which(program, path=path) for program in NEEDED) else None
+
+
+def find_x_server(environ: Environ) -> str | None:
+    """Return the X server that speaks VNC."""
+    path = environ.get("PATH")
     return next(filter(None, (shutil.which(program, path=path) for program in X_SERVERS)), None)
 
 

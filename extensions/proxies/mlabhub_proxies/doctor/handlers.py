@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from jupyter_server.base.websocket import WebSocketMixin
-from tornado import web
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketHandler
@@ -36,10 +35,10 @@ WORKER = "self.addEventListener('install', () => self.skipWaiting());\n"
 class DoctorPage(PageHandler):
     """The page: its script tries, and shows what comes of it."""
 
-    @web.authenticated
+    policy = POLICY | {"worker-src": "'self'"}
+
     def get(self) -> None:
         """Show it."""
-        self.policy = {**POLICY, "worker-src": "'self'"}
         self.render_page("doctor.html", api=self.surroundings.url("mlabhub", "api", "doctor"))
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from mlabhub_proxies.doctor.findings import Finding
 from mlabhub_proxies.running import FAILED, READY
 from mlabhub_proxies.surroundings import Surroundings
-from mlabhub_proxies.tools import Environ, Tool, allowed
+from mlabhub_proxies.tools import HOME as HOME_VARIABLE
+from mlabhub_proxies.tools import Environ, Tool, allowed, home_of
 from mlabhub_proxies.words import N_, Said
 
 PATIENCE_S = 2.0
@@ -25,14 +26,12 @@ ENOUGH_INODES = 1000
 IN_CONTAINER = (Path("/run/.containerenv"), Path("/.dockerenv"))
 PLAIN_PROCESS = "MLABHUB_INSTANCE"
 """A variable that only servers have that are plain processes of the hub's account."""
-OF_A_HUB = "MLABHUB_HOME"
-"""A variable that all servers of a hub have."""
 HOME, RUNTIME = N_("Home folder"), N_("Runtime folder")
 
 
 async def examine(surroundings: Surroundings) -> list[Finding]:
     """Return the findings about a server's inside, but for what takes a program of its own to find out."""
-    home = Path(surroundings.environ.get(OF_A_HUB) or surroundings.environ.get("HOME") or "/")
+    home = Path(home_of(surroundings.environ))
     disk, runtime = await asyncio.gather(
         _patiently("home", HOME, str(home), lambda: look_at_home(home)),
         _patiently("runtime", RUNTIME, "", lambda: look_at_runtime(surroundings)),
@@ -105,7 +104,7 @@ def is_alone(environ: Environ) -> bool:
     """Return whether this server has a network of its own, as every server of a hub has that is no plain process."""
     if PLAIN_PROCESS in environ:
         return False  # wherever the hub itself may run
-    return OF_A_HUB in environ or any(file.exists() for file in IN_CONTAINER)
+    return HOME_VARIABLE in environ or any(file.exists() for file in IN_CONTAINER)
 
 
 def who_reaches_ports(in_container: bool) -> Finding:

@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 
+from mlabhub_proxies.desktop.tool import find_x_server
 from mlabhub_proxies.doctor.findings import Finding
 from mlabhub_proxies.running import Place, RunningTool
 from mlabhub_proxies.surroundings import Surroundings
-from mlabhub_proxies.tools import Environ, Launch, Program, Tool
+from mlabhub_proxies.tools import Launch, Program, Tool
 from mlabhub_proxies.words import N_, Said
 
 NAME = N_("VNC")
-PROGRAMS = ("Xtigervnc", "Xvnc")
 GREETING = b"RFB 003."
 LONGEST_S = 8
 
 
-def find_vnc(environ: Environ) -> str | None:
-    """Return the VNC server of the image."""
-    return next((found for name in PROGRAMS if (found := shutil.which(name, path=environ.get("PATH")))), None)
-
-
-def _command(launch: Launch) -> list[str]:
+def make_command(launch: Launch) -> list[str]:
+    """Return the command of a small screen that nobody else reaches."""
     # It finds a free display by itself, and says which to nobody.
     small = ["-displayfd", "1", "-geometry", "64x64", "-depth", "24"]
     closed = ["-rfbunixpath", launch.socket, "-rfbunixmode", "0600", "-rfbport", "-1", "-nolisten", "tcp"]
@@ -38,8 +33,8 @@ TRIAL = Tool(
     title=NAME,
     sentence="",
     address="",
-    find=find_vnc,
-    program=Program(command=_command, hint="", ready_path=None, longest_seconds=LONGEST_S),
+    find=find_x_server,
+    program=Program(command=make_command, hint="", ready_path=None, longest_seconds=LONGEST_S),
 )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlabhub_proxies.surroundings import Surroundings
-from mlabhub_proxies.tensorboard.folders import GIVEN, Folder, FolderList, Places, Refused, read_paths
+from mlabhub_proxies.tensorboard.folders import GIVEN, Folder, FolderList, FolderRefused, Places, read_paths
 from mlabhub_proxies.tensorboard.look import PATIENCE_S, SILENT, Look, NoAnswer, find_folders, look_into, within
 from mlabhub_proxies.tensorboard.use import Use
 from mlabhub_proxies.tools import Environ
@@ -71,13 +71,13 @@ class Board:
         return await self._ask(self._folders)
 
     async def add(self, typed: object) -> Folder:
-        """Add a folder. Raises `Refused`."""
+        """Add a folder. Raises `FolderRefused`."""
         folder = await self._ask((await self.folders()).add, typed)
         self._changed()
         return folder
 
     async def remove(self, path: object) -> None:
-        """Take a folder off the list. Raises `Refused`."""
+        """Take a folder off the list. Raises `FolderRefused`."""
         await self._ask((await self.folders()).remove, path)
         self._changed()
 
@@ -110,7 +110,7 @@ class Board:
         try:
             return await within(2 * PATIENCE_S, function, *arguments)
         except NoAnswer:
-            raise Refused("no-answer", N_("The storage does not answer. Try again in a while.")) from None
+            raise FolderRefused("no_answer", N_("The storage does not answer. Try again in a while.")) from None
 
     def _changed(self) -> None:
         self.version += 1

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlabhub_proxies.tools import home_of
 from mlabhub_proxies.words import N_, Said
 
 GIVEN = "MLABHUB_LOG_FOLDERS"
@@ -34,7 +35,7 @@ KINDS = (
 )
 
 
-class Refused(Exception):
+class FolderRefused(Exception):
     """A folder that cannot be taken, or removed: a code for programs and a sentence for people."""
 
     def __init__(self, code: str, template: str, **values: Any) -> None:
@@ -63,9 +64,8 @@ class Places:
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Places:
         """Return the places of a server. What cannot be read counts as none: never more than was meant."""
-        home = environ.get("MLABHUB_HOME") or environ.get("HOME") or str(Path.home())
         mounted = (os.path.normpath(path) for path in read_paths(environ.get(PLACES)) if path.startswith("/"))
-        return cls(os.path.normpath(home), tuple(mounted))
+        return cls(os.path.normpath(home_of(environ)), tuple(mounted))
 
     def __iter__(self) -> Iterator[str]:
         """Yield each place once, the home first."""
@@ -76,20 +76,22 @@ class Places:
 
         Raises
         ------
-        Refused
+        FolderRefused
             If it cannot be the path of a folder.
         """
         if not isinstance(typed, str) or not typed.strip():
-            raise Refused("empty", N_("Write the path of a folder, such as {example}."), example="~/runs")
+            raise FolderRefused("empty", N_("Write the path of a folder, such as {example}."), example="~/runs")
         path = typed.strip()
         if len(path) > MAX_PATH:
-            raise Refused("too-long", N_("A path has at most {most} characters."), most=MAX_PATH)
+            raise FolderRefused("too_long", N_("A path has at most {most} characters."), most=MAX_PATH)
         if not path.isprintable():
-            raise Refused("unprintable", N_("The path holds characters that cannot be shown, such as a line's end."))
+            raise FolderRefused(
+                "unprintable", N_("The path holds characters that cannot be shown, such as a line's end.")
+            )
         if path == "~" or path.startswith("~/"):
             path = self.home + path[1:]
         if not path.startswith("/"):
-            raise Refused("relative", N_("Write the whole path: it begins with / or with ~/."))
+            raise FolderRefused("relative", N_("Write the whole path: it begins with / or with ~/."))
         return os.path.realpath(path) if ".." in path.split("/") else "/" + os.path.normpath(path).lstrip("/")
 
     def check(self, typed: object) -> str:
@@ -97,12 +99,12 @@ class Places:
 
         Raises
         ------
-        Refused
+        FolderRefused
             If it leads outside, or is something else than a folder. One that does not exist yet is fine.
         """
         path = self.written(typed)
         if not self.holds(path):
-            raise Refused(
+            raise FolderRefused(
                 "outside",
                 N_("{path} is not in one of your folders: {places}."),
                 path=path,
@@ -113,12 +115,14 @@ class Places:
         except FileNotFoundError:
             return path
         except PermissionError:
-            raise Refused("unreadable", N_("You may not read {path}."), path=path) from None
+            raise FolderRefused("unreadable", N_("You may not read {path}."), path=path) from None
         except OSError as fault:
-            raise Refused("unusable", N_("{path} cannot be used: {why}."), path=path, why=fault.strerror) from None
+            raise FolderRefused(
+                "unusable", N_("{path} cannot be used: {why}."), path=path, why=fault.strerror
+            ) from None
         if not stat.S_ISDIR(mode):
             template = next((words for kind, words in KINDS if kind(mode)), N_("{path} is not a folder."))
-            raise Refused("no-folder", template, path=path)
+            raise FolderRefused("no_folder", template, path=path)
         return path
 
     def holds(self, path: str) -> bool:
@@ -203,7 +207,7 @@ class FolderList:
 
         Raises
         ------
-        Refused
+        FolderRefused
             See `Places.check`; or if there are too many.
         """
         path = self.places.check(typed)
@@ -211,7 +215,9 @@ class FolderList:
             if folder := next((folder for folder in self._folders if folder.path == path), None):
                 return folder
             if len(self._folders) >= MAX_FOLDERS:
-                raise Refused("too-many", N_("There are {most} folders already. Remove some first."), most=MAX_FOLDERS)
+                raise FolderRefused(
+                    "too_many", N_("There are {most} folders already. Remove some first."), most=MAX_FOLDERS
+                )
             folder = self._named(path, self._folders)
             self._set((*self._folders, folder))
             return folder
@@ -221,13 +227,13 @@ class FolderList:
 
         Raises
         ------
-        Refused
+        FolderRefused
             If it is not on the list.
         """
         with self._lock:
             left = tuple(folder for folder in self._folders if folder.path != path)
             if len(left) == len(self._folders):
-                raise Refused("unknown", N_("That folder is not on the list."))
+                raise FolderRefused("unknown", N_("That folder is not on the list."))
             self._set(left)
 
     def refresh(self) -> None:
@@ -255,7 +261,7 @@ class FolderList:
     def _taken(self, paths: list[Any]) -> tuple[Folder, ...]:
         folders: list[Folder] = []
         for path in paths[:MAX_FOLDERS]:
-            with suppress(Refused):
+            with suppress(FolderRefused):
                 written = self.places.written(path)
                 if all(folder.path != written for folder in folders):
                     folders.append(self._named(written, folders))

@@ -9,19 +9,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from mlabhub_proxies import base
+from mlabhub_proxies.base import ApiHandler, PageHandler, Refused
 from mlabhub_proxies.frames import with_key
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard.board import KEY, Board, Seen
-from mlabhub_proxies.tensorboard.folders import MAX_PATH, Refused
+from mlabhub_proxies.tensorboard.folders import MAX_PATH, FolderRefused
 from mlabhub_proxies.tensorboard.look import ABSENT, PATIENCE_S, NoAnswer, complete, within
 from mlabhub_proxies.tensorboard.tool import PAGE, TOOL
 from mlabhub_proxies.words import N_, Translator
 
-STATUS = {"unknown": 404, "no-answer": 503, "too-many": 409}
+STATUS = {"unknown": 404, "no_answer": 503, "too_many": 409}
 
 
-class ListPage(base.PageHandler):
+class ListPage(PageHandler):
     """The page: what is shown, and what could be."""
 
     def initialize(self, board: Board) -> None:
@@ -42,7 +42,7 @@ class ListPage(base.PageHandler):
                 await self.board.remove(typed)
             else:
                 await self.board.add(typed)
-        except Refused as refused:
+        except FolderRefused as refused:
             await self._show(typed=typed, refusal=self.t.say(refused.sentence), status=STATUS.get(refused.code, 422))
             return
         self.redirect(with_key(self.surroundings.url(PAGE), self), status=303)
@@ -51,7 +51,7 @@ class ListPage(base.PageHandler):
         try:
             folders = await self.board.folders()
             seen, problem = await self.board.look(), folders.problem
-        except Refused as refused:
+        except FolderRefused as refused:
             seen, problem = [], refused.sentence
         self.render_page(
             "log-folders.html",
@@ -66,7 +66,7 @@ class ListPage(base.PageHandler):
         )
 
 
-class ListHandler(base.ApiHandler):
+class ListHandler(ApiHandler):
     """The list for programs."""
 
     def initialize(self, board: Board) -> None:
@@ -78,7 +78,7 @@ class ListHandler(base.ApiHandler):
         beginning = self.get_query_argument("beginning", None)
         try:
             self.finish(await self._list() if beginning is None else await self._completions(beginning))
-        except Refused as refused:
+        except FolderRefused as refused:
             raise self._refusal(refused) from None
 
     async def post(self) -> None:
@@ -95,7 +95,7 @@ class ListHandler(base.ApiHandler):
         try:
             await change(path)
             listed = await self._list()
-        except Refused as refused:
+        except FolderRefused as refused:
             raise self._refusal(refused) from None
         self.set_status(status)
         self.finish(listed)
@@ -116,11 +116,11 @@ class ListHandler(base.ApiHandler):
         except NoAnswer:
             return {"completions": []}
 
-    def _refusal(self, refused: Refused) -> base.Refused:
-        return base.Refused(STATUS.get(refused.code, 422), refused.code, self.t.say(refused.sentence))
+    def _refusal(self, refused: FolderRefused) -> Refused:
+        return Refused(STATUS.get(refused.code, 422), refused.code, self.t.say(refused.sentence))
 
 
-class UseHandler(base.ApiHandler):
+class UseHandler(ApiHandler):
     """What our script in TensorBoard's own page asks and tells."""
 
     def initialize(self, board: Board) -> None:
@@ -178,7 +178,7 @@ async def offers(board: Board) -> list[str]:
     """Return folders worth adding, none if that takes too long."""
     try:
         return await board.offers()
-    except (NoAnswer, Refused):
+    except (NoAnswer, FolderRefused):
         return []
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlabhub_proxies.tensorboard.board import KEY, LINKS, Board
-from mlabhub_proxies.tensorboard.folders import Refused
+from mlabhub_proxies.tensorboard.folders import FolderRefused
 from mlabhub_proxies.tools import Environ, Launch, Program, Tool
 from mlabhub_proxies.words import N_
 
@@ -33,7 +33,7 @@ def find(environ: Environ) -> str | None:
     return sys.executable if find_spec("tensorboard") else None
 
 
-def command(launch: Launch) -> list[str]:
+def make_command(launch: Launch) -> list[str]:
     """Return the command: TensorBoard, on a socket, for the folder of links that the list keeps."""
     links = Path(launch.folder).with_name(LINKS)
     alone = launch.environ.get("MLABHUB_KIND") == "tensorboard"
@@ -68,7 +68,7 @@ async def lead_to_list(surroundings: Surroundings) -> str | None:
     board.use.note()
     try:
         return None if (await board.folders()).folders else surroundings.url(PAGE)
-    except Refused:
+    except FolderRefused:
         return surroundings.url(PAGE)
 
 
@@ -79,7 +79,7 @@ TOOL = Tool(
     address="tensorboard/",
     find=find,
     program=Program(
-        command=command,
+        command=make_command,
         hint=N_("Its log says which folder it could not read. Choose other log folders, then try again."),
         remedy=(PAGE, N_("Log folders")),
         ready_path="/data/environment",
