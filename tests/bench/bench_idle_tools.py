@@ -17,15 +17,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import run_chromium, sign_in
 from tests.extensions.events import write_curves
 from tests.installation import Installation, free_port
 
@@ -86,10 +86,7 @@ def opened(browser: Browser, hub: Installation, name: str, password: str, case: 
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     if case.path:
-        page.goto(hub.url)
-        page.fill("input[name=username]", name)
-        page.fill("input[name=password]", password)
-        page.click("input[type=submit], button[type=submit]")
+        sign_in(page, hub.url, name, password)
         page.wait_for_url("**/services/mlabhub/**")
         page.goto(f"{hub.url}user/{name}/{case.path}")
         page.wait_for_selector(case.seen, timeout=120_000)
@@ -134,17 +131,11 @@ def measure(folder: Path, tools: list[str], minutes: float) -> dict[str, Any]:
     try:
         hub.start()
         passwords = {tool: prepare(hub, tool, CASES[tool]) for tool in tools}
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-            pages = [opened(chromium, hub, tool, passwords[tool], CASES[tool]) for tool in tools]
-            for page in pages:
-                page.__enter__()
+        with run_chromium() as chromium, ExitStack() as pages:
+            for tool in tools:
+                pages.enter_context(opened(chromium, hub, tool, passwords[tool], CASES[tool]))
             time.sleep(SETTLE_S)
-            figures = watch({tool: first_process(hub, tool) for tool in tools}, minutes)
-            for page in pages:
-                page.__exit__(None, None, None)
-            chromium.close()
-        return figures
+            return watch({tool: first_process(hub, tool) for tool in tools}, minutes)
     finally:
         hub.close()
 

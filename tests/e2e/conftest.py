@@ -9,23 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from mlabhub.catalog import default_directory
+from tests.chromium import run_chromium
 from tests.e2e.place import place
 from tests.installation import Installation, free_port
 
 __all__ = ["place"]
-
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -95,3 +86,10 @@ def make_config(folder: Path) -> Path:
 def people(hub: Installation) -> dict[str, str]:
     """Return names and passwords."""
     return {"alice": hub.add_user("alice", "vision"), "bob": hub.add_user("bob", "nlp")}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a Chromium with a fresh profile."""
+    with run_chromium() as browser:
+        yield browser

@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import run_chromium, sign_in
 from tests.e2e.place import PREFIX, Place
 from tests.installation import wait_for
 from tests.nginx import NAME, run_nginx
@@ -178,16 +178,11 @@ def test_logs_name_who_came_through_nginx_and_believe_nobody_else(place: Place) 
 
 def test_a_browser_works_through_nginx(place: Place) -> None:
     """Chromium, https, below a path: it logs in, starts, computes in a notebook's kernel, and the doctor is content."""
-    flags = [*CHROMIUM_FLAGS, f"--host-resolver-rules=MAP {NAME} 127.0.0.1", "--ignore-certificate-errors"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with run_chromium(f"--host-resolver-rules=MAP {NAME} 127.0.0.1", "--ignore-certificate-errors") as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
         sockets: list[str] = []
         page.on("websocket", lambda socket: sockets.append(socket.url))
-        page.goto(f"{place.nginx.origin}/{PREFIX}")
-        page.fill("#username_input", "alice")
-        page.fill("#password_input", place.password)
-        page.click("#login_submit")
+        sign_in(page, f"{place.nginx.origin}/{PREFIX}", "alice", place.password)
         page.wait_for_url("**/services/mlabhub/**")
         page.goto(f"{place.nginx.origin}/{PREFIX}hub/spawn")
         page.click("#start")
@@ -204,7 +199,6 @@ def test_a_browser_works_through_nginx(place: Place) -> None:
         page.goto(f"{place.nginx.origin}/{PREFIX}user/alice/mlabhub/doctor")
         expect(page.locator("#findings li").first).to_be_visible(timeout=30_000)
         found = {row.get_attribute("data-slug"): row.inner_text() for row in page.locator("#findings li.missing").all()}
-        browser.close()
     assert not found
     assert all(url.startswith(f"wss://{place.nginx.host}/lab/user/alice/") for url in sockets)
     assert sockets

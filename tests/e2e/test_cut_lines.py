@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import run_chromium, sign_in
 from tests.e2e.test_survival import _children
 from tests.extensions.test_cut_lines import Work
 from tests.installation import Installation, free_port
@@ -25,14 +24,10 @@ def test_hub_and_proxy_are_killed_under_open_pages(tmp_path: Path) -> None:
         password = hub.add_user("alice", "vision")
         assert hub.launch("alice", profile="cpu").status_code == 201
         hub.wait_ready("alice")
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        with run_chromium() as chromium:
             page = chromium.new_page(base_url=f"{hub.url}user/alice/", viewport={"width": 1280, "height": 800})
-            page.goto(hub.url)
-            page.fill("input[name=username]", "alice")
-            page.fill("input[name=password]", password)
-            page.click("input[type=submit], button[type=submit]")
-            page.wait_for_url(re.compile("services/mlabhub"))
+            sign_in(page, hub.url, "alice", password)
+            page.wait_for_url("**/services/mlabhub/**")
             work = Work(page, hub.state / "nas" / "user" / "alice")
             work.begin()
             children = _children(hub)
@@ -44,7 +39,6 @@ def test_hub_and_proxy_are_killed_under_open_pages(tmp_path: Path) -> None:
             work.is_whole()
             hub.stop_server("alice")
             expect(page.locator("#line")).to_contain_text("This server is not running any more", timeout=30_000)
-            chromium.close()
     finally:
         if hub.server("alice"):
             hub.stop_server("alice")

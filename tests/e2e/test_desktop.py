@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from mlabhub.images import build_images
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import run_chromium, sign_in
 from tests.installation import Installation, wait_for
 from tests.rfb import Screen, WebsocketLine
 
@@ -83,13 +83,9 @@ def programs(hub: Installation) -> set[str]:
 
 def test_it_is_seen_and_typed_into_in_a_browser(hub: Installation, password: str, tmp_path: Path) -> None:
     typed = hub.state / "nas" / "user" / NAME / "typed"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+    with run_chromium() as chromium:
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(f"{hub.url}hub/login?next=/user/{NAME}/desktop/")
-        page.fill("input[name=username]", NAME)
-        page.fill("input[name=password]", password)
-        page.click("input[type=submit], button[type=submit]")
+        sign_in(page, f"{hub.url}hub/login?next=/user/{NAME}/desktop/", NAME, password)
         page.wait_for_selector(PICTURE, timeout=90_000)
         wait_for(lambda: page.evaluate(COLOURS) > 100, 90, "a picture of Plasma in the browser")
         time.sleep(3)
@@ -99,7 +95,6 @@ def test_it_is_seen_and_typed_into_in_a_browser(hub: Installation, password: str
         wait_for(lambda: typed.exists() and typed.read_text(), 20, f"what was typed; see {tmp_path}")
         assert typed.read_text() == "from a browser\n"
         page.close()
-        chromium.close()
     assert "konsole" in programs(hub), "closing the tab ends nothing"
 
 

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import at_home
 from tests.installation import Installation, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a Chromium with a fresh profile."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@contextmanager
-def _logged_in(browser: Browser, hub: Installation, name: str, password: str) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.goto(hub.url)
-    page.fill("input[name=username]", name)
-    page.fill("input[name=password]", password)
-    page.click("input[type=submit], button[type=submit]")
-    page.wait_for_url(re.compile("services/mlabhub"))
-    yield page
-    context.close()
 
 
 def _launch(page: Page, profile: str, name: str) -> None:
@@ -61,8 +37,8 @@ def _run_cell(page: Page, code: str) -> None:
 
 def test_two_people_of_two_groups_at_once(hub: Installation, people: dict[str, str], browser: Browser) -> None:
     with (
-        _logged_in(browser, hub, "alice", people["alice"]) as alice,
-        _logged_in(browser, hub, "bob", people["bob"]) as bob,
+        at_home(browser, hub.url, "alice", people["alice"]) as alice,
+        at_home(browser, hub.url, "bob", people["bob"]) as bob,
     ):
         _launch(alice, "cpu", "train_one")
         _launch(bob, "gpu", "")

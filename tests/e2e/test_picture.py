@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
-from playwright.sync_api import sync_playwright
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import run_chromium, sign_in
 from tests.installation import CHECKOUT, Installation
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(200)]
@@ -19,18 +16,13 @@ WIDTH, HEIGHT = 1100, 1140
 def test_the_launch_page_as_in_the_readme(
     hub: Installation, people: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+    with run_chromium() as chromium:
         page = chromium.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        page.goto(hub.url)
-        page.fill("input[name=username]", "alice")
-        page.fill("input[name=password]", people["alice"])
-        page.click("input[type=submit], button[type=submit]")
-        page.wait_for_url(re.compile("services/mlabhub"))
+        sign_in(page, hub.url, "alice", people["alice"])
+        page.wait_for_url("**/services/mlabhub/**")
         page.goto(f"{hub.url}services/mlabhub/launch?profile=gpu&gpus=2&gpu_type=a100")
         page.get_by_text("Starts now").first.wait_for()
         taken = page.screenshot()
-        chromium.close()
     assert taken.startswith(b"\x89PNG")
     if request.config.getoption("--pictures"):
         PICTURE.write_bytes(taken)

@@ -5,44 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import at_home
 from tests.extensions.events import write_curves
 from tests.installation import Installation, free_port, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.browser, pytest.mark.timeout(400)]
 UNUSED = "nobody looked at it any more"
 BRIEF = "{display_name: B, kind: tensorboard, images: [base], cpu: 1, memory_gib: 1, unused_minutes: 0.25}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a Chromium with a fresh profile."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@contextmanager
-def logged_in(browser: Browser, hub: Installation, name: str, password: str) -> Iterator[Page]:
-    """Return a page of somebody's, on their home page."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.goto(hub.url)
-    page.fill("input[name=username]", name)
-    page.fill("input[name=password]", password)
-    page.click("input[type=submit], button[type=submit]")
-    page.wait_for_url(re.compile("services/mlabhub"))
-    yield page
-    context.close()
 
 
 def show(page: Page, hub: Installation, folder: str) -> None:
@@ -73,7 +48,7 @@ def only_container(hub: Installation, server: str) -> dict[str, Any]:
 
 def test_a_curve_from_the_nas_with_no_environment_running(hub: Installation, browser: Browser) -> None:
     password = hub.add_user("tess", "vision")
-    with logged_in(browser, hub, "tess", password) as page:
+    with at_home(browser, hub.url, "tess", password) as page:
         show(page, hub, "/mnt/user/alice")
         expect(page.locator("#folder-problem")).to_contain_text("is not in one of your folders; yours: /mnt/user/tess")
         assert hub.server("tess", "tensorboard") is None
@@ -109,7 +84,7 @@ def test_it_ends_when_nobody_looks_and_home_says_so(hub: Installation, browser: 
     assert hub.launch("ben", "tensorboard", profile="brief").status_code == 201
     hub.wait_ready("ben", "tensorboard")
     wait_for(lambda: hub.server("ben", "tensorboard") is None, 90, "it to end by itself")
-    with logged_in(browser, hub, "ben", password) as page:
+    with at_home(browser, hub.url, "ben", password) as page:
         expect(page.locator("#tensorboard")).to_contain_text(UNUSED)
     assert not [row for row in hub.reservations() if row["user"] == "ben"]
 
@@ -118,7 +93,7 @@ def test_a_profile_without_vs_code(hub: Installation, browser: Browser) -> None:
     password = hub.add_user("lena", "narrow")
     assert hub.launch("lena", "", profile="narrow").status_code == 201
     hub.wait_ready("lena")
-    with logged_in(browser, hub, "lena", password) as page:
+    with at_home(browser, hub.url, "lena", password) as page:
         expect(page.locator(".mlab-tool")).to_have_text([re.compile("JupyterLab"), re.compile("Terminal")])
         answer = page.goto(f"{hub.url}user/lena/vscode/")
         assert answer is not None
@@ -137,7 +112,7 @@ def test_as_a_plain_process(tmp_path: Path, browser: Browser) -> None:
         installation.start()
         password = installation.add_user("alice", "vision")
         home = tmp_path / "state" / "nas" / "user" / "alice"
-        with logged_in(browser, installation, "alice", password) as page:
+        with at_home(browser, installation.url, "alice", password) as page:
             show(page, installation, "/mnt/user/alice/runs")
             page.wait_for_url(re.compile("/user/alice/tensorboard/"), timeout=60_000)
             write_run(installation, "alice", "runs/first", {"loss": [3.0, 2.0, 1.0]})

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import at_home
 from tests.full_home import full_home
 from tests.installation import Installation, wait_for
 
@@ -20,27 +20,11 @@ CPU = {"profile": "cpu", "cpu": 1, "memory_gib": 2}
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a Chromium with a fresh profile."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def page(hub: Installation, people: dict[str, str], browser: Browser) -> Iterator[Page]:
     """Return a page of alice, who is logged in, and whose server runs."""
     start(hub)
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    page = context.new_page()
-    page.goto(f"{hub.url}hub/login")
-    page.fill("input[name=username]", "alice")
-    page.fill("input[name=password]", people["alice"])
-    page.click("input[type=submit], button[type=submit]")
-    page.wait_for_url(re.compile("services/mlabhub"))
-    yield page
-    context.close()
+    with at_home(browser, hub.url, "alice", people["alice"]) as page:
+        yield page
     hub.stop_server("alice")
 
 

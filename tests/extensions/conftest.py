@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
-from tests.extensions.server import JupyterServer
+from tests.chromium import run_chromium
+from tests.extensions.server import JupyterServer, Start
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +33,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer]:
     )
     yield one
     one.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a Chromium with a fresh profile."""
+    with run_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Return what starts servers of one test alone."""
+    with ExitStack() as servers:
+
+        def start(**more: Any) -> JupyterServer:
+            server = JupyterServer(Path(tempfile.mkdtemp(dir=tmp_path)), **more)
+            servers.callback(server.close)
+            return server
+
+        yield start

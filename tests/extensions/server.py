@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import psutil
@@ -143,6 +143,13 @@ class JupyterServer:
                 self.process.wait()
         self.wait_until_alone()
         self._runtime.cleanup()
+
+
+class Start(Protocol):
+    """What starts a server with the arguments of `JupyterServer`, in a folder of its own."""
+
+    def __call__(self, **more: Any) -> JupyterServer:
+        """Return it when it answers."""
 
 
 def processes_of(runtime: Path) -> list[psutil.Process]:

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from tests.cutline import CutLine
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.extensions.server import BASE_URL, OURS, TOKEN, JupyterServer
 from tests.installation import wait_for
 
@@ -52,15 +51,6 @@ def line(server: JupyterServer) -> Iterator[CutLine]:
     line = CutLine(server.port)
     yield line
     line.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a Chromium with a fresh profile."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mlabhub.images import build_images
 from mlabhub.images.program import find_program
+from tests.chromium import run_chromium
 from tests.cutline import CutLine
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.extensions.plasma import Plasma
 from tests.extensions.server import BASE_URL, TOKEN, JupyterServer
 
@@ -58,13 +58,10 @@ def line(server: JupyterServer) -> Iterator[CutLine]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """Return a browser."""
-    with sync_playwright() as playwright:
-        flags = [*CHROMIUM_FLAGS, f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with run_chromium(f"--host-resolver-rules=MAP {PLAIN_HOST} 127.0.0.1") as browser:
         yield browser
-        browser.close()
 
 
 def open_desktop(context: BrowserContext, line: CutLine, host: str = "localhost", lang: str = "en") -> Page:
@@ -102,9 +99,9 @@ def run(page: Page, command: str) -> None:
 
 
 @pytest.fixture
-def context(chromium: Browser, line: CutLine) -> Iterator[BrowserContext]:
+def context(browser: Browser, line: CutLine) -> Iterator[BrowserContext]:
     """Return a person's browser, which may read the clipboard."""
-    one = chromium.new_context(viewport={"width": 1000, "height": 700})
+    one = browser.new_context(viewport={"width": 1000, "height": 700})
     one.grant_permissions(["clipboard-read", "clipboard-write"], origin=f"http://localhost:{line.port}")
     yield one
     one.close()
@@ -142,12 +139,12 @@ def test_from_the_first_click_to_a_typed_command_without_one_failed_connection(
 
 
 def test_the_desktop_follows_the_window_and_two_browsers_do_not_fight(
-    page: Page, chromium: Browser, line: CutLine, plasma: Plasma
+    page: Page, browser: Browser, line: CutLine, plasma: Plasma
 ) -> None:
     eventually(plasma.size, stage_size(page))
     page.set_viewport_size({"width": 901, "height": 603})
     eventually(plasma.size, (901, stage_size(page)[1]))
-    other = chromium.new_context(viewport={"width": 700, "height": 500}, device_scale_factor=1.25)
+    other = browser.new_context(viewport={"width": 700, "height": 500}, device_scale_factor=1.25)
     second = open_desktop(other, line)
     eventually(plasma.size, stage_size(second))
     page.wait_for_timeout(2500)  # whoever answered a change with a change would have done so
@@ -182,8 +179,8 @@ def test_text_goes_both_ways(page: Page, plasma: Plasma) -> None:
     eventually(plasma.clipboard, "by the panel 面板")
 
 
-def test_text_goes_both_ways_without_https(chromium: Browser, line: CutLine, plasma: Plasma) -> None:
-    context = chromium.new_context(viewport={"width": 900, "height": 600})
+def test_text_goes_both_ways_without_https(browser: Browser, line: CutLine, plasma: Plasma) -> None:
+    context = browser.new_context(viewport={"width": 900, "height": 600})
     page = open_desktop(context, line, PLAIN_HOST)
     assert page.evaluate("[window.isSecureContext, navigator.clipboard === undefined]") == [False, True]
     page.click("[data-panel=clipboard]")
@@ -364,8 +361,8 @@ def test_the_keyboard_alone_leads_everywhere_and_nothing_is_hidden_from_a_screen
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_in_chinese(chromium: Browser, line: CutLine, scheme: str) -> None:
-    context = chromium.new_context(
+def test_it_fits_a_phone_in_chinese(browser: Browser, line: CutLine, scheme: str) -> None:
+    context = browser.new_context(
         viewport={"width": 320, "height": 640}, has_touch=True, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = open_desktop(context, line, lang="zh_CN")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import run_chromium
 from tests.extensions.server import BASE_URL, TOKEN, JupyterServer
 from tests.nginx import NAME, Nginx, run_nginx
 
@@ -28,11 +28,8 @@ def doctored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterServer
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    flags = [*CHROMIUM_FLAGS, f"--host-resolver-rules=MAP {NAME} 127.0.0.1", "--ignore-certificate-errors"]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with run_chromium(f"--host-resolver-rules=MAP {NAME} 127.0.0.1", "--ignore-certificate-errors") as chromium:
         yield chromium
-        chromium.close()
 
 
 def open_page(browser: Browser, nginx: Nginx, name: str = NAME, query: str = "", **more: Any) -> Page:

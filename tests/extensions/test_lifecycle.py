@@ -8,9 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import httpx
 import psutil
@@ -18,25 +16,9 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from tests.extensions.server import NAVIGATION, TOKEN, JupyterServer
+from tests.extensions.server import NAVIGATION, TOKEN, JupyterServer, Start
 
 pytestmark = pytest.mark.long
-
-Start = Callable[..., JupyterServer]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Return servers of this test alone."""
-    servers: list[JupyterServer] = []
-
-    def start(**more: Any) -> JupyterServer:
-        servers.append(JupyterServer(tmp_path / str(len(servers)), **more))
-        return servers[-1]
-
-    yield start
-    for server in reversed(servers):
-        server.close()
 
 
 def connect(server: JupyterServer, path: str) -> asyncio.Future[WebSocketClientConnection]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.chromium import sign_in
 from tests.extensions.hub import Hub
 
 pytestmark = [pytest.mark.long, pytest.mark.browser]
@@ -34,21 +34,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         hub.close()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Run a browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
-
-
 def log_in(hub: Hub, page: Page) -> None:
     """Sign in as alice and come to her server."""
-    page.goto(f"{hub.url}hub/login")
-    page.fill("#username_input", "alice")
-    page.fill("#password_input", "any")
-    page.click("#login_submit")
+    sign_in(page, f"{hub.url}hub/login", "alice", "any")
     page.wait_for_url("**/user/alice/**")
 
 
@@ -58,8 +46,8 @@ def faults(page: Page) -> list[str]:
     return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found.response["violations"]]
 
 
-def test_a_start_goes_on_by_itself(hub: Hub, chromium: Browser) -> None:
-    page = chromium.new_page(viewport={"width": 320, "height": 640})
+def test_a_start_goes_on_by_itself(hub: Hub, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 640})
     said: list[str] = []
     page.on("pageerror", lambda error: said.append(str(error)))
     log_in(hub, page)
@@ -79,8 +67,8 @@ def test_a_start_goes_on_by_itself(hub: Hub, chromium: Browser) -> None:
     page.close()
 
 
-def test_a_start_goes_on_without_scripts(hub: Hub, chromium: Browser) -> None:
-    context = chromium.new_context(java_script_enabled=False)
+def test_a_start_goes_on_without_scripts(hub: Hub, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     log_in(hub, page)
     page.goto(f"{hub.url}user/alice/tensorboard/")
@@ -89,8 +77,8 @@ def test_a_start_goes_on_without_scripts(hub: Hub, chromium: Browser) -> None:
     context.close()
 
 
-def test_a_failure_is_said_and_tried_again(hub: Hub, chromium: Browser) -> None:
-    page = chromium.new_page(viewport={"width": 320, "height": 640})
+def test_a_failure_is_said_and_tried_again(hub: Hub, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 640})
     log_in(hub, page)
     page.goto(f"{hub.url}user/alice/desktop/x?y=1")
     expect(page.get_by_role("alert")).to_contain_text("Desktop has ended with status 1.", timeout=20_000)
@@ -102,8 +90,8 @@ def test_a_failure_is_said_and_tried_again(hub: Hub, chromium: Browser) -> None:
 
 
 @pytest.mark.parametrize("path", ["mlabhub/open/echo", "terminal/", "mlabhub/log-folders"])
-def test_no_script_of_ours_is_refused_behind_a_hub(hub: Hub, chromium: Browser, path: str) -> None:
-    page = chromium.new_page()
+def test_no_script_of_ours_is_refused_behind_a_hub(hub: Hub, browser: Browser, path: str) -> None:
+    page = browser.new_page()
     log_in(hub, page)
     refused: list[str] = []
     page.on("response", lambda answer: refused.append(answer.url) if answer.status in (401, 403) else None)
@@ -115,8 +103,8 @@ def test_no_script_of_ours_is_refused_behind_a_hub(hub: Hub, chromium: Browser, 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_them(hub: Hub, chromium: Browser, scheme: str) -> None:
-    context = chromium.new_context(color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
+def test_everybody_can_read_them(hub: Hub, browser: Browser, scheme: str) -> None:
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # type: ignore[arg-type]
     page = context.new_page()
     log_in(hub, page)
     for path in ("absent/", "mlabhub/nothing"):

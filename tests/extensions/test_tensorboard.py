@@ -7,9 +7,7 @@ import os
 import shutil
 import struct
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -17,25 +15,9 @@ import pytest
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from tests.extensions.events import write_curves
-from tests.extensions.server import NAVIGATION, JupyterServer
+from tests.extensions.server import NAVIGATION, JupyterServer, Start
 
 LIST = "mlabhub/api/log-folders"
-
-Start = Callable[..., JupyterServer]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Return servers of this test alone."""
-    servers: list[JupyterServer] = []
-
-    def start(**more: Any) -> JupyterServer:
-        servers.append(JupyterServer(tmp_path / str(len(servers)), **more))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 def wait_for_runs(client: httpx.Client, runs: set[str], seconds: float = 10) -> None:

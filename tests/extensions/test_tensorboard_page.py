@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Response, expect
 
-from tests.e2e.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.extensions.events import write_curves
 from tests.extensions.hub import Hub
 from tests.extensions.server import TOKEN, JupyterServer
@@ -25,15 +24,6 @@ SEEN_MS = 15_000
 """How soon a change of the list is to be seen: eight seconds, and what a busy machine takes."""
 LOSS = [2 - 0.04 * step for step in range(50)]
 OTHER = [1 + math.sin(step / 5) for step in range(50)]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Run a browser."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -57,8 +47,8 @@ def values(page: Page) -> str:
     return page.locator("scalar-card").first.inner_text()
 
 
-def test_a_newcomer_sees_a_curve(server: JupyterServer, chromium: Browser) -> None:
-    context = chromium.new_context(viewport={"width": 1200, "height": 800})
+def test_a_newcomer_sees_a_curve(server: JupyterServer, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     faults: list[str] = []
@@ -121,8 +111,8 @@ def heights(page: Page) -> list[float]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_list_is_for_everybody(server: JupyterServer, chromium: Browser, scheme: str) -> None:
-    context = chromium.new_context(
+def test_the_list_is_for_everybody(server: JupyterServer, browser: Browser, scheme: str) -> None:
+    context = browser.new_context(
         viewport={"width": 320, "height": 640}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = context.new_page()
@@ -139,8 +129,8 @@ def test_the_list_is_for_everybody(server: JupyterServer, chromium: Browser, sch
     context.close()
 
 
-def test_without_scripts(server: JupyterServer, chromium: Browser) -> None:
-    context = chromium.new_context(java_script_enabled=False)
+def test_without_scripts(server: JupyterServer, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{server.url}mlabhub/log-folders?token={TOKEN}")
     page.fill("#path", "~/later")
@@ -151,8 +141,8 @@ def test_without_scripts(server: JupyterServer, chromium: Browser) -> None:
     context.close()
 
 
-def test_an_untouched_page_asks_for_nothing_that_counts(server: JupyterServer, chromium: Browser) -> None:
-    page = chromium.new_page()
+def test_an_untouched_page_asks_for_nothing_that_counts(server: JupyterServer, browser: Browser) -> None:
+    page = browser.new_page()
     page.clock.install()
     with server.client() as client:
         client.post("mlabhub/api/log-folders", json={"path": "~/project/runs"}).raise_for_status()
@@ -176,9 +166,9 @@ def test_an_untouched_page_asks_for_nothing_that_counts(server: JupyterServer, c
     page.close()
 
 
-def test_in_the_workbench_of_a_hub(chromium: Browser, tmp_path: Path) -> None:
+def test_in_the_workbench_of_a_hub(browser: Browser, tmp_path: Path) -> None:
     hub = Hub(tmp_path, {"echo": ["serve"]})
-    context = chromium.new_context(viewport={"width": 1200, "height": 800})
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
     try:
         hub.start_server("alice")
         write_curves(tmp_path / "alice/runs/first", {"loss": LOSS})
