@@ -16,7 +16,7 @@ from mlabhub.messages import N_, Message
 ProfileTool = Literal["lab", "vscode", "terminal", "desktop", "tensorboard"]
 TOOLS: tuple[ProfileTool, ...] = ("lab", "vscode", "terminal", "desktop", "tensorboard")
 """In the order in which pages show them, and the bar in the server."""
-ADDED: frozenset[ProfileTool] = frozenset({"lab", "vscode", "tensorboard", "terminal"})
+ADDED: frozenset[ProfileTool] = frozenset({"lab", "vscode", "terminal"})
 """What an image from elsewhere is given; what else it brings nobody knows."""
 
 Kind = Literal["workbench", "tensorboard"]

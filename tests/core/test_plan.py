@@ -64,7 +64,7 @@ def test_plan():
         identity=identity,
         sudo=False,
         node="n1",
-        tools=("lab", "vscode", "terminal", "tensorboard"),
+        tools=("lab", "vscode", "terminal"),
     )
 
 

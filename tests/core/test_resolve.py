@@ -43,7 +43,7 @@ def test_empty_options_are_the_first_profiles_defaults():
         pids=4096,
         sudo=False,
         options={},
-        tools=("lab", "vscode", "terminal", "tensorboard"),
+        tools=("lab", "vscode", "terminal"),
     )
 
 
@@ -82,7 +82,7 @@ def test_everything_said():
         pids=4096,
         sudo=False,
         options={"shm_gib": 16.0},
-        tools=("lab", "vscode", "terminal", "tensorboard"),
+        tools=("lab", "vscode", "terminal"),
     )
     assert resolve(CATALOG, "alice", ALL_GROUPS, json.loads(json.dumps(options)), "train") == request
 

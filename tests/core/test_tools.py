@@ -63,7 +63,7 @@ def plan_of(options: dict[str, Any], *profiles: dict[str, Any]) -> LaunchPlan:
         pytest.param(["vscode", "lab"], TOOLS, ("lab", "vscode"), id="some of them"),
         pytest.param(["vscode"], ["lab"], (), id="nothing in common"),
         pytest.param(None, ["ssh"], (), id="ssh is not opened on a page"),
-        pytest.param(None, [], ("lab", "vscode", "terminal", "tensorboard"), id="nothing said: what all are given"),
+        pytest.param(None, [], ("lab", "vscode", "terminal"), id="nothing said: what all are given"),
         pytest.param(["desktop"], [], ("desktop",), id="nothing said: the profile knows"),
     ],
 )
@@ -77,7 +77,7 @@ def test_what_can_be_opened(allowed: list[str] | None, has: list[str], offered: 
         pytest.param("kde", None, ("lab", "vscode", "terminal", "desktop"), id="as the image says"),
         pytest.param("kde", ["desktop", "tensorboard"], ("desktop",), id="as the profile allows"),
         pytest.param("saved/mine", None, TOOLS, id="saved, from an image that says nothing: not known"),
-        pytest.param("r.test/x/y:1", None, ("lab", "vscode", "terminal", "tensorboard"), id="typed: what it is given"),
+        pytest.param("r.test/x/y:1", None, ("lab", "vscode", "terminal"), id="typed: what it is given"),
         pytest.param("r.test/x/y:1", ["desktop", "lab"], ("lab",), id="typed: no desktop"),
     ],
 )
