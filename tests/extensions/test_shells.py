@@ -15,7 +15,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from mlabhub_proxies.shells import MOST_TERMINALS, PIECE, WINDOW
 from mlabhub_proxies.tape import DRAW_ANEW, LIMIT, SMALL, Tape
-from tests.extensions.server import NAVIGATION, OURS, TOKEN, JupyterServer
+from tests.extensions.server import BASE_URL, NAVIGATION, OURS, TOKEN, JupyterServer
 
 SIGNED_IN = {"Authorization": f"token {TOKEN}"}
 
@@ -171,11 +171,19 @@ async def test_jupyterlab_draws_its_terminals_anew(shells: JupyterServer) -> Non
         assert text.count("once") == 1
 
 
-def test_the_page_and_how_many_shells(shells: JupyterServer) -> None:
-    with shells.client(headers=NAVIGATION) as client:
-        page = client.get("terminal/")
+def test_the_page(shells: JupyterServer) -> None:
+    with shells.client(headers=NAVIGATION) as browser, shells.stranger(headers=NAVIGATION) as stranger:
+        page = browser.get("terminal/")
         assert page.status_code == 200
         assert "Terminal · alice" in page.text
+        answer = browser.get("terminal?lang=zh_CN")
+        assert (answer.status_code, answer.headers["location"]) == (302, f"{BASE_URL}terminal/?lang=zh_CN")
+        assert "/login" in stranger.get("terminal").headers["location"]
+
+
+@pytest.mark.long
+def test_how_many_shells(shells: JupyterServer) -> None:
+    with shells.client() as client:
         running = len(client.get("api/terminals").json())
         for _ in range(MOST_TERMINALS - running):
             assert client.post("api/terminals", json={}).status_code == 200

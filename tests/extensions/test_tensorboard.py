@@ -81,8 +81,7 @@ def test_folders_come_and_go_while_it_runs(start: Start, own_network: bool) -> N
         wait_for_runs(client, set())
 
 
-def test_the_list_for_programs_and_people(start: Start) -> None:
-    server = start()
+def test_the_list_for_programs_and_people(server: JupyterServer) -> None:
     write_curves(server.home / "project/runs/one", {"loss": [1]})
     runs = str(server.home / "project/runs")
     with server.client() as client, server.client(headers=NAVIGATION) as browser, server.stranger() as stranger:
@@ -112,8 +111,7 @@ def test_the_list_for_programs_and_people(start: Start) -> None:
             assert stranger.request(method, path).status_code == 403
         with server.client(headers={"Accept-Language": "de"}) as other:
             assert other.get(f"{LIST}/use").json()["link"]["title"] == "Log folders"
-    # None of that has started TensorBoard.
-    assert server.tool_processes() == []
+    assert server.state("tensorboard")["state"] == "stopped", "none of that starts TensorBoard"
 
 
 @pytest.mark.long
