@@ -1,4 +1,6 @@
 // The doctor's page: try what the tools rely on, send what was seen, and show what the server makes of it.
+import { ask } from "./ask.js";
+
 const box = document.getElementById("doctor");
 const words = box.dataset;
 const summary = document.getElementById("summary");
@@ -7,7 +9,6 @@ const ANSWER_MS = 20000; // on a machine that is busy, the server's own checks t
 const UPLOAD_BYTES = 2 << 20; // the usual limit of proxies is one MiB
 const HEADER_BYTES = 6000;
 const UNUSUAL = "a%20b%2Fc//d%25e";
-const SECRET = { "X-XSRFToken": words.xsrf }; // JupyterHub wants it with every request of a script
 
 // Every trial ends: what takes too long has failed.
 function patiently(work, longest = PATIENCE_MS) {
@@ -23,8 +24,7 @@ function patiently(work, longest = PATIENCE_MS) {
 async function request(path, options, judge, longest) {
   try {
     return await patiently(async (signal) => {
-      const headers = { ...SECRET, ...options.headers };
-      const answer = await fetch(path, { signal, cache: "no-store", ...options, headers });
+      const answer = await ask(path, { signal, cache: "no-store", ...options });
       if (!answer.ok) return { ok: false, status: answer.status };
       return { status: answer.status, ...(await judge(answer)) };
     }, longest);
@@ -120,7 +120,7 @@ async function look() {
   const tried = await Promise.all([websocket(trial), clock(), stream(), upload(), headers(), port(), worker()]);
   const seen = Object.assign({ address: location.origin + location.pathname, secure: isSecureContext, trial }, ...tried);
   let report;
-  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ seen }) };
+  const options = { method: "POST", body: JSON.stringify({ seen }) };
   // The language of the page, if its address chose one.
   await request(words.api + location.search, options, async (answer) => {
     report = await answer.json();

@@ -13,12 +13,6 @@ const SPREAD = 1_000;
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Return the headers of a script's request: JupyterHub asks for its token even where a script only reads. */
-export function asScript() {
-  const cookies = document.cookie.match(/(?:^|; )_xsrf=[^;]*/g); // the server, too, believes the last one
-  return { Accept: "application/json", "X-XSRFToken": cookies?.at(-1).split("_xsrf=")[1] ?? "" };
-}
-
 export class Line extends EventTarget {
   state = "good";
   lastGood = Date.now();

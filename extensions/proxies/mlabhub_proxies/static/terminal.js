@@ -4,7 +4,8 @@ Guarantees: a shell runs on whatever happens to this page; after a cut line the 
 typed into a cut line is typed when it is back, once; a flood of output is drawn as fast as the browser can and no more
 of it is held here (the server sends only what fits the window; see `terminal.py`). */
 
-import { asScript, getLine } from "./line.js";
+import { ask } from "./ask.js";
+import { getLine } from "./line.js";
 import { FitAddon } from "./vendor/@xterm/addon-fit/lib/addon-fit.mjs";
 import { Unicode11Addon } from "./vendor/@xterm/addon-unicode11/lib/addon-unicode11.mjs";
 import { WebLinksAddon } from "./vendor/@xterm/addon-web-links/lib/addon-web-links.mjs";
@@ -172,7 +173,7 @@ const shells = new Map();
 let current = null;
 
 async function api(method, path, body) {
-  const answer = await fetch(new URL(path, new URL(page.base, location.href)), { method, headers: asScript(), body });
+  const answer = await ask(new URL(path, new URL(page.base, location.href)), { method, body });
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message ?? words.unreachable);
   return answer.status === 204 ? null : answer.json();
 }

@@ -3,7 +3,8 @@
 Guarantees: a frame is made when its tool is first opened and kept until the tool is stopped; the address follows the tool
 and, as far as the tool says, the file in it, so that reload, Back and a link lead to the same place. */
 
-import { asScript, getLine } from "./line.js";
+import { ask } from "./ask.js";
+import { getLine } from "./line.js";
 
 const page = JSON.parse(document.getElementById("page").textContent);
 const words = page.words;
@@ -159,11 +160,8 @@ async function stop(slug) {
   frames.delete(slug);
   const other = [...frames.keys()].at(-1) ?? page.tools.find((tool) => !tool.can_stop)?.slug;
   try {
-    const answer = await fetch(new URL(`mlabhub/api/tools/${slug}`, base), {
-      method: "POST",
-      headers: { ...asScript(), "Content-Type": "application/json" },
-      body: JSON.stringify({ action: "stop" }),
-    });
+    const options = { method: "POST", body: JSON.stringify({ action: "stop" }) };
+    const answer = await ask(new URL(`mlabhub/api/tools/${slug}`, base), options);
     if (!answer.ok) throw new Error((await answer.json()).error.message);
   } catch (error) {
     say(fill(words.failed, { reason: error.message }));
