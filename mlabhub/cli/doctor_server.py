@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import httpx
 
 from mlabhub.cli.doctor_probes import API, Target, look
 from mlabhub.cli.findings import Check
-from mlabhub.cli.remote import TOKEN_VARIABLE, URL_VARIABLE, read_token
+from mlabhub.cli.remote import TOKEN_VARIABLE, URL_VARIABLE, read_environment, read_token
 from mlabhub.core.quote import quote as shown
 from mlabhub.errors import InvalidConfiguration, MLabError, NotFound, NotPermitted, Unavailable
 from mlabhub.settings import Settings, load_settings
@@ -81,15 +80,9 @@ def find_hub(state: Path | None) -> Hub:
 
     Raises `InvalidConfiguration`.
     """
-    url = os.environ.get(URL_VARIABLE, "").strip()
-    if url and state is None:
-        token = os.environ.get(TOKEN_VARIABLE, "").strip()
-        if not token:
-            raise InvalidConfiguration(
-                f"{URL_VARIABLE} is set and {TOKEN_VARIABLE} is not. Make a token on the hub's page Tokens."
-            )
-        base = f"{url.rstrip('/').removesuffix('/hub')}/"
-        return Hub(f"{base}hub/api/", base, token)
+    if state is None and (named := read_environment()):
+        url, token = named
+        return Hub(f"{url}hub/api/", url, token)
     settings: Settings = load_settings(state_dir=state)
     token = read_token(settings, f", or set {URL_VARIABLE} and {TOKEN_VARIABLE} to use an account of yours")
     return Hub(f"{settings.hub_url}api/", settings.public_url, token, settings.ca_file, here=True)

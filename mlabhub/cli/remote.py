@@ -53,17 +53,28 @@ def find_service(state: Path | None) -> Service:
 
     Raises `InvalidConfiguration` when there is no installation here, or its secrets may not be read.
     """
-    url = os.environ.get(URL_VARIABLE, "").strip()
-    if url and state is None:
-        token = os.environ.get(TOKEN_VARIABLE, "").strip()
-        if not token:
-            raise InvalidConfiguration(
-                f"{URL_VARIABLE} is set and {TOKEN_VARIABLE} is not. Make a token on the hub's page Tokens."
-            )
-        return Service(f"{url.rstrip('/').removesuffix('/hub')}/services/{SERVICE_NAME}/", token, here=False)
+    if state is None and (named := read_environment()):
+        url, token = named
+        return Service(f"{url}services/{SERVICE_NAME}/", token, here=False)
     settings = load_settings(state_dir=state)
     token = read_token(settings, f", or set {URL_VARIABLE} and {TOKEN_VARIABLE} to use an account of yours")
     return Service(settings.service_url, token, here=True)
+
+
+def read_environment() -> tuple[str, str] | None:
+    """Return address and token of the hub that the environment names, None if it names none.
+
+    Raises `InvalidConfiguration` if it names an address alone.
+    """
+    url = os.environ.get(URL_VARIABLE, "").strip()
+    if not url:
+        return None
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not token:
+        raise InvalidConfiguration(
+            f"{URL_VARIABLE} is set and {TOKEN_VARIABLE} is not. Make a token on the hub's page Tokens."
+        )
+    return f"{url.rstrip('/').removesuffix('/hub')}/", token
 
 
 def read_token(settings: Settings, otherwise: str = "") -> str:

@@ -11,17 +11,14 @@ from datetime import datetime
 
 from mlabhub.core.tools import TENSORBOARD
 from mlabhub.i18n import N_, Translator
+from mlabhub.service.pages.cards import STATES as USUAL
 from mlabhub.service.pages.cards import State, in_order, time_of
 from mlabhub.service.pages.words import size_text
 from mlabhub.service.views import CatalogView, ServerView
 
-STATES = {
-    "pending": State(N_("Starting"), N_("It is being made ready."), N_("Began")),
+STATES = USUAL | {
     "running": State(N_("Running"), N_("It ends by itself when nobody has looked at it for a while."), N_("Started")),
     "stopping": State(N_("Stopping"), N_("In a moment you can start it again."), N_("Started")),
-    "unknown": State(
-        N_("Unknown"), N_("The hub cannot see it at the moment, and leaves it alone until it can."), N_("Started")
-    ),
 }
 
 
