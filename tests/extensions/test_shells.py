@@ -117,6 +117,15 @@ async def test_a_page_comes_back_to_where_it_was(shells: JupyterServer) -> None:
         assert third.ended
 
 
+async def test_a_shell_begins_at_home(shells: JupyterServer) -> None:
+    with shells.client() as client:
+        names = [client.post("api/terminals", json=body).json()["name"] for body in ({}, {"cwd": "/usr"})]
+    for name, folder in zip(names, (str(shells.home), "/usr"), strict=True):
+        async with look(shells, name) as view:
+            await view.say(number=1, text="echo in:$PWD:\r")
+            await view.read(f"in:{folder}:")
+
+
 async def test_another_shell_of_the_same_name_is_not_taken_for_the_first(shells: JupyterServer) -> None:
     async with look(shells, start(shells), tape="0123456789abcdef", drawn=7) as view:
         await view.read("$ ")

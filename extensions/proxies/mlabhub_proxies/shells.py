@@ -11,6 +11,7 @@ the browser more than a window of it (`WINDOW`, `mlabhub_proxies.tape`), and nev
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_core.utils import ensure_async
@@ -49,9 +50,12 @@ class LastingTerminals(TerminalManager):
     """Jupyter's terminals, each with a tape, and not endlessly many."""
 
     def create(self, **kwargs: Any) -> Any:
-        """Start a shell."""
+        """Start a shell, in the home folder unless something else is asked for: the server itself runs in ``/``."""
         if len(self.terminals) >= MOST_TERMINALS:
             raise web.HTTPError(409, f"{MOST_TERMINALS} terminals run already. Close one of them first.")
+        home = Path.home()
+        if home.is_dir():
+            kwargs.setdefault("cwd", str(home))
         return super().create(**kwargs)
 
     def new_terminal(self, **kwargs: Any) -> Any:
