@@ -37,6 +37,38 @@ SAVED_PREFIX = "saved/"
 RESERVED_FOLDERS = frozenset({"root", "aquota.user", "aquota.group", "quota.user", "quota.group"})
 """Names that mean something to a file system or to those who look after it."""
 
+PAGES = frozenset(
+    {
+        "api",
+        "consoles",
+        "custom",
+        "desktop",
+        "desktop-vnc",
+        "doc",
+        "edit",
+        "files",
+        "kernelspecs",
+        "lab",
+        "login",
+        "logout",
+        "lsp",
+        "metrics",
+        "mlabhub",
+        "nbconvert",
+        "notebooks",
+        "proxy",
+        "server-proxy",
+        "static",
+        "tensorboard",
+        "terminal",
+        "terminals",
+        "tree",
+        "view",
+        "vscode",
+    }
+)
+"""First parts of addresses in a server: a named server would stand there before the default server's own page."""
+
 SYSTEM_ACCOUNTS = frozenset({"root", "daemon", "bin", "sys", "nobody", "nogroup"})
 """Names that are the system's everywhere; other system accounts are known by their id (see `identity.choose_id`)."""
 
@@ -113,8 +145,8 @@ def is_server_name(text: object) -> bool:
 
 
 def make_server_name(display_name: str, taken: Collection[str] = ()) -> str:
-    """Return the hub's name for a new server: a slug of what was typed that no name in ``taken`` has."""
-    return _make_name(display_name, "server", taken, MAX_SERVER_NAME)
+    """Return the hub's name for a new server: a slug of what was typed that no name in ``taken`` and no page has."""
+    return _make_name(display_name, "server", PAGES.union(taken), MAX_SERVER_NAME)
 
 
 def is_saved_name(text: object) -> bool:

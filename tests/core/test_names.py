@@ -181,6 +181,8 @@ def test_not_display_names(name):
         ("Ünï", (), "uni"),
         ("x" * 40, (), "x" * 30),
         ("x" * 40, ("x" * 30,), "x" * 28 + "-2"),
+        ("Lab", (), "lab-2"),
+        ("desktop_VNC", ("desktop-vnc-2",), "desktop-vnc-3"),
     ],
 )
 def test_make_server_name(display, taken, name):

@@ -51,11 +51,11 @@ def test_a_curve_from_the_nas_with_no_environment_running(hub: Installation, bro
     with at_home(browser, hub.url, "tess", password) as page:
         show(page, hub, "/mnt/user/alice")
         expect(page.locator("#folder-problem")).to_contain_text("is not in one of your folders; yours: /mnt/user/tess")
-        assert hub.server("tess", "tensorboard") is None
+        assert hub.server("tess", "tensorboard-server") is None
 
         show(page, hub, "~/runs")
-        page.wait_for_url(re.compile("/user/tess/tensorboard/"), timeout=90_000)
-        container = only_container(hub, "tess--tensorboard")
+        page.wait_for_url(re.compile("/user/tess/tensorboard-server/"), timeout=90_000)
+        container = only_container(hub, "tess--tensorboard-server")
         assert container["HostConfig"]["Memory"] == 2 * 2**30
         assert "MLABHUB_GPUS=" in container["Config"]["Env"]
         assert not container["HostConfig"]["Devices"]
@@ -63,18 +63,18 @@ def test_a_curve_from_the_nas_with_no_environment_running(hub: Installation, bro
         assert (held["kind"], held["gpus"], held["cpu"]) == ("tensorboard", 0, 1)
 
         write_run(hub, "tess", "runs/first", {"loss": [3.0, 2.0, 1.0]})
-        page.goto(f"{hub.url}user/tess/tensorboard/tensorboard/")
+        page.goto(f"{hub.url}user/tess/tensorboard-server/tensorboard/")
         expect(page.get_by_text("loss").first).to_be_visible(timeout=60_000)
         expect(page.locator("card-view svg path, card-view canvas").first).to_be_visible(timeout=30_000)
 
         show(page, hub, "~/more")
-        page.wait_for_url(re.compile(r"/user/tess/tensorboard/mlabhub/log-folders[?]add="))
+        page.wait_for_url(re.compile(r"/user/tess/tensorboard-server/mlabhub/log-folders[?]add="))
         expect(page.locator("input[name=path]").first).to_have_value("/mnt/user/tess/more")
 
         page.goto(f"{hub.url}services/mlabhub/")
         page.locator("#tensorboard").get_by_role("link", name=re.compile("^Stop")).click()
         page.locator("form button.btn-danger").click()
-        wait_for(lambda: hub.server("tess", "tensorboard") is None, 60, "it to stop")
+        wait_for(lambda: hub.server("tess", "tensorboard-server") is None, 60, "it to stop")
     assert not [name for name in hub.containers(running=False) if "tess" in name]
     assert "tess" not in hub.podman("images", "--format", "{{.Repository}}")
 
@@ -114,14 +114,14 @@ def test_as_a_plain_process(tmp_path: Path, browser: Browser) -> None:
         home = tmp_path / "state" / "nas" / "user" / "alice"
         with at_home(browser, installation.url, "alice", password) as page:
             show(page, installation, "/mnt/user/alice/runs")
-            page.wait_for_url(re.compile("/user/alice/tensorboard/"), timeout=60_000)
+            page.wait_for_url(re.compile("/user/alice/tensorboard-server/"), timeout=60_000)
             write_run(installation, "alice", "runs/first", {"loss": [3.0, 2.0, 1.0]})
             with installation.api("alice") as client:
-                data = "user/alice/tensorboard/tensorboard/data/runs"
+                data = "user/alice/tensorboard-server/tensorboard/data/runs"
                 wait_for(lambda: client.get(data).json() == ["runs/first"], 30, "the run")
             show(page, installation, "~/more")
             expect(page.locator("input[name=path]").first).to_have_value(f"{home}/more")
-            wait_for(lambda: installation.server("alice", "tensorboard") is None, 90, "it to end by itself")
+            wait_for(lambda: installation.server("alice", "tensorboard-server") is None, 90, "it to end by itself")
             page.goto(f"{installation.url}services/mlabhub/")
             expect(page.locator("#tensorboard")).to_contain_text(UNUSED)
     finally:

@@ -18,7 +18,7 @@ from tests.pages.launcher import HOSTILE, MemoryLauncher
 from tests.pages.site import PREFIX
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-SERVER = "/user/alice/tensorboard/"
+SERVER = "/user/alice/tensorboard-server/"
 HOME = "/mnt/user/alice"
 
 
@@ -30,7 +30,7 @@ async def show(client: httpx.AsyncClient, folder: str, **more: str) -> httpx.Res
     return await client.post("tensorboard", data={"_xsrf": token[1], "folder": folder, **more})
 
 
-async def start_board(launcher: MemoryLauncher, name: str = "tensorboard", **options: Any) -> str:
+async def start_board(launcher: MemoryLauncher, name: str = "tensorboard-server", **options: Any) -> str:
     answer = await launcher.launch(
         Person("alice"),
         user="alice",
@@ -56,7 +56,7 @@ class TestShow:
                 "launch",
                 "alice",
                 "alice",
-                "tensorboard",
+                "tensorboard-server",  # not "tensorboard": that is the default server's own TensorBoard
                 "TensorBoard",
                 {"profile": "board", "log_folders": [f"{HOME}/runs"]},
             )
@@ -95,10 +95,10 @@ class TestShow:
         assert launcher.calls[-1][3] == "tensorboard-7"
 
     async def test_a_workbench_of_that_name_is_left_alone(self, login: Login, launcher: MemoryLauncher) -> None:
-        launcher.finish(await start(launcher, name="tensorboard"))
-        await launcher.stop(Person("alice"), "alice", "tensorboard")
+        launcher.finish(await start(launcher, name="tensorboard-server"))
+        await launcher.stop(Person("alice"), "alice", "tensorboard-server")
         await show(await login("alice"), "")
-        assert launcher.calls[-1][3] not in ("", "tensorboard")
+        assert launcher.calls[-1][3] not in ("", "tensorboard-server")
 
     @pytest.mark.parametrize(
         ("folder", "status", "words"),
@@ -182,10 +182,10 @@ class TestSection:
         client = await login("alice")
         page = await client.get("")
         assert f'href="{SERVER}"' in section(page)
-        assert f'href="{PREFIX}stop?server=tensorboard"' in section(page)
+        assert f'href="{PREFIX}stop?server=tensorboard-server"' in section(page)
         assert "1 CPU · 2 GiB" in section(page)
         assert 'class="card mlab-server"' not in page.text
-        await launcher.stop(Person("alice"), "alice", "tensorboard")
+        await launcher.stop(Person("alice"), "alice", "tensorboard-server")
         page = await client.get("")
         assert 'class="card mlab-server"' not in page.text
         assert "Reset environment" not in page.text
@@ -199,7 +199,7 @@ class TestSection:
 
     async def test_stopping_it_says_what_that_costs(self, login: Login, launcher: MemoryLauncher) -> None:
         launcher.finish(await start_board(launcher))
-        question = await ask(await login("alice"), "stop?server=tensorboard")
+        question = await ask(await login("alice"), "stop?server=tensorboard-server")
         assert "its list of folders is kept" in question.text
         assert "pip" not in question.text
 
@@ -232,7 +232,7 @@ class TestSection:
         launch_id = await start_board(launcher)
         launcher.finish(launch_id)
         launcher.end(launch_id, Message("Nobody looked."))
-        page = await (await login("alice")).get("launch?server=tensorboard")
+        page = await (await login("alice")).get("launch?server=tensorboard-server")
         assert (page.status_code, page.headers["location"]) == (302, f"{PREFIX}#tensorboard")
 
     async def test_the_launch_page_knows_nothing_of_it(self, login: Login, launcher: MemoryLauncher) -> None:

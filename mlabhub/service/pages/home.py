@@ -125,7 +125,7 @@ class BoardHandler(HomeBase):
         answer = await self.launcher.launch(
             self.person,
             user=user,
-            server_name=past.server_name if past else make_server_name(NAME.lower(), taken),
+            server_name=past.server_name if past else make_server_name(f"{NAME} server", taken),
             display_name=NAME,
             user_options={"profile": view.tensorboard, **({KEY: [path]} if path else {})},
         )
