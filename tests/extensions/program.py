@@ -70,6 +70,25 @@ class Leads(web.RequestHandler):
         self.set_status(302)
 
 
+class Policy(web.RequestHandler):
+    """Has a content security policy of its own."""
+
+    def get(self) -> None:
+        """Answer."""
+        self.set_header("Content-Security-Policy", "script-src 'self'")
+        self.finish()
+
+
+class Raw(web.RequestHandler):
+    """Answers with these very bytes."""
+
+    async def get(self) -> None:
+        """Answer."""
+        stream = self.detach()
+        await stream.write(bytes.fromhex(self.get_query_argument("hex")))
+        stream.close()
+
+
 class Echo(websocket.WebSocketHandler):
     """Says again what it is told."""
 
@@ -80,7 +99,17 @@ class Echo(websocket.WebSocketHandler):
 
 async def serve(socket: str) -> None:
     """Serve until the end."""
-    app = web.Application([("/echo", Echo), ("/large", Large), ("/leads", Leads), ("/cut", Cut), (".*", Asked)])
+    app = web.Application(
+        [
+            ("/echo", Echo),
+            ("/large", Large),
+            ("/leads", Leads),
+            ("/cut", Cut),
+            ("/policy", Policy),
+            ("/raw", Raw),
+            (".*", Asked),
+        ]
+    )
     httpserver.HTTPServer(app).add_socket(netutil.bind_unix_socket(socket, 0o600))
     await asyncio.Event().wait()
 

@@ -91,6 +91,37 @@ def test_an_answer_that_is_cut_off_is_seen_to_be(server: JupyterServer, query: s
         assert client.get("echo/").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"hello",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxy",
+        b"HTTP/1.1 200 OK\r\nX A: a\r\nContent-Length: 1\r\n\r\nx",
+        b"HTTP/1.1 204 Nothing\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+    ids=["none", "upgrade", "status", "two-lengths", "lengths-differ", "name", "body"],
+)
+def test_an_answer_that_is_none(server: JupyterServer, answer: bytes) -> None:
+    with server.client() as client:
+        said = client.get("echo/raw", params={"hex": answer.hex()})
+        assert (said.status_code, said.json()["error"]["code"]) == (502, "tool_silent")
+        assert client.get("echo/").status_code == 200
+
+
+def test_a_header_that_is_none_is_left_out(server: JupyterServer) -> None:
+    answer = (
+        b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 <b>\xff\r\nX-Odd: a\x01b\r\nX-Tab: a\tb\r\nContent-Length: 1\r\n\r\nx"
+    )
+    with server.client() as client:
+        said = client.get("echo/raw", params={"hex": answer.hex()})
+    assert (said.status_code, said.reason_phrase, said.text) == (200, "Unknown", "x")
+    assert said.headers["X-Tab"] == "a\tb"
+    assert "X-Odd" not in said.headers
+
+
 @pytest.mark.parametrize("location", ["x", "../x", "//evil.example/", "https://evil.example/", ""])
 def test_only_a_path_of_the_tool_is_made_longer(location: str) -> None:
     assert below("/user/alice/echo", location) == location

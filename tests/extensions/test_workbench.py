@@ -40,17 +40,35 @@ def test_only_the_bar_may_frame(server: JupyterServer) -> None:
         bar = browser.get("mlabhub/open/echo")
         assert "frame-ancestors 'none'" in bar.headers["Content-Security-Policy"]
         page = page_of(bar.text)
-        for path in ("mlabhub/open/echo", "mlabhub/again"):
+        for path in ("mlabhub/open/echo", "mlabhub/again", "terminal/", "mlabhub/doctor", "dies/", "mlabhub/nothing"):
+            without = browser.get(path).headers["Content-Security-Policy"]
+            assert "frame-ancestors 'none'" in without, path
             with_key = browser.get(path, params={str(page["argument"]): str(page["key"])})
             with_another = browser.get(path, params={str(page["argument"]): "x" * 32})
             assert "frame-ancestors 'none'" not in with_key.headers["Content-Security-Policy"]
-            assert (
-                with_another.headers["Content-Security-Policy"] == browser.get(path).headers["Content-Security-Policy"]
-            )
+            assert with_another.headers["Content-Security-Policy"] == without
         for destination in ("iframe", "empty", "embed"):
             framed = browser.get("mlabhub/open/echo", headers={"Sec-Fetch-Dest": destination})
             assert framed.status_code == 403
             assert str(page["key"]) not in framed.text
+
+
+def test_a_link_of_a_framed_page_leads_to_one_that_may_be_framed(server: JupyterServer) -> None:
+    with server.client(headers=NAVIGATION) as browser:
+        browser.get("hurt/")
+        server.wait_for("hurt", "failed")
+        page = page_of(browser.get("mlabhub/open/hurt").text)
+        key = {str(page["argument"]): str(page["key"])}
+        links = [*re.findall(r'href="([^"]*doctor[^"]*)"', browser.get("hurt/", params=key).text)]
+    assert links == [f"/user/alice/mlabhub/doctor?{page['argument']}={page['key']}"]
+
+
+def test_another_sites_page_cannot_frame_a_tool(server: JupyterServer) -> None:
+    with server.client() as client:
+        policies = client.get("echo/").headers.get_list("Content-Security-Policy")
+        assert "frame-ancestors 'self'" in policies
+        own = client.get("echo/policy").headers.get_list("Content-Security-Policy")
+        assert own == ["script-src 'self'", "frame-ancestors 'self'"]
 
 
 def test_not_without_login(server: JupyterServer) -> None:

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
+from mlabhub_proxies.frames import with_key
 from mlabhub_proxies.surroundings import SETTING, Surroundings
 from mlabhub_proxies.words import LANGUAGE_ARGUMENT, LANGUAGE_COOKIE, N_, Translator, choose_language, get_translator
 
@@ -30,9 +31,10 @@ POLICY = {
     "connect-src": "'self'",
     "form-action": "'self'",
     "base-uri": "'none'",
-    "frame-ancestors": "'self'",
+    "frame-ancestors": "'none'",
 }
-"""The content security policy of our pages; a page that needs more overrides `Speaking.policy`."""
+"""The content security policy of our pages; a page that needs more overrides `Speaking.policy`. Who may frame them
+all the same, `mlabhub_proxies.frames` says."""
 SENTENCES = {
     400: N_("This request cannot be understood."),
     403: N_("You may not open this here. Sign in again and come back."),
@@ -86,6 +88,7 @@ class Speaking(JupyterHandler):
         html = TEMPLATES.get_template(template).render(
             t=self.t,
             url=self.surroundings.url,
+            keyed=lambda *parts: with_key(self.surroundings.url(*parts), self),
             static=lambda path: static_url(self.surroundings, path),
             xsrf_token=self.xsrf_token.decode(),
             **values,

@@ -4,7 +4,8 @@ JupyterHub forbids frames altogether: without ``subdomain_host`` every user's pa
 frames another can read and click it. The workbench therefore adds a key to the addresses of its frames. Only a page
 that was opened as a page of its own holds the key: the workbench may not be framed, nor fetched by scripts.
 
-Guarantees: without the key the answer is what it was; the key is made anew by every server.
+Guarantees: without the key the answer is what it was; the key is made anew by every server. What a tool answers is not
+in this: it may be framed by every page of this origin, since tools frame themselves (`mlabhub_proxies.passing`).
 """
 
 from __future__ import annotations

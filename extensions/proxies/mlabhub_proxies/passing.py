@@ -2,11 +2,13 @@
 
 Guarantees: an answer of any size passes with at most a few hundred kilobytes of it held here, at the speed at which the
 browser reads; when the browser goes away, the tool's connection is closed; what proves who somebody is to the hub or to
-this server does not reach the tool; path and query reach it as the browser wrote them.
+this server does not reach the tool; path and query reach it as the browser wrote them. Whatever bytes the tool answers
+with, the browser gets one answer of HTTP that is whole, seen to be cut off, or an error with a sentence.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
@@ -25,6 +27,8 @@ HOP_BY_HOP = (
     *("Te", "Trailer", "Transfer-Encoding", "Upgrade"),
 )
 """Headers that are about one connection and not about the request."""
+FRAMES = "frame-ancestors 'self'"
+"""Added to what a tool answers: no other site's page may show it in a frame and have it clicked."""
 LONGEST_HEADER = 64 * 1024
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 """An answer may take as long as it likes: the browser decides how long it waits."""
@@ -63,13 +67,18 @@ async def pass_on(handler: web.RequestHandler, socket: str, address: str, prefix
 
 
 async def _answer(handler: web.RequestHandler, answer: aiohttp.ClientResponse, prefix: str) -> None:
+    if answer.status < 200:
+        # A line that the browser did not ask to be upgraded stays one, whatever the tool says.
+        raise aiohttp.ClientConnectionError(f"it answers status {answer.status}")
     handler.set_status(answer.status, answer.reason)
     handler._headers = HTTPHeaders()
     for raw_name, raw_value in answer.raw_headers:
         # Byte for byte: tornado writes them in the same encoding, and a file's name in one may be in any.
         name, value = raw_name.decode("latin-1").title(), raw_value.decode("latin-1")
         if name not in HOP_BY_HOP:
-            handler.add_header(name, below(prefix, value) if name == "Location" else value)
+            with suppress(ValueError):  # A control character in it: no browser would take it either.
+                handler.add_header(name, below(prefix, value) if name == "Location" else value)
+    handler.add_header("Content-Security-Policy", FRAMES)
     try:
         async for chunk in answer.content.iter_any():
             handler.write(chunk)

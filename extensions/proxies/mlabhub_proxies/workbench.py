@@ -34,7 +34,7 @@ WORDS = {
 class WorkbenchHandler(PageHandler):
     """The bar and its frames."""
 
-    policy = POLICY | {"frame-src": "'self'", "frame-ancestors": "'none'"}
+    policy = POLICY | {"frame-src": "'self'"}
 
     def get(self, slug: str, rest: str = "") -> None:
         """Answer with the page that shows a tool."""
