@@ -1,7 +1,8 @@
 """Try on a person's server what a browser does there: a websocket, an event stream, an upload, a port.
 
-Guarantees: every trial ends within `PATIENCE_S` and tells how; what came of them is worded by the server itself, whose
-page does the same with a browser (`extensions/proxies/mlabhub_proxies/doctor`).
+Guarantees: every trial ends within `PATIENCE_S` and tells how, also against a server that its owner has made to answer
+without end; what came of them is worded by the server itself, whose page does the same with a browser
+(`extensions/proxies/mlabhub_proxies/doctor`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from urllib.parse import urlsplit
 import httpx
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.iostream import StreamClosedError
-from tornado.websocket import WebSocketClosedError, websocket_connect
+from tornado.websocket import WebSocketError, websocket_connect
 
 API = "mlabhub/api/doctor"
 PAGE = "mlabhub/doctor"
 PATIENCE_S = 5.0
+MOST_BYTES = 1 << 20
+"""How long an answer may be."""
 ANNOUNCED_BYTES = 64 << 20
 HEADER_BYTES = 6000
 PADDING = "X-Mlabhub-Padding"
@@ -34,10 +37,11 @@ _TROUBLE = (
     httpx.HTTPError,
     httpx.InvalidURL,
     HTTPClientError,
-    WebSocketClosedError,
+    WebSocketError,
     StreamClosedError,
     asyncio.TimeoutError,
     OSError,
+    OverflowError,  # a number that is none
     ValueError,
 )
 
@@ -61,6 +65,35 @@ class Target:
         return httpx.AsyncClient(
             base_url=self.url, headers=self.headers, verify=self.tls or False, timeout=PATIENCE_S, trust_env=False
         )
+
+
+async def fetch(
+    client: httpx.AsyncClient, method: str, url: httpx.URL | str, *, seconds: float = PATIENCE_S, **more: Any
+) -> httpx.Response:
+    """Return a whole answer, with the headers that are looked at here.
+
+    Raises `httpx.HTTPError`, `asyncio.TimeoutError`, or `ValueError` if it is longer than `MOST_BYTES`.
+    """
+
+    async def read() -> httpx.Response:
+        async with client.stream(method, url, **more) as answer:
+            body = bytearray()
+            async for piece in answer.aiter_bytes():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise ValueError(f"more than {MOST_BYTES} bytes")
+        headers = {name: answer.headers[name] for name in ("content-type", "location") if name in answer.headers}
+        return httpx.Response(answer.status_code, headers=headers, content=bytes(body))
+
+    return await asyncio.wait_for(read(), seconds)
+
+
+def read_json(answer: httpx.Response) -> Any:
+    """Return an answer's JSON. Raises `ValueError`."""
+    try:
+        return answer.json()
+    except RecursionError:
+        raise ValueError("too deep") from None
 
 
 async def look(target: Target) -> Json:
@@ -118,11 +151,11 @@ async def _clock(client: httpx.AsyncClient) -> Json:
     url = client.base_url.copy_with(raw_path=f"{client.base_url.path}{API}/time/{UNUSUAL}".encode())
     began = time.time()
     try:
-        answer = await client.get(url)
+        answer = await fetch(client, "GET", url)
         ended = time.time()
         if not answer.is_success:
             return {"kept": {"ok": False, "status": answer.status_code}}
-        said = answer.json()
+        said = read_json(answer)
         path = str(said["path"])
         ahead = (began + ended) / 2 - float(said["time"])
     except (*_TROUBLE, KeyError, TypeError) as error:
@@ -131,14 +164,19 @@ async def _clock(client: httpx.AsyncClient) -> Json:
 
 
 async def _stream(client: httpx.AsyncClient) -> Json:
-    times = []
-    try:
+    times: list[float] = []
+
+    async def read() -> bool:
         async with client.stream("GET", f"{API}/stream") as answer:
             async for _ in answer.aiter_raw():
-                times.append(time.monotonic())
+                times[1:] = [time.monotonic()]
+        return answer.is_success
+
+    try:
+        fine = await asyncio.wait_for(read(), PATIENCE_S)
     except _TROUBLE:
         return {}
-    return {"stream": [times[0], times[-1]]} if times and answer.is_success else {}
+    return {"stream": [times[0], times[-1]]} if times and fine else {}
 
 
 async def _headers(client: httpx.AsyncClient) -> Json:
@@ -149,11 +187,11 @@ async def _headers(client: httpx.AsyncClient) -> Json:
 
 async def _port(client: httpx.AsyncClient) -> Json:
     try:
-        answer = await client.post(f"{API}/port")
+        answer = await fetch(client, "POST", f"{API}/port")
         if not answer.is_success:
             return {"port": {"ok": False, "status": answer.status_code}}
-        opened = answer.json()
-        said = await client.get(f"proxy/{int(opened['port'])}/")
+        opened = read_json(answer)
+        said = await fetch(client, "GET", f"proxy/{int(opened['port'])}/")
     except (*_TROUBLE, KeyError, TypeError) as error:
         return {"port": _failed(error)}
     return {"port": {"ok": said.is_success and said.text == opened["word"], "status": said.status_code}}
@@ -161,7 +199,7 @@ async def _port(client: httpx.AsyncClient) -> Json:
 
 async def _worker(client: httpx.AsyncClient) -> Json:
     try:
-        answer = await client.get(f"{API}/worker/worker.js")
+        answer = await fetch(client, "GET", f"{API}/worker/worker.js")
     except _TROUBLE as error:
         return {"worker": _failed(error)}
     kind = answer.headers.get("content-type", "")
@@ -172,7 +210,7 @@ async def _worker(client: httpx.AsyncClient) -> Json:
 
 async def _ask(client: httpx.AsyncClient, method: str, path: str, **more: Any) -> Json:
     try:
-        answer = await client.request(method, path, **more)
+        answer = await fetch(client, method, path, **more)
     except _TROUBLE as error:
         return _failed(error)
     return {"ok": answer.is_success, "status": answer.status_code}

@@ -2,7 +2,8 @@
 
 Guarantees: no token but one of the server's own owner goes to a server, and that one is good for this server alone and
 for two minutes; it is taken back at the end. So neither a wrong ``--url`` nor a server that its owner has changed gets
-hold of the rights of whoever asks. Whatever goes wrong is an `MLabError` with one sentence.
+hold of the rights of whoever asks. Whatever a server answers, it ends within a minute, and no more comes of it than
+printable text. Whatever goes wrong is an `MLabError` with one sentence.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from mlabhub.cli.doctor_probes import API, Target, look
+from mlabhub.cli.doctor_probes import API, Target, fetch, look, read_json
 from mlabhub.cli.findings import Check
 from mlabhub.cli.remote import TOKEN_VARIABLE, URL_VARIABLE, read_environment, read_token
 from mlabhub.core.quote import quote as shown
@@ -28,6 +29,8 @@ from mlabhub.settings import Settings, load_settings
 TOKEN_SECONDS = 120
 SECONDS = 20.0
 STATUSES = ("ok", "missing", "better", "info")
+MOST_FINDINGS = 100
+LONGEST_TEXT = 1000
 
 Json = dict[str, Any]
 
@@ -72,7 +75,7 @@ def examine_server(server: str, url: str, state: Path | None) -> list[Check]:
     path = "/".join(["user", quote(owner, safe="@~"), *([model["name"]] if model["name"] else []), ""])
     with borrowed_token(hub, owner, model["name"]) as token:
         target = Target(base + path, token, hub.trusted() if base.startswith("https:") else None)
-        return [_check(one) for one in asyncio.run(ask(target))]
+        return asyncio.run(ask(target))
 
 
 def find_hub(state: Path | None) -> Hub:
@@ -161,23 +164,25 @@ def borrowed_token(hub: Hub, owner: str, name: str) -> Iterator[str]:
             hub.call("DELETE", f"{path}/{model['id']}")
 
 
-async def ask(target: Target) -> list[Json]:
+async def ask(target: Target) -> list[Check]:
     """Try everything, and return the server's findings. Raises `NotFound`, `NotPermitted` or `Unavailable`."""
     async with target.client() as client:
         try:
-            greeting = await client.get(API, headers={"Accept": "application/json"})
+            greeting = await fetch(client, "GET", API, seconds=SECONDS, headers={"Accept": "application/json"})
             _check_greeting(greeting, target)
             seen = await look(target)
-            answer = await client.post(API, json={"seen": seen}, timeout=SECONDS)
-            findings = answer.json()["findings"]
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            answer = await fetch(client, "POST", API, seconds=SECONDS, json={"seen": seen}, timeout=SECONDS)
+            findings = [_check(one) for one in read_json(answer)["findings"][:MOST_FINDINGS]]
+        except (httpx.HTTPError, httpx.InvalidURL, asyncio.TimeoutError) as error:
             raise Unavailable(
-                f"Nothing answers at {target.url} ({str(error) or type(error).__name__}). "
+                f"Nothing answers at {target.url} ({_plain(str(error)) or type(error).__name__}). "
                 "Is that the address that people use? --url names another one."
             ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"{target.url} answers with something that is not the doctor's (HTTP).") from error
-    return [one for one in findings if one.get("status") in STATUSES]
+    if not findings:
+        raise Unavailable(f"{target.url} answers with no finding at all.")
+    return findings
 
 
 def _check_greeting(answer: httpx.Response, target: Target) -> None:
@@ -187,9 +192,9 @@ def _check_greeting(answer: httpx.Response, target: Target) -> None:
     if answer.status_code >= 500:
         raise Unavailable(f"{target.url} answers HTTP {answer.status_code}: the proxies do not reach the server.")
     if answer.is_success and "json" in kind:
-        path = str(answer.json()["server"])
+        path = str(read_json(answer)["server"])
         if not urlsplit(target.url).path.endswith(path):
-            raise NotFound(f"{target.url} is another server than {path}.")
+            raise NotFound(f"{target.url} is another server than {shown(path)}.")
         return
     where = answer.headers.get("location", "")
     more = f", and leads to {shown(where)}" if where else ""
@@ -200,4 +205,13 @@ def _check_greeting(answer: httpx.Response, target: Target) -> None:
 
 
 def _check(finding: Json) -> Check:
-    return Check(str(finding["name"]), finding["status"], str(finding["found"]), str(finding["fix"]))
+    """Return a finding of a server. Raises `KeyError`, `TypeError` or `ValueError` if it is none."""
+    status = finding["status"]
+    if status not in STATUSES:
+        raise ValueError("status")
+    return Check(_plain(finding["name"]), status, _plain(finding["found"]), _plain(finding["fix"]))
+
+
+def _plain(text: str) -> str:
+    """Return a text of a server without what would move the cursor or give the terminal orders."""
+    return "".join(one if one.isprintable() else " " for one in text[:LONGEST_TEXT])
