@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -24,7 +23,7 @@ from mlabhub_proxies.tensorboard.folders import (
     make_name,
     read_paths,
 )
-from mlabhub_proxies.tensorboard.look import Budget, NoAnswer, complete, find_folders, look_into, walk, within
+from mlabhub_proxies.tensorboard.look import Budget, complete, find_folders, look_into, walk
 from mlabhub_proxies.tensorboard.tool import LEAST_MIB, MOST_MIB, memory_bytes, memory_share
 from mlabhub_proxies.tensorboard.use import Use, read_longest
 from mlabhub_proxies.words import get_translator
@@ -402,29 +401,6 @@ def test_how_a_path_goes_on(tmp_path: Path, places: Places) -> None:
     assert complete(f"{tmp_path}/stranger/", places) == []
     assert complete("/etc/", places) == []
     assert complete("~/\0", places) == []
-
-
-async def test_a_storage_that_hangs_keeps_nobody_waiting() -> None:
-    until = threading.Event()
-    try:
-        begun = time.monotonic()
-        with pytest.raises(NoAnswer):
-            await within(0.05, until.wait)
-        waiting = [asyncio.ensure_future(within(0.2, until.wait)) for _ in range(look.MOST_WAITING)]
-        await asyncio.sleep(0)
-        with pytest.raises(NoAnswer):
-            await within(5, until.wait)
-        assert time.monotonic() - begun < 1
-        assert all(isinstance(one, NoAnswer) for one in await asyncio.gather(*waiting, return_exceptions=True))
-    finally:
-        until.set()
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if threading.active_count() < look.MOST_WAITING:
-            break
-    assert await within(5, lambda: "again") == "again"
-    with pytest.raises(ZeroDivisionError):
-        await within(5, lambda: 1 / 0)
 
 
 # Use, memory --------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlabhub_proxies.doctor.findings import Finding
+from mlabhub_proxies.patience import NoAnswer, within
 from mlabhub_proxies.running import FAILED, READY
 from mlabhub_proxies.surroundings import Surroundings
 from mlabhub_proxies.tools import HOME as HOME_VARIABLE
@@ -41,9 +42,8 @@ async def examine(surroundings: Surroundings) -> list[Finding]:
 
 async def _patiently(slug: str, name: str, place: str, look: Callable[[], Finding]) -> Finding:
     try:
-        # The thread of a file server that hangs is left to itself: nothing ends it.
-        return await asyncio.wait_for(asyncio.to_thread(look), PATIENCE_S)
-    except asyncio.TimeoutError:
+        return await within(PATIENCE_S, look)
+    except NoAnswer:
         found = Said.of(N_("{place} did not answer within {seconds} s."), place=place, seconds=round(PATIENCE_S))
         return Finding(slug, name, "missing", found, Said.of(N_("Its file server hangs: tell an administrator.")))
 

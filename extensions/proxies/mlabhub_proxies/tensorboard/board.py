@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlabhub_proxies.patience import NoAnswer, within
 from mlabhub_proxies.surroundings import Surroundings
 from mlabhub_proxies.tensorboard.folders import GIVEN, Folder, FolderList, FolderRefused, Places, read_paths
-from mlabhub_proxies.tensorboard.look import PATIENCE_S, SILENT, Look, NoAnswer, find_folders, look_into, within
+from mlabhub_proxies.tensorboard.look import PATIENCE_S, SILENT, Look, find_folders, look_into
 from mlabhub_proxies.tensorboard.use import Use
 from mlabhub_proxies.tools import Environ
 from mlabhub_proxies.words import N_

@@ -11,10 +11,11 @@ from typing import Any
 
 from mlabhub_proxies.base import ApiHandler, PageHandler, Refused
 from mlabhub_proxies.frames import with_key
+from mlabhub_proxies.patience import NoAnswer, within
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard.board import KEY, Board, Seen
 from mlabhub_proxies.tensorboard.folders import MAX_PATH, FolderRefused
-from mlabhub_proxies.tensorboard.look import ABSENT, PATIENCE_S, NoAnswer, complete, within
+from mlabhub_proxies.tensorboard.look import ABSENT, PATIENCE_S, complete
 from mlabhub_proxies.tensorboard.tool import PAGE, TOOL
 from mlabhub_proxies.words import N_, Translator
 

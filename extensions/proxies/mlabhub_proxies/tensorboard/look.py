@@ -1,73 +1,26 @@
 """Looking into folders: what is in one, which ones hold event files, how a path goes on.
 
 Guarantees: every look ends by itself after so many entries or seconds and says that it did; a loop of links is walked
-once; what cannot be read is said in words, never raised. A storage that does not answer keeps a thread, never the
-server: `within` gives up waiting, and gives up at once while too many such threads are still waiting.
+once; what cannot be read is said in words, never raised. A storage that does not answer keeps whoever calls; call by
+`mlabhub_proxies.patience`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TypeVar
 
 from mlabhub_proxies.tensorboard.folders import Places
 from mlabhub_proxies.words import N_, Said
-
-Result = TypeVar("Result")
 
 USUAL_NAMES = ("runs", "logs", "lightning_logs", "tb_logs", "tensorboard", "tensorboard_logs", "outputs")
 MOST_ENTRIES = 20_000
 MOST_OFFERED = 20
 LOOK_S = 2.0
 PATIENCE_S = 4.0
-MOST_WAITING = 16
-
-_waiting = threading.BoundedSemaphore(MOST_WAITING)
-
-
-class NoAnswer(Exception):
-    """The storage did not answer in time."""
-
-
-async def within(seconds: float, function: Callable[..., Result], *arguments: object) -> Result:
-    """Call a function in a thread of its own and return what it returns.
-
-    Raises
-    ------
-    NoAnswer
-        If it takes longer. The thread goes on, and ends with the server.
-    """
-    if not _waiting.acquire(blocking=False):
-        raise NoAnswer
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Result] = loop.create_future()
-
-    def settle(give: Callable[[], None]) -> None:
-        _waiting.release()
-        with suppress(RuntimeError):  # The loop may have ended meanwhile.
-            loop.call_soon_threadsafe(lambda: None if answer.done() else give())
-
-    def work() -> None:
-        try:
-            value = function(*arguments)
-        except Exception as fault:
-            settle(partial(answer.set_exception, fault))
-        else:
-            settle(partial(answer.set_result, value))
-
-    threading.Thread(target=work, daemon=True, name="mlabhub-look").start()
-    try:
-        return await asyncio.wait_for(answer, seconds)
-    except asyncio.TimeoutError:
-        raise NoAnswer from None
 
 
 @dataclass(frozen=True)
