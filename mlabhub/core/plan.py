@@ -149,3 +149,5 @@ def _of_tools(request: LaunchRequest) -> Iterator[tuple[str, object]]:
     if request.kind == TENSORBOARD:
         yield "MLABHUB_LOG_FOLDERS", json.dumps(request.log_folders)
         yield "MLABHUB_UNUSED_SECONDS", request.unused_seconds
+        # What lies in the home, such as a random.py, is no module of this server's.
+        yield "PYTHONSAFEPATH", 1

@@ -109,7 +109,9 @@ def test_a_tensorboard_alone() -> None:
 def test_a_workbench_has_no_variables_of_a_tensorboard() -> None:
     plan = plan_of({}, WORKBENCH, BOARD)
     assert (plan.kind, plan.environment["MLABHUB_KIND"]) == ("workbench", "workbench")
-    assert not {"MLABHUB_TOOLS", "MLABHUB_LOG_FOLDERS", "MLABHUB_UNUSED_SECONDS"} & set(plan.environment)
+    assert not {"MLABHUB_TOOLS", "MLABHUB_LOG_FOLDERS", "MLABHUB_UNUSED_SECONDS", "PYTHONSAFEPATH"} & set(
+        plan.environment
+    )
     assert not any(mount.read_only for mount in plan.mounts)
 
 

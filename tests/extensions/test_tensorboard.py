@@ -53,6 +53,7 @@ def listening(server: JupyterServer) -> list[int]:
 def test_folders_come_and_go_while_it_runs(start: Start, own_network: bool) -> None:
     site = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     server = start(environ={"MLABHUB_OWN_NETWORK": "1", **site} if own_network else {})
+    (server.home / "random.py").write_text("raise SystemExit('taken for one of Python's own')")
     write_curves(server.home / "runs/first", {"loss": [3, 2, 1]})
     write_curves(server.home / "more/exp/second", {"loss": [1]})
     with server.client() as client, server.client(headers=NAVIGATION) as browser:

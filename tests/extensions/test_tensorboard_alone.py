@@ -81,7 +81,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start(*folders: str, **environ: str) -> Alone:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
-        given = {"MLABHUB_KIND": "tensorboard", "MLABHUB_LOG_FOLDERS": json.dumps(folders), **environ}
+        (home / "random.py").write_text("raise SystemExit('taken for one of Python's own')")
+        given = {
+            "PYTHONSAFEPATH": "1",
+            "MLABHUB_KIND": "tensorboard",
+            "MLABHUB_LOG_FOLDERS": json.dumps(folders),
+            **environ,
+        }
         servers.append(Alone(hub, home, **given))
         return servers[-1]
 

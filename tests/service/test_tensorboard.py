@@ -62,6 +62,7 @@ async def test_it_holds_a_core_and_no_gpu_and_counts_as_a_server(lab: Running) -
     plan = (one and one.plan) or {}
     assert (plan["kind"], plan["log_folders"], plan["gpus"]) == ("tensorboard", ["/mnt/user/alice/runs"], [])
     assert plan["environment"]["MLABHUB_UNUSED_SECONDS"] == "6"
+    assert plan["environment"]["PYTHONSAFEPATH"] == "1"
     used = (await lab.call("GET", "api/v1/quotas")).json()["users"][0]["used"]
     assert used == {"cpu": 1, "memory_gib": 2, "servers": 1}
 

@@ -45,6 +45,11 @@ def make_command(launch: Launch) -> list[str]:
     ]
 
 
+def make_environment(launch: Launch) -> Environ:
+    """Keep what lies in the server's folder, such as a ``random.py``, from being taken for a module of Python's own."""
+    return {"PYTHONSAFEPATH": "1"}
+
+
 def memory_bytes() -> int:
     """Return how much memory this server may use: its own limit, or what the machine has."""
     limits = [1024 * int(Path("/proc/meminfo").read_text().split()[1])]
@@ -80,6 +85,7 @@ TOOL = Tool(
     find=find,
     program=Program(
         command=make_command,
+        environment=make_environment,
         hint=N_("Its log says which folder it could not read. Choose other log folders, then try again."),
         remedy=(PAGE, N_("Log folders")),
         ready_path="/data/environment",
