@@ -224,6 +224,23 @@ def test_a_start_and_a_stop_at_once(start: Start) -> None:
         assert program.post("mlabhub/api/tools/slow", json={"action": "restart"}).json()["state"] == "starting"
 
 
+async def test_stops_and_restarts_at_once_leave_one_process_or_none(start: Start) -> None:
+    server = start(offer={"slow": ["wait=30"]})
+
+    async def ask(action: str, after: float) -> None:
+        await asyncio.sleep(after)
+        with server.client() as program:
+            answer = await asyncio.to_thread(program.post, "mlabhub/api/tools/slow", json={"action": action})
+        assert answer.status_code == 200
+
+    await ask("start", 0)
+    for actions in (["restart", "restart", "restart"], ["restart", "stop"], ["restart", "stop", "restart", "stop"]):
+        await asyncio.gather(*(ask(action, 0.02 * place) for place, action in enumerate(actions)))
+        await asyncio.to_thread(server.wait_for_processes, 2 if actions[-1] == "restart" else 0, 5)
+        assert server.state("slow")["state"] == ("starting" if actions[-1] == "restart" else "stopped")
+        await ask("restart", 0)
+
+
 # Disks -------------------------------------------------------------------------------------------------------------
 
 

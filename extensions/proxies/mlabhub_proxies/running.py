@@ -1,9 +1,10 @@
 """One tool of one server: stopped, starting, ready or failed, and what brings it from one to the other.
 
-Guarantees: however many ask at once, one process is started; a start ends in `READY` or `FAILED` after the program's
-longest time, and a failure keeps its reason and last words until the next start; nothing starts again by itself. A tool
-that a person stopped stays stopped for everything but that person's next wish, so an open page of it does not bring it
-back. When this Python process ends, in whatever way, the tool's processes end too: `keeper` sees to it.
+Guarantees: however many ask at once, and for whatever, one process runs at most; a start ends in `READY` or `FAILED`
+after the program's longest time, and a failure keeps its reason and last words until the next start; nothing starts
+again by itself. A tool that a person stopped stays stopped for everything but that person's next wish, so an open page
+of it does not bring it back. When this Python process ends, in whatever way, the tool's processes end too: `keeper`
+sees to it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class RunningTool:
         self._ended: asyncio.Event = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
         self._stopping = False
+        self._changing = asyncio.Lock()
+        """Held by a stop or a restart until it is through: the next one finds what this one has left."""
         self._by_person = False
 
     @property
@@ -87,15 +90,14 @@ class RunningTool:
 
     async def stop(self) -> None:
         """End its process and all that grew from it."""
-        self._by_person = True
-        if self.state != STOPPED:
-            await self._end()
-            self._set(STOPPED, Said.of(N_("{tool} was stopped."), tool=Said.of(self.tool.title)))
+        async with self._changing:
+            await self._stop()
 
     async def restart(self) -> None:
         """Stop it and begin to start it."""
-        await self.stop()
-        self.start()
+        async with self._changing:
+            await self._stop()
+            self.start()
 
     def close(self) -> None:
         """End it with the server, outside of any event loop."""
@@ -117,9 +119,17 @@ class RunningTool:
 
     # What happens -----------------------------------------------------------------------------------------------
 
+    async def _stop(self) -> None:
+        self._by_person = True
+        if self.state != STOPPED:
+            await self._end()
+            self._set(STOPPED, Said.of(N_("{tool} was stopped."), tool=Said.of(self.tool.title)))
+
     async def _start(self) -> None:
         program = self.tool.program
         assert program is not None, "only a tool with a program is run"
+        if self.state != STARTING or self._starting is not asyncio.current_task():
+            return  # It was stopped before it began.
         try:
             self._spawn(program)
         except OSError as fault:
