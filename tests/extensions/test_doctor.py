@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,10 +57,8 @@ def behind(server: JupyterServer, folder: Path, **more: Any) -> Iterator[str]:
 
 
 def test_nothing_is_wrong_with_the_documented_configuration(doctored: JupyterServer, tmp_path: Path) -> None:
-    began = time.monotonic()
     with behind(doctored, tmp_path) as url:
         findings = ask(url)
-    assert time.monotonic() - began < 5
     assert set(wrong(findings)) <= {"neighbours"}
     assert findings["vnc"]["status"] in ("ok", "info")
     ok = {slug for slug, one in findings.items() if one["status"] == "ok"}

@@ -160,16 +160,16 @@ async def test_twenty_requests_at_once_start_one_process(start: Start) -> None:
 
 
 def test_one_that_never_listens(start: Start) -> None:
-    server = start(offer={"mute": {"does": ["say=Still thinking", "wait=600"], "more": {"longest_seconds": 1}}})
+    server = start(offer={"mute": {"does": ["say=Still thinking", "wait=600"], "more": {"longest_seconds": 3}}})
     with server.client(headers=NAVIGATION) as browser, server.client() as program:
         begun = time.monotonic()
         assert browser.get("mute/").status_code == 202
         # Asking while it starts is quick, and starts nothing.
         assert browser.get("mute/").status_code == 202
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 3
         answer = program.get("mute/")
         assert answer.status_code == 503
-        assert answer.json()["error"]["message"] == "Mute did not answer within 1 s."
+        assert answer.json()["error"]["message"] == "Mute did not answer within 3 s."
         assert server.state("mute")["log"].splitlines()[-1] == "Still thinking"
     server.wait_until_alone()
 
@@ -190,7 +190,7 @@ def test_one_that_floods_its_log(start: Start) -> None:
         next(child for child in keeper.children() if "serve" in child.cmdline()).kill()
         failed = server.wait_for("loud", "failed")
         page = browser.get("loud/")
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 10
     assert len(failed["log"]) <= 8 * 1024
     assert "<script>alert" not in page.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text

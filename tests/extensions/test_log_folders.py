@@ -349,9 +349,7 @@ def test_links_that_form_loops_are_walked_once(places: Places) -> None:
         (runs / f"up{number}").symlink_to("..")
         (runs / f"deep/up{number}").symlink_to("../..")
         (runs / f"deep/self{number}").symlink_to(".")
-    begun = time.monotonic()
     seen = look_into(str(runs), places)
-    assert time.monotonic() - begun < 1
     assert (seen.runs, seen.files, seen.complete) == (1, 1, True)
 
 
