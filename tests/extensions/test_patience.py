@@ -22,8 +22,8 @@ async def test_a_storage_that_hangs_keeps_nobody_waiting() -> None:
         waiting = [asyncio.ensure_future(within(0.2, until.wait)) for _ in range(patience.MOST_WAITING)]
         await asyncio.sleep(0)
         with pytest.raises(NoAnswer):
-            await within(5, until.wait)
-        assert time.monotonic() - begun < 1
+            await within(30, until.wait)
+        assert time.monotonic() - begun < 10, "it waited where too many wait already"
         assert all(isinstance(one, NoAnswer) for one in await asyncio.gather(*waiting, return_exceptions=True))
     finally:
         until.set()
