@@ -341,6 +341,18 @@ def test_what_is_in_a_folder(places: Places) -> None:
     assert look_into(str(runs / "nowhere"), places) == look.ABSENT
 
 
+def test_what_a_colleague_leaves_in_a_shared_folder_breaks_nothing(places: Places) -> None:
+    runs = Path(places.home) / "runs"
+    runs.mkdir(exist_ok=True)
+    (runs / "events.out.tfevents.1").touch()
+    for number, target in enumerate(("tfevents.loop0", "/proc/1/root/x", "x" * 255 + "/" + "y" * 255, "nowhere")):
+        (runs / f"tfevents.loop{number}").symlink_to(target)
+    os.mkfifo(runs / "tfevents.pipe")
+    assert look_into(str(runs), places).files == 1
+    assert find_folders(places, []) == [str(runs)]
+    assert complete(f"{places.home}/", places)[0] == str(runs)
+
+
 def test_links_that_form_loops_are_walked_once(places: Places) -> None:
     runs = Path(places.home) / "runs"
     event_file(runs / "deep/one")

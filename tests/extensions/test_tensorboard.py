@@ -56,6 +56,7 @@ def test_folders_come_and_go_while_it_runs(start: Start, own_network: bool) -> N
     (server.home / "random.py").write_text("raise SystemExit('taken for one of Python's own')")
     write_curves(server.home / "runs/first", {"loss": [3, 2, 1]})
     write_curves(server.home / "more/exp/second", {"loss": [1]})
+    (server.home / "runs/first/tfevents.loop").symlink_to("tfevents.loop")
     with server.client() as client, server.client(headers=NAVIGATION) as browser:
         empty = browser.get("tensorboard/")
         assert (empty.status_code, empty.headers["location"]) == (302, "/user/alice/mlabhub/log-folders")

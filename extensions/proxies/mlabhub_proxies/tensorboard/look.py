@@ -58,8 +58,11 @@ class Budget:
 
 
 def is_event_file(entry: os.DirEntry[str]) -> bool:
-    """Return whether TensorBoard would read a file."""
-    return "tfevents" in entry.name and entry.is_file()
+    """Return whether TensorBoard would read a file. Whoever writes to a shared folder may leave anything in it."""
+    try:
+        return "tfevents" in entry.name and entry.is_file()
+    except OSError:
+        return False  # a link that leads to itself, or where one may not look
 
 
 def look_into(path: str, places: Places, budget: Budget | None = None) -> Look:

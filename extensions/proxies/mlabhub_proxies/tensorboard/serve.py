@@ -120,6 +120,11 @@ def find_runs(path: str) -> Iterator[str]:
     return (folder for folder, event_files in walk(path, Budget(MOST_FOLDERS, 60.0)) if event_files)
 
 
+def list_files(folder: str, usual: Callable[[str], Iterable[str]] = io_wrapper.ListDirectoryAbsolute) -> Iterator[str]:
+    """Yield what TensorBoard may open in a folder: a pipe would keep it for ever, a link to itself would end it."""
+    return (path for path in usual(folder) if os.path.isfile(path))
+
+
 def end(why: str) -> None:
     """Say why, and end with all that was started."""
     print(why, flush=True)
@@ -149,6 +154,7 @@ def main() -> None:
     # Where a site has an HTTP proxy, TensorBoard would ask it for the way to its own loader.
     os.environ["no_grpc_proxy"] = "localhost,127.0.0.1,::1"  # noqa: SIM112
     io_wrapper.GetLogdirSubdirectories = find_runs
+    io_wrapper.ListDirectoryAbsolute = list_files
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
     board = TensorBoard(plugins=list(load_plugins()), server_class=UnixServer)
