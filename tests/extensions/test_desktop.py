@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -148,10 +149,11 @@ def test_a_home_that_takes_nothing_is_read_below_what_is_kept_elsewhere(tmp_path
     assert made["XDG_CONFIG_DIRS"] == f"/home/alice/.config:{session.SETTINGS}:/etc/xdg"
     assert made["XDG_DATA_DIRS"] == f"/home/alice/.local/share:{session.SETTINGS}/data:/usr/share"
     assert made["XDG_CONFIG_HOME"] == str(tmp_path / "spare" / "config")
+    assert made["KDE_HOME_READONLY"] == "1"
     assert "SESSION_MANAGER" not in made
     usual = session.make_environment(environ, ":3", tmp_path / "Xauthority", None)
     assert usual["XDG_CONFIG_DIRS"] == f"{session.SETTINGS}:/etc/xdg"
-    assert "XDG_CONFIG_HOME" not in usual
+    assert {"KDE_HOME_READONLY", "XDG_CONFIG_HOME"}.isdisjoint(usual)
 
 
 def test_a_file_in_place_of_the_home_takes_nothing(tmp_path: Path) -> None:
@@ -159,8 +161,18 @@ def test_a_file_in_place_of_the_home_takes_nothing(tmp_path: Path) -> None:
     assert session.find_spare(tmp_path, tmp_path) is None
     spare = session.find_spare(tmp_path / "home", tmp_path)
     assert spare is not None
-    assert sorted(folder.name for folder in spare.iterdir()) == ["cache", "config", "data", "state"]
+    assert sorted(folder.name for folder in spare.iterdir()) == ["cache", "config", "data", "firefox", "state"]
     assert list(tmp_path.glob(".mlabhub*")) == []
+
+
+def test_a_home_with_room_for_a_part_takes_nothing(tmp_path: Path) -> None:
+    assert session.can_save(tmp_path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (session.ENOUGH_BYTES // 2, resource.RLIM_INFINITY))
+    try:
+        assert not session.can_save(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_settings_are_where_the_session_looks() -> None:

@@ -11,6 +11,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 from tornado.websocket import websocket_connect
 
+from mlabhub_proxies.desktop.session import INSTEAD_OF_HOME
 from tests.extensions.server import BASE_URL, NAVIGATION, TOKEN, JupyterServer
 
 STATIC = Path(__file__).parents[2] / "extensions/proxies/mlabhub_proxies/static/desktop"
@@ -51,6 +52,17 @@ def test_every_state_of_the_line_has_its_words(page: httpx.Response) -> None:
     states |= set(re.findall(r'[?:] "(\w+)"', script)) | {"connecting", "failed"}
     assert {"cut", "ended", "login", "away", "blocked"} < states
     assert set(re.findall(r'<template id="say-(\w+)">', page.text)) == states
+
+
+def test_it_says_that_nothing_can_be_saved(page: httpx.Response, server: JupyterServer) -> None:
+    assert 'id="unsaved"' not in page.text
+    [socket] = server.runtime.glob("mlabhub/*/desktop/socket")
+    socket.with_name(INSTEAD_OF_HOME).mkdir()
+    try:
+        with server.client(headers=NAVIGATION) as browser:
+            assert 'id="unsaved"' in browser.get("desktop/").text
+    finally:
+        socket.with_name(INSTEAD_OF_HOME).rmdir()
 
 
 @pytest.mark.parametrize(("address", "status"), [("desktop/", 302), ("desktop", 302), ("desktop-vnc/", 302)])

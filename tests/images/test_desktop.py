@@ -16,6 +16,7 @@ import pytest
 
 from mlabhub.images import build_images
 from mlabhub.images.program import Program
+from tests.full_home import full_home
 from tests.rfb import Screen
 
 pytestmark = [pytest.mark.long, pytest.mark.engine, pytest.mark.timeout(1800)]
@@ -237,6 +238,33 @@ def test_two_desktops_in_one_home(start: Starter) -> None:
         desktop.do(f"echo {number} > typed{number}")
         desktop.expect(f"typed{number}", f"{number}\n")
     assert first.run("pgrep -c plasmashell") == second.run("pgrep -c plasmashell") == "1\n"
+
+
+def test_a_home_that_can_only_be_read_keeps_nobody_from_working(start: Starter, tmp_path: Path) -> None:
+    """The person's own settings are in force, and Firefox, which has a profile there, starts with another."""
+    home = tmp_path / "home"
+    profile = home / ".mozilla" / "firefox" / "mine"
+    profile.mkdir(parents=True)
+    (profile.parent / "profiles.ini").write_text("[Profile0]\nName=default\nIsRelative=1\nPath=mine\nDefault=1\n")
+    (home / "page.html").write_text("<body bgcolor=#00ff00>")
+    (home / ".config").mkdir()
+    (home / ".config" / "kdeglobals").write_text("[General]\nBrowserApplication=mine\n")
+    desktop = start(home, mode="ro")
+    desktop.terminal()
+    read = desktop.socket.with_name("read")
+    desktop.do("kreadconfig5 --group General --key BrowserApplication > /sockets/read")
+    desktop.expect(str(read), "mine\n")
+    desktop.do("firefox-esr page.html 2>/dev/null")
+    desktop.screen.wait_until(lambda _: desktop.share(GREEN) > 0.5, 60, "a green page")
+
+
+def test_a_full_home_keeps_nobody_from_making_room(start: Starter, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    with full_home(tmp_path / "home", UID) as home:
+        desktop = start(home)
+        desktop.terminal()
+        desktop.do("rm big && echo one two > typed")
+        desktop.expect("typed", "one two\n")
 
 
 LOCK = """

@@ -1,12 +1,15 @@
 """The page that shows the desktop: noVNC's picture and keyboard, with a bar of our own around them.
 
 Guarantees: the page is given out only when the desktop answers, so its first connection finds one; no word in it comes
-from the desktop.
+from the desktop; where the desktop can save nothing in the home, the page says so.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from mlabhub_proxies.base import PageHandler
+from mlabhub_proxies.desktop.session import INSTEAD_OF_HOME
 from mlabhub_proxies.pages import SlashHandler, show_start
 from mlabhub_proxies.running import READY, RunningTool
 from mlabhub_proxies.surroundings import Route, Surroundings
@@ -26,7 +29,11 @@ class DesktopHandler(PageHandler):
         if self.running.state != READY:
             show_start(self, self.running)
             return
-        self.render_page("desktop.html", home=self.surroundings.hub_home)
+        self.render_page(
+            "desktop.html",
+            home=self.surroundings.hub_home,
+            saves=not Path(self.running.socket).with_name(INSTEAD_OF_HOME).is_dir(),
+        )
 
 
 def get_routes(surroundings: Surroundings) -> list[Route]:

@@ -31,6 +31,8 @@ SIZE = "1280x800"
 MOST_CUT_TEXT = 4 * 2**20
 ENOUGH_BYTES = 64 * 1024
 GRACE_SECONDS = 3
+INSTEAD_OF_HOME = "instead-of-home"
+"""A folder beside the socket, made if the home takes nothing."""
 FOREIGN = ("DBUS_SESSION_BUS_ADDRESS", "DESKTOP_SESSION", "SESSION_MANAGER", "WAYLAND_DISPLAY", "XDG_SESSION_ID")
 """What a process that was started in somebody's own desktop says of that one."""
 
@@ -75,6 +77,8 @@ def make_environment(environ: Mapping[str, str], display: str, cookie_file: Path
         data.insert(0, environ.get("XDG_DATA_HOME") or f"{home}/.local/share")
         for name in ("CACHE", "CONFIG", "DATA", "STATE"):
             environment[f"XDG_{name}_HOME"] = str(spare / name.lower())
+        environment["KDE_HOME_READONLY"] = "1"  # else Plasma says that it cannot write there, and does not start
+        environment["XRE_PROFILE_PATH"] = str(spare / "firefox")
     environment.update(
         DISPLAY=display,
         XAUTHORITY=str(cookie_file),
@@ -96,21 +100,21 @@ def can_save(folder: Path) -> bool:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             file.unlink()
-            os.write(descriptor, bytes(ENOUGH_BYTES))
+            written = os.write(descriptor, bytes(ENOUGH_BYTES))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except OSError:
         return False
-    return True
+    return written == ENOUGH_BYTES
 
 
 def find_spare(home: Path, folder: Path) -> Path | None:
     """Return where to keep what must be written if the home takes nothing, else None."""
     if can_save(home):
         return None
-    spare = folder / "instead-of-home"
-    for name in ("cache", "config", "data", "state"):
+    spare = folder / INSTEAD_OF_HOME
+    for name in ("cache", "config", "data", "firefox", "state"):
         (spare / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     print(f"Nothing can be saved in {home}: the desktop's settings are kept until it ends.", flush=True)
     return spare

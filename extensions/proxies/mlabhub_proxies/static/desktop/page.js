@@ -36,6 +36,10 @@ connection.addEventListener("state", (event) => {
     screen.thaw();
   }
 });
+byId("unsaved-read")?.addEventListener("click", () => {
+  byId("unsaved").remove();
+  keys.focus();
+});
 
 keys.focus();
 connection.attempt();
