@@ -211,6 +211,12 @@ class Catalog(Model):
         """Return it with the storage's roots known, as `Storage.located` says; raises the same."""
         return self.model_copy(update={"storage": self.storage.located(nas_dir)})
 
+    def with_tools(self, tools: Sequence[ProfileTool]) -> Catalog:
+        """Return it for an installation where every image has just these tools."""
+        images = tuple(image.model_copy(update={"tools": tuple(tools)}) for image in self.images)
+        # Made anew, not copied: a copy would keep the images that were looked up before.
+        return Catalog(**{**{name: getattr(self, name) for name in Catalog.model_fields}, "images": images})
+
     def images_of(self, profile: ProfileSpec) -> tuple[ImageChoice, ...]:
         """Return the images of a profile, in its order; those too that are hidden or retired."""
         return tuple(self.images_by_slug[slug] for slug in profile.images)

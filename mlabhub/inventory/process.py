@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from collections.abc import Mapping
 
 from mlabhub.core.capacity import Capacity
+from mlabhub.core.tools import TOOLS, ProfileTool
 from mlabhub.engine import processes
 from mlabhub.inventory.backend import BackendServer, SavedLayer
 from mlabhub.inventory.machine import Inventory
 from mlabhub.inventory.tenants import Tenants, tenants_of_processes
 from mlabhub.settings import Settings
+
+_PROGRAMS: Mapping[ProfileTool, tuple[tuple[str, ...], ...]] = {
+    "vscode": (("code-server",),),
+    "desktop": (("Xtigervnc", "Xvnc"), ("startplasma-x11",), ("dbus-run-session",)),
+}
+"""What a tool needs on the machine: one program of each of these. What is not named comes with the hub."""
+
+
+def find_tools(path: str | None = None) -> tuple[ProfileTool, ...]:
+    """Return the tools that plain processes of this machine have; ``path`` is where programs are, by default PATH."""
+    return tuple(
+        tool
+        for tool in TOOLS
+        if all(any(shutil.which(name, path=path) for name in names) for names in _PROGRAMS.get(tool, ()))
+    )
 
 
 class ProcessBackend:

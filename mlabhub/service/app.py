@@ -32,6 +32,7 @@ from mlabhub.client import HubClient
 from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.inventory import Backend, make_backend
+from mlabhub.inventory.process import find_tools
 from mlabhub.ledger import open_ledger
 from mlabhub.messages import N_, Message
 from mlabhub.service import pages
@@ -168,7 +169,9 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
 
 def _load(settings: Settings, folder: Path) -> Catalog:
     """Return the folder's catalogue as it is for this installation, if it fits."""
-    return load_catalog(folder).located(str(settings.nas_dir))
+    catalog = load_catalog(folder).located(str(settings.nas_dir))
+    # Whatever images say, plain processes have what is on the machine.
+    return catalog.with_tools(find_tools()) if settings.backend == "process" else catalog
 
 
 async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend | None = None) -> None:
