@@ -1,7 +1,8 @@
 /* The workbench's bar: tools in frames that stay loaded, one address for each, and what the line to the server is like.
 
 Guarantees: a frame is made when its tool is first opened and kept until the tool is stopped; the address follows the tool
-and, as far as the tool says, the file in it, so that reload, Back and a link lead to the same place. */
+and, as far as the tool says, the file in it, so that reload, Back and a link lead to the same place; what is typed goes
+to the tool that is shown, where one was in it, and never to a hidden one. */
 
 import { ask } from "./ask.js";
 import { getLine } from "./line.js";
@@ -88,9 +89,17 @@ function withKey(place) {
   return place;
 }
 
+/** Put the keyboard where it was in a tool: a browser takes it from whatever is hidden. */
 function focus(frame) {
   frame.focus();
   frame.contentWindow.focus();
+  const inside = frame.contentDocument;
+  if (inside && inside.activeElement === inside.body) frame.held?.focus({ preventScroll: true });
+}
+
+function hold(frame) {
+  const element = frame.contentDocument?.activeElement;
+  frame.held = element === frame.contentDocument?.body ? null : element;
 }
 
 /** The switching keys work inside the tools, too. */
@@ -110,6 +119,7 @@ function onKey(event) {
 /* --- switching ---------------------------------------------------------------------------------------------------- */
 
 function show(slug, target) {
+  if (frames.has(current)) hold(frames.get(current));
   current = slug;
   if (!frames.has(slug)) makeFrame(slug, target ?? parse(new URL(tools.get(slug).open, location.href)).target);
   for (const [name, frame] of frames) {
@@ -220,7 +230,9 @@ byId("tabs").addEventListener("keydown", (event) => {
 });
 addEventListener("popstate", () => {
   const wanted = parse(location);
-  if (wanted && wanted.slug !== current) show(wanted.slug, wanted.target);
+  if (!wanted || wanted.slug === current) return;
+  show(wanted.slug, wanted.target);
+  focus(frames.get(wanted.slug));
 });
 listen(window);
 byId("stop").addEventListener("click", () => (byId("menu").hidePopover(), stop(current)));
