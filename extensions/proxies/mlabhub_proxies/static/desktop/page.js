@@ -3,6 +3,7 @@
 import { Bar } from "./bar.js";
 import { Clipboard } from "./clipboard.js";
 import { Connection } from "./connection.js";
+import { FirstPicture } from "./first.js";
 import { Keys } from "./keys.js";
 import { Notice } from "./notice.js";
 import { Picture } from "./picture.js";
@@ -24,6 +25,7 @@ const keys = new Keys({ field, connection, clipboard });
 const picture = new Picture({ connection, now: byId("now"), quality: settings.quality });
 screen.setSize(settings.size);
 new Notice({ box: byId("notice"), live: byId("live"), stage, connection, keys });
+new FirstPicture({ box: byId("first"), connection, screen });
 new Bar({ connection, keys, clipboard, screen, picture, settings });
 
 connection.addEventListener("picture", (event) => {
