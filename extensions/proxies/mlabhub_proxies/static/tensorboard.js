@@ -5,7 +5,7 @@ import { reportUse } from "./use.js";
 
 const ADDRESS = new URL("../api/log-folders/use", import.meta.url).pathname;
 // In the workbench's frame the address that this page was opened with has a key, which its links have to keep.
-const OPENED = new URL(performance.getEntriesByType("navigation")[0].name);
+const OPENED = new URL(performance.getEntriesByType("navigation")[0]?.name ?? location.href);
 const KEY = OPENED.searchParams.get("mlabhub_frame");
 const ASK_EVERY_MS = 30_000;
 const STYLE = `
