@@ -142,6 +142,7 @@ def test_it_is_tensorboard_and_nothing_else(start: Start, tmp_path: Path) -> Non
             assert "secret" not in answer.text
         for path in ("mlabhub/log-folders", "mlabhub/api/log-folders", "mlabhub/api/tools"):
             assert client.get(path).status_code == 200
+        assert 'href="/services/mlabhub/"' in browser.get("mlabhub/log-folders").text, "no way Home"
         # Somebody else's token, and none.
         for headers in ({"Authorization": "token bob"}, {}):
             for path in ("tensorboard/data/runs", "mlabhub/api/log-folders", "mlabhub/log-folders"):

@@ -112,7 +112,8 @@ class Speaking(JupyterHandler):
             self.set_header("Content-Type", "application/json")
             self.finish({"error": {"code": code, "message": sentence}})
         else:
-            self.render_page("problem.html", status=status_code, sentence=sentence)
+            heading = self.t(N_("This is not here")) if status_code == 404 else self.t(N_("This did not work"))
+            self.render_page("problem.html", status=status_code, heading=heading, sentence=sentence)
 
 
 class PageHandler(Speaking):

@@ -16,7 +16,7 @@ from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard.board import KEY, Board, Seen
 from mlabhub_proxies.tensorboard.folders import MAX_PATH, FolderRefused
 from mlabhub_proxies.tensorboard.look import ABSENT, PATIENCE_S, complete
-from mlabhub_proxies.tensorboard.tool import PAGE, TOOL
+from mlabhub_proxies.tensorboard.tool import PAGE, TOOL, is_alone
 from mlabhub_proxies.words import N_, Translator
 
 STATUS = {"unknown": 404, "no_answer": 503, "too_many": 409}
@@ -61,6 +61,8 @@ class ListPage(PageHandler):
             offers=await offers(self.board),
             places=list(self.board.places),
             tensorboard=with_key(self.surroundings.url(TOOL.address), self),
+            # In a workbench the bar leads there; a TensorBoard alone has none.
+            home=self.surroundings.hub_home if is_alone(self.surroundings.environ) else None,
             problem=self.t.say(problem) if problem else "",
             typed=typed,
             refusal=refusal,

@@ -33,10 +33,15 @@ def find(environ: Environ) -> str | None:
     return sys.executable if find_spec("tensorboard") else None
 
 
+def is_alone(environ: Environ) -> bool:
+    """Return whether this server is a TensorBoard and nothing else."""
+    return environ.get("MLABHUB_KIND") == "tensorboard"
+
+
 def make_command(launch: Launch) -> list[str]:
     """Return the command: TensorBoard, on a socket, for the folder of links that the list keeps."""
     links = Path(launch.folder).with_name(LINKS)
-    alone = launch.environ.get("MLABHUB_KIND") == "tensorboard"
+    alone = is_alone(launch.environ)
     return [
         *(launch.program, "-m", "mlabhub_proxies.tensorboard.serve"),
         *("--socket", launch.socket, "--folders", str(links)),
