@@ -46,6 +46,8 @@ class JupyterServer:
         # A socket's path must be short, and pytest's folders are not.
         self._runtime = tempfile.TemporaryDirectory(prefix="jp-")
         self.runtime = Path(self._runtime.name)
+        # Jupyter leaves an empty folder there.
+        self._temporary = tempfile.TemporaryDirectory(prefix="jt-")
         for place in (self.home, folder / "config"):
             place.mkdir(parents=True, exist_ok=True)
         extensions = dict(extensions)
@@ -56,6 +58,7 @@ class JupyterServer:
             "XDG_RUNTIME_DIR": str(self.runtime),
             "JUPYTER_RUNTIME_DIR": str(folder / "jupyter"),
             "JUPYTER_NO_CONFIG": "1",
+            "TMPDIR": self._temporary.name,
             "PYTHONPATH": str(CHECKOUT),
         }
         if offer is not None:
@@ -143,6 +146,7 @@ class JupyterServer:
                 self.process.wait()
         self.wait_until_alone()
         self._runtime.cleanup()
+        self._temporary.cleanup()
 
 
 class Start(Protocol):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,15 @@ class Alone:
         self.url = f"http://127.0.0.1:{port}{PREFIX}"
         self.home = home
         self.log = home.with_suffix(".log")
-        around = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home.parent / "r")}
+        # A socket's path must be short, and pytest's folders are not.
+        self._temporary = tempfile.TemporaryDirectory(prefix="jt-")
+        self.temporary = Path(self._temporary.name)
+        around = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home.parent / "r"),
+            "TMPDIR": str(self.temporary),
+        }
         command = [sys.executable, "-m", "mlabhub_proxies.tensorboard.server"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -63,6 +72,9 @@ class Alone:
         while left := [pid for pid in family if psutil.pid_exists(pid)]:
             assert time.monotonic() < deadline, left
             time.sleep(0.05)
+        left_behind = list(self.temporary.iterdir())
+        self._temporary.cleanup()
+        assert left_behind == []
 
 
 def children(pid: int) -> list[psutil.Process]:

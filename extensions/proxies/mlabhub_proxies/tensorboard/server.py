@@ -11,8 +11,10 @@ another status.
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
+import shutil
 import sys
 from typing import Any
 
@@ -20,6 +22,7 @@ from typing import Any
 os.environ["JUPYTER_NO_CONFIG"] = "1"
 os.environ["JUPYTERHUB_DEFAULT_URL"] = "/tensorboard/"
 
+from jupyter_core.paths import jupyter_config_dir
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupyter_server_proxy.config import make_handlers
@@ -106,6 +109,8 @@ class Starter(JupyterHubSingleUser):
 def main() -> None:
     """Serve until told to end, or until nobody uses it."""
     os.environ["MLABHUB_TOOLS"] = "tensorboard"
+    # Without configuration Jupyter makes an empty folder in its place, and leaves it.
+    atexit.register(shutil.rmtree, jupyter_config_dir(), ignore_errors=True)
     Starter.launch_instance()
     server = TensorBoardServer.instance()
     if server.unused:
