@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.chromium import run_chromium
+from tests.e2e.at_work import make_notebook
 from tests.extensions.server import OURS, TOKEN, JupyterServer
-from tests.extensions.test_cut_lines import make_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(200)]
 
