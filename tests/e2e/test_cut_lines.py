@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from mlabhub.images import build_images
 from tests.chromium import run_chromium, sign_in
 from tests.cutline import CutLine
-from tests.e2e.at_work import COUNT_SECONDS, Bar, Desktop, Lab, Terminal, Tool, VSCode
+from tests.e2e.at_work import COMES_BACK_SECONDS, COUNT_SECONDS, Bar, Desktop, Lab, Terminal, Tool, VSCode
 from tests.e2e.test_survival import _children
 from tests.installation import Installation, free_port, wait_for
 
@@ -22,7 +22,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(900)]
 
 NAME = "carla"
 CUT_SECONDS = 60
-COMES_BACK_SECONDS = 30
 LATE_SECONDS = 5
 """How far a page's count may be behind the clock."""
 
@@ -48,9 +47,10 @@ class Work:
     def goes_on(self) -> None:
         """Soon every tool shows what it would show had nothing been, and nobody touched it."""
         expect(self.page.locator("#line")).to_be_hidden(timeout=1000 * COMES_BACK_SECONDS)
-        deadline = time.monotonic() + COMES_BACK_SECONDS
-        for kind in self.tools:
-            wait_for(lambda: self._is_back(kind), max(1, deadline - time.monotonic()), kind.__name__)  # noqa: B023
+        since = time.monotonic()
+        for kind, tool in self.tools.items():
+            left = since + tool.back_seconds - time.monotonic()
+            wait_for(lambda: self._is_back(kind), max(1, left), kind.__name__)  # noqa: B023
         assert self.page.evaluate("window.openedOnce")
 
     def _is_back(self, kind: type[Tool]) -> bool:
