@@ -221,6 +221,7 @@ class VSCode:
         self.bar.show("vscode")
         self.terminal.click()
         self.bar.page.keyboard.type(f"{LOOP}\n")
+        wait_for(lambda: numbers_of(self.frame)[-1:] in ([1], [2], [3]), 10, "a count in VS Code's terminal")
         self.editor.click()
         self.bar.page.keyboard.press("Control+a")
         self.text = f"kept {mark}"

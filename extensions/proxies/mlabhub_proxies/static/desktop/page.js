@@ -42,6 +42,8 @@ byId("unsaved-read")?.addEventListener("click", () => {
   byId("unsaved").remove();
   keys.focus();
 });
+// A frame that is shown again gets the focus, and nothing in it has it: the browser took it when it was hidden.
+window.addEventListener("focus", () => document.activeElement === document.body && keys.focus());
 
 keys.focus();
 connection.attempt();
