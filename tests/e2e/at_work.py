@@ -204,9 +204,10 @@ class VSCode:
         self.terminal = self.frame.locator(".terminal-wrapper .xterm-screen")
 
     def open(self) -> None:
-        """Open a file and a terminal, whose letters are drawn where a test can read them."""
+        """Open a file and a terminal, whose letters are drawn where a test can read them, and which is not replaced."""
         self.bar.write(self.file, "")
-        self._set({"terminal.integrated.gpuAcceleration": "off", "files.autoSave": "off"})
+        terminal = {"gpuAcceleration": "off", "environmentChangesRelaunch": False}
+        self._set({"files.autoSave": "off"} | {f"terminal.integrated.{name}": set_ for name, set_ in terminal.items()})
         self.bar.show("vscode")
         self.frame.locator(".explorer-folders-view").wait_for(timeout=90_000)
         self.bar.press_until("F1", self.frame.locator(".quick-input-widget").is_visible, "all of VS Code")
@@ -247,7 +248,7 @@ class VSCode:
         self.editor.click()
         self.bar.press_until("Control+s", lambda: self.bar.read(self.file) == self.text, "the edit saved")
 
-    def _set(self, settings: dict[str, str]) -> None:
+    def _set(self, settings: dict[str, object]) -> None:
         folder = self.bar.home
         owner = folder.stat()
         for part in (".local", "share", "code-server", "User"):
