@@ -12,7 +12,7 @@ import pytest
 from mlabhub.engine.cdi import SIMULATED_PREFIX
 from tests.installation import MLABHUB, Installation, free_port, wait_for
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def check_gpus(installation: Installation) -> None:
