@@ -27,7 +27,6 @@ from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm_token import ConfirmTokens
 from mlabhub.service.pages.words import server_title
-from mlabhub.service.views import ServerView
 
 
 @dataclass(frozen=True)
@@ -88,17 +87,13 @@ class Asking(PageHandler):
 
     field = ""
 
-    async def shown_name(self, user: str, name: str) -> str:
-        """Return the thing's name for the question. Raises `NotFound`."""
+    async def look(self, act: str, user: str, name: str) -> tuple[str, Question]:
+        """Return what the thing is called, and what to ask about it. Raises `NotFound`."""
         raise NotImplementedError
 
     async def act(self, act: str, user: str, name: str) -> str:
         """Do it; return the address to go to then."""
         raise NotImplementedError
-
-    async def question(self, act: str, user: str, name: str) -> Question:
-        """Return what to ask."""
-        return QUESTIONS[act]
 
     @property
     def tokens(self) -> ConfirmTokens:
@@ -110,7 +105,7 @@ class Asking(PageHandler):
         """Ask, in the second of two steps."""
         self.require_navigation()
         user, name = self.subject(), self.get_query_argument(self.field, "")
-        shown = await self.shown_name(user, name)
+        shown, question = await self.look(act, user, name)
         now = time.time()
         asked = self.get_query_argument("step", "")
         if not self.tokens.redeem(asked, "step", *self._about(act, user, name), now=now):
@@ -118,7 +113,6 @@ class Asking(PageHandler):
             step = self.tokens.make("step", *self._about(act, user, name), now=now)
             self.redirect(self._question_url(act, user, name, step=step))
             return
-        question = await self.question(act, user, name)
         self.render_page(
             "confirm.html",
             act=act,
@@ -137,7 +131,7 @@ class Asking(PageHandler):
         """Act, if the question was seen; else ask again. The question itself is never the answer to a post."""
         self.require_navigation()
         user, name = self.subject(), self.get_body_argument(self.field, "")
-        await self.shown_name(user, name)
+        await self.look(act, user, name)
         about = self._about(act, user, name)
         if not self.tokens.redeem(self.get_body_argument("confirm", ""), *about, now=time.time()):
             self.redirect(self._question_url(act, user, name, stale="1"), status=303)
@@ -157,20 +151,12 @@ class ServerHandler(Asking):
 
     field = "server"
 
-    async def shown_name(self, user: str, name: str) -> str:
-        """Return what the server is called on pages."""
-        return server_title(self.t, await self._server(user, name))
-
-    async def question(self, act: str, user: str, name: str) -> Question:
-        """Return what to ask; of a TensorBoard alone nothing is lost."""
-        if act == "stop" and (await self._server(user, name)).kind == TENSORBOARD:
-            return BOARD_STOP
-        return QUESTIONS[act]
-
-    async def _server(self, user: str, name: str) -> ServerView:
+    async def look(self, act: str, user: str, name: str) -> tuple[str, Question]:
+        """Return what the server is called on pages, and what to ask; of a TensorBoard alone nothing is lost."""
         for server in await self.launcher.servers(user):
             if server.server_name == name:
-                return server
+                alone = act == "stop" and server.kind == TENSORBOARD
+                return server_title(self.t, server), BOARD_STOP if alone else QUESTIONS[act]
         raise NotFound(Message.of(N_("{user} has no server by this name. It may have been deleted."), user=user))
 
     async def act(self, act: str, user: str, name: str) -> str:
@@ -192,10 +178,10 @@ class ImageHandler(Asking):
         """Where images are deleted."""
         return ImageDesk(self.application.settings["world"])
 
-    async def shown_name(self, user: str, name: str) -> str:
-        """Return the image's name, if there is such an image."""
+    async def look(self, act: str, user: str, name: str) -> tuple[str, Question]:
+        """Return the image's name, if there is such an image, and what to ask."""
         if any(one.name == name for one in await self.desk.own(user)):
-            return name
+            return name, QUESTIONS[act]
         raise NotFound(
             Message.of(N_("There is no saved image {image}. It may have been deleted already."), image=quote(name))
         )
