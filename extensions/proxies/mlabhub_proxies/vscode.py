@@ -13,14 +13,13 @@ import os
 import shutil
 from pathlib import Path
 
+from mlabhub_proxies.desktop.session import can_save
 from mlabhub_proxies.tools import Environ, Launch, Program, Tool, home_of
 from mlabhub_proxies.words import N_
 
 PLACES = (Path("/opt/code-server"), Path("/opt/mlabhub/code-server"))
 """Where our images have it, and where it is mounted into other images."""
 NODE, ENTRY = Path("lib/node"), Path("out/node/entry.js")
-ENOUGH_BYTES = 64 * 1024
-"""To be saved in a home that is not full."""
 FIRST_SETTINGS = {
     "chat.disableAIFeatures": True,
     "window.autoDetectColorScheme": True,
@@ -89,22 +88,9 @@ def choose_folders(launch: Launch) -> tuple[Path, Path]:
 
 def can_be_written(folder: Path) -> bool:
     """Try it: neither permissions nor the free space of a NAS tell for sure."""
-    trial = folder / f".mlabhub-{os.getpid()}"
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError:
-        return False
-    try:
-        written = os.write(descriptor, bytes(ENOUGH_BYTES))
-        os.fsync(descriptor)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-        with contextlib.suppress(OSError):
-            trial.unlink()
-    return written == ENOUGH_BYTES
+    return can_save(folder)
 
 
 def take_along(usual: Path, spare: Path) -> None:

@@ -94,8 +94,8 @@ def make_environment(environ: Mapping[str, str], display: str, cookie_file: Path
 
 
 def can_save(folder: Path) -> bool:
-    """Try to save a little in a folder."""
-    file = folder / f".mlabhub-desktop-{os.getpid()}"
+    """Try to save a little in a folder; nothing of it stays, even if this is killed on the way."""
+    file = folder / f".mlabhub-trial-{os.getpid()}"
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
