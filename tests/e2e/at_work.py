@@ -16,20 +16,12 @@ from typing import Protocol
 
 from playwright.sync_api import FrameLocator, Page, expect
 
+from tests.desktop import COLOURS, KONSOLE_ABOVE, KONSOLE_LEFT, PICTURE
 from tests.installation import wait_for
 
 COUNT_SECONDS = 90
 COMES_BACK_SECONDS = 30
 LOOP = f"clear; for i in $(seq {COUNT_SECONDS}); do echo n$i; sleep 1; done"
-PICTURE = "#place canvas:not(#still)"
-COLOURS = """() => {
-    const canvas = document.querySelector("#place canvas:not(#still)");
-    if (!canvas.width) return 0;
-    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-    return new Set(new Uint32Array(data.buffer)).size;
-}"""
-KONSOLE_LEFT, KONSOLE_ABOVE = 71, 20
-"""Where Konsole's picture is in the desktop's bar: from the left, and above the lower edge."""
 
 
 class Tool(Protocol):

@@ -14,21 +14,13 @@ from playwright.sync_api import Page
 
 from mlabhub.images import build_images
 from tests.chromium import run_chromium, sign_in
+from tests.desktop import COLOURS, KONSOLE_ABOVE, KONSOLE_LEFT, PICTURE
 from tests.installation import Installation, wait_for
 from tests.rfb import Screen, WebsocketLine
 
 pytestmark = [pytest.mark.long, pytest.mark.browser, pytest.mark.timeout(1800)]
 
 NAME = "dora"
-KONSOLE_LEFT, KONSOLE_ABOVE = 71, 20
-"""Where Konsole's picture is in the bar: from the left, and above the lower edge."""
-PICTURE = "#place canvas:not(#still)"
-COLOURS = """() => {
-    const canvas = document.querySelector("#place canvas:not(#still)");
-    if (!canvas.width) return 0;
-    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-    return new Set(new Uint32Array(data.buffer)).size;
-}"""
 PROGRAMS = "plasma|Xtigervnc|kwin|fcitx5|konsole|dbus-daemon"
 
 
