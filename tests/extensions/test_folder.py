@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,6 +43,27 @@ def test_is_one_for_all_threads(runtime: Path) -> None:
         places = list(pool.map(folder.fresh, map(str, range(32))))
     assert len({place.parent for place in places}) == 1
     folder.remove()
+
+
+def test_is_gone_for_good_whatever_threads_still_do(runtime: Path) -> None:
+    folder = PrivateFolder(str(runtime))
+    folder.fresh("tool")
+
+    def write_on(number: int) -> bool:
+        for _ in range(10_000):
+            try:
+                place = folder.fresh(f"{number}")
+                (place / "list").touch()
+            except OSError:
+                return True
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        writers = [pool.submit(write_on, number) for number in range(8)]
+        time.sleep(0.05)
+        folder.remove()
+        assert all(writer.result() for writer in writers)
+    assert not list((runtime / "mlabhub").iterdir())
 
 
 def test_what_a_killed_server_left_is_removed_by_the_next(runtime: Path) -> None:

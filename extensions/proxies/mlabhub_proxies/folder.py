@@ -9,6 +9,7 @@ lock on it (`flock`) is held. May be called from any thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 
 LONGEST_ROOT = 60
 """How long the path around it may be: the kernel takes at most 107 bytes for a socket's whole path."""
+REMOVALS = 10
 FRESH_S = 60.0
 """A folder this young may belong to a server that has not taken its lock yet."""
 
@@ -31,11 +33,14 @@ class PrivateFolder:
         """Remember where it will be: below ``XDG_RUNTIME_DIR`` if that can be used, else below the temporary folder."""
         self._runtime_dir = runtime_dir
         self._path: Path | None = None
+        self._is_over = False
         self._lock = threading.Lock()
 
     def fresh(self, name: str) -> Path:
-        """Return an empty folder in it. Raises `OSError` if the disk is full or read-only."""
+        """Return an empty folder in it. Raises `OSError` if the disk is full or read-only, or if it was removed."""
         with self._lock:
+            if self._is_over:
+                raise OSError(errno.ESHUTDOWN, "The server has ended", name)
             if self._path is None or not self._path.is_dir():
                 self._path = self._make()
                 # Held until this process ends.
@@ -46,9 +51,18 @@ class PrivateFolder:
         return place
 
     def remove(self) -> None:
-        """Remove it and all that is in it."""
-        if self._path is not None:
-            shutil.rmtree(self._path, ignore_errors=True)
+        """Remove it and all that is in it, for good; a thread that is still writing there finds its place gone."""
+        with self._lock:
+            self._is_over = True
+            if self._path is None:
+                return
+            gone = self._path.with_name(f"{self._path.name}.gone")
+            with contextlib.suppress(OSError):
+                self._path.rename(gone)
+            for _ in range(REMOVALS):  # What was being made in the very moment of the renaming is in it, too.
+                shutil.rmtree(gone, ignore_errors=True)
+                if not gone.exists():
+                    break
 
     def _make(self) -> Path:
         prefix = f"{os.getpid()}-"

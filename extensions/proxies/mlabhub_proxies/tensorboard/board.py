@@ -7,6 +7,7 @@ the server itself; every question to the storage has a time limit, after which t
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -24,6 +25,8 @@ from mlabhub_proxies.tools import Environ
 from mlabhub_proxies.words import N_
 
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 KEY = "tensorboard"
 LINKS = "log-folders"
@@ -56,8 +59,12 @@ class Board:
     def _make(self, surroundings: Surroundings) -> None:
         environ = surroundings.environ
         given = read_paths(environ.get(GIVEN))
-        links = surroundings.folder.fresh(LINKS)
-        self._list = FolderList(kept_file(environ, self.places), links, self.places, given)
+        try:
+            links = surroundings.folder.fresh(LINKS)
+            self._list = FolderList(kept_file(environ, self.places), links, self.places, given)
+        except OSError as error:  # The disk is full, or the server ended meanwhile.
+            log.warning("The list of log folders could not be made: %s", error)
+            return
         self._made.set()
 
     def _folders(self) -> FolderList:
