@@ -16,6 +16,7 @@ from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 SPAWNERS = {
     "container": "mlabhub.spawners.container.MLabContainerSpawner",
     "process": "mlabhub.spawners.process.MLabProcessSpawner",
+    "kube": "mlabhub.spawners.kube.MLabSpawner",
 }
 SUPERVISOR_NAME = "mlabhub-supervisor"
 COMMAND_LINE_NAME = "mlabhub-command-line"

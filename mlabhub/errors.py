@@ -9,6 +9,7 @@
     +-- TooLarge                 413  a body beyond the limit
     +-- Unavailable              503  service, hub or engine cannot be reached
         +-- EngineUnavailable    503  Podman or Docker does not answer
+        +-- ClusterUnavailable   503  Kubernetes does not answer
 
 Each carries one sentence for a person (``message``, translatable), a text for the log, and its data as keywords.
 The sentence says what happened, why (with the offending value) and what can be done.
@@ -96,3 +97,9 @@ class EngineUnavailable(Unavailable):
     """Podman or Docker does not answer."""
 
     code = "engine_unavailable"
+
+
+class ClusterUnavailable(Unavailable):
+    """Kubernetes does not answer."""
+
+    code = "cluster_unavailable"

@@ -17,7 +17,7 @@ from mlabhub.errors import InvalidConfiguration
 SERVICE_NAME = "mlabhub"
 SETTINGS_VARIABLE = "MLABHUB_SETTINGS"
 
-BackendName = Literal["container", "process"]
+BackendName = Literal["container", "process", "kube"]
 EngineKind = Literal["podman", "docker"]
 
 
@@ -64,6 +64,13 @@ class Settings(BaseModel):
     engine_url: str | None = None
     engine_rootless: bool = False
     network_pool: str = "10.90.0.0/16"
+
+    kubeconfig: Path | None = None
+    """Of the cluster; None inside of it, where the pod's own service account counts."""
+    kube_context: str = ""
+    namespace: str = ""
+    hub_host: str = ""
+    """With a cluster: this machine, or the proxy's service, as pods reach it."""
 
     ledger_url: str = ""
     ledger_password_file: Path | None = None

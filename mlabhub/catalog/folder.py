@@ -1,4 +1,4 @@
-"""Load the configuration folder: four files, checked one by one and against each other.
+"""Load the configuration folder: five files, checked one by one and against each other.
 
 Guarantees: all faults of all files are reported together, in the files' order; a `Catalog` is returned only if there is
 none. ``profiles.yaml`` must be there; for each other file that is not, a note says what holds instead.
@@ -20,6 +20,7 @@ from mlabhub.catalog.yaml_file import Document, read_document
 from mlabhub.core.cross_references import cross_faults
 from mlabhub.core.gpu_types import GpuTypeSpec, gpu_type_faults
 from mlabhub.core.images import ImageChoice, ImageSpec
+from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.profiles import Catalog, GroupDefault, Profile, ProfileSpec
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.quote import quote_all
@@ -74,6 +75,7 @@ FILES: Mapping[str, type[Model]] = {
     "images.yaml": ImagesFile,
     "quotas.yaml": Quotas,
     "storage.yaml": Storage,
+    "kubernetes.yaml": KubernetesSpec,
 }
 
 _INSTEAD = {
@@ -214,4 +216,5 @@ def _assemble(models: Mapping[str, Any]) -> Catalog:
         images=tuple(ImageChoice(slug=slug, **dict(spec)) for slug, spec in images.items()),
         quotas=models.get("quotas.yaml", Quotas()),
         storage=models.get("storage.yaml", Storage()),
+        kubernetes=models.get("kubernetes.yaml", KubernetesSpec()),
     )

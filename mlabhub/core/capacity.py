@@ -7,7 +7,7 @@ use, or that is divided into slices; a node that takes no servers) is listed, an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mlabhub.core.units import to_micro
@@ -70,6 +70,9 @@ class Node:
     """One machine: cores, GiB, GPUs; ``schedulable`` is false while it takes no new servers.
 
     ``gpu_fault`` says why its GPUs cannot be read, if so: those that are listed are what was known before.
+
+    ``cpu_taken``, ``memory_gib_taken`` and ``gpus_taken`` (by type) are what others than our servers hold of it where
+    nobody tells which of its GPUs that are: on Kubernetes, pods that are not ours.
     """
 
     name: str
@@ -78,6 +81,9 @@ class Node:
     gpus: tuple[Gpu, ...] = ()
     schedulable: bool = True
     gpu_fault: Message | None = None
+    cpu_taken: float = 0.0
+    memory_gib_taken: float = 0.0
+    gpus_taken: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @cached_property
     def usable(self) -> Mapping[str, tuple[Gpu, ...]]:
@@ -119,6 +125,11 @@ class Capacity:
                 continue
             counts[gpu.type] = counts.get(gpu.type, 0) + 1
         return tuple(sorted(counts, key=lambda gpu_type: (-counts[gpu_type], gpu_type)))
+
+
+def products_of(capacity: Capacity, gpu_type: str | None) -> tuple[str, ...]:
+    """Return what the GPUs of a type are called by their makers."""
+    return tuple(sorted({gpu.name for gpu in capacity.gpus.values() if gpu.type == gpu_type}))
 
 
 @dataclass(frozen=True)

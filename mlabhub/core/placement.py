@@ -87,10 +87,12 @@ def _free_room(node: Node, gpu_type: str | None, overcommit: float, holdings: Ho
     """Return what is free on one node, of one GPU type."""
     usage, held = holdings.node(node.name), holdings.gpus
     # CPUs may be promised several times over, but no server gets more than the machine has.
-    cpu = max(0, min(node.cpu_micro, int(node.cpu_micro * overcommit) - usage.get(CPU)))
-    memory = max(0, node.memory_micro - usage.get(MEMORY))
+    shared = int((node.cpu_micro - to_micro(node.cpu_taken)) * overcommit)
+    cpu = max(0, min(node.cpu_micro, shared - usage.get(CPU)))
+    memory = max(0, node.memory_micro - to_micro(node.memory_gib_taken) - usage.get(MEMORY))
     gpus = [gpu for gpu in node.usable.get(gpu_type, ()) if gpu.uuid not in held] if gpu_type else []
-    return _room(node, gpu_type, gpus, cpu, memory)
+    taken = node.gpus_taken.get(gpu_type or "", 0)
+    return _room(node, gpu_type, gpus[: max(0, len(gpus) - taken)], cpu, memory)
 
 
 def _room(node: Node, gpu_type: str | None, gpus: Sequence[Gpu], cpu: int, memory: int) -> Room:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlabhub.core.capacity import Placement
 from mlabhub.core.identity import Identity
 from mlabhub.core.images import ImageKind
+from mlabhub.core.network import DEFAULT_EGRESS, Egress
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.storage import HOME, WORKSPACE, Mount, Storage, mounts_for
 from mlabhub.core.tools import TENSORBOARD, WORKBENCH, Kind
@@ -51,6 +52,11 @@ class LaunchPlan:
     kind: Kind = WORKBENCH
     tools: tuple[str, ...] = ()
     log_folders: tuple[str, ...] = ()
+    cpu_guarantee: float = 0.0
+    """The part of ``cpu`` that is nobody else's: where CPUs are promised several times over, it is less."""
+    gpu_products: tuple[str, ...] = ()
+    """What GPUs of ``gpu_type`` are called where they are, as the inventory tells it; empty if it does not matter."""
+    egress: Egress = DEFAULT_EGRESS
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types."""
@@ -85,6 +91,8 @@ def make_plan(
     placement: Placement,
     storage: Storage,
     display_name: str = "",
+    cpu_overcommit: float = 1.0,
+    gpu_products: Sequence[str] = (),
 ) -> LaunchPlan:
     """Return the plan for a request that was admitted at ``placement``; ``storage`` must be located."""
     mounts = _mounts(request, mounts_for(storage, identity, chosen=request.mounts))
@@ -113,6 +121,9 @@ def make_plan(
         kind=request.kind,
         tools=request.tools,
         log_folders=request.log_folders,
+        cpu_guarantee=request.cpu / cpu_overcommit,
+        gpu_products=tuple(gpu_products),
+        egress=request.egress,
     )
 
 

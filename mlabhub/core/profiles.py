@@ -20,7 +20,9 @@ from mlabhub.core.cross_references import OTHERS, cross_faults
 from mlabhub.core.gate import KEYS
 from mlabhub.core.gpu_types import GpuTypeSpec, Purpose, default_gpu_type
 from mlabhub.core.images import ImageChoice, ImageKind, ImageSpec
+from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.mounts import MountChoice
+from mlabhub.core.network import DEFAULT_EGRESS, Egress
 from mlabhub.core.options import NumberOption
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.references import AllowedImages
@@ -88,6 +90,10 @@ class ProfileSpec(Model):
     choose_gpu: bool = Field(default=False, strict=True, description="Whether people may name the very GPUs they want.")
     shm_gib: NumberOption | None = Field(
         default=None, description="Size of /dev/shm in GiB, part of the memory; absent: half of the memory."
+    )
+    egress: Egress = Field(
+        default=DEFAULT_EGRESS,
+        description="What its servers reach outside, on Kubernetes: open, lab (registry, git, mirrors), closed.",
     )
     pids: int = Field(default=4096, strict=True, ge=64, le=4_000_000, description="Processes and threads at most.")
     sudo: bool = Field(
@@ -182,6 +188,7 @@ class Catalog(Model):
     images: tuple[ImageChoice, ...]
     quotas: Quotas = Quotas()
     storage: Storage = Storage()
+    kubernetes: KubernetesSpec = KubernetesSpec()
     gpu_types: GpuTypes = Field(default_factory=dict)
     group_defaults: GroupDefaults = Field(default_factory=dict)
 
@@ -255,6 +262,7 @@ class LaunchRequest:
     allowed_tools: tuple[str, ...] | None = None
     log_folders: tuple[str, ...] = ()
     unused_seconds: int | None = None
+    egress: Egress = DEFAULT_EGRESS
 
 
 def visible_profiles(

@@ -83,6 +83,7 @@ def resolve(
         allowed_tools=profile.tools,
         log_folders=_read_log_folders(catalog, profile, user, groups, given.get("log_folders")),
         unused_seconds=profile.unused_seconds,
+        egress=profile.egress,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlabhub.core.admission import Capacity, Decision, decide
+from mlabhub.core.capacity import products_of
 from mlabhub.core.forecast import Forecast, forecast, waits
 from mlabhub.core.identity import Identity
 from mlabhub.core.plan import LaunchPlan, make_plan
@@ -99,6 +100,8 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
             placement=decision.placement,
             storage=ground.catalog.storage,
             display_name=wish.display_name,
+            cpu_overcommit=ground.catalog.quotas.cpu_overcommit,
+            gpu_products=products_of(ground.capacity, decision.placement.gpu_type),
         )
         reservation = _reserve(wish, plan, now)
         answer = Admitted(reservation, decision.notes)

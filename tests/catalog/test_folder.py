@@ -129,8 +129,8 @@ notice_second: 5
         "profiles.yaml:6: profiles.cpu.memory_gib.default: "
         "the default 9 cannot be chosen; permitted: 1 to 8 in steps of 1",
         "profiles.yaml:7: profiles.cpu.sud: is not a known key; did you mean sudo? Known: display_name, description, "
-        "groups, images, cpu, memory_gib, kind, tools, unused_minutes, gpus, gpu_types, choose_gpu, shm_gib, pids, "
-        "sudo, purpose, own_images, typed_images, options, mounts",
+        "groups, images, cpu, memory_gib, kind, tools, unused_minutes, gpus, gpu_types, choose_gpu, shm_gib, egress, "
+        "pids, sudo, purpose, own_images, typed_images, options, …",
         "profiles.yaml:8: profiles.Bad Slug: must be lower-case letters, digits and single hyphens, such as cpu or "
         'a100-train; it is "Bad Slug"',
         "profiles.yaml:8: profiles.Bad Slug.display_name: is missing; add it",
@@ -281,7 +281,7 @@ def test_files_that_would_be_ignored(folder, name):
     (path / ".hidden.yaml").write_text("harmless")
     assert faults_of(path) == [
         f"{name}:1: is not read by this version; remove or rename it. "
-        "It reads: profiles.yaml, images.yaml, quotas.yaml, storage.yaml"
+        "It reads: profiles.yaml, images.yaml, quotas.yaml, storage.yaml, kubernetes.yaml"
     ]
 
 

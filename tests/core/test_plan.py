@@ -28,6 +28,8 @@ def plan_for(user: str = "alice", groups: tuple[str, ...] = ("vision",), display
         placement=placement,
         storage=STORAGE,
         display_name=display_name,
+        cpu_overcommit=4.0,
+        gpu_products=("NVIDIA T4",),
     )
 
 
@@ -65,6 +67,8 @@ def test_plan():
         sudo=False,
         node="n1",
         tools=("lab", "vscode", "terminal"),
+        cpu_guarantee=0.5,
+        gpu_products=("NVIDIA T4",),
     )
 
 

@@ -1,0 +1,147 @@
+"""``kubernetes.yaml``: how one site's cluster is used. Only the Kubernetes backend reads it.
+
+Guarantees: values; a folder of ``storage.yaml`` belongs to at most one volume; what the restricted Pod Security
+standard forbids is asked for only where ``allow`` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mlabhub.core.paths import Root, overlap
+from mlabhub.core.schema import KeyFault, Model, Positive, Slug, Text, key_faults
+from mlabhub.messages import N_, Message
+
+ResourceName = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._*-]+$", max_length=120)]
+"""An extended resource, such as ``nvidia.com/gpu``; ``*`` stands for any characters."""
+ObjectName = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
+
+Permission = Literal["host_path", "sudo"]
+AccessMode = Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]
+PullPolicy = Literal["IfNotPresent", "Always", "Never"]
+FolderMaker = Literal["hub", "pod", "nobody"]
+
+GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-*", "amd.com/gpu")
+PRODUCT_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name")
+
+
+class Toleration(Model):
+    """A taint that pods may run beside, as Kubernetes writes it."""
+
+    key: Text | None = Field(default=None, description="The taint's key; absent: every key.")
+    operator: Literal["Equal", "Exists"] = Field(default="Equal", description="How the value is compared.")
+    value: Text | None = Field(default=None, description="The taint's value.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="The taint's effect; absent: every effect."
+    )
+
+
+class ClaimPerFolder(Model):
+    """A PersistentVolumeClaim for each folder, made when it is first needed."""
+
+    storage_class: ObjectName | None = Field(default=None, description="The StorageClass; absent: the cluster's own.")
+    size_gib: Positive = Field(description="Size of each, in GiB.")
+    access_mode: AccessMode = Field(
+        default="ReadWriteOnce", description="ReadWriteMany lets two servers of one person run on two nodes."
+    )
+
+
+class Volume(Model):
+    """Where a folder that ``storage.yaml`` names, with all below it, is on the cluster: one of the three."""
+
+    folder: Root = Field(description="A root or a source of storage.yaml, or a folder around some of them.")
+    claim: ObjectName | None = Field(default=None, description="A PersistentVolumeClaim that is there: NFS, CephFS.")
+    claim_per_folder: ClaimPerFolder | None = Field(
+        default=None, description="A claim for each folder in it, such as each person's: RBD."
+    )
+    host_path: Root | None = Field(
+        default=None, description="A folder of every node; needs host_path in allow, and a namespace that lets it pass."
+    )
+
+    @model_validator(mode="after")
+    def _is_one_of_three(self) -> Volume:
+        given = [key for key in ("claim", "claim_per_folder", "host_path") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise key_faults([KeyFault((), Message(N_("needs one of claim, claim_per_folder and host_path")))])
+        return self
+
+
+class ProfileOnCluster(Model):
+    """What the servers of one profile get besides what everybody's get."""
+
+    node_selector: dict[Text, Text] = Field(default_factory=dict, description="Labels that nodes must have.")
+    tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints that its servers may run beside.")
+    priority_class: ObjectName | None = Field(default=None, description="A PriorityClass of the cluster.")
+
+
+class KubernetesSpec(Model):
+    """The file."""
+
+    namespace: ObjectName | None = Field(
+        default=None, description="Where people's servers are; absent: mlabhub, or the chart's own namespace."
+    )
+    registry: Text | None = Field(
+        default=None,
+        description="Where `mlabhub image push` put our own images, such as harbor.lab:5000/mlabhub; absent: the nodes "
+        "have them under their names in images.yaml.",
+    )
+    pull_policy: PullPolicy = Field(default="IfNotPresent", description="When nodes ask the registry.")
+    pull_secrets: tuple[ObjectName, ...] = Field(default=(), description="Secrets with the registry's credentials.")
+    volumes: tuple[Volume, ...] = Field(default=(), description="Where the folders of storage.yaml are.")
+    make_folders: FolderMaker = Field(
+        default="pod",
+        description="Who makes a person's or group's folder: pod (a short-lived pod that is root; the namespace must "
+        "allow it), hub (the hub's machine sees the NAS under the same paths), nobody (an administrator does).",
+    )
+    allow: tuple[Permission, ...] = Field(
+        default=(), description="What goes beyond the restricted Pod Security standard: host_path, sudo."
+    )
+    gpu_resources: tuple[ResourceName, ...] = Field(
+        default=GPU_RESOURCES, description="Extended resources that are GPUs, or slices of one."
+    )
+    product_labels: tuple[Text, ...] = Field(
+        default=PRODUCT_LABELS, description="Labels of nodes that name their GPUs' product; the first that is there."
+    )
+    node_selector: dict[Text, Text] = Field(
+        default_factory=dict, description="Labels of the nodes that take people's servers; absent: all nodes."
+    )
+    tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints that all servers may run beside.")
+    priority_class: ObjectName | None = Field(default=None, description="A PriorityClass of the cluster.")
+    lost_node_seconds: Seconds = Field(
+        default=30, description="How long a server stays bound to a node that is not ready before it counts as lost."
+    )
+    unschedulable_seconds: Seconds = Field(
+        default=30, description="How long a server may wait for a node; more where nodes are added on demand."
+    )
+    mount_seconds: Seconds = Field(default=45, description="How long its volumes may take to be mounted.")
+    profiles: dict[Slug, ProfileOnCluster] = Field(
+        default_factory=dict,
+        description="More for the servers of single profiles, by slug.",
+        json_schema_extra={"additionalProperties": False},
+    )
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> KubernetesSpec:
+        faults = list(_volume_faults(self))
+        if faults:
+            raise key_faults(faults)
+        return self
+
+
+def _volume_faults(spec: KubernetesSpec) -> Iterator[KeyFault]:
+    for number, volume in enumerate(spec.volumes):
+        if volume.host_path is not None and "host_path" not in spec.allow:
+            message = Message(N_("needs host_path in allow: a server then sees a folder of its node itself"))
+            yield KeyFault(("volumes", number, "host_path"), message)
+        for earlier in spec.volumes[:number]:
+            if overlap(volume.folder, earlier.folder):
+                message = Message.of(
+                    N_("{one} and {other} lie in one another; give each a folder of its own"),
+                    one=volume.folder,
+                    other=earlier.folder,
+                )
+                yield KeyFault(("volumes", number, "folder"), message)
