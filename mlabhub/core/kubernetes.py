@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mlabhub.core.network import NetworkSpec
 from mlabhub.core.paths import Root, overlap
 from mlabhub.core.schema import KeyFault, Model, Positive, Slug, Text, key_faults
 from mlabhub.messages import N_, Message
@@ -100,6 +101,7 @@ class KubernetesSpec(Model):
     allow: tuple[Permission, ...] = Field(
         default=(), description="What goes beyond the restricted Pod Security standard: host_path, sudo."
     )
+    network: NetworkSpec = Field(default=NetworkSpec(), description="What servers reach besides the hub, by egress.")
     gpu_resources: tuple[ResourceName, ...] = Field(
         default=GPU_RESOURCES, description="Extended resources that are GPUs, or slices of one."
     )
