@@ -93,7 +93,8 @@ class ProfileSpec(Model):
     )
     egress: Egress = Field(
         default=DEFAULT_EGRESS,
-        description="What its servers reach outside, on Kubernetes: open, lab (registry, git, mirrors), closed.",
+        description="What its servers reach outside, on Kubernetes: open, lab (what network.lab of kubernetes.yaml "
+        "lists), closed. On other backends they reach what the machine does, and closed is refused.",
     )
     pids: int = Field(default=4096, strict=True, ge=64, le=4_000_000, description="Processes and threads at most.")
     sudo: bool = Field(
@@ -189,6 +190,8 @@ class Catalog(Model):
     quotas: Quotas = Quotas()
     storage: Storage = Storage()
     kubernetes: KubernetesSpec = KubernetesSpec()
+    egress_enforced: bool = True
+    """Whether the backend can keep a server from the network; set by whoever knows the backend."""
     gpu_types: GpuTypes = Field(default_factory=dict)
     group_defaults: GroupDefaults = Field(default_factory=dict)
 
@@ -217,6 +220,10 @@ class Catalog(Model):
     def located(self, nas_dir: str) -> Catalog:
         """Return it with the storage's roots known, as `Storage.located` says; raises the same."""
         return self.model_copy(update={"storage": self.storage.located(nas_dir)})
+
+    def without_egress(self) -> Catalog:
+        """Return it for a backend whose servers reach whatever the machine does."""
+        return self.model_copy(update={"egress_enforced": False})
 
     def with_tools(self, tools: Sequence[ProfileTool]) -> Catalog:
         """Return it for an installation where every image has just these tools."""

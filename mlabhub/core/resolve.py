@@ -46,12 +46,14 @@ def resolve(
     InvalidLaunch
         Something is unknown, malformed or out of range.
     NotPermitted
-        The profile is another group's, or the group that should pay is not the user's.
+        The profile is another group's or cannot be kept closed here, or the group that should pay is not the user's.
     """
     given = read_keys(user_options, KEYS, N_("A launch"))
     if "launch_id" in given:
         check_launch_id(given["launch_id"])
     profile, default_image = _read_profile(catalog, groups, given.get("profile"), present)
+    if profile.egress == "closed" and not catalog.egress_enforced:
+        raise NotPermitted(_cannot_close(profile), key="profile")
     rules = ImageRules(
         catalog.images_of(profile), groups, profile.own_images, profile.typed_images, frozenset(kept_images)
     )
@@ -84,6 +86,16 @@ def resolve(
         log_folders=_read_log_folders(catalog, profile, user, groups, given.get("log_folders")),
         unused_seconds=profile.unused_seconds,
         egress=profile.egress,
+    )
+
+
+def _cannot_close(profile: Profile) -> Message:
+    return Message.of(
+        N_(
+            "The profile {profile} is closed to every network, which only Kubernetes can keep: here its servers would "
+            "reach whatever this machine does. Take another profile."
+        ),
+        profile=quote(profile.slug),
     )
 
 

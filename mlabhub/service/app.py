@@ -170,6 +170,8 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
 def _load(settings: Settings, folder: Path) -> Catalog:
     """Return the folder's catalogue as it is for this installation, if it fits."""
     catalog = load_catalog(folder).located(str(settings.nas_dir))
+    if settings.backend != "kube":
+        catalog = catalog.without_egress()
     # Whatever images say, plain processes have what is on the machine.
     return catalog.with_tools(find_tools()) if settings.backend == "process" else catalog
 

@@ -304,6 +304,7 @@ def catalog_view(
         places=places,
         mount_prefixes=catalog.storage.mount_prefixes,
         tensorboard=sight.tensorboard.slug if sight.tensorboard else "",
+        network=catalog.kubernetes.network if catalog.egress_enforced else None,
     )
 
 

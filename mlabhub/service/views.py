@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mlabhub.core.capacity import GpuProcess
 from mlabhub.core.forecast import State
+from mlabhub.core.network import NetworkSpec
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
 from mlabhub.core.reasons import Reason
 from mlabhub.core.storage import Tier
@@ -253,7 +254,8 @@ class CatalogView:
     defaults are what a form opens on: the profile, and by profile the image and the GPU type (None: any).
     ``tensorboard`` is the profile of a TensorBoard alone, empty if there is none for this person.
     ``gpu_type_names`` are the names of the types for people. ``kept_images`` are retired ones, by the server that had
-    one and may have it again, ``successors`` what takes the place of retired ones.
+    one and may have it again, ``successors`` what takes the place of retired ones. ``network`` is what the site opens
+    to servers, None where they reach whatever the machine does.
     """
 
     profiles: tuple[Profile, ...]
@@ -273,6 +275,7 @@ class CatalogView:
     places: tuple[PlaceView, ...] = ()
     mount_prefixes: tuple[str, ...] = ()
     tensorboard: str = ""
+    network: NetworkSpec | None = None
 
 
 @dataclass(frozen=True)

@@ -368,3 +368,23 @@ def test_500_profiles_resolve_at_once():
     images = [{"slug": "base", "display_name": "Base", "reference": "base"}]
     catalog = Catalog.model_validate({"profiles": profiles, "images": images})
     assert resolve(catalog, "alice", ["g499"], {}).profile == "p499"
+
+
+@pytest.mark.parametrize("egress", ["open", "lab", "closed"])
+@pytest.mark.parametrize("enforced", [True, False])
+def test_a_closed_profile_is_never_open_in_silence(egress, enforced):
+    profile = {"slug": "safe", "display_name": "Safe", "images": ["base"], "egress": egress, **SMALL}
+    images = [{"slug": "base", "display_name": "Base", "reference": "base"}]
+    catalog = Catalog.model_validate({"profiles": [profile], "images": images})
+    catalog = catalog if enforced else catalog.without_egress()
+    if enforced or egress != "closed":
+        assert resolve(catalog, "alice", [], {}).egress == egress
+        return
+    for options in ({}, {"profile": "safe"}):
+        with pytest.raises(NotPermitted) as caught:
+            resolve(catalog, "alice", [], options)
+        assert_is_a_sentence(caught.value)
+        assert str(caught.value) == (
+            'The profile "safe" is closed to every network, which only Kubernetes can keep: here its servers would '
+            "reach whatever this machine does. Take another profile."
+        )

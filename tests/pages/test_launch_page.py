@@ -27,6 +27,10 @@ class TestLaunch:
         assert "not protected against loss" in page.text
         assert "Full: nothing more can be saved." in page.text
 
+    async def test_says_what_it_reaches(self, login: Login) -> None:
+        page = (await (await login("alice")).get("launch")).text
+        assert '<p id="network">No network can be reached from it: the lab has not opened anything.</p>' in page
+
     async def test_another_groups_profile_is_not_shown(self, login: Login) -> None:
         assert "Vision&#39;s own" in (await (await login("alice")).get("launch")).text
         assert "Vision&#39;s own" not in (await (await login("carol")).get("launch")).text

@@ -32,7 +32,7 @@ from mlabhub.service.pages.pickers import (
     mounts_field,
     reference_text,
 )
-from mlabhub.service.pages.words import image_note, image_title, purpose_text, range_text
+from mlabhub.service.pages.words import image_note, image_title, network_text, purpose_text, range_text
 from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, ServerView, StorageView
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Look:
     gpus: tuple[GpuRow, ...] = ()
     mounts: MountsField | None = None
     folders: list[FolderLine] = field(default_factory=list)
+    network: str = ""
     notice: str = ""
     again: Again | None = None
     restart: ServerView | None = None
@@ -201,6 +202,7 @@ class _Maker:
             gpus=gpu_rows(self.profile, self.view, self.arguments, self.t),
             mounts=mounts_field(self.profile, self.view, self.arguments, self.t),
             folders=make_folders(storage, self.t),
+            network=network_text(self.t, self.profile.egress, self.view.network),
             notice=self._notice(by_key.get("asked")),
             again=None if restart else await self._again(past, servers),
             restart=restart,

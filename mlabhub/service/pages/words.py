@@ -7,6 +7,7 @@ from typing import Protocol
 
 from mlabhub.core.images import ImageChoice
 from mlabhub.core.names import SAVED_PREFIX
+from mlabhub.core.network import Egress, NetworkSpec
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
 from mlabhub.core.units import format_bytes, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
@@ -139,6 +140,22 @@ def image_note(t: Translator, image: ImageChoice, allowed: Collection[str] | Non
     tools = list_text(t, (t(TOOLS[tool]) for tool in image.tools if allowed is None or tool in allowed))
     parts = [image.description, t(N_("You can open: {tools}."), tools=tools) if tools else ""]
     return " ".join(part for part in parts if part)
+
+
+def network_text(t: Translator, egress: Egress, network: NetworkSpec | None) -> str:
+    """Say what servers reach outside; nothing where nobody keeps them from anything."""
+    if network is None:
+        return ""
+    if egress == "open":
+        return t(N_("The Internet can be reached from it."))
+    if egress == "closed":
+        return t(N_("No network can be reached from it: files come in through the airlock."))
+    opened = list_text(t, dict.fromkeys(one.description or "" for one in network.lab))
+    if opened:
+        return t(N_("Only this can be reached from it: {opened}."), opened=opened)
+    if network.lab:
+        return t(N_("Only what the lab has opened can be reached from it, not the Internet."))
+    return t(N_("No network can be reached from it: the lab has not opened anything."))
 
 
 def held_text(t: Translator, user: str | None, server: str | None) -> str:
