@@ -1,10 +1,10 @@
 # Two commands do everything: `make up` and `make test`. Both can be repeated; what is done is not done again.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long lint format lock image clean
+.PHONY: help up test test-long test-cluster lint format lock image clean
 
 help:  ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 up:  ## Set everything up and run the hub; options: make up ARGS="--port 9000 --state DIR --simulate-gpus 4xA100"
 	@setup/up $(ARGS)
@@ -14,6 +14,9 @@ test:  ## Set everything up and run linters, documentation and tests; some of th
 
 test-long:  ## Set everything up and run races, simulation and benches
 	@setup/test long $(ARGS)
+
+test-cluster:  ## Run the tests that need a Kubernetes, on the one that KUBECONFIG names; setup/test says what they need
+	@setup/test cluster $(ARGS)
 
 lint:  ## Run the linters alone
 	@setup/test lint

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from mlabhub.settings import BackendName
+from mlabhub.supervisor.backend import ClusterOptions
 from mlabhub.supervisor.up import Options, run
+
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 
 def up(
     backend: Annotated[
         str | None,
-        typer.Option(help="container (Podman or Docker) or process (nothing is isolated); chosen by itself if absent."),
+        typer.Option(
+            help="container (Podman or Docker), kube (a Kubernetes cluster) or process (nothing is isolated); absent: "
+            "containers, or processes where there is no engine."
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="The configuration folder; the shipped spawner_profiles/ if absent.")
@@ -37,13 +43,23 @@ def up(
     ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain in PEM, for https.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key in PEM.")] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="With kube: how to reach the cluster; KUBECONFIG or ~/.kube/config if absent.")
+    ] = None,
+    context: Annotated[str, typer.Option(help="With kube: the kubeconfig's context; its current one if empty.")] = "",
+    namespace: Annotated[
+        str, typer.Option(help="With kube: where people's servers are; kubernetes.yaml's or mlabhub if empty.")
+    ] = "",
+    hub_host: Annotated[
+        str, typer.Option(help="With kube: this machine's address for pods; that on the way to the nodes if empty.")
+    ] = "",
 ) -> None:
     """Run hub, proxy and service on this machine until SIGTERM or Ctrl-C; people's servers run on."""
-    if backend not in (None, "container", "process"):
-        raise typer.BadParameter(f"{backend!r} is not one of: container, process.", param_hint="--backend")
+    if backend not in (None, *BACKENDS):
+        raise typer.BadParameter(f"{backend!r} is not one of: {', '.join(BACKENDS)}.", param_hint="--backend")
     if not 1 <= port <= 65535:
         raise typer.BadParameter(f"{port} is no TCP port; 1 to 65535 are.", param_hint="--port")
-    chosen: BackendName | None = backend  # type: ignore[assignment]  # checked by the line above
+    chosen: BackendName | None = backend  # checked by the line above
     run(
         Options(
             backend=chosen,
@@ -59,5 +75,6 @@ def up(
             ledger_password_file=ledger_password_file,
             tls_cert=tls_cert,
             tls_key=tls_key,
+            cluster=ClusterOptions(kubeconfig, context, namespace, hub_host),
         )
     )

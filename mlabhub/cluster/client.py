@@ -6,6 +6,7 @@ a cluster that cannot be reached is a `ClusterUnavailable` with a sentence.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from kubernetes_asyncio import client, config
@@ -18,14 +19,19 @@ from mlabhub.settings import Settings
 
 async def make_api_client(settings: Settings) -> Any:
     """Return a connection, to be closed. Raises `InvalidConfiguration` if the settings lead to no cluster."""
+    return await connect(settings.kubeconfig, settings.kube_context)
+
+
+async def connect(kubeconfig: Path | None, context: str) -> Any:
+    """Return a connection by a kubeconfig's context, by a pod's own account without one. As `make_api_client`."""
     configuration = client.Configuration()
     try:
-        if settings.kubeconfig is None:
+        if kubeconfig is None:
             config.load_incluster_config(client_configuration=configuration)
         else:
             await config.load_kube_config(
-                config_file=str(settings.kubeconfig),
-                context=settings.kube_context or None,
+                config_file=str(kubeconfig),
+                context=context or None,
                 client_configuration=configuration,
                 persist_config=False,
             )

@@ -1,8 +1,8 @@
 """Choose and prepare what people's servers run on: containers where an engine works, else plain processes.
 
-Guarantees: root never falls back to plain processes by itself (everybody would be root); a fallback says what it does
-not protect and which command mends it; the engine's service is ready, the firewall up and the base image there before
-the hub starts.
+Guarantees: a cluster is used only when it is asked for; root never falls back to plain processes by itself (everybody
+would be root); a fallback says what it does not protect and which command mends it; the engine's service is ready, the
+firewall up and the base image there before the hub starts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -35,6 +36,16 @@ NOT_ISOLATED = (
 )
 
 
+@dataclass(frozen=True)
+class ClusterOptions:
+    """What the command line said of a cluster; empty where it is found."""
+
+    kubeconfig: Path | None = None
+    context: str = ""
+    namespace: str = ""
+    hub_host: str = ""
+
+
 @dataclass
 class Backend:
     """What was chosen, and what to tell about it."""
@@ -42,6 +53,21 @@ class Backend:
     name: BackendName
     engine: Engine | None = None
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """What it is, in a few words; empty for plain processes."""
+        return self.engine.kind if self.engine else ""
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the installation's settings say of it."""
+        if self.engine is None:
+            return {}
+        return {
+            "engine_kind": self.engine.kind,
+            "engine_url": self.engine.url,
+            "engine_rootless": self.engine.rootless,
+        }
 
     def prepare(self, settings: Settings) -> None:
         """Set up what containers need around them."""
@@ -84,7 +110,10 @@ def _has_networks(settings: Settings) -> bool:
 
 
 def prepare_backend(wanted: BackendName | None, state_dir: Path) -> Backend:
-    """Return the backend to use. Raises `EngineUnavailable` if containers are wanted, or needed, and impossible."""
+    """Return the backend to use on this machine alone.
+
+    Raises `EngineUnavailable` if containers are wanted, or needed, and impossible.
+    """
     if wanted == "process":
         return Backend("process", warnings=[_not_isolated()])
     try:

@@ -65,7 +65,7 @@ def make_proxy_command(settings: Settings) -> Command:
     argv += ["--api-port", str(settings.proxy_api_port), "--default-target", hub]
     argv += ["--error-target", f"{hub}{settings.base_url}hub/error"]
     # For containers it listens on all addresses, and the firewall closes those that are not `host`.
-    if settings.host and settings.backend == "process":
+    if settings.host and settings.backend != "container":
         argv += ["--ip", settings.host]
     if settings.tls_cert and settings.tls_key:
         argv += ["--ssl-cert", str(settings.tls_cert), "--ssl-key", str(settings.tls_key)]

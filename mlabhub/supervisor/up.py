@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from mlabhub.catalog import load_catalog
+from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.inventory.simulated import parse_simulated
 from mlabhub.settings import BackendName, Settings, default_state_dir
@@ -30,7 +31,7 @@ from mlabhub.site import find_site_file, read_site_file
 from mlabhub.site.inside import CA_INSIDE, save_site
 from mlabhub.supervisor import first_run
 from mlabhub.supervisor.addresses import check_public_url, find_address, make_base_url, make_own_url
-from mlabhub.supervisor.backend import Backend, prepare_backend
+from mlabhub.supervisor.backend import Backend, ClusterOptions, prepare_backend
 from mlabhub.supervisor.children import Children
 from mlabhub.supervisor.commands import (
     CHECKOUT,
@@ -60,6 +61,7 @@ class Options:
     ledger_password_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
 
 
 def run(options: Options) -> None:
@@ -91,7 +93,8 @@ async def _main(options: Options, state_dir: Path, console: Console) -> None:
         loop.add_signal_handler(number, stop.set)
     steps = Steps(console)
     with steps.step("configuration"):
-        settings, backend = _prepare(options, state_dir)
+        # In a thread: asking a cluster takes an event loop of its own, and a signal is to be heard meanwhile.
+        settings, backend = await asyncio.to_thread(_prepare, options, state_dir)
     children = Children(settings.log_dir, lambda text: console.print(f"  {escape(text)}", highlight=False))
     starting = asyncio.ensure_future(_start(settings, backend, children, steps))
     stopping = asyncio.ensure_future(stop.wait())
@@ -112,7 +115,7 @@ async def _main(options: Options, state_dir: Path, console: Console) -> None:
 def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     """Check everything that can be wrong before anything is started."""
     config_dir = (options.config_dir or CHECKOUT / "spawner_profiles").absolute()
-    load_catalog(config_dir)
+    catalog = load_catalog(config_dir)
     _check_ledger(options)
     site = read_site_file(find_site_file())
     tls_name = _prepare_tls(options)
@@ -125,7 +128,7 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     first_run.make_secrets(state_dir / "secrets")
     first_run.make_private_file(state_dir / "jupyterhub.sqlite")
     scheme = "https" if options.tls_cert else "http"
-    backend = prepare_backend(options.backend, state_dir)
+    backend = _choose_backend(options, state_dir, catalog, host)
     settings = Settings(
         instance=first_run.read_instance(state_dir),
         state_dir=state_dir,
@@ -141,18 +144,28 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
         hub_port=ports["hub"],
         proxy_api_port=ports["proxy-api"],
         service_port=ports["service"],
-        engine_kind=backend.engine.kind if backend.engine else None,
-        engine_url=backend.engine.url if backend.engine else None,
-        engine_rootless=backend.engine.rootless if backend.engine else False,
         ledger_url=options.ledger,
         ledger_password_file=options.ledger_password_file and options.ledger_password_file.absolute(),
         simulate_gpus=options.simulate_gpus,
         admin=_admin_name(state_dir, options.admin),
+        **backend.settings(),
     )
-    save_site(site, settings.run_dir, CA_INSIDE if backend.engine else str(settings.ca_file))
+    save_site(site, settings.run_dir, str(settings.ca_file) if backend.name == "process" else CA_INSIDE)
     write_authorities(settings.tls_cert, site.site.ca_file, settings.ca_file)
     settings.save()
     return settings, backend
+
+
+def _choose_backend(options: Options, state_dir: Path, catalog: Catalog, host: str) -> Backend:
+    if options.backend == "kube":
+        from mlabhub.supervisor.cluster import prepare_cluster  # a third of a second, which others need not wait for
+
+        if options.simulate_gpus:
+            raise InvalidConfiguration("--simulate-gpus is for this machine; a cluster's nodes say what they have.")
+        return prepare_cluster(options.cluster, catalog.kubernetes, host)
+    if options.cluster != ClusterOptions():
+        raise InvalidConfiguration("--kubeconfig, --context, --namespace and --hub-host belong to --backend kube.")
+    return prepare_backend(options.backend, state_dir)
 
 
 def _check_ledger(options: Options) -> None:
@@ -185,7 +198,7 @@ def _admin_name(state_dir: Path, wanted: str) -> str:
 
 async def _start(settings: Settings, backend: Backend, children: Children, steps: Steps) -> None:
     await asyncio.to_thread(backend.prepare, settings)
-    with steps.step("proxy, hub and service" + (f", {backend.engine.kind}" if backend.engine else "")):
+    with steps.step("proxy, hub and service" + (f", {backend.label}" if backend.label else "")):
         # All at once: each waits by itself for what it needs of the others.
         commands = [make_proxy_command(settings), make_hub_command(settings), make_service_command(settings)]
         await asyncio.gather(*(children.start(command) for command in (*backend.commands(settings), *commands)))
