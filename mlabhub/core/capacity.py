@@ -66,13 +66,25 @@ class Gpu:
 
 
 @dataclass(frozen=True)
+class Taker:
+    """Who else holds GPUs of a node: on Kubernetes, the pods of a namespace. ``gpus`` are their numbers by type."""
+
+    namespace: str
+    gpus: Mapping[str, int] = field(hash=False)
+
+
+@dataclass(frozen=True)
 class Node:
     """One machine: cores, GiB, GPUs; ``schedulable`` is false while it takes no new servers.
+
+    If ``counted``, the cluster decides which of its GPUs a server gets: they are slots, and only the number counts.
+    It takes servers of all profiles but those of ``exceptions``, or, if not ``for_all``, of those alone. ``notes`` say
+    in words what is to be known about it: why it takes no servers, or not those of every profile.
 
     ``gpu_fault`` says why its GPUs cannot be read, if so: those that are listed are what was known before.
 
     ``cpu_taken``, ``memory_gib_taken`` and ``gpus_taken`` (by type) are what others than our servers hold of it where
-    nobody tells which of its GPUs that are: on Kubernetes, pods that are not ours.
+    nobody tells which of its GPUs that are: on Kubernetes, pods that are not ours. ``takers`` are those who hold GPUs.
     """
 
     name: str
@@ -81,9 +93,18 @@ class Node:
     gpus: tuple[Gpu, ...] = ()
     schedulable: bool = True
     gpu_fault: Message | None = None
+    counted: bool = False
+    for_all: bool = True
+    exceptions: frozenset[str] = frozenset()
+    notes: tuple[Message, ...] = ()
     cpu_taken: float = 0.0
     memory_gib_taken: float = 0.0
     gpus_taken: Mapping[str, int] = field(default_factory=dict, hash=False)
+    takers: tuple[Taker, ...] = ()
+
+    def is_for(self, profile: str) -> bool:
+        """Whether it ever takes servers of a profile."""
+        return self.for_all != (profile in self.exceptions)
 
     @cached_property
     def usable(self) -> Mapping[str, tuple[Gpu, ...]]:
@@ -129,7 +150,7 @@ class Capacity:
 
 def products_of(capacity: Capacity, gpu_type: str | None) -> tuple[str, ...]:
     """Return what the GPUs of a type are called by their makers."""
-    return tuple(sorted({gpu.name for gpu in capacity.gpus.values() if gpu.type == gpu_type}))
+    return tuple(sorted({gpu.name for gpu in capacity.gpus.values() if gpu.type == gpu_type and gpu.name}))
 
 
 @dataclass(frozen=True)

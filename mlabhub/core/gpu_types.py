@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import is_not
 from typing import Literal
 
 from pydantic import Field
 
-from mlabhub.core.capacity import Capacity, Gpu
+from mlabhub.core.capacity import Capacity, Gpu, Node
 from mlabhub.core.schema import KeyFault, Model, Positive, Text
 from mlabhub.core.units import ANY_GPU, format_gpu_type, split_slice
 from mlabhub.messages import N_, Message
@@ -84,8 +85,25 @@ def type_of_product(product: str, specs: Mapping[str, GpuTypeSpec]) -> str | Non
 
 def with_types(capacity: Capacity, specs: Mapping[str, GpuTypeSpec]) -> Capacity:
     """Return the same machines with the catalogue's types; a slice has its GPU's type and its profile."""
-    nodes = tuple(replace(node, gpus=tuple(_typed(gpu, specs) for gpu in node.gpus)) for node in capacity.nodes)
-    return capacity if nodes == capacity.nodes else Capacity(nodes)
+    nodes = tuple(_typed_node(node, specs) for node in capacity.nodes)
+    return Capacity(nodes) if any(map(is_not, nodes, capacity.nodes)) else capacity
+
+
+def _typed_node(node: Node, specs: Mapping[str, GpuTypeSpec]) -> Node:
+    gpus = tuple(_typed(gpu, specs) for gpu in node.gpus)
+    renamed = {old.type: new.type for old, new in zip(node.gpus, gpus, strict=True) if old.type != new.type}
+    if not renamed:
+        return node
+    takers = tuple(replace(taker, gpus=_renamed(taker.gpus, renamed)) for taker in node.takers)
+    return replace(node, gpus=gpus, gpus_taken=_renamed(node.gpus_taken, renamed), takers=takers)
+
+
+def _renamed(counts: Mapping[str, int], renamed: Mapping[str, str]) -> dict[str, int]:
+    new: dict[str, int] = {}
+    for gpu_type, count in counts.items():
+        slug = renamed.get(gpu_type, gpu_type)
+        new[slug] = new.get(slug, 0) + count
+    return new
 
 
 def _typed(gpu: Gpu, specs: Mapping[str, GpuTypeSpec]) -> Gpu:

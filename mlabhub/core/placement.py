@@ -14,7 +14,7 @@ from typing import NamedTuple
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
 from mlabhub.core.holdings import Holdings
 from mlabhub.core.profiles import LaunchRequest
-from mlabhub.core.units import CPU, GPU, MEMORY, to_micro
+from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, from_micro, to_micro
 
 _NO_TYPE: tuple[None] = (None,)
 
@@ -64,7 +64,7 @@ def free_rooms(
 ) -> Iterator[Room]:
     """Return what is free on each node that takes servers, by GPU type; only the GPUs chosen by id, if any."""
     for node in capacity.nodes:
-        if not node.schedulable:
+        if not (node.schedulable and node.is_for(request.profile)):
             continue
         notes = holdings.notes(node)
         for gpu_type in gpu_types if request.gpus else _NO_TYPE:
@@ -75,8 +75,10 @@ def free_rooms(
 
 
 def whole_rooms(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> Iterator[Room]:
-    """Return what each node has when nobody uses anything, all is healthy and every node takes servers."""
+    """Return what each node for such servers has when nobody uses anything, all is healthy and no node is closed."""
     for node in capacity.nodes:
+        if not node.is_for(request.profile):
+            continue
         for gpu_type in gpu_types if request.gpus else _NO_TYPE:
             gpus = [gpu for gpu in node.gpus if gpu.type == gpu_type and not gpu.divided]
             room = _room(node, gpu_type, gpus, node.cpu_micro, node.memory_micro)
@@ -91,8 +93,11 @@ def _free_room(node: Node, gpu_type: str | None, overcommit: float, holdings: Ho
     cpu = max(0, min(node.cpu_micro, shared - usage.get(CPU)))
     memory = max(0, node.memory_micro - to_micro(node.memory_gib_taken) - usage.get(MEMORY))
     gpus = [gpu for gpu in node.usable.get(gpu_type, ()) if gpu.uuid not in held] if gpu_type else []
-    taken = node.gpus_taken.get(gpu_type or "", 0)
-    return _room(node, gpu_type, gpus[: max(0, len(gpus) - taken)], cpu, memory)
+    free = len(gpus)
+    if node.counted and gpu_type:  # also what is held under a number that the node does not have any more
+        free = min(free, len(node.usable.get(gpu_type, ())) - round(from_micro(usage.get(GPU_PREFIX + gpu_type))))
+    free -= node.gpus_taken.get(gpu_type or "", 0)
+    return _room(node, gpu_type, gpus[: max(0, free)], cpu, memory)
 
 
 def _room(node: Node, gpu_type: str | None, gpus: Sequence[Gpu], cpu: int, memory: int) -> Room:

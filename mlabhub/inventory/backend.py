@@ -6,12 +6,15 @@ keeps what was installed in a server and may be called twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from mlabhub.core.capacity import Capacity
+from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.errors import Unavailable
 from mlabhub.inventory.images import Images
+from mlabhub.messages import Message
 from mlabhub.settings import Settings
 
 
@@ -23,7 +26,11 @@ class BackendUnreachable(Unavailable):
 
 @dataclass(frozen=True)
 class BackendServer:
-    """One server. ``started`` is in seconds since the epoch; ``handle`` a container's id, or a process's."""
+    """One server. ``started`` is in seconds since the epoch; ``handle`` a container's id, or a process's, or a pod's.
+
+    ``lost`` says why nobody can tell whether it still runs: its node does not answer. ``node``, ``cpu`` and
+    ``memory_gib`` are where it is and what it holds there, as far as the backend knows: empty, and 0, if not.
+    """
 
     launch_id: str
     user: str
@@ -32,6 +39,10 @@ class BackendServer:
     started: float | None
     gpus: tuple[str, ...]
     handle: str
+    node: str = ""
+    lost: Message | None = None
+    cpu: float = 0.0
+    memory_gib: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,9 +76,16 @@ class Backend(Protocol):
     async def reset(self, user: str, server_name: str) -> None:
         """Forget what was installed in a stopped server. Raises `BackendUnreachable`."""
 
+    async def close(self) -> None:
+        """Let go of connections; nothing is asked any more."""
 
-def make_backend(settings: Settings) -> Backend:
-    """Return the backend of an installation."""
+
+def make_backend(settings: Settings, get_spec: Callable[[], KubernetesSpec] = KubernetesSpec) -> Backend:
+    """Return the backend of an installation; ``get_spec`` returns ``kubernetes.yaml`` as it is in force."""
+    if settings.backend == "kube":
+        from mlabhub.inventory.kube.backend import KubeBackend
+
+        return KubeBackend(settings, get_spec)
     if settings.backend == "process":
         from mlabhub.inventory.process import ProcessBackend
 

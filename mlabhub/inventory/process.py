@@ -71,3 +71,6 @@ class ProcessBackend:
 
     async def reset(self, user: str, server_name: str) -> None:
         """Do nothing, for the same reason."""
+
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""

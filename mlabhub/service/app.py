@@ -129,12 +129,16 @@ def login_options(settings: Settings, token: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> AsyncIterator[World]:
-    """Open the ledger, read the catalogue, start the writer; close them in the end."""
+async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = None) -> AsyncIterator[World]:
+    """Open the ledger, read the catalogue, start the writer; close them in the end, and a backend of our own."""
     ledger = await asyncio.to_thread(open_ledger, settings)
     metrics = Metrics()
     catalog = CatalogSource(settings.config_dir, partial(_load, settings), time.monotonic)
     accounts = MachineAccounts(lambda: catalog().storage, time.monotonic, own_folders=_owns_folders(settings))
+
+    own_backend = None if backend is not None else make_backend(settings, lambda: catalog().kubernetes)
+    chosen = backend or own_backend
+    assert chosen is not None
 
     def gpu_types() -> GpuTypes:
         return catalog().gpu_types
@@ -145,9 +149,9 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
         ledger=ledger,
         writer=writer,
         hub=hub,
-        backend=backend,
-        capacity=CapacityCache(backend.capacity, time.monotonic, gpu_types),
-        census=Census(writer, ledger, backend, time.time, gpu_types),
+        backend=chosen,
+        capacity=CapacityCache(chosen.capacity, time.monotonic, gpu_types),
+        census=Census(writer, ledger, chosen, time.time, gpu_types),
         accounts=accounts,
         catalog=catalog,
         clock=time.time,
@@ -163,6 +167,8 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend) -> Async
         watching.cancel()
         await world.fetcher.close()
         await world.writer.stop()
+        if own_backend is not None:
+            await own_backend.close()
         accounts.close()
         ledger.close()
 
@@ -183,7 +189,7 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
         own_hub = None if hub is not None else HubClient(settings.hub_url, token)
         chosen = hub or own_hub
         assert chosen is not None
-        async with open_world(settings, hub=chosen, backend=backend or make_backend(settings)) as world:
+        async with open_world(settings, hub=chosen, backend=backend) as world:
             service = make_service(world, hub_auth=make_hub_auth(settings, token), spawner_secret=secret)
             server = _listen(service.application, settings)
             reconciling = asyncio.create_task(service.reconciler.run(), name="reconciler")
