@@ -28,11 +28,15 @@ PROFILE = f"{PREFIX}profile"
 KIND = f"{PREFIX}kind"
 GPUS = f"{PREFIX}gpus"
 """The GPUs of its placement, with commas; which of its node's it really has, the device plugin decides."""
+FOLDER = f"{PREFIX}folder"
+"""Of a claim that we made: the folder of storage.yaml that it keeps."""
 
 PART_SERVER = "server"
 PART_AIRLOCK = "airlock"
 PART_FOLDERS = "folders"
 """A short-lived pod that makes people's folders."""
+PART_STORAGE = "storage"
+"""A claim that keeps a person's or a group's folder."""
 
 MOST = 63
 _VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")

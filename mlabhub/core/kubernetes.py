@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from mlabhub.core.network import NetworkSpec
-from mlabhub.core.paths import Root, overlap
+from mlabhub.core.paths import Root, is_within, overlap
 from mlabhub.core.schema import KeyFault, Model, Positive, Slug, Text, key_faults
+from mlabhub.core.storage_faults import APART
 from mlabhub.messages import N_, Message
 
 ResourceName = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._*-]+$", max_length=120)]
@@ -45,7 +46,7 @@ class ClaimPerFolder(Model):
     """A PersistentVolumeClaim for each folder, made when it is first needed."""
 
     storage_class: ObjectName | None = Field(default=None, description="The StorageClass; absent: the cluster's own.")
-    size_gib: Positive = Field(description="Size of each, in GiB.")
+    size_gib: Positive = Field(description="Size of each, in GiB; changed later, it holds for new ones.")
     access_mode: AccessMode = Field(
         default="ReadWriteOnce", description="ReadWriteMany lets two servers of one person run on two nodes."
     )
@@ -63,12 +64,28 @@ class Volume(Model):
         default=None, description="A folder of every node; needs host_path in allow, and a namespace that lets it pass."
     )
 
+    @property
+    def known_as(self) -> str:
+        """What claims' names are made from, together with the folder below it."""
+        return self.folder
+
     @model_validator(mode="after")
     def _is_one_of_three(self) -> Volume:
         given = [key for key in ("claim", "claim_per_folder", "host_path") if getattr(self, key) is not None]
         if len(given) != 1:
             raise key_faults([KeyFault((), Message(N_("needs one of claim, claim_per_folder and host_path")))])
         return self
+
+
+class DefaultVolume(Volume):
+    """A root that storage.yaml leaves to us. Its claims keep their names wherever the state folder is."""
+
+    kind: Literal["user", "share"]
+
+    @property
+    def known_as(self) -> str:
+        """The kind of its folders: no path is like it."""
+        return self.kind
 
 
 class ProfileOnCluster(Model):
@@ -93,6 +110,15 @@ class KubernetesSpec(Model):
     pull_policy: PullPolicy = Field(default="IfNotPresent", description="When nodes ask the registry.")
     pull_secrets: tuple[ObjectName, ...] = Field(default=(), description="Secrets with the registry's credentials.")
     volumes: tuple[Volume, ...] = Field(default=(), description="Where the folders of storage.yaml are.")
+    home_claim: ClaimPerFolder = Field(
+        default=ClaimPerFolder(size_gib=10),
+        description="The claim of each person's home where storage.yaml names no user_root.",
+    )
+    group_claim: ClaimPerFolder | None = Field(
+        default=None,
+        description="The claim of each group's folder where storage.yaml names no share_root, ReadWriteMany as a rule; "
+        "absent: servers start without such folders.",
+    )
     make_folders: FolderMaker = Field(
         default="pod",
         description="Who makes a person's or group's folder: pod (a short-lived pod that is root; the namespace must "
@@ -133,17 +159,36 @@ class KubernetesSpec(Model):
             raise key_faults(faults)
         return self
 
+    def located(self, *, user_root: str | None, share_root: str | None) -> KubernetesSpec:
+        """Return it with a volume for each of these roots of ours that no volume covers; None: the site's own."""
+        made = [
+            DefaultVolume(folder=root, claim_per_folder=claim, kind=kind)
+            for root, claim, kind in ((user_root, self.home_claim, "user"), (share_root, self.group_claim, "share"))
+            if root and claim and not any(overlap(root, volume.folder) for volume in self.volumes)
+        ]
+        return self.model_copy(update={"volumes": (*self.volumes, *made)})
+
+    def volume_of(self, folder: str) -> Volume | None:
+        """Return the volume that a folder is on."""
+        return next((volume for volume in self.volumes if is_within(folder, volume.folder)), None)
+
 
 def _volume_faults(spec: KubernetesSpec) -> Iterator[KeyFault]:
     for number, volume in enumerate(spec.volumes):
+        at = ("volumes", number)
         if volume.host_path is not None and "host_path" not in spec.allow:
             message = Message(N_("needs host_path in allow: a server then sees a folder of its node itself"))
-            yield KeyFault(("volumes", number, "host_path"), message)
+            yield KeyFault((*at, "host_path"), message)
         for earlier in spec.volumes[:number]:
-            if overlap(volume.folder, earlier.folder):
-                message = Message.of(
-                    N_("{one} and {other} lie in one another; give each a folder of its own"),
-                    one=volume.folder,
-                    other=earlier.folder,
-                )
-                yield KeyFault(("volumes", number, "folder"), message)
+            yield from (KeyFault((*at, key), message) for key, message in _pair_faults(volume, earlier))
+
+
+def _pair_faults(volume: Volume, earlier: Volume) -> Iterator[tuple[str, Message]]:
+    """One place behind two folders would be a second way to what somebody has for themselves."""
+    if overlap(volume.folder, earlier.folder):
+        yield "folder", Message.of(APART, one=volume.folder, other=earlier.folder)
+    if volume.host_path and earlier.host_path and overlap(volume.host_path, earlier.host_path):
+        yield "host_path", Message.of(APART, one=volume.host_path, other=earlier.host_path)
+    if volume.claim and volume.claim == earlier.claim:
+        template = N_("the claim {claim} is behind {folder} already; name a folder around both there")
+        yield "claim", Message.of(template, claim=volume.claim, folder=earlier.folder)

@@ -99,6 +99,11 @@ def folder_name(name: str) -> str:
     return slug if slug[0].isalpha() else f"u-{slug}"
 
 
+def claim_slug(volume: str, folder: str) -> str:
+    """Return a name for what keeps a folder of a volume, at most 40 of ``[a-z0-9-]``; it is never a server's."""
+    return _hashed_slug(f"{volume.rsplit('/')[-1]}-{folder}", _digest("claim", volume, folder), MAX_SLUG)
+
+
 def check_user_name(name: str) -> str:
     """Return a user's name if we can work with it.
 

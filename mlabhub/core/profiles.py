@@ -219,7 +219,12 @@ class Catalog(Model):
 
     def located(self, nas_dir: str) -> Catalog:
         """Return it with the storage's roots known, as `Storage.located` says; raises the same."""
-        return self.model_copy(update={"storage": self.storage.located(nas_dir)})
+        storage = self.storage.located(nas_dir)
+        kubernetes = self.kubernetes.located(
+            user_root=None if self.storage.user_root else storage.user_root,
+            share_root=None if self.storage.share_root else storage.share_root,
+        )
+        return self.model_copy(update={"storage": storage, "kubernetes": kubernetes})
 
     def without_egress(self) -> Catalog:
         """Return it for a backend whose servers reach whatever the machine does."""

@@ -1,0 +1,1 @@
+"""Users' servers as pods of a cluster."""

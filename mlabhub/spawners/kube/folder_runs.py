@@ -1,0 +1,199 @@
+"""Run the pod that makes or checks folders, and say what it found.
+
+Guarantees: the pod is removed, whatever comes of it; what cannot be mounted is a sentence that names the share, within
+the patience; a folder that was found right is not looked at again while this hub runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubernetes_asyncio.client import V1DeleteOptions
+
+from mlabhub.cluster import labels
+from mlabhub.cluster.asking import NOT_FOUND, Answer, ask
+from mlabhub.cluster.volumes import Part, UnmountableShare, is_private, part_in
+from mlabhub.core.kubernetes import KubernetesSpec
+from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.quote import quote
+from mlabhub.core.storage import Mount
+from mlabhub.errors import MLabError
+from mlabhub.messages import N_, Message
+from mlabhub.spawners.kube.folder_pod import FolderWork, get_folders_pod_manifest
+
+LOOK_SECONDS = 0.2
+EVENTS_EVERY = 2.0
+HOPELESS = ("hostPath type check failed", "not found", "is not a directory", "does not exist")
+"""What a volume's event says when waiting is no use."""
+
+
+@dataclass
+class Folders:
+    """Runs the pods for one hub, and remembers what was right."""
+
+    namespace: str
+    instance: str
+    image: str
+    known: set[tuple[object, ...]] = field(default_factory=set)
+
+    def is_known(self, part: Part, mount: Mount, plan: LaunchPlan) -> bool:
+        """Whether a folder was found right before."""
+        return _key(part, mount, plan) in self.known
+
+    def forget(self, plan: LaunchPlan) -> None:
+        """Look at a person's folders again with the next start: one with what was remembered came to nothing."""
+        self.known = {key for key in self.known if key[0] != plan.user}
+
+    async def run(self, api: Any, work: FolderWork, plan: LaunchPlan, spec: KubernetesSpec) -> dict[Mount, Message]:
+        """Do the work; return what is wrong, by mount. Raises `MLabError` if the pod itself cannot run."""
+        name = labels.object_name(self.instance, f"folders-{secrets.token_hex(6)}")
+        manifest = get_folders_pod_manifest(
+            work, name=name, instance=self.instance, image=self.image, identity=plan.identity, spec=spec, node=plan.node
+        )
+        answer = await ask(api.create_namespaced_pod, self.namespace, manifest)
+        try:
+            if not answer.is_fine:
+                raise _not_created(answer, self.namespace)
+            found = await self._answer_of(api, name, work, spec)
+        finally:
+            await asyncio.shield(self._remove(api, name))
+        faults = {}
+        for (part, mount), one in zip(work.folders, found, strict=True):
+            if one[0] == "ok":
+                if not mount.subfolder:
+                    self.known.add(_key(part, mount, plan))
+            else:
+                faults[mount] = _say(one, mount)
+        return faults
+
+    async def _answer_of(self, api: Any, name: str, work: FolderWork, spec: KubernetesSpec) -> Sequence[Sequence[Any]]:
+        give_up = time.monotonic() + spec.mount_seconds
+        looked = time.monotonic()
+        while True:
+            pod = (await ask(api.read_namespaced_pod, name, self.namespace)).body
+            ended = _ended(pod)
+            if ended is not None:
+                return ended
+            late = time.monotonic() > give_up
+            if late or time.monotonic() > looked + EVENTS_EVERY:
+                looked = time.monotonic()
+                about = f"involvedObject.name={name}"
+                answer = await ask(api.list_namespaced_event, self.namespace, field_selector=about)
+                events = answer.body.get("items", [])
+                fault = _fault_in(events, work, late=late)
+                if fault is not None:
+                    raise fault
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _remove(self, api: Any, name: str) -> None:
+        body = V1DeleteOptions(grace_period_seconds=0)
+        answer = await ask(api.delete_namespaced_pod, name, self.namespace, body=body)
+        if not answer.is_fine and answer.status != NOT_FOUND:
+            raise MLabError(Message(N_("A pod that makes folders could not be removed.")), log_text=answer.said)
+
+
+class ShareNotMounted(UnmountableShare):
+    """A volume of the pod is not mounted; ``part`` is the one, where it is known."""
+
+    def __init__(self, message: Message, part: Part | None):
+        super().__init__(message)
+        self.part = part
+
+
+def _key(part: Part, mount: Mount, plan: LaunchPlan) -> tuple[object, ...]:
+    node = plan.node if "hostPath" in part.source else ""
+    return (plan.user, node, json.dumps(part.source, sort_keys=True), part.path_of(mount), mount.create)
+
+
+def _ended(pod: Mapping[str, Any]) -> Sequence[Sequence[Any]] | None:
+    status = pod.get("status", {})
+    for container in status.get("containerStatuses", []):
+        state = container.get("state", {})
+        if "terminated" in state:
+            try:
+                answers: Sequence[Sequence[Any]] = json.loads(state["terminated"].get("message", ""))
+            except ValueError:
+                raise _failed(state["terminated"].get("reason", "")) from None
+            return answers
+        waiting = state.get("waiting", {})
+        if waiting.get("reason") in ("ErrImageNeverPull", "ImagePullBackOff", "ErrImagePull", "InvalidImageName"):
+            raise _failed(waiting.get("message", ""))
+        if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError"):
+            raise _failed(waiting.get("message", ""))
+    if status.get("phase") == "Failed":
+        raise _failed(status.get("message") or status.get("reason", ""))
+    return None
+
+
+def _failed(reason: str) -> MLabError:
+    template = N_(
+        "The folders could not be looked at: their pod ended without an answer ({reason}). Ask an administrator."
+    )
+    return UnmountableShare(Message.of(template, reason=quote(reason)))
+
+
+def _fault_in(events: Sequence[Mapping[str, Any]], work: FolderWork, *, late: bool) -> ShareNotMounted | None:
+    """Return what keeps the pod from running: at once if waiting is no use, else when the patience is at its end."""
+    warnings = [event for event in events if event.get("type") == "Warning"]
+    for event in reversed(warnings):
+        said = " ".join(str(event.get("message", "")).split())
+        part = part_in(work.parts, said)
+        hopeless = event.get("reason") == "FailedMount" and part and any(word in said for word in HOPELESS)
+        if hopeless or late:
+            where = part or work.parts[0]
+            template = N_("{targets} cannot be mounted: {reason}. Ask an administrator.")
+            message = Message.of(template, targets=", ".join(where.targets), reason=said[:500].rstrip("."))
+            return ShareNotMounted(message, part)
+    if late:
+        targets = ", ".join(target for part in work.parts for target in part.targets)
+        template = N_("{targets} could not be mounted in time, and the cluster does not say why. Ask an administrator.")
+        return ShareNotMounted(Message.of(template, targets=targets), None)
+    return None
+
+
+def _not_created(answer: Answer, namespace: str) -> MLabError:
+    if "violates PodSecurity" in answer.said:
+        template = N_(
+            "The namespace {namespace} does not let the hub make folders: its Pod Security standard forbids a pod that "
+            "is root ({reason}). An administrator can label it pod-security.kubernetes.io/enforce=baseline, or set "
+            "make_folders to hub or nobody in kubernetes.yaml."
+        )
+    else:
+        template = N_(
+            "The cluster does not let the hub look for folders in {namespace}: {reason}. Ask an administrator."
+        )
+    return UnmountableShare(Message.of(template, namespace=namespace, reason=answer.said.rstrip(".")))
+
+
+def _say(found: Sequence[Any], mount: Mount) -> Message:
+    """Return the sentence for an answer of the script's."""
+    folder = mount.source
+    if mount.subfolder:
+        folder = f"{folder}/{mount.subfolder}"
+    what, *values = found
+    if what in ("missing", "link", "no_folder"):
+        kinds = {"missing": N_("missing"), "link": N_("a link"), "no_folder": N_("not a folder")}
+        template = N_("{folder} is {kind}, so it cannot be mounted. Ask an administrator to look at it.")
+        return Message.of(template, folder=folder, kind=Message(kinds[what]))
+    if what == "owner":
+        assert mount.create is not None
+        number = N_("group {number}") if values[0] == "group" else N_("user {number}")
+        wanted = mount.create.gid if values[0] == "group" else mount.create.uid
+        template = N_("{folder} belongs to {owner}, not to {wanted}, and is left as it is. Ask an administrator.")
+        owner = Message.of(number, number=values[1])
+        return Message.of(template, folder=folder, owner=owner, wanted=Message.of(number, number=wanted))
+    if what == "closed":
+        whose = N_("its person") if is_private(mount) else N_("its group")
+        template = N_(
+            "The volume of {folder} cannot be written to by {whose}: its storage driver does not hand it over. "
+            "Ask an administrator."
+        )
+        return Message.of(template, folder=folder, whose=Message(whose))
+    template = N_("The folder {folder} cannot be made or entered: {reason}. Ask an administrator.")
+    return Message.of(template, folder=folder, reason=str(values[0]) if values else what)
