@@ -102,6 +102,10 @@ class ServiceClient:
             reasons=tuple(str(reason["message"]) for reason in answer.get("reasons", ())),
         )
 
+    async def placed(self, user: str, server: str, launch_id: str, node: str) -> None:
+        """Say on which node the cluster put this launch, where that is another than the plan's."""
+        await self._call("POST", _path(user, server) + "/placed", {"launch_id": launch_id, "node": node})
+
     async def held(self, user: str, server: str, launch_id: str, notes: Sequence[Message] = ()) -> None:
         """Say that the server of this launch runs, and what its owner is to know about it."""
         await self._call("POST", _path(user, server) + "/held", make_held_body(launch_id, notes))

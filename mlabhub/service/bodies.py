@@ -87,6 +87,13 @@ class HeldBody(Body):
     notes: list[Note] = Field(default_factory=list, max_length=MOST_NOTES)
 
 
+class PlacedBody(Body):
+    """Which launch the cluster put on which node."""
+
+    launch_id: str = Field(min_length=1, max_length=64)
+    node: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.-]+$")
+
+
 class ReleasedBody(Body):
     """Which launch ended; ``note`` is the sentence for its owner, or ``reason`` in plain words: why it did."""
 

@@ -17,9 +17,9 @@ from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
-from mlabhub.service import answers, decisions
+from mlabhub.service import answers, decisions, moving
 from mlabhub.service.answers import Refused
-from mlabhub.service.bodies import ReleasedBody, ReserveBody
+from mlabhub.service.bodies import PlacedBody, ReleasedBody, ReserveBody
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_image
 from mlabhub.service.world import World
@@ -52,6 +52,22 @@ class SpawnerDesk:
         one = await self._world.writer.submit(decisions.hold(launch_id, user, server, self._world.clock(), notes))
         self._wake()
         return {"state": one.state, "launch_id": launch_id}
+
+    async def placed(self, user: str, server: str, body: PlacedBody) -> dict[str, Any]:
+        """Note on which node the cluster put it. Raises `LaunchRefused` if its launch was given up."""
+        capacity, servers = await asyncio.gather(self._world.capacity.get(), self._world.backend.servers())
+        act = moving.place(
+            body.launch_id,
+            user,
+            server,
+            body.node,
+            self._world.clock(),
+            actor="spawner",
+            capacity=capacity,
+            placed={one.launch_id for one in servers if one.node},
+        )
+        one = await self._world.writer.submit(act)
+        return {"state": one.state, "launch_id": body.launch_id, "node": one.node, "gpus": list(one.gpus)}
 
     async def released(self, user: str, server: str, body: ReleasedBody) -> dict[str, Any]:
         """Note that nothing of it runs any more; fine for a launch that is not known (any more)."""

@@ -87,6 +87,7 @@ class Projection:
 
     def _apply_reservation(self, one: Reservation) -> None:
         if one.active:
+            self._follow(one)
             self.holdings.add(make_holding(one))
             self._launches[one.launch_id] = one
             self._servers[one.user, one.server] = one.launch_id
@@ -102,6 +103,12 @@ class Projection:
         others.discard(one.launch_id)
         if not others:
             del self._users[one.user]
+
+    def _follow(self, one: Reservation) -> None:
+        """Let a launch hold what it holds now on the node where the cluster put it."""
+        known = self.holdings.get(one.launch_id)
+        if known is not None and (known.node, known.gpus) != (one.node or None, one.gpus):
+            self.holdings.remove(one.launch_id)
 
 
 def make_holding(one: Reservation) -> Holding:

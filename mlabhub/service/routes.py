@@ -118,6 +118,22 @@ ROUTES: tuple[Route, ...] = (
         ),
     ),
     Route(
+        API + f"reservations/{SERVER}/placed",
+        spawners.PlacedHandler,
+        (
+            Call(
+                "post",
+                "Say on which node the cluster put a launch: it holds as many GPUs there from now on. 409 if the "
+                "launch was given up.",
+                "spawner",
+                200,
+                {**STATE, "node": str, "gpus": list[str]},
+                bodies.PlacedBody,
+                refusals=(409, 503),
+            ),
+        ),
+    ),
+    Route(
         API + f"reservations/{SERVER}/held",
         spawners.HeldHandler,
         (

@@ -1,8 +1,8 @@
-"""Calls of spawners: reserve, held, released."""
+"""Calls of spawners: reserve, placed, held, released."""
 
 from __future__ import annotations
 
-from mlabhub.service.bodies import HeldBody, ReleasedBody, ReserveBody
+from mlabhub.service.bodies import HeldBody, PlacedBody, ReleasedBody, ReserveBody
 from mlabhub.service.handlers.base import SpawnerHandler
 
 
@@ -12,6 +12,14 @@ class ReserveHandler(SpawnerHandler):
     async def put(self, user: str, server: str) -> None:
         """Redeem a launch, or be admitted on the spot."""
         self.answer(await self.desk.reserve(user, self.path_server(server), self.body(ReserveBody)))
+
+
+class PlacedHandler(SpawnerHandler):
+    """``POST reservations/USER/SERVER/placed``"""
+
+    async def post(self, user: str, server: str) -> None:
+        """Note on which node it is."""
+        self.answer(await self.desk.placed(user, self.path_server(server), self.body(PlacedBody)))
 
 
 class HeldHandler(SpawnerHandler):
