@@ -23,6 +23,9 @@ SYSTEM_TARGETS = (
 )
 """Of an image: never covered by a mount."""
 
+PUBLIC_TARGETS = ("/opt/public",)
+"""Within these folders, and in no image: where people look for what is public, the airlock's folder for one."""
+
 MOST_TARGET = 200
 MOST_SOURCE = 1000
 
@@ -46,6 +49,8 @@ def overlap(one: str, other: str) -> bool:
 
 def system_folder(path: str) -> str | None:
     """Return the folder of an image that a target would cover, if any."""
+    if any(is_within(path, folder) and path != folder for folder in PUBLIC_TARGETS):
+        return None
     return next((folder for folder in SYSTEM_TARGETS if is_within(path, folder)), None)
 
 

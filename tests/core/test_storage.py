@@ -61,6 +61,8 @@ def test_roots_must_be_known():
         ({"user_root": "/proc/self"}, "is in /proc, a folder of the system"),
         ({"user_target": "/etc/user"}, "is in /etc, which the images need"),
         ({"user_target": "/opt"}, "is in /opt, which the images need"),
+        ({"user_target": "/opt/public"}, "is in /opt, which the images need"),
+        ({"user_target": "/opt/publicly/x"}, "is in /opt, which the images need"),
         ({"user_target": "/mnt"}, "lie in one another"),
         ({"user_target": "/mnt/../etc"}, "absolute path"),
         ({"share_target": "/mnt/user"}, "lie in one another"),
@@ -73,6 +75,13 @@ def test_roots_must_be_known():
 def test_wrong(values, wrong):
     with pytest.raises(ValidationError, match=wrong):
         Storage.model_validate(values)
+
+
+def test_the_public_folder_takes_shares():
+    airlock = {"display_name": "Airlock", "source": "/srv/airlock", "target": "/opt/public/airlock", "read_only": True}
+    storage = Storage.model_validate({"shares": {"airlock": airlock}}).located("/srv/nas")
+    (mount,) = (one for one in mounts_for(storage, ALICE) if one.share == "airlock")
+    assert (mount.source, mount.target, mount.read_only) == ("/srv/airlock", "/opt/public/airlock", True)
 
 
 @given(st.text(), st.lists(st.text(), unique=True, max_size=5))
