@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import maybe_future
@@ -72,6 +73,10 @@ class MLabSpawnerMixin(Base):
 
     up_interval = Float(0.1, help="Seconds between two looks at whether a started server answers.").tag(config=True)
 
+    answer_timeout = Float(
+        120, help="Seconds within which a server must answer once it runs; pulling an image does not count."
+    ).tag(config=True)
+
     _shared: Shared | None = None
     _usual_http_timeout: int | None = None
     _background: set[asyncio.Task[None]] = set()  # noqa: RUF012 - one for all spawners: tasks outlive their spawner
@@ -91,6 +96,7 @@ class MLabSpawnerMixin(Base):
         self._progress = Progress()
         self._notes: tuple[Message, ...] = ()
         self._left_over = False
+        self._give_up = 0.0
         super().__init__(*args, **kwargs)
 
     # -- what a backend says about itself
@@ -134,11 +140,13 @@ class MLabSpawnerMixin(Base):
         self._progress = Progress()
         self._notes = ()
         self.spent = {}
+        # Somewhat before the hub does, which would stop what is still being started.
+        self._give_up = time.monotonic() + self.start_timeout - 5
         self.launch_id, self.gpus, self._left_over = "", (), False
         if self._usual_http_timeout is not None:
             self.http_timeout, self._usual_http_timeout = self._usual_http_timeout, None
         try:
-            return await self._start()
+            return await self._start_admitted()
         except (SpawnException, asyncio.CancelledError):
             raise
         except MLabError as error:
@@ -148,7 +156,7 @@ class MLabSpawnerMixin(Base):
             sentence = N_("The server could not be started; the reason is in the hub's log. Tell an administrator.")
             raise make_refusal(MLabError(sentence, log_text=f"{type(error).__name__}: {error}")) from error
 
-    async def _start(self) -> Any:
+    async def _start_admitted(self) -> Any:
         with self._phase("gate"):
             plan = await self._pass_gate()
         try:
@@ -213,11 +221,12 @@ class MLabSpawnerMixin(Base):
 
     async def _wait_until_up(self, address: Any) -> None:
         """Return when the server answers. Raises with its last words if it ended instead, or takes too long."""
-        host, port = address
-        give_up = time.monotonic() + self.start_timeout - 5
+        host, port = place_of(address)
+        give_up = min(self._give_up, time.monotonic() + self.answer_timeout)
         looked = time.monotonic()
+        began = time.monotonic()
         while True:
-            answered = await _answers(host, int(port), self.server.base_url)
+            answered = await _answers(host, port, self.server.base_url)
             if answered or time.monotonic() > looked + LOOK_SECONDS:
                 # Also after an answer: where a container is gone its address leads elsewhere, and something may answer.
                 await self._check_alive()
@@ -227,7 +236,9 @@ class MLabSpawnerMixin(Base):
             if time.monotonic() > give_up:
                 template = N_("The server did not answer within {seconds} seconds. Its last words: {words}")
                 words = await self.last_words() or "-"
-                raise LaunchRefused(Message.of(template, seconds=int(self.start_timeout), words=words), code="too_slow")
+                raise LaunchRefused(
+                    Message.of(template, seconds=round(time.monotonic() - began), words=words), code="too_slow"
+                )
             await asyncio.sleep(self.up_interval)
 
     async def _check_alive(self) -> None:
@@ -361,6 +372,15 @@ def check_is_object(options: Any) -> dict[str, Any]:
             log_text=str(error),
         ) from error
     return options
+
+
+def place_of(address: Any) -> tuple[str, int]:
+    """Return host and port of what an ecosystem's spawner says after a start: a pair of them, or an address."""
+    if isinstance(address, str):
+        parts = urlsplit(address)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = address
+    return host, int(port)
 
 
 async def _answers(host: str, port: int, base_url: str) -> bool:

@@ -1,0 +1,128 @@
+"""What the cluster's refusal to make a pod means, in words.
+
+Guarantees: pure; total: whatever the API server answered, a sentence comes out, and never a bare status.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlabhub.errors import LaunchRefused, MLabError
+from mlabhub.messages import N_, Message
+
+FORBIDDEN, NOT_FOUND, CONFLICT, INVALID = 403, 404, 409, 422
+MOST_REASON = 300
+
+_QUOTA = re.compile(
+    r"exceeded quota: (?P<quota>[^,]+), requested: (?P<asked>.*), used: (?P<used>.*), limited: (?P<most>.*)"
+)
+_AMOUNT = re.compile(r"([A-Za-z0-9./*_-]+)=([^,]+)")
+_SECURITY = re.compile(r'violates PodSecurity "(?P<level>[^"]+)": (?P<why>.*)', re.DOTALL)
+_WEBHOOK = re.compile(r'admission webhook "(?P<hook>[^"]+)" denied the request(?:: (?P<why>.*))?', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """One resource that a ResourceQuota refused, as Kubernetes writes amounts."""
+
+    resource: str
+    asked: str
+    used: str
+    most: str
+
+
+def message_of_body(body: object) -> str:
+    """Return what the API server said; empty if that cannot be read."""
+    try:
+        answer = json.loads(body) if isinstance(body, str | bytes) else body
+    except ValueError:
+        return body[:MOST_REASON] if isinstance(body, str) else ""
+    message = answer.get("message") if isinstance(answer, dict) else None
+    return message if isinstance(message, str) else ""
+
+
+def is_busy_quota(status: int, said: str) -> bool:
+    """Whether a quota was being counted by somebody else at the same moment: the same call may pass the next time."""
+    return status == CONFLICT and "resourcequotas" in said
+
+
+def shortages(said: str) -> tuple[Shortage, ...]:
+    """Return what a ResourceQuota refused; nothing if it was not one."""
+    found = _QUOTA.search(said)
+    return () if found is None else tuple(_shortages(found))
+
+
+def _shortages(found: re.Match[str]) -> Iterator[Shortage]:
+    asked, used, most = (dict(_AMOUNT.findall(found[part])) for part in ("asked", "used", "most"))
+    for resource, amount in asked.items():
+        if resource in most:
+            yield Shortage(resource, amount, used.get(resource, "0"), most[resource])
+
+
+def refusal_of(status: int, body: object, namespace: str) -> MLabError:
+    """Return the error for a pod that the API server did not take."""
+    said = message_of_body(body)
+    message = _message(status, said, namespace)
+    return LaunchRefused(message, log_text=f"HTTP {status}: {said}", code=_code(status, said))
+
+
+def _code(status: int, said: str) -> str:
+    return "cluster_quota" if status == FORBIDDEN and shortages(said) else "cluster_refused"
+
+
+def _message(status: int, said: str, namespace: str) -> Message:
+    short = shortages(said)
+    if short:
+        return _short(short, _QUOTA.search(said), namespace)
+    security = _SECURITY.search(said)
+    if security:
+        return Message.of(
+            N_(
+                "The namespace {namespace} admits only pods of the standard {level}, and this server is none: {why}. "
+                "Choose another profile, or ask an administrator."
+            ),
+            namespace=namespace,
+            level=security["level"],
+            why=security["why"][:MOST_REASON],
+        )
+    webhook = _WEBHOOK.search(said)
+    if webhook:
+        template = N_("A rule of this cluster ({hook}) does not admit the server: {why}. Ask an administrator.")
+        return Message.of(template, hook=webhook["hook"], why=(webhook["why"] or "-")[:MOST_REASON])
+    return _plain(status, said, namespace)
+
+
+def _plain(status: int, said: str, namespace: str) -> Message:
+    if status == NOT_FOUND:
+        template = N_("The namespace {namespace} is not on the cluster. An administrator has to make it.")
+        return Message.of(template, namespace=namespace)
+    if status == FORBIDDEN and ("terminated" in said or "terminating" in said):
+        template = N_("The namespace {namespace} is being deleted. An administrator has to make it again.")
+        return Message.of(template, namespace=namespace)
+    if status in (401, FORBIDDEN):
+        template = N_(
+            "The hub may not start servers in the namespace {namespace}: {why}. An administrator has to allow it."
+        )
+        return Message.of(template, namespace=namespace, why=said[:MOST_REASON] or status)
+    template = N_("The cluster does not take the server ({status}): {why}. Tell an administrator.")
+    return Message.of(template, status=status, why=said[:MOST_REASON] or "-")
+
+
+def _short(short: tuple[Shortage, ...], found: re.Match[str] | None, namespace: str) -> Message:
+    first = short[0]
+    return Message.of(
+        N_(
+            "The cluster's own quota {quota} of the namespace {namespace} is used up: {resource} {used} of {most} are "
+            "taken, and this server needs {asked}. Ask for less, stop another server, or wait; an administrator can "
+            "raise it."
+        ),
+        quota=found["quota"] if found else "-",
+        namespace=namespace,
+        resource=first.resource,
+        used=first.used,
+        most=first.most,
+        asked=first.asked,
+    )

@@ -1,0 +1,328 @@
+"""Users' servers in pods: KubeSpawner, with our gate and our pods.
+
+Guarantees: nothing of a person's is expanded as a template; a pod is taken for gone only when the cluster itself says
+so; what an earlier start left under the same name is waited for, or removed; a stop is over when the pod is gone. Where
+that cannot be seen, since its node or the cluster does not answer, the reservation stays for the reconciler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from jupyterhub.utils import maybe_future
+from kubernetes_asyncio import client
+from kubernetes_asyncio.client.exceptions import ApiException
+from kubespawner import spawner as kubespawner
+from traitlets import Float, default
+
+from mlabhub.cluster import labels
+from mlabhub.cluster.client import make_api_client, unreachable
+from mlabhub.core.plan import LaunchPlan
+from mlabhub.errors import ClusterUnavailable, LaunchRefused, MLabError
+from mlabhub.messages import N_, Message
+from mlabhub.settings import Settings
+from mlabhub.spawners.endings import Ending
+from mlabhub.spawners.kube import pods
+from mlabhub.spawners.kube.calls import CALL_SECONDS, NameTaken, PodCalls
+from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundings, get_pod_manifest, pod_name
+from mlabhub.spawners.kube.pods import Pod
+from mlabhub.spawners.kube.reflectors import ServerEvents, ServerPods
+from mlabhub.spawners.kube.refusals import refusal_of
+from mlabhub.spawners.kube.spec import SpecSource
+from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
+from mlabhub.spawners.plan_to_container import STOP_SECONDS
+
+DEFAULT_NAMESPACE = "mlabhub"
+PATIENCE_SECONDS = 90.0
+"""How long the cluster may be away in the middle of a start or a stop."""
+GONE_SECONDS = STOP_SECONDS + 35.0
+"""How long a pod may take to go once that is asked for. A node that is lost never lets one go."""
+ASK_SECONDS = 5.0
+"""How often the cluster itself is asked, in case that its watch says nothing."""
+LAST_LINES = 15
+
+
+class SharedCluster(Shared):
+    """The cluster as all spawners of one hub see it."""
+
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self.spec = SpecSource(settings.config_dir)
+        self.namespace = settings.namespace or self.spec().namespace or DEFAULT_NAMESPACE
+
+
+def use_cluster(settings: Settings) -> None:
+    """Have KubeSpawner speak to the settings' cluster, instead of the one in the kubeconfig of the hub's account."""
+
+    async def configuration() -> client.Configuration:
+        api = await make_api_client(settings)
+        await api.close()
+        return api.configuration
+
+    with ThreadPoolExecutor(1) as pool:
+        client.Configuration.set_default(pool.submit(asyncio.run, configuration()).result())
+    kubespawner.load_config = lambda **_: None  # type: ignore
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A start that is decided."""
+
+    plan: LaunchPlan
+    around: Surroundings
+
+
+class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
+    """Starts a user's server in a pod of its own."""
+
+    backend = "kube"
+    look_interval = Float(0.1, help="Seconds between two looks at a pod that starts or stops.").tag(config=True)
+
+    _prepared: Prepared | None = None
+    _seen: Pod | None = None
+    """The pod as it was when it was last there."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.shared  # noqa: B018 - KubeSpawner makes its connection when it is made
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def share(cls, settings: Settings) -> SharedCluster:
+        """Return what this hub's spawners share."""
+        use_cluster(settings)
+        return SharedCluster(settings)
+
+    @default("cmd")
+    def _default_cmd(self) -> list[str]:
+        return ["jupyterhub-singleuser"]
+
+    @default("namespace")
+    def _namespace_default(self) -> str:
+        namespace: str = self.shared.namespace
+        return namespace
+
+    def _expand_user_properties(self, template: str, slug_scheme: str | None = None) -> str:
+        """Return the name of this server's pod where that is asked for, and any other text as it is."""
+        if template == self.pod_name_template:
+            return pod_name(self.shared.settings.instance, self.user.name, self.name)
+        return template
+
+    async def load_user_options(self) -> None:
+        """Do nothing: the service has read them, and KubeSpawner's own profiles stay empty."""
+
+    # -- start
+
+    async def apply_plan(self, plan: LaunchPlan) -> None:
+        """Decide on the pod."""
+        settings = self.shared.settings
+        self.image = plan.image_reference
+        self.port = PORT
+        self.mem_limit = self.mem_guarantee = round(plan.memory_gib * 2**30)
+        self.cpu_limit, self.cpu_guarantee = plan.cpu, plan.cpu_guarantee or None
+        if settings.hub_host:
+            scheme = "https" if settings.tls_name else "http"
+            self.hub_connect_url = f"{scheme}://{settings.tls_name or settings.hub_host}:{settings.port}"
+        around = Surroundings(
+            instance=settings.instance,
+            namespace=self.namespace,
+            spec=self.shared.spec(),
+            image=self.image,
+            command=(*self.cmd, *self.get_args()),
+            hub_environment=self.get_env(),
+            volumes=[{"name": f"folder-{number}", "emptyDir": {}} for number, _ in enumerate(plan.mounts)],
+            mounts=[
+                {"name": f"folder-{number}", "mountPath": mount.target, "readOnly": mount.read_only}
+                for number, mount in enumerate(plan.mounts)
+            ],
+            **self._of_site(),
+        )
+        self._prepared = Prepared(plan, around)
+
+    def _of_site(self) -> dict[str, Any]:
+        """Return what a chart says by KubeSpawner's own traits."""
+        component = {"component": self.component_label, "app.kubernetes.io/component": self.component_label}
+        return {
+            "labels": {**self.common_labels, **self.extra_labels, **component},
+            "annotations": dict(self.extra_annotations),
+            "tolerations": tuple(self._sorted_dict_values(self.tolerations)),
+            "pull_secrets": tuple(secret_name(secret) for secret in self.image_pull_secrets),
+            "priority_class": self.priority_class_name or "",
+            "scheduler": self.scheduler_name or "",
+        }
+
+    async def get_pod_manifest(self) -> Manifest:
+        """Return the pod of the start that was prepared. Raises `LaunchRefused` where the site does not allow it."""
+        if self._prepared is None:
+            raise MLabError("A pod was to be created before its plan was known.")
+        return get_pod_manifest(self._prepared.plan, self._prepared.around)
+
+    async def _start(self) -> str:
+        """Make the pod and wait until it runs; KubeSpawner's own way looks seldom and knows no reasons."""
+        await self._watch()
+        self._seen = None
+        manifest = await self.get_pod_manifest()
+        if self.modify_pod_hook:
+            manifest = await maybe_future(self.modify_pod_hook(self, manifest))
+        await self._create(manifest)
+        return self._get_pod_url(await self._until_running())
+
+    async def _create(self, manifest: Manifest) -> None:
+        """Make the pod; whatever holds its name is of an earlier start, and goes first."""
+        while True:
+            await self._clear_name()
+            creation = asyncio.ensure_future(self._calls.create(manifest, self.pod_name, self._is_own))
+            try:
+                await asyncio.shield(creation)
+                return
+            except asyncio.CancelledError:
+                # Whoever cleans up must see the pod if the cluster is just making it.
+                await asyncio.wait([creation], timeout=CALL_SECONDS)
+                raise
+            except NameTaken:
+                if time.monotonic() > self._give_up:
+                    raise LaunchRefused(N_("A server of this name is still there. Try again in a minute.")) from None
+
+    async def _clear_name(self) -> None:
+        found = await self._find(ask=False)
+        if found is None or self._is_own(found):
+            return
+        self._note(Message(N_("An earlier server of this name is still ending; this one starts when it is gone.")))
+        await self._calls.delete(self.pod_name, pods.uid_of(found), STOP_SECONDS)
+        await self._until_gone(found)
+
+    async def _until_running(self) -> Pod:
+        while True:
+            pod = await self._find(ask=False)
+            if pod is not None and self._is_own(pod):
+                self._seen = pod
+                if pods.is_running(pod):
+                    return pod
+                if pods.ended(pod) is not None:
+                    raise LaunchRefused(await self._ended_early(pods.ended(pod)), code="ended_early")
+            if time.monotonic() > self._give_up:
+                template = N_("The server did not begin to run within {seconds} seconds.")
+                raise LaunchRefused(Message.of(template, seconds=self.start_timeout), code="too_slow")
+            await asyncio.sleep(self.look_interval)
+
+    async def last_words(self) -> str:
+        """Return the end of the server's log."""
+        try:
+            answer = await self.api.read_namespaced_pod_log(
+                self.pod_name, self.namespace, container=CONTAINER, tail_lines=LAST_LINES, _preload_content=False
+            )
+            return (await answer.read()).decode("utf-8", "replace").strip() if answer.status < 400 else ""
+        except (ApiException, aiohttp.ClientError, asyncio.TimeoutError, OSError):
+            return ""
+
+    async def ending(self) -> Ending | None:
+        """Return how the server ended."""
+        return None if self._seen is None else pods.ending_of(self._seen)
+
+    # -- poll, stop
+
+    async def poll(self) -> Any:
+        """Return None while the server runs, or while the cluster cannot say; else how it ended."""
+        if not self.launch_id:
+            return 0
+        try:
+            pod = await self._find(ask=True)
+        except MLabError as error:
+            self.log.warning("mlabhub: %s counts as running: %s", self._log_name, error.log_text)
+            return None
+        if pod is None or not self._is_own(pod):
+            return 1
+        self._seen = pod
+        return pods.ended(pod)
+
+    async def discard(self) -> None:
+        """Remove the pod and wait until it is gone."""
+        if not self.launch_id:
+            return
+        pod = await self._find(ask=True)
+        if pod is not None and self._is_own(pod):
+            self._seen = pod
+            await self._calls.delete(self.pod_name, pods.uid_of(pod), STOP_SECONDS)
+            await self._until_gone(pod)
+
+    async def _until_gone(self, pod: Pod) -> None:
+        """Return when that very pod is gone. Raises `MLabError` if it does not go."""
+        give_up = time.monotonic() + GONE_SECONDS
+        asked = time.monotonic()
+        while True:
+            now = time.monotonic()
+            found = self._known()
+            if found is not None and pods.uid_of(found) == pods.uid_of(pod) and now > asked + ASK_SECONDS:
+                asked, found = now, await self._calls.read(self.pod_name)
+            if found is None or pods.uid_of(found) != pods.uid_of(pod):
+                return
+            if now > give_up:
+                raise ClusterUnavailable(still_there(found))
+            await asyncio.sleep(self.look_interval)
+
+    # -- what the cluster knows
+
+    @property
+    def _calls(self) -> PodCalls:
+        return PodCalls(self.api, self.namespace, PATIENCE_SECONDS)
+
+    def _known(self) -> Pod | None:
+        """Return this server's pod as the watch last told it."""
+        found: Mapping[str, Any] | None = self.pod_reflector.pods.get(f"{self.namespace}/{self.pod_name}")
+        return found
+
+    async def _find(self, *, ask: bool) -> Pod | None:
+        """Return the pod of this server's name; with ``ask`` the cluster itself says whether there is none.
+
+        Raises `MLabError` if that cannot be known.
+        """
+        await self._watch()
+        found = self._known()
+        return await self._calls.read(self.pod_name) if found is None and ask else found
+
+    def _is_own(self, pod: Pod) -> bool:
+        return pods.launch_of(pod) == labels.launch_label(self.launch_id)
+
+    async def _watch(self) -> None:
+        """Begin to watch, if nobody has yet. Raises `MLabError`."""
+        try:
+            await asyncio.gather(self._start_watching_pods(), self._start_watching_events())
+        except ApiException as error:
+            raise refusal_of(error.status, error.body, self.namespace) from error
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise unreachable(error) from error
+
+    async def _start_watching_pods(self, replace: bool = False) -> Any:
+        selector = {labels.INSTANCE: self.shared.settings.instance, labels.PART: labels.PART_SERVER}
+        return await self._start_own("pods", ServerPods, replace, labels=selector)
+
+    async def _start_watching_events(self, replace: bool = False) -> Any:
+        return await self._start_own("events", ServerEvents, replace, fields={"involvedObject.kind": "Pod"})
+
+    async def _start_own(self, kind: str, reflector: type, replace: bool, **more: Any) -> Any:
+        there = self.reflectors.get(self._get_reflector_key(kind))
+        failed = there is not None and there.first_load_future.done() and there.first_load_future.exception()
+        return await self._start_reflector(
+            kind, reflector, replace=replace or bool(failed), omit_namespace=False, **more
+        )
+
+
+def secret_name(secret: Any) -> str:
+    """Return the name of a pull secret in any of the ways that KubeSpawner takes them."""
+    return str(secret["name"]) if isinstance(secret, Mapping) else str(secret)
+
+
+def still_there(pod: Pod) -> Message:
+    """Return the sentence for a pod that does not go."""
+    return Message.of(
+        N_(
+            "The server was told to end, and has not: its node {node} does not say that it is gone. Its place is kept "
+            "until the node answers or an administrator removes it from the cluster."
+        ),
+        node=pods.node_of(pod) or "-",
+    )
