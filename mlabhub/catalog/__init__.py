@@ -4,15 +4,7 @@ Guarantees: reading never fails with anything but an `InvalidCatalog`; no file i
 """
 
 from mlabhub.catalog.faults import Fault, InvalidCatalog
-from mlabhub.catalog.folder import (
-    FILES,
-    Loaded,
-    default_directory,
-    load_catalog,
-    load_kubernetes,
-    load_quotas,
-    read_folder,
-)
+from mlabhub.catalog.folder import FILES, Loaded, default_directory, load_catalog, load_quotas, read_folder
 from mlabhub.catalog.json_schema import folder_schema
 
 __all__ = [
@@ -23,7 +15,6 @@ __all__ = [
     "default_directory",
     "folder_schema",
     "load_catalog",
-    "load_kubernetes",
     "load_quotas",
     "read_folder",
 ]

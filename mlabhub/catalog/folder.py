@@ -128,23 +128,6 @@ def load_quotas(file: Path | str) -> Quotas:
     return quotas
 
 
-def load_kubernetes(file: Path) -> KubernetesSpec:
-    """Return what one ``kubernetes.yaml`` says; without the file: what holds instead.
-
-    Raises
-    ------
-    InvalidCatalog
-        With every fault of the file.
-    """
-    if not _is_there(file):
-        return KubernetesSpec()
-    document = read_document(file)
-    spec = validated(document, KubernetesSpec)
-    if spec is None:
-        raise InvalidCatalog(file, document.faults)
-    return spec
-
-
 def read_folder(directory: Path | str) -> Loaded:
     """Read and check a folder; faults are returned, not raised."""
     folder = Path(directory)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mlabhub.cluster.volumes import PodVolumes
 from mlabhub.core.identity import GroupId, Identity
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.names import folder_name
@@ -284,7 +285,9 @@ def test_folders() -> None:
     expected = pod()
     expected["spec"]["volumes"].append(volume)
     box(expected)["volumeMounts"].append(mount)
-    assert get_pod_manifest(PLAN, replace(AROUND, volumes=(volume,), mounts=(mount,))) == expected
+    assert get_pod_manifest(PLAN, replace(AROUND, volumes=PodVolumes((volume,), (mount,)))) == expected
+    expected["spec"]["securityContext"] |= {"fsGroup": 200001, "fsGroupChangePolicy": "OnRootMismatch"}
+    assert get_pod_manifest(PLAN, replace(AROUND, volumes=PodVolumes((volume,), (mount,), fs_group=200001))) == expected
 
 
 def test_a_saved_image_is_refused_in_words() -> None:

@@ -7,44 +7,27 @@ the one that was meant; what cannot be known is a `ClusterUnavailable`, never a 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from kubernetes_asyncio import client
 
-from mlabhub.cluster.client import unreachable
-from mlabhub.errors import MLabError
-from mlabhub.spawners.kube.pods import Pod
-from mlabhub.spawners.kube.refusals import CONFLICT, NOT_FOUND, is_busy_quota, message_of_body, refusal_of
+from mlabhub.cluster.asking import CONFLICT, NOT_FOUND, Answer, ask
+from mlabhub.spawners.kube.manifest import CONTAINER
+from mlabhub.spawners.kube.refusals import is_busy_quota, refusal_of, shortages
+from mlabhub.spawners.kube.states import Pod
 
-CALL_SECONDS = 10.0
-"""How long one call may take."""
-PAUSES = (0.2, 0.5, 1.0, 2.0, 3.0)
-BUSY = frozenset({429, 500, 502, 503, 504})
-_AWAY = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+QUOTA_SECONDS = 5.0
+"""How long a quota may take to notice that a pod has just gone."""
+QUOTA_PAUSE = 0.3
+LOG_SECONDS = 10.0
+AWAY = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 class NameTaken(Exception):
     """A pod of this name is there already, and it is not this launch's."""
-
-
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    body: bytes
-
-    @property
-    def said(self) -> str:
-        return message_of_body(self.body)
-
-    @property
-    def is_passing(self) -> bool:
-        """Whether the same call may well be answered otherwise in a moment."""
-        return self.status in BUSY or is_busy_quota(self.status, self.said)
 
 
 class PodCalls:
@@ -60,59 +43,57 @@ class PodCalls:
 
         Raises `NameTaken`, an `MLabError` with the cluster's reason, or `ClusterUnavailable`.
         """
-        answer = await self._patiently(
-            lambda **more: self._api.create_namespaced_pod(self._namespace, manifest, **more)
-        )
-        if answer.status < 400:
+        answer = await self._create(manifest)
+        if answer.is_fine:
             return
-        if answer.status == CONFLICT and not answer.is_passing:
+        if answer.status == CONFLICT and not is_busy_quota(answer.status, answer.said):
             found = await self.read(name)
             if found is not None and is_same(found):
                 return
             raise NameTaken(name)
-        raise refusal_of(answer.status, answer.body, self._namespace)
+        raise refusal_of(answer.status, answer.said, self._namespace)
+
+    async def _create(self, manifest: Any) -> Answer:
+        """Return the first answer that will stay so; a quota's counting may lag behind."""
+        began = time.monotonic()
+        while True:
+            answer = await self._ask(self._api.create_namespaced_pod, self._namespace, manifest)
+            busy, short = is_busy_quota(answer.status, answer.said), shortages(answer.said)
+            patience = self._patience_s if busy else QUOTA_SECONDS if short else 0.0
+            if answer.is_fine or time.monotonic() - began > patience:
+                return answer
+            await asyncio.sleep(QUOTA_PAUSE)
 
     async def read(self, name: str) -> Pod | None:
-        """Return a pod as the cluster has it now, None if there is none. Raises `ClusterUnavailable`."""
-        answer = await self._patiently(lambda **more: self._api.read_namespaced_pod(name, self._namespace, **more))
+        """Return a pod as the cluster has it now, None if there is none. Raises `MLabError` if that is not known."""
+        answer = await self._ask(self._api.read_namespaced_pod, name, self._namespace)
         if answer.status == NOT_FOUND:
             return None
         self._check(answer)
-        pod: Pod = json.loads(answer.body)
-        return pod
+        return answer.body
 
     async def delete(self, name: str, uid: str, grace_seconds: int) -> None:
-        """Ask for the end of that very pod; fine if it is gone. Raises `ClusterUnavailable`."""
+        """Ask for the end of that very pod; fine if it is gone. Raises `MLabError` if that cannot be asked."""
         body = client.V1DeleteOptions(grace_period_seconds=grace_seconds, preconditions=client.V1Preconditions(uid=uid))
-        call = self._api.delete_namespaced_pod
-        answer = await self._patiently(lambda **more: call(name, self._namespace, body=body, **more))
+        answer = await self._ask(self._api.delete_namespaced_pod, name, self._namespace, body=body)
         if answer.status not in (NOT_FOUND, CONFLICT):
             self._check(answer)
 
-    def _check(self, answer: _Answer) -> None:
-        if answer.status in BUSY:
-            raise unreachable(MLabError(answer.said or f"HTTP {answer.status}"))
-        if answer.status >= 400:
-            raise refusal_of(answer.status, answer.body, self._namespace)
+    async def log(self, name: str, lines: int) -> str:
+        """Return the end of what a pod's server wrote; empty if that cannot be had."""
+        call = self._api.read_namespaced_pod_log
+        try:
+            response = await asyncio.wait_for(
+                call(name, self._namespace, container=CONTAINER, tail_lines=lines, _preload_content=False), LOG_SECONDS
+            )
+            text: bytes = await response.read()
+        except AWAY:
+            return ""
+        return text.decode("utf-8", "replace").strip() if response.status < 400 else ""
 
-    async def _patiently(self, call: Callable[..., Awaitable[Any]]) -> _Answer:
-        """Return the first answer that will stay so, else the last one. Raises `ClusterUnavailable` without any."""
-        give_up = time.monotonic() + self._patience_s
-        attempt = 0
-        while True:
-            late = time.monotonic() >= give_up
-            try:
-                # Unread by the client's own models, which take longer than the call.
-                answer = await asyncio.wait_for(_ask(call), CALL_SECONDS)
-                if late or not answer.is_passing:
-                    return answer
-            except _AWAY as error:
-                if late:
-                    raise unreachable(error) from error
-            await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
-            attempt += 1
+    def _check(self, answer: Answer) -> None:
+        if not answer.is_fine:
+            raise refusal_of(answer.status, answer.said, self._namespace)
 
-
-async def _ask(call: Callable[..., Awaitable[Any]]) -> _Answer:
-    answer = await call(_preload_content=False)
-    return _Answer(answer.status, await answer.read())
+    async def _ask(self, call: Callable[..., Awaitable[Any]], *arguments: Any, **more: Any) -> Answer:
+        return await ask(call, *arguments, patience_s=self._patience_s, **more)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlabhub.cluster import labels
+from mlabhub.cluster.volumes import PodVolumes
 from mlabhub.core.kubernetes import KubernetesSpec, ProfileOnCluster, Toleration
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
@@ -33,6 +34,9 @@ PREFERENCE = 100
 """The weight of the placement's node: the scheduler may choose another one, and we follow it."""
 
 
+NO_VOLUMES = PodVolumes((), ())
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a plan does not know: this installation, and what was found or made for this start."""
@@ -45,8 +49,7 @@ class Surroundings:
     command: tuple[str, ...]
     """The usual command of a workbench."""
     hub_environment: Mapping[str, str]
-    volumes: Sequence[Manifest] = ()
-    mounts: Sequence[Manifest] = ()
+    volumes: PodVolumes = NO_VOLUMES
     site_environment: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     """The site's own, such as a chart's; ours win."""
@@ -124,9 +127,9 @@ def make_pod_spec(plan: LaunchPlan, around: Surroundings) -> Manifest:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": STOP_SECONDS,
         "hostname": server_slug(plan.user, plan.server_name),
-        "securityContext": make_pod_security(plan),
+        "securityContext": make_pod_security(plan, around.volumes.fs_group),
         "containers": [make_container(plan, around)],
-        "volumes": [shm, *around.volumes],
+        "volumes": [shm, *around.volumes.volumes],
         "tolerations": [*make_tolerations((*spec.tolerations, *profile.tolerations), spec), *around.tolerations],
     }
     optional: Manifest = {
@@ -150,7 +153,7 @@ def make_container(plan: LaunchPlan, around: Surroundings) -> Manifest:
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
         "env": [{"name": name, "value": literal(value)} for name, value in sorted(make_environment(plan, around))],
         "resources": make_resources(plan),
-        "volumeMounts": [{"name": SHM, "mountPath": "/dev/shm"}, *around.mounts],
+        "volumeMounts": [{"name": SHM, "mountPath": "/dev/shm"}, *around.volumes.mounts],
         "securityContext": make_container_security(plan),
     }
 
@@ -203,15 +206,20 @@ def bytes_quantity(gib: float) -> str:
     return f"{max(1, round(gib * 1024))}Mi"
 
 
-def make_pod_security(plan: LaunchPlan) -> Manifest:
-    """Return who the pod is: its person, with their groups; where sudo is allowed root, who becomes that person."""
+def make_pod_security(plan: LaunchPlan, fs_group: int | None) -> Manifest:
+    """Return who the pod is: its person, with their groups; where sudo is allowed root, who becomes that person.
+
+    ``fs_group``: to whom the node hands the volumes over, at the first mount only: a home may have a million files.
+    """
     user = (
         {"runAsNonRoot": False, "runAsUser": 0, "runAsGroup": 0}
         if plan.sudo
         else {"runAsNonRoot": True, "runAsUser": plan.identity.uid, "runAsGroup": plan.identity.gid}
     )
     groups = sorted({group.gid for group in plan.identity.groups})
-    more = {"supplementalGroups": groups} if groups else {}
+    more: Manifest = {"supplementalGroups": groups} if groups else {}
+    if fs_group is not None:
+        more |= {"fsGroup": fs_group, "fsGroupChangePolicy": "OnRootMismatch"}
     return {**user, **more, "seccompProfile": {"type": "RuntimeDefault"}}
 
 

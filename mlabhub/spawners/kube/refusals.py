@@ -5,15 +5,14 @@ Guarantees: pure; total: whatever the API server answered, a sentence comes out,
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mlabhub.cluster.asking import CONFLICT, FORBIDDEN, NOT_FOUND
 from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
 
-FORBIDDEN, NOT_FOUND, CONFLICT, INVALID = 403, 404, 409, 422
 MOST_REASON = 300
 
 _QUOTA = re.compile(
@@ -34,16 +33,6 @@ class Shortage:
     most: str
 
 
-def message_of_body(body: object) -> str:
-    """Return what the API server said; empty if that cannot be read."""
-    try:
-        answer = json.loads(body) if isinstance(body, str | bytes) else body
-    except ValueError:
-        return body[:MOST_REASON] if isinstance(body, str) else ""
-    message = answer.get("message") if isinstance(answer, dict) else None
-    return message if isinstance(message, str) else ""
-
-
 def is_busy_quota(status: int, said: str) -> bool:
     """Whether a quota was being counted by somebody else at the same moment: the same call may pass the next time."""
     return status == CONFLICT and "resourcequotas" in said
@@ -62,9 +51,8 @@ def _shortages(found: re.Match[str]) -> Iterator[Shortage]:
             yield Shortage(resource, amount, used.get(resource, "0"), most[resource])
 
 
-def refusal_of(status: int, body: object, namespace: str) -> MLabError:
-    """Return the error for a pod that the API server did not take."""
-    said = message_of_body(body)
+def refusal_of(status: int, said: str, namespace: str) -> MLabError:
+    """Return the error for a pod that the API server did not take; ``said`` is its own sentence."""
     message = _message(status, said, namespace)
     return LaunchRefused(message, log_text=f"HTTP {status}: {said}", code=_code(status, said))
 

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -21,24 +21,28 @@ from kubernetes_asyncio.client.exceptions import ApiException
 from kubespawner import spawner as kubespawner
 from traitlets import Float, default
 
+from mlabhub.catalog.folder import BASE_IMAGE
 from mlabhub.cluster import labels
+from mlabhub.cluster.asking import CALL_SECONDS
 from mlabhub.cluster.client import make_api_client, unreachable
+from mlabhub.cluster.namespace import DEFAULT_NAMESPACE
+from mlabhub.cluster.volumes import PodVolumes
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.errors import ClusterUnavailable, LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
 from mlabhub.spawners.endings import Ending
-from mlabhub.spawners.kube import pods
-from mlabhub.spawners.kube.calls import CALL_SECONDS, NameTaken, PodCalls
-from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundings, get_pod_manifest, pod_name
-from mlabhub.spawners.kube.pods import Pod
+from mlabhub.spawners.kube import states
+from mlabhub.spawners.kube.calls import NameTaken, PodCalls
+from mlabhub.spawners.kube.manifest import PORT, Manifest, Surroundings, get_pod_manifest, pod_name
 from mlabhub.spawners.kube.reflectors import ServerEvents, ServerPods
 from mlabhub.spawners.kube.refusals import refusal_of
 from mlabhub.spawners.kube.spec import SpecSource
+from mlabhub.spawners.kube.states import Pod
+from mlabhub.spawners.kube.storage import StorageKeeper, prepare_storage
 from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
 from mlabhub.spawners.plan_to_container import STOP_SECONDS
 
-DEFAULT_NAMESPACE = "mlabhub"
 PATIENCE_SECONDS = 90.0
 """How long the cluster may be away in the middle of a start or a stop."""
 GONE_SECONDS = STOP_SECONDS + 35.0
@@ -53,8 +57,9 @@ class SharedCluster(Shared):
 
     def __init__(self, settings: Settings):
         super().__init__(settings)
-        self.spec = SpecSource(settings.config_dir)
-        self.namespace = settings.namespace or self.spec().namespace or DEFAULT_NAMESPACE
+        self.spec = SpecSource(settings.config_dir, settings.nas_dir)
+        self.namespace = settings.namespace or DEFAULT_NAMESPACE
+        self.storage = StorageKeeper(self.namespace, settings.instance, BASE_IMAGE.reference, settings.nas_dir)
 
 
 def use_cluster(settings: Settings) -> None:
@@ -76,6 +81,7 @@ class Prepared:
 
     plan: LaunchPlan
     around: Surroundings
+    volumes: PodVolumes
 
 
 class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
@@ -119,8 +125,14 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
     # -- start
 
     async def apply_plan(self, plan: LaunchPlan) -> None:
-        """Decide on the pod."""
-        settings = self.shared.settings
+        """Make what its folders need, and decide on the pod."""
+        settings, spec = self.shared.settings, await self.shared.spec()
+        storage = await prepare_storage(self.api, self.namespace, plan, spec, self.shared.storage)
+        for note in storage.notes:
+            self._note(note)
+        if self._notes:
+            notes = "\n".join(str(note) for note in self._notes)
+            plan = replace(plan, environment={**plan.environment, "MLABHUB_NOTES": notes})
         self.image = plan.image_reference
         self.port = PORT
         self.mem_limit = self.mem_guarantee = round(plan.memory_gib * 2**30)
@@ -131,18 +143,14 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         around = Surroundings(
             instance=settings.instance,
             namespace=self.namespace,
-            spec=self.shared.spec(),
+            spec=spec,
             image=self.image,
             command=(*self.cmd, *self.get_args()),
             hub_environment=self.get_env(),
-            volumes=[{"name": f"folder-{number}", "emptyDir": {}} for number, _ in enumerate(plan.mounts)],
-            mounts=[
-                {"name": f"folder-{number}", "mountPath": mount.target, "readOnly": mount.read_only}
-                for number, mount in enumerate(plan.mounts)
-            ],
+            volumes=storage.volumes,
             **self._of_site(),
         )
-        self._prepared = Prepared(plan, around)
+        self._prepared = Prepared(plan, around, storage.volumes)
 
     def _of_site(self) -> dict[str, Any]:
         """Return what a chart says by KubeSpawner's own traits."""
@@ -193,7 +201,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         if found is None or self._is_own(found):
             return
         self._note(Message(N_("An earlier server of this name is still ending; this one starts when it is gone.")))
-        await self._calls.delete(self.pod_name, pods.uid_of(found), STOP_SECONDS)
+        await self._calls.delete(self.pod_name, states.uid_of(found), STOP_SECONDS)
         await self._until_gone(found)
 
     async def _until_running(self) -> Pod:
@@ -201,10 +209,10 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
             pod = await self._find(ask=False)
             if pod is not None and self._is_own(pod):
                 self._seen = pod
-                if pods.is_running(pod):
+                if states.is_running(pod):
                     return pod
-                if pods.ended(pod) is not None:
-                    raise LaunchRefused(await self._ended_early(pods.ended(pod)), code="ended_early")
+                if states.ended(pod) is not None:
+                    raise LaunchRefused(await self._ended_early(states.ended(pod)), code="ended_early")
             if time.monotonic() > self._give_up:
                 template = N_("The server did not begin to run within {seconds} seconds.")
                 raise LaunchRefused(Message.of(template, seconds=self.start_timeout), code="too_slow")
@@ -212,17 +220,11 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
 
     async def last_words(self) -> str:
         """Return the end of the server's log."""
-        try:
-            answer = await self.api.read_namespaced_pod_log(
-                self.pod_name, self.namespace, container=CONTAINER, tail_lines=LAST_LINES, _preload_content=False
-            )
-            return (await answer.read()).decode("utf-8", "replace").strip() if answer.status < 400 else ""
-        except (ApiException, aiohttp.ClientError, asyncio.TimeoutError, OSError):
-            return ""
+        return await self._calls.log(self.pod_name, LAST_LINES)
 
     async def ending(self) -> Ending | None:
         """Return how the server ended."""
-        return None if self._seen is None else pods.ending_of(self._seen)
+        return None if self._seen is None else states.ending_of(self._seen)
 
     # -- poll, stop
 
@@ -238,7 +240,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         if pod is None or not self._is_own(pod):
             return 1
         self._seen = pod
-        return pods.ended(pod)
+        return states.ended(pod)
 
     async def discard(self) -> None:
         """Remove the pod and wait until it is gone."""
@@ -247,7 +249,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         pod = await self._find(ask=True)
         if pod is not None and self._is_own(pod):
             self._seen = pod
-            await self._calls.delete(self.pod_name, pods.uid_of(pod), STOP_SECONDS)
+            await self._calls.delete(self.pod_name, states.uid_of(pod), STOP_SECONDS)
             await self._until_gone(pod)
 
     async def _until_gone(self, pod: Pod) -> None:
@@ -257,9 +259,9 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         while True:
             now = time.monotonic()
             found = self._known()
-            if found is not None and pods.uid_of(found) == pods.uid_of(pod) and now > asked + ASK_SECONDS:
+            if found is not None and states.uid_of(found) == states.uid_of(pod) and now > asked + ASK_SECONDS:
                 asked, found = now, await self._calls.read(self.pod_name)
-            if found is None or pods.uid_of(found) != pods.uid_of(pod):
+            if found is None or states.uid_of(found) != states.uid_of(pod):
                 return
             if now > give_up:
                 raise ClusterUnavailable(still_there(found))
@@ -286,14 +288,14 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         return await self._calls.read(self.pod_name) if found is None and ask else found
 
     def _is_own(self, pod: Pod) -> bool:
-        return pods.launch_of(pod) == labels.launch_label(self.launch_id)
+        return states.launch_of(pod) == labels.launch_label(self.launch_id)
 
     async def _watch(self) -> None:
         """Begin to watch, if nobody has yet. Raises `MLabError`."""
         try:
             await asyncio.gather(self._start_watching_pods(), self._start_watching_events())
         except ApiException as error:
-            raise refusal_of(error.status, error.body, self.namespace) from error
+            raise refusal_of(error.status, str(error.reason), self.namespace) from error
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise unreachable(error) from error
 
@@ -324,5 +326,5 @@ def still_there(pod: Pod) -> Message:
             "The server was told to end, and has not: its node {node} does not say that it is gone. Its place is kept "
             "until the node answers or an administrator removes it from the cluster."
         ),
-        node=pods.node_of(pod) or "-",
+        node=states.node_of(pod) or "-",
     )
