@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mlabhub.core.units import format_gib
 from mlabhub.messages import N_, Message
 
 UNUSED_STATUS = 75
@@ -16,14 +17,30 @@ _SHELL_SIGNAL = 128
 
 @dataclass(frozen=True)
 class Ending:
-    """How a server's process ended. ``status`` is its exit status; less than zero: by that signal."""
+    """How a server's process ended. ``status`` is its exit status; less than zero: by that signal.
 
-    status: int
+    ``memory_gib`` is how much memory it had, where that is known. ``why`` is what the backend itself knows of an end
+    that did not come from the process; it goes before all else.
+    """
+
+    status: int = 0
     out_of_memory: bool = False
+    memory_gib: float | None = None
+    why: Message | None = None
 
 
 def say_ending(ending: Ending) -> Message:
     """Return the sentence."""
+    if ending.why is not None:
+        return ending.why
+    if ending.out_of_memory and ending.memory_gib is not None:
+        return Message.of(
+            N_(
+                "It used more than the {memory} of memory that it has, so the system ended it. "
+                "Start it again with more memory, or do less."
+            ),
+            memory=format_gib(ending.memory_gib),
+        )
     if ending.out_of_memory:
         return Message(
             N_("It used more memory than it has, so the system ended it. Start it again with more memory, or do less.")

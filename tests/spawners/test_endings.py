@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlabhub.core.tools import TOOLS
+from mlabhub.messages import Message
 from mlabhub.spawners.endings import UNUSED_STATUS, Ending, say_ending
 from mlabhub.spawners.plan_to_container import TENSORBOARD_COMMAND
 from mlabhub_proxies import parts
@@ -18,6 +19,8 @@ from mlabhub_proxies import parts
     [
         pytest.param(Ending(UNUSED_STATUS), "nobody looked at it any more", id="unused"),
         pytest.param(Ending(137, out_of_memory=True), "more memory than it has", id="out of memory"),
+        pytest.param(Ending(137, True, 8.0), "more than the 8 GiB of memory that it has", id="out of its memory"),
+        pytest.param(Ending(137, why=Message("So it is.")), "So it is.", id="known better"),
         pytest.param(Ending(0), "shut down from inside", id="by its person"),
         pytest.param(Ending(-9), "from outside of the hub (signal 9)", id="a process that was killed"),
         pytest.param(Ending(143), "from outside of the hub (signal 15)", id="a container that was ended"),
