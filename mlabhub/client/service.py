@@ -20,6 +20,7 @@ from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, No
 from mlabhub.messages import LONGEST, N_, Message, message_json, read_message
 from mlabhub.settings import Settings
 
+NOT_READ = N_("The service's answer cannot be read; are hub and service of one version?")
 DEFAULT_SERVER = "_"
 """How the hub's default server, whose name is empty, is written in a URL. No hub server can have this name."""
 MOST_NOTES = 20
@@ -105,6 +106,17 @@ class ServiceClient:
     async def placed(self, user: str, server: str, launch_id: str, node: str) -> None:
         """Say on which node the cluster put this launch, where that is another than the plan's."""
         await self._call("POST", _path(user, server) + "/placed", {"launch_id": launch_id, "node": node})
+
+    async def short(self, user: str, server: str, launch_id: str) -> Message | None:
+        """Ask what there is too little of for a launch that the cluster finds no node for.
+
+        None: by the service's count there is a place.
+        """
+        answer = await self._call("POST", _path(user, server) + "/short", {"launch_id": launch_id})
+        try:
+            return None if answer.get("short") is None else read_message(answer["short"])
+        except ValueError as error:
+            raise MLabError(NOT_READ, log_text=f"short: {error}") from None
 
     async def held(self, user: str, server: str, launch_id: str, notes: Sequence[Message] = ()) -> None:
         """Say that the server of this launch runs, and what its owner is to know about it."""

@@ -94,6 +94,12 @@ class PlacedBody(Body):
     node: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.-]+$")
 
 
+class ShortBody(Body):
+    """Which launch the cluster finds no node for."""
+
+    launch_id: str = Field(min_length=1, max_length=64)
+
+
 class ReleasedBody(Body):
     """Which launch ended; ``note`` is the sentence for its owner, or ``reason`` in plain words: why it did."""
 

@@ -45,6 +45,10 @@ class CapacityCache:
         """Return what there is. Raises the backend's `MLabError` if that is not known."""
         return self._with_types(await self._get())
 
+    async def look(self) -> Capacity:
+        """Return what there is now, asked after this was called. Raises the backend's `MLabError`."""
+        return self._with_types(await self._refresh())
+
     async def _get(self) -> Capacity:
         age = self._clock() - self._at
         if self._known is not None and age < FRESH_S:

@@ -16,12 +16,13 @@ from mlabhub.core.privacy import Viewer
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation, StoredAnswer
-from mlabhub.messages import N_, Message
+from mlabhub.messages import N_, Message, message_json
 from mlabhub.service import answers, decisions, moving
 from mlabhub.service.answers import Refused
-from mlabhub.service.bodies import PlacedBody, ReleasedBody, ReserveBody
+from mlabhub.service.bodies import PlacedBody, ReleasedBody, ReserveBody, ShortBody
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_image
+from mlabhub.service.shortage import why_short
 from mlabhub.service.world import World
 
 
@@ -68,6 +69,16 @@ class SpawnerDesk:
         )
         one = await self._world.writer.submit(act)
         return {"state": one.state, "launch_id": body.launch_id, "node": one.node, "gpus": list(one.gpus)}
+
+    async def short(self, user: str, server: str, body: ShortBody) -> dict[str, Any]:
+        """Say what there is too little of for a launch. Raises `LaunchRefused` if it was given up."""
+        capacity = await self._world.capacity.look()
+        projection = self._world.writer.projection
+        known = projection.launch(body.launch_id)
+        if known is None or (known.user, known.server) != (user, server):
+            raise answers.unknown(body.launch_id)
+        short = why_short(known, projection, capacity, self._world.catalog().quotas.cpu_overcommit)
+        return {"launch_id": body.launch_id, "short": None if short is None else message_json(short)}
 
     async def released(self, user: str, server: str, body: ReleasedBody) -> dict[str, Any]:
         """Note that nothing of it runs any more; fine for a launch that is not known (any more)."""

@@ -134,6 +134,22 @@ ROUTES: tuple[Route, ...] = (
         ),
     ),
     Route(
+        API + f"reservations/{SERVER}/short",
+        spawners.ShortHandler,
+        (
+            Call(
+                "post",
+                "Ask what there is too little of for a launch that the cluster finds no node for: a sentence as text "
+                "and values, null where by our own count there is a place.",
+                "spawner",
+                200,
+                {"launch_id": str, "short": dict[str, Any] | None},
+                bodies.ShortBody,
+                refusals=(409, 503),
+            ),
+        ),
+    ),
+    Route(
         API + f"reservations/{SERVER}/held",
         spawners.HeldHandler,
         (

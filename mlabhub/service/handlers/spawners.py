@@ -1,8 +1,8 @@
-"""Calls of spawners: reserve, placed, held, released."""
+"""Calls of spawners: reserve, placed, short, held, released."""
 
 from __future__ import annotations
 
-from mlabhub.service.bodies import HeldBody, PlacedBody, ReleasedBody, ReserveBody
+from mlabhub.service.bodies import HeldBody, PlacedBody, ReleasedBody, ReserveBody, ShortBody
 from mlabhub.service.handlers.base import SpawnerHandler
 
 
@@ -20,6 +20,14 @@ class PlacedHandler(SpawnerHandler):
     async def post(self, user: str, server: str) -> None:
         """Note on which node it is."""
         self.answer(await self.desk.placed(user, self.path_server(server), self.body(PlacedBody)))
+
+
+class ShortHandler(SpawnerHandler):
+    """``POST reservations/USER/SERVER/short``"""
+
+    async def post(self, user: str, server: str) -> None:
+        """Say what there is too little of."""
+        self.answer(await self.desk.short(user, self.path_server(server), self.body(ShortBody)))
 
 
 class HeldHandler(SpawnerHandler):
