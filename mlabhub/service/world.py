@@ -57,9 +57,10 @@ class CatalogInForce(Protocol):
 
 
 class CapacitySource(Protocol):
-    """What the machines have, never older than a short while."""
+    """What the machines have: `get` is never older than a short while, `look` asks anew."""
 
     async def get(self) -> Capacity: ...
+    async def look(self) -> Capacity: ...
 
 
 @dataclass
