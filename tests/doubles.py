@@ -139,6 +139,12 @@ class ScriptedBackend:
             self.before_servers()
         return tuple(self.running.values())
 
+    async def lost(self, launch_id: str) -> Message | None:
+        """Return why nobody can tell whether a server still runs."""
+        self._answer()
+        one = self.running.get(launch_id)
+        return one.lost if one is not None else None
+
     async def remove(self, server: BackendServer) -> None:
         """Remove a server, keeping its layer."""
         self._answer()

@@ -30,7 +30,7 @@ def move(holding: Holding, node: str, capacity: Capacity, holdings: Holdings, un
     found = _Finder(holding.launch_id, node, capacity, holdings)
     own: list[str] = []
     for resource, count in Counter(slot.resource for slot in slots).items():
-        kept = [slot.uuid for slot in slots if slot.node == node and slot.uuid in found.real(resource)]
+        kept = [uuid for uuid in found.real(resource) if uuid in holding.gpus and found.is_its_own(uuid)]
         own += found.choose(resource, count, kept, unplaced)
     return {holding.launch_id: tuple(own), **found.others}
 
@@ -64,6 +64,11 @@ class _Finder:
         chosen += [next(beyond) for _ in range(count - len(chosen))]
         self._taken.update(chosen)
         return chosen
+
+    def is_its_own(self, uuid: str) -> bool:
+        """Whether nobody else holds a slot."""
+        holder = self._holdings.holder_of(uuid)
+        return holder is None or holder.launch_id == self._launch_id
 
     def _is_free(self, uuid: str) -> bool:
         return self._holdings.is_free(uuid) and uuid not in self._taken

@@ -67,6 +67,9 @@ class Backend(Protocol):
     async def servers(self) -> tuple[BackendServer, ...]:
         """Return every server of this installation, running or not. Raises `BackendUnreachable`."""
 
+    async def lost(self, launch_id: str) -> Message | None:
+        """Return why nobody can tell whether a server still runs; None if one can. Raises `BackendUnreachable`."""
+
     async def remove(self, server: BackendServer) -> None:
         """Stop a server, keep what was installed in it, and leave nothing else of it. Raises `BackendUnreachable`."""
 

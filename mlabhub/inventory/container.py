@@ -57,6 +57,9 @@ class ContainerBackend:
         found = await _reach(self._api.containers(self._mine))
         return tuple(_server(one) for one in found if self._is_ours(one))
 
+    async def lost(self, launch_id: str) -> None:
+        """Return None: it can always be told."""
+
     async def remove(self, server: BackendServer) -> None:
         """Stop a server, save what was installed in it, remove it, and its user's network with the last one."""
         await _reach(self._remove(server))

@@ -61,6 +61,9 @@ class ProcessBackend:
             for server in found
         )
 
+    async def lost(self, launch_id: str) -> None:
+        """Return None: it can always be told."""
+
     async def remove(self, server: BackendServer) -> None:
         """End every process of a server."""
         await asyncio.to_thread(processes.end_server, self._instance, server.launch_id)

@@ -12,6 +12,10 @@ from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation
 from mlabhub.messages import N_, Message
 
+UNREACHABLE = N_(
+    "{user}'s server {name} is not to be had now. {why} Choose another name, or wait until that is settled."
+)
+
 
 @dataclass(frozen=True)
 class Admitted:
@@ -79,5 +83,6 @@ def name_in_use(other: Reservation) -> Reason:
             "Stop it first, which keeps what was installed in it, or choose another name."
         ),
     }
+    template = templates[other.state] if other.state != "unknown" or other.failure is None else UNREACHABLE
     name: Any = other.display_name or other.server or Message(N_("(default)"))
-    return Reason("name_in_use", Message.of(templates[other.state], user=other.user, name=name))
+    return Reason("name_in_use", Message.of(template, user=other.user, name=name, why=other.failure))

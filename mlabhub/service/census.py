@@ -63,16 +63,21 @@ class Census:
             last = await asyncio.to_thread(self._ledger.reservation, server.launch_id)
             now = self._clock()
             found = make_found(server, last, capacity, now)
-            if await self._writer.submit(decisions.adopt(found, running, now, Message(WHY))) is None:
+            if await self._writer.submit(decisions.adopt(found, running, now, Message(WHY), capacity)) is None:
                 log.error("Not counted, for another server of its name runs: %s/%s", server.user, server.server_name)
 
 
 def make_found(server: BackendServer, last: Reservation | None, capacity: Capacity, now: float) -> Reservation:
     """Return an `unknown` reservation of a server that was found; what is known of its launch is taken over."""
     if last is not None:
-        return replace(last, state="unknown", released=None, gpus=server.gpus, failure=None)
+        node = server.node or last.node
+        return replace(last, state="unknown", released=None, gpus=server.gpus, node=node, failure=server.lost)
     known = [capacity.gpus[uuid] for uuid in server.gpus if uuid in capacity.gpus]
-    nodes = [gpu.node for gpu in known] or [node.name for node in capacity.nodes if len(capacity.nodes) == 1]
+    nodes = (
+        [server.node]
+        if server.node
+        else [gpu.node for gpu in known] or [node.name for node in capacity.nodes if len(capacity.nodes) == 1]
+    )
     started = server.started if server.started is not None else now
     return Reservation(
         launch_id=server.launch_id,
@@ -87,5 +92,8 @@ def make_found(server: BackendServer, last: Reservation | None, capacity: Capaci
         gpus=server.gpus,
         gpu_type=known[0].type if known else None,
         node=nodes[0] if nodes else "",
+        cpu=server.cpu,
+        memory_gib=server.memory_gib,
+        failure=server.lost,
         held=started,
     )

@@ -14,6 +14,7 @@ from mlabhub.core.admission import Capacity, Decision, decide
 from mlabhub.core.capacity import products_of
 from mlabhub.core.forecast import Forecast, forecast, waits
 from mlabhub.core.identity import Identity
+from mlabhub.core.moving import move
 from mlabhub.core.plan import LaunchPlan, make_plan
 from mlabhub.core.privacy import EVERYTHING, Viewer
 from mlabhub.core.profiles import Catalog, LaunchRequest
@@ -23,7 +24,7 @@ from mlabhub.core.waiting import Waiting
 from mlabhub.ledger import AuditEntry, KnownId, Record, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service.answers import Admitted, Refused, name_in_use, unknown, used
-from mlabhub.service.projection import Projection
+from mlabhub.service.projection import Projection, make_holding
 from mlabhub.service.writer import Act, Outcome
 
 
@@ -259,15 +260,19 @@ def note_ready(one: Reservation, now: float) -> Act[Reservation | None]:
     return act
 
 
-def adopt(found: Reservation, running: Collection[str], now: float, why: Message) -> Act[Reservation | None]:
+def adopt(
+    found: Reservation, running: Collection[str], now: float, why: Message, capacity: Capacity
+) -> Act[Reservation | None]:
     """Count a server that runs without a reservation; None if it is counted, or another of its name runs.
 
     What runs wins over what only stands in the ledger: launches that are not among ``running`` give its name and its
-    GPUs up. A GPU that another running server has stays with that one.
+    GPUs up. A GPU that another running server has stays with that one; of slots, which are as good as each other, it
+    gets others on its node.
     """
 
     def act(projection: Projection) -> Outcome[Reservation | None]:
-        holders = [projection.holdings.holder_of(uuid) for uuid in found.gpus]
+        wanted = move(make_holding(found), found.node, capacity, projection.holdings)[found.launch_id]
+        holders = [projection.holdings.holder_of(uuid) for uuid in wanted]
         others = {holder.launch_id for holder in holders if holder is not None}
         namesake = projection.of_server(found.user, found.server)
         if namesake is not None:
@@ -276,7 +281,7 @@ def adopt(found: Reservation, running: Collection[str], now: float, why: Message
                 return Outcome(None)
         evicted = [one for other in sorted(others - set(running)) if (one := projection.launch(other)) is not None]
         kept = {uuid for other in others & set(running) for uuid in _gpus(projection, other)}
-        adopted = replace(found, gpus=tuple(uuid for uuid in found.gpus if uuid not in kept), changed=now)
+        adopted = replace(found, gpus=tuple(uuid for uuid in wanted if uuid not in kept), changed=now)
         records: list[Record] = []
         for one in evicted:
             released = _released(one, now)

@@ -81,10 +81,16 @@ class SpawnerDesk:
         return {"launch_id": body.launch_id, "short": None if short is None else message_json(short)}
 
     async def released(self, user: str, server: str, body: ReleasedBody) -> dict[str, Any]:
-        """Note that nothing of it runs any more; fine for a launch that is not known (any more)."""
+        """Note that nothing of it runs any more; fine for a launch that is not known (any more).
+
+        Where the backend says that nobody can tell, it stays counted.
+        """
         known = self._world.writer.projection.launch(body.launch_id)
         if known is not None and (known.user, known.server) != (user, server):
             raise answers.unknown(body.launch_id)
+        lost = await self._world.backend.lost(body.launch_id) if known is not None else None
+        if known is not None and lost is not None:
+            return await self._keep(known, lost)
         failure = body.note or (Message.of(N_("{reason}"), reason=body.reason) if body.reason else None)
         act = decisions.release(
             body.launch_id,
@@ -95,6 +101,16 @@ class SpawnerDesk:
         )
         one = await self._world.writer.submit(act)
         return {"state": "released", "launch_id": body.launch_id, "was_held": one is not None}
+
+    async def _keep(self, known: Reservation, lost: Message) -> dict[str, Any]:
+        """Go on counting a server that the hub has given up, for its node does not answer: it may still run there."""
+        now = self._world.clock()
+        act = decisions.change(
+            known, now, actor="spawner", act_name="unreachable", why=lost, state="unknown", failure=lost
+        )
+        await self._world.writer.submit(act)
+        self._wake()
+        return {"state": "unknown", "launch_id": known.launch_id, "was_held": True}
 
     async def _redeem(
         self, launch_id: str, user: str, server: str, options: dict[str, Any], body: ReserveBody

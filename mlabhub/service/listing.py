@@ -115,7 +115,7 @@ def _server_view(
         memory_gib=held.memory_gib or None,
         since=held.held or held.created,
         launch_id=held.launch_id,
-        notes=held.notes,
+        notes=(*held.notes, *([held.failure] if held.state == "unknown" and held.failure else [])),
         kind=held.kind,
         tools=tools,
         open_url=_open_url(url, held.kind, tools),

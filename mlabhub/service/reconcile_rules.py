@@ -21,10 +21,19 @@ has it running or starting. Rules, for a reservation:
     unknown    no                 yes          `unknown`: shown, removed on request; but one that was launched here and
                                                never seen ready: `remove`
 
-and for a server without reservation:
+where the backend says that a server's node does not answer, so that nobody can tell whether it still runs:
+
+    any        ready, or on its way   yes       nothing: the hub will notice, or has it back
+    any        no                     yes       `unreachable`: it stays as `unknown` with the reason and its GPUs, until
+                                                its node is back or deleted; from then on `silent`: only shown
+
+and wherever a server runs on another node than the ledger says, `move`.
+
+For a server without reservation:
 
     ready at the hub   `adopt`     not at the hub, exited   `remove`
     coming or going    nothing     not at the hub, running  never seen ready: `remove`; else `orphan`: kept as unknown
+                                   its node is silent       `orphan`
 
 Guarantees: whatever is younger than `GRACE_S` is left alone; `release` follows only when neither hub nor backend has
 the server; nothing follows from one of them being silent (the caller does not ask then); without ``repair`` no finding
@@ -44,9 +53,24 @@ from mlabhub.ledger import Reservation
 GRACE_S = 5.0
 STOP_PATIENCE_S = 60.0
 
-Kind = Literal["ready", "release", "remove", "lost", "resume", "unknown", "adopt", "orphan", "double"]
-ACTING: frozenset[Kind] = frozenset({"ready", "release", "remove", "lost", "resume", "adopt", "orphan"})
-"""Findings that are acted on by themselves; the others are shown, and acted on by ``repair``."""
+Kind = Literal[
+    "ready",
+    "release",
+    "remove",
+    "lost",
+    "resume",
+    "unknown",
+    "adopt",
+    "orphan",
+    "double",
+    "move",
+    "unreachable",
+    "silent",
+]
+ACTING: frozenset[Kind] = frozenset(
+    {"ready", "release", "remove", "lost", "resume", "adopt", "orphan", "move", "unreachable"}
+)
+"""Findings that are acted on by themselves; the others are shown, and acted on by ``repair``, but for ``silent``."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +93,11 @@ class Finding:
     def acting(self) -> bool:
         """Return whether it is acted on without being asked to."""
         return self.kind in ACTING
+
+    @property
+    def repairable(self) -> bool:
+        """Return whether anything can be done about it."""
+        return self.kind != "silent"
 
 
 def compare(
@@ -111,6 +140,8 @@ def _of_reservation(
     if backend is None and hub is not None and hub.launch_id not in (None, one.launch_id):
         hub = None  # the hub runs another launch under this name; of this one nothing is left
     kind = _at_hub(one, hub, backend, now) if hub is not None else _not_at_hub(one, backend, now)
+    if kind is None and backend is not None and backend.node not in ("", one.node):
+        kind = "move"
     if kind is not None:
         yield Finding(kind, one.user, one.server, one.launch_id, one, backend)
 
@@ -118,6 +149,8 @@ def _of_reservation(
 def _at_hub(one: Reservation, hub: HubServer, backend: BackendServer | None, now: float) -> Kind | None:
     if not hub.ready or hub.pending or backend is None or backend.state == "exited":
         return None  # the hub is at it, or will see at its next look that the server is gone
+    if backend.lost is not None:
+        return None
     if one.state == "stopping":
         return "resume" if _age(one.changed, now) > STOP_PATIENCE_S else None
     if one.state == "unknown":
@@ -130,11 +163,13 @@ def _not_at_hub(one: Reservation, backend: BackendServer | None, now: float) -> 
         return None
     if backend is None:
         return "release"
+    if backend.lost is not None:
+        return "silent" if one.state == "unknown" and one.failure is not None else "unreachable"
     if backend.state == "exited" or one.state in ("pending", "stopping"):
         return "remove"
     if one.ready is None and one.origin != "adopted":
         return "remove"
-    return "unknown" if one.state == "unknown" else "lost"
+    return "unknown" if one.state == "unknown" and one.failure is None else "lost"
 
 
 def _of_stranger(
@@ -150,7 +185,7 @@ def _of_stranger(
     elif taken:
         kind = "double"
     else:
-        kind = "remove" if last is not None and last.ready is None else "orphan"
+        kind = "remove" if last is not None and last.ready is None and server.lost is None else "orphan"
     if kind is not None:
         yield Finding(kind, server.user, server.server_name, server.launch_id, None, server)
 

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from mlabhub.client import HubServer
+from mlabhub.core.capacity import Capacity
 from mlabhub.errors import MLabError, NotFound
 from mlabhub.inventory import BackendServer
 from mlabhub.ledger import Reservation, State
 from mlabhub.messages import N_, Message
-from mlabhub.service import decisions
+from mlabhub.service import decisions, moving
 from mlabhub.service.census import make_found
 from mlabhub.service.projection import REMEMBER_S
 from mlabhub.service.reconcile_rules import Finding, compare
@@ -45,8 +46,13 @@ WORDS = {
     "orphan": N_(
         "it runs without reservation, and the hub does not know it: it is counted, and left for an administrator"
     ),
+    "move": N_("the cluster runs it on another node than was planned"),
+    "unreachable": N_("its node does not answer: it is counted until the node is back or taken out of the cluster"),
+    "silent": N_("its node does not answer still: it is counted until the node is back or taken out of the cluster"),
     "double": N_("it runs beside another server of the same name; `mlabhub reconcile --repair` ends it"),
 }
+
+WAS_LOST = N_("It was on the node {node}, which did not answer any more. By now it is certain that it has ended.")
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,7 @@ class Reconciler:
             aged = replace(old, changed=float("-inf"), redeemed=None)
             backend = [running[old.launch_id]] if old.launch_id in running else []
             for finding in compare((), backend, (aged,), now):
-                if finding.kind in ("release", "remove", "lost"):
+                if finding.kind in ("release", "remove", "lost", "unreachable"):
                     await self._act(replace(finding, reservation=old), running)
 
     async def _rest(self, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -162,7 +168,7 @@ class Reconciler:
         found = self._compare(sight, None, past)
         for finding in found:
             self._world.metrics.findings.labels(finding.kind).inc()
-        todo = [finding for finding in found if finding.acting or repair]
+        todo = [finding for finding in found if finding.acting or (repair and finding.repairable)]
         if not todo:
             return Report(tuple((finding, False) for finding in found))
         again = await self._look_closely({(finding.user, finding.server) for finding in todo})
@@ -226,18 +232,44 @@ class Reconciler:
     async def _do(self, finding: Finding, running: Collection[str], why: Message) -> bool:
         submit, now, one = self._world.writer.submit, self._world.clock(), finding.reservation
         if finding.kind in ("adopt", "orphan"):
-            found = await self._found(finding, now)
-            return await submit(decisions.adopt(found, running, now, why)) is not None
+            capacity = await self._world.capacity.get()
+            found = await self._found(finding, capacity, now)
+            return await submit(decisions.adopt(found, running, now, why, capacity)) is not None
         if finding.kind in ("remove", "unknown", "double"):
             return await self._remove(finding, why)
         assert one is not None
         if finding.kind == "ready":
             return await submit(decisions.note_ready(one, now)) is not None
         if finding.kind == "release":
-            return await submit(decisions.release(one.launch_id, now, actor=ACTOR, why=why, only=one)) is not None
+            was_lost = one.state == "unknown" and one.failure is not None
+            failure = Message.of(WAS_LOST, node=one.node) if was_lost else None
+            release = decisions.release(one.launch_id, now, actor=ACTOR, why=why, failure=failure, only=one)
+            return await submit(release) is not None
+        if finding.kind == "move":
+            return await self._move(finding, running, now)
         wanted: State = "held" if finding.kind == "resume" else "unknown"
-        act = decisions.change(one, now, actor=ACTOR, act_name=finding.kind, why=why, state=wanted)
+        failure = finding.backend.lost if finding.kind == "unreachable" and finding.backend else None
+        act = decisions.change(
+            one, now, actor=ACTOR, act_name=finding.kind, why=failure or why, state=wanted, failure=failure
+        )
         return await submit(act) is not None
+
+    async def _move(self, finding: Finding, running: Collection[str], now: float) -> bool:
+        """Let a launch hold GPUs where it runs. Those of which nothing runs yet may have to give way."""
+        assert finding.backend is not None
+        capacity = await self._world.capacity.get()
+        act = moving.place(
+            finding.launch_id,
+            finding.user,
+            finding.server,
+            finding.backend.node,
+            now,
+            actor=ACTOR,
+            capacity=capacity,
+            placed=running,
+        )
+        await self._world.writer.submit(act)
+        return True
 
     async def _remove(self, finding: Finding, why: Message) -> bool:
         submit, now, one = self._world.writer.submit, self._world.clock(), finding.reservation
@@ -253,12 +285,12 @@ class Reconciler:
             await submit(decisions.release(one.launch_id, self._world.clock(), actor=ACTOR, why=why, only=one))
         return True
 
-    async def _found(self, finding: Finding, now: float) -> Reservation:
+    async def _found(self, finding: Finding, capacity: Capacity, now: float) -> Reservation:
         """Return the reservation for a server that has none."""
         server = finding.backend
         assert server is not None
         last = await asyncio.to_thread(self._world.ledger.reservation, server.launch_id)
-        found = make_found(server, last, await self._world.capacity.get(), now)
+        found = make_found(server, last, capacity, now)
         if finding.kind == "orphan":
             return found
         return replace(found, state="held", held=found.held or now, ready=found.ready or now)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mlabhub.client import HubServer
 from mlabhub.inventory import BackendServer
 from mlabhub.ledger import Reservation
+from mlabhub.messages import Message
 from mlabhub.service.reconcile_rules import GRACE_S, STOP_PATIENCE_S, Finding, compare
 
 NOW = 10_000.0
@@ -109,6 +110,70 @@ def test_reservations(state: str, ready: bool, hub: str | None, machine: Any, fo
 def test_of_a_server_that_was_found_nobody_knows_whether_somebody_worked_in_it() -> None:
     found = reserved("unknown", origin="adopted")
     assert kinds(compare([], on_machine("running"), [found], NOW)) == ["unknown"]
+
+
+LOST = Message("Its node n2 does not answer.")
+ON_LOST_NODES = [
+    # state, seen ready, at the hub, known to be lost, what follows
+    ("pending", False, "spawn", False, []),
+    ("pending", False, None, False, ["unreachable"]),
+    ("held", True, "ready", False, []),
+    ("held", False, "ready", False, []),
+    ("held", True, "stop", False, []),
+    ("held", True, None, False, ["unreachable"]),
+    ("held", False, None, False, ["unreachable"]),
+    ("stopping", True, "stop", False, []),
+    ("stopping", True, None, False, ["unreachable"]),
+    ("stopping", True, "ready", True, []),
+    ("unknown", True, None, True, ["silent"]),
+    ("unknown", False, None, True, ["silent"]),
+    ("unknown", True, None, False, ["unreachable"]),
+    ("unknown", True, "ready", True, []),
+    ("unknown", True, "spawn", True, []),
+]
+
+
+@pytest.mark.parametrize(("state", "ready", "hub", "told", "follows"), ON_LOST_NODES)
+def test_servers_on_nodes_that_do_not_answer(
+    state: str, ready: bool, hub: str | None, told: bool, follows: list[str]
+) -> None:
+    one = reserved(state, ready=ready, failure=LOST if told else None)
+    machine = [replace(server, lost=LOST) for server in on_machine("running")]
+    findings = compare(at_hub(hub), machine, [one], NOW)
+    assert kinds(findings) == follows
+    assert all(finding.repairable == (finding.kind != "silent") for finding in findings)
+
+
+def test_when_its_node_is_back_it_is_one_that_the_hub_has_lost() -> None:
+    told = reserved("unknown", ready=True, failure=LOST)
+    assert kinds(compare([], on_machine("running"), [told], NOW)) == ["lost"]
+    assert kinds(compare(at_hub("ready"), on_machine("running"), [told], NOW)) == ["resume"]
+    assert kinds(compare([], [], [told], NOW)) == ["release"]
+    assert kinds(compare([], on_machine("exited"), [told], NOW)) == ["remove"]
+
+
+@pytest.mark.parametrize("remembered", [None, "used", "never ready"])
+def test_a_server_without_reservation_on_a_lost_node_is_counted(remembered: str | None) -> None:
+    machine = [replace(server, lost=LOST) for server in on_machine("running")]
+    past = {"L1": reserved("released", ready=remembered == "used", released=LONG_AGO)} if remembered else {}
+    assert kinds(compare([], machine, [], NOW, past=past)) == ["orphan"]
+
+
+@pytest.mark.parametrize(
+    ("state", "ready", "hub", "node", "follows"),
+    [
+        ("held", True, "ready", "n2", ["move"]),
+        ("held", True, "ready", "n1", []),
+        ("held", True, "ready", "", []),
+        ("pending", False, "spawn", "n2", ["move"]),
+        ("pending", False, "ready", "n2", ["ready"]),
+        ("held", True, None, "n2", ["lost"]),
+        ("pending", False, None, "n2", ["remove"]),
+    ],
+)
+def test_servers_on_another_node_than_planned(state: str, ready: bool, hub: str, node: str, follows: list[str]) -> None:
+    machine = [replace(server, node=node) for server in on_machine("running")]
+    assert kinds(compare(at_hub(hub), machine, [reserved(state, ready=ready, node="n1")], NOW)) == follows
 
 
 STRANGERS = [

@@ -46,7 +46,8 @@ class KubeBackend:
     def __init__(self, settings: Settings, get_spec: Callable[[], KubernetesSpec] = KubernetesSpec):
         self._settings = settings
         self._get_spec = get_spec
-        self._ours = Ours(settings.instance, settings.namespace or DEFAULT_NAMESPACE)
+        namespace = settings.namespace or get_spec().namespace or DEFAULT_NAMESPACE
+        self._ours = Ours(settings.instance, namespace)
         self._maker = CapacityMaker()
         self._made: tuple[int, int, KubernetesSpec, Capacity] | None = None
         self._starting = asyncio.Lock()
@@ -81,8 +82,16 @@ class KubeBackend:
         await self._start()
         nodes = await self._known(self._nodes)
         found = [pod for pod in await self._list_ours() if self._ours.has(pod)]
-        by_name, spec = {node.name: node for node in nodes.records.values()}, self._get_spec()
-        return tuple(make_server(pod, by_name, spec) for pod in found)
+        by_name = {node.name: node for node in nodes.records.values()}
+        return tuple(make_server(pod, by_name) for pod in found)
+
+    async def lost(self, launch_id: str) -> Message | None:
+        """Return why nobody can tell whether a server still runs: its node does not answer."""
+        await self._start()
+        nodes, pods = await self._known(self._nodes), await self._known(self._pods)
+        found = [pod for pod in pods.records.values() if pod.own is not None and pod.own.launch_id == launch_id]
+        by_name = {node.name: node for node in nodes.records.values()}
+        return next((make_server(pod, by_name).lost for pod in found if self._ours.has(pod)), None)
 
     async def remove(self, server: BackendServer) -> None:
         """Delete a server's pod, and return when it is gone. Raises `BackendUnreachable` if it does not go."""

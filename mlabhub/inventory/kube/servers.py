@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlabhub.cluster import labels
-from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.names import server_slug
 from mlabhub.core.slots import Slot, split_slot
 from mlabhub.core.units import from_micro
@@ -21,6 +20,7 @@ from mlabhub.inventory.kube.openings import state_of
 from mlabhub.inventory.kube.records import OVER, NodeRecord, PodRecord
 from mlabhub.messages import N_, Message
 
+GONE = N_("It was taken out of the cluster.")
 LOST = N_("Its node {node} has a problem, so nobody knows whether it still runs there. {state}")
 
 
@@ -48,15 +48,12 @@ class Ours:
         return labels.object_name(self.instance, server_slug(user, server))
 
 
-def make_server(pod: PodRecord, nodes: Mapping[str, NodeRecord], spec: KubernetesSpec) -> BackendServer:
+def make_server(pod: PodRecord, nodes: Mapping[str, NodeRecord]) -> BackendServer:
     """Return one of our servers."""
     own = pod.own
     assert own is not None
     assert own.launch_id is not None
-    lost = None
-    if pod.node and pod.phase not in OVER and pod.node in nodes:
-        state = state_of(nodes[pod.node])
-        lost = None if state is None else Message.of(LOST, node=pod.node, state=state)
+    lost = _lost(pod, nodes)
     return BackendServer(
         launch_id=own.launch_id,
         user=own.user,
@@ -70,6 +67,13 @@ def make_server(pod: PodRecord, nodes: Mapping[str, NodeRecord], spec: Kubernete
         cpu=from_micro(pod.needs.cpu),
         memory_gib=from_micro(pod.needs.memory),
     )
+
+
+def _lost(pod: PodRecord, nodes: Mapping[str, NodeRecord]) -> Message | None:
+    if not pod.node or pod.phase in OVER:
+        return None
+    state = state_of(nodes[pod.node]) if pod.node in nodes else Message(GONE)
+    return None if state is None else Message.of(LOST, node=pod.node, state=state)
 
 
 def _state(pod: PodRecord, lost: Message | None) -> Literal["running", "starting", "exited"]:
