@@ -111,6 +111,17 @@ _NOUNS = {
 }
 
 _PATTERNS = {
+    r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$": N_(
+        "a name as Kubernetes takes it: lower-case letters, digits, - and ., such as rook-ceph-block"
+    ),
+    r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$": N_(
+        "a namespace's name: lower-case letters, digits and hyphens, such as mlabhub"
+    ),
+    r"^[a-z0-9.-]+/[A-Za-z0-9._*-]+$": N_("a resource of nodes, such as nvidia.com/gpu"),
+    r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$": N_("a label's key, such as nvidia.com/gpu.product"),
+    r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$": N_(
+        'a label\'s value: letters, digits, -, _ and ., such as "true" in quotes'
+    ),
     "^[a-z0-9]+(-[a-z0-9]+)*$": N_("lower-case letters, digits and single hyphens, such as cpu or a100-train"),
     "^[a-z0-9]+(?:[-.][a-z0-9]+)*$": N_("a GPU type in lower case, such as a100, or any"),
     "^[a-z][a-z0-9]*([_-][a-z0-9]+)*$": N_(

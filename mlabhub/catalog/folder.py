@@ -1,4 +1,4 @@
-"""Load the configuration folder: five files, checked one by one and against each other.
+"""Load the configuration folder: its files, checked one by one and against each other.
 
 Guarantees: all faults of all files are reported together, in the files' order; a `Catalog` is returned only if there is
 none. ``profiles.yaml`` must be there; for each other file that is not, a note says what holds instead.
@@ -17,7 +17,7 @@ from mlabhub.catalog.faults import Fault, InvalidCatalog
 from mlabhub.catalog.notes import notes_on
 from mlabhub.catalog.validate import validated
 from mlabhub.catalog.yaml_file import Document, read_document
-from mlabhub.core.cross_references import cross_faults
+from mlabhub.core.cross_references import cluster_faults, cross_faults
 from mlabhub.core.gpu_types import GpuTypeSpec, gpu_type_faults
 from mlabhub.core.images import ImageChoice, ImageSpec
 from mlabhub.core.kubernetes import KubernetesSpec
@@ -191,6 +191,11 @@ def _check_references(documents: Mapping[str, Document]) -> None:
     profiles, images = documents.get("profiles.yaml"), documents.get("images.yaml")
     if profiles is None:
         return
+    cluster = documents.get("kubernetes.yaml")
+    there = _mapping(profiles.data, "profiles")
+    if cluster is not None and there is not None:
+        for slug, message in cluster_faults(_mapping(cluster.data, "profiles") or {}, there):
+            cluster.blame(("profiles", slug), message)
     known = {"base": BASE_IMAGE} if images is None else _mapping(images.data, "images")
     if known is None:
         return

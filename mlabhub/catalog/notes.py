@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from mlabhub.catalog.cluster_notes import notes_on_cluster
 from mlabhub.catalog.faults import KeyPath
 from mlabhub.core.gpu_types import default_gpu_type
 from mlabhub.core.profiles import Catalog, Profile
@@ -43,6 +44,8 @@ def notes_on(catalog: Catalog) -> Iterator[Note]:
     yield from _on_gpu_types(catalog)
     yield from _on_quotas(catalog)
     yield from _on_soft_caps(catalog.quotas)
+    for key, message in notes_on_cluster(catalog):
+        yield Note("kubernetes.yaml", key, message)
 
 
 def _on_profile(catalog: Catalog, profile: Profile) -> Iterator[tuple[KeyPath, Message]]:

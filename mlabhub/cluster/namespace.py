@@ -21,7 +21,7 @@ def pod_security_level(spec: KubernetesSpec) -> Level:
     """Return the standard that the namespace may enforce: host paths need the last, root inside the one before."""
     if "host_path" in spec.allow:
         return "privileged"
-    makes_folders = bool(spec.volumes) and spec.make_folders == "pod"
+    makes_folders = spec.make_folders == "pod" and any(volume.claim for volume in spec.volumes)
     return "baseline" if makes_folders or "sudo" in spec.allow else "restricted"
 
 

@@ -40,6 +40,13 @@ def cross_faults(profiles: Loose, images: Loose, group_defaults: Loose) -> Itera
         yield from _of_default(group, default, profiles, images)
 
 
+def cluster_faults(named: Loose, profiles: Loose) -> Iterator[tuple[str, Message]]:
+    """Find profiles that kubernetes.yaml says something of and that are not there: their slugs there."""
+    for slug in named:
+        if slug not in profiles:
+            yield slug, _no_profile(slug, profiles)
+
+
 def _of_profile(slug: str, profile: Loose, images: Loose) -> Iterator[CrossFault]:
     listed = _texts(profile.get("images"))
     for index, image in listed:

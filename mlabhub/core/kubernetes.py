@@ -9,17 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from mlabhub.core.network import NetworkSpec
+from mlabhub.core.network import LabelKey, LabelValue, NamespaceName, NetworkSpec
 from mlabhub.core.paths import Root, is_within, overlap
-from mlabhub.core.schema import KeyFault, Model, Positive, Slug, Text, key_faults
+from mlabhub.core.quote import quote
+from mlabhub.core.references import fault_of_reference, parse_reference
+from mlabhub.core.schema import KeyFault, Model, Slug, key_faults
 from mlabhub.core.storage_faults import APART
 from mlabhub.messages import N_, Message
 
 ResourceName = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._*-]+$", max_length=120)]
 """An extended resource, such as ``nvidia.com/gpu``; ``*`` stands for any characters."""
-ObjectName = Annotated[str, Field(strict=True, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+ObjectName = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253),
+]
+Gib = Annotated[float, Field(strict=True, ge=0.01, le=1e7, allow_inf_nan=False)]
 Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
 
 Permission = Literal["host_path", "sudo"]
@@ -31,22 +37,65 @@ GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-*", "amd.com/gpu")
 PRODUCT_LABELS = ("nvidia.com/gpu.product", "amd.com/gpu.product-name")
 
 
+CLUSTERS_OWN = ("kube-system", "kube-public", "kube-node-lease")
+NODES_OWN = (
+    *("/etc", "/home/kubernetes", "/root", "/usr", "/var/lib/containerd", "/var/lib/containers", "/var/lib/docker"),
+    *("/var/lib/etcd", "/var/lib/kubelet", "/var/lib/rancher", "/var/log", "/var/run"),
+)
+"""Of a node: whoever sees or changes what is there has all pods on it."""
+
+
+def _own_namespace(name: str) -> str:
+    if name in CLUSTERS_OWN:
+        raise key_faults([KeyFault((), Message(N_("is the cluster's own namespace; name another one")))])
+    return name
+
+
+def _registry_folder(text: str) -> str:
+    if parse_reference(f"{text}/name") is None or fault_of_reference(f"{text}/name") is not None:
+        template = N_("must be a registry and a folder in it, such as harbor.lab:5000/mlabhub, not {value}")
+        raise key_faults([KeyFault((), Message.of(template, value=quote(text)))])
+    return text
+
+
+def _node_folder(path: str) -> str:
+    own = next((folder for folder in NODES_OWN if overlap(path, folder)), None)
+    if own is not None:
+        template = N_("overlaps {folder}, which belongs to the node itself; name another one, such as /srv/nas")
+        raise key_faults([KeyFault((), Message.of(template, folder=own))])
+    return path
+
+
+OwnNamespace = Annotated[NamespaceName, AfterValidator(_own_namespace)]
+RegistryFolder = Annotated[str, Field(strict=True, max_length=200), AfterValidator(_registry_folder)]
+NodeFolder = Annotated[Root, AfterValidator(_node_folder)]
+
+
 class Toleration(Model):
     """A taint that pods may run beside, as Kubernetes writes it."""
 
-    key: Text | None = Field(default=None, description="The taint's key; absent: every key.")
+    key: LabelKey | None = Field(default=None, description="The taint's key; absent: every key.")
     operator: Literal["Equal", "Exists"] = Field(default="Equal", description="How the value is compared.")
-    value: Text | None = Field(default=None, description="The taint's value.")
+    value: LabelValue | None = Field(default=None, description="The taint's value.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         default=None, description="The taint's effect; absent: every effect."
     )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Toleration:
+        if self.key is None and self.operator == "Equal":
+            raise key_faults([KeyFault((), Message(N_("needs a key, or operator: Exists for every taint")))])
+        if self.value is not None and self.operator == "Exists":
+            message = Message(N_("is not compared where the operator is Exists; leave it out, or say Equal"))
+            raise key_faults([KeyFault(("value",), message)])
+        return self
 
 
 class ClaimPerFolder(Model):
     """A PersistentVolumeClaim for each folder, made when it is first needed."""
 
     storage_class: ObjectName | None = Field(default=None, description="The StorageClass; absent: the cluster's own.")
-    size_gib: Positive = Field(description="Size of each, in GiB; changed later, it holds for new ones.")
+    size_gib: Gib = Field(description="Size of each, in GiB; changed later, it holds for new ones.")
     access_mode: AccessMode = Field(
         default="ReadWriteOnce", description="ReadWriteMany lets two servers of one person run on two nodes."
     )
@@ -60,7 +109,7 @@ class Volume(Model):
     claim_per_folder: ClaimPerFolder | None = Field(
         default=None, description="A claim for each folder in it, such as each person's: RBD."
     )
-    host_path: Root | None = Field(
+    host_path: NodeFolder | None = Field(
         default=None, description="A folder of every node; needs host_path in allow, and a namespace that lets it pass."
     )
 
@@ -91,7 +140,11 @@ class DefaultVolume(Volume):
 class ProfileOnCluster(Model):
     """What the servers of one profile get besides what everybody's get."""
 
-    node_selector: dict[Text, Text] = Field(default_factory=dict, description="Labels that nodes must have.")
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        description="Labels that nodes must have.",
+        json_schema_extra={"additionalProperties": False},
+    )
     tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints that its servers may run beside.")
     priority_class: ObjectName | None = Field(default=None, description="A PriorityClass of the cluster.")
 
@@ -99,10 +152,10 @@ class ProfileOnCluster(Model):
 class KubernetesSpec(Model):
     """The file."""
 
-    namespace: ObjectName | None = Field(
+    namespace: OwnNamespace | None = Field(
         default=None, description="Where people's servers are; absent: mlabhub, or the chart's own namespace."
     )
-    registry: Text | None = Field(
+    registry: RegistryFolder | None = Field(
         default=None,
         description="Where `mlabhub image push` put our own images, such as harbor.lab:5000/mlabhub; absent: the nodes "
         "have them under their names in images.yaml.",
@@ -131,11 +184,13 @@ class KubernetesSpec(Model):
     gpu_resources: tuple[ResourceName, ...] = Field(
         default=GPU_RESOURCES, description="Extended resources that are GPUs, or slices of one."
     )
-    product_labels: tuple[Text, ...] = Field(
+    product_labels: tuple[LabelKey, ...] = Field(
         default=PRODUCT_LABELS, description="Labels of nodes that name their GPUs' product; the first that is there."
     )
-    node_selector: dict[Text, Text] = Field(
-        default_factory=dict, description="Labels of the nodes that take people's servers; absent: all nodes."
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        description="Labels of the nodes that take people's servers; absent: all nodes.",
+        json_schema_extra={"additionalProperties": False},
     )
     tolerations: tuple[Toleration, ...] = Field(default=(), description="Taints that all servers may run beside.")
     priority_class: ObjectName | None = Field(default=None, description="A PriorityClass of the cluster.")
@@ -154,7 +209,7 @@ class KubernetesSpec(Model):
 
     @model_validator(mode="after")
     def _is_sound(self) -> KubernetesSpec:
-        faults = list(_volume_faults(self))
+        faults = [*_volume_faults(self), *_twice(self)]
         if faults:
             raise key_faults(faults)
         return self
@@ -181,6 +236,14 @@ def _volume_faults(spec: KubernetesSpec) -> Iterator[KeyFault]:
             yield KeyFault((*at, "host_path"), message)
         for earlier in spec.volumes[:number]:
             yield from (KeyFault((*at, key), message) for key, message in _pair_faults(volume, earlier))
+
+
+def _twice(spec: KubernetesSpec) -> Iterator[KeyFault]:
+    for key in ("pull_secrets", "allow", "gpu_resources", "product_labels"):
+        listed = getattr(spec, key)
+        for number, one in enumerate(listed):
+            if one in listed[:number]:
+                yield KeyFault((key, number), Message(N_("stands in the list already")))
 
 
 def _pair_faults(volume: Volume, earlier: Volume) -> Iterator[tuple[str, Message]]:

@@ -154,6 +154,7 @@ async def test_a_port_that_refuses_is_reached_and_one_that_is_silent_is_not(monk
         ({}, "restricted"),
         ({"make_folders": "pod"}, "restricted"),
         ({"volumes": [NFS]}, "baseline"),
+        ({"volumes": [{"folder": "/srv/home", "claim_per_folder": {"size_gib": 1}}]}, "restricted"),
         ({"volumes": [NFS], "make_folders": "hub"}, "restricted"),
         ({"volumes": [NFS], "make_folders": "nobody", "allow": ["sudo"]}, "baseline"),
         ({"allow": ["sudo", "host_path"]}, "privileged"),
