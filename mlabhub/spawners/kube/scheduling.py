@@ -19,7 +19,8 @@ _HEAD = re.compile(r"\s*(\d+)/(\d+) nodes are available: (.*)", re.DOTALL)
 _TAIL = re.compile(r"\.? (?:no new claims to deallocate|preemption: |not found$).*", re.DOTALL)
 _PART = re.compile(r"(\d+) (.+)")
 _CLAIM = re.compile(r'persistentvolumeclaim "([^"]*)" (not found|is being deleted|bound to non-existent .*)')
-MOST_REASONS = 6
+MOST_REASONS = 3
+"""A sentence in which more are would be too deep for `read_message`, and nobody reads it to its end."""
 
 _RESOURCES = {
     "cpu": Message(N_("too little CPU is free")),

@@ -33,6 +33,8 @@ PULL_SECONDS = 60
 """How long the node may take for its second try at an image."""
 SCALE_SECONDS = 600
 """How long a node that the cluster adds may take."""
+MOST_SAID = 3
+"""How many sentences make up the last one."""
 ANSWER_SECONDS = 3
 """How long the service may take to say what is short, before the scheduler's own words are told."""
 
@@ -41,8 +43,9 @@ ANSWER_SECONDS = 3
 class Sight:
     """What one look brought.
 
-    ``news`` is told in this order. ``short``: the service is to be asked what there is too little of, and
-    `StartWatch.explain` told its answer. ``log_of``: the container whose end of the log belongs to the fault.
+    ``news`` is told in this order. ``short``: the service may be asked what there is too little of, and
+    `StartWatch.explain` told its answer, again and again. ``log_of``: the container whose end of the log belongs to
+    the fault.
     """
 
     news: tuple[Message, ...] = ()
@@ -159,7 +162,7 @@ class StartWatch:
             if all(one[0] != found.said for one in seen.troubles):
                 seen.troubles.insert(0, (found.said, 1))
             return
-        seen.short = self._explained is None
+        seen.short = True
         if self._asked_since is None:
             self._asked_since = now
         if self._explained is not None:
@@ -223,7 +226,8 @@ class StartWatch:
         if now < self._unscheduled_since + allowed:
             return
         said = [one for one, _ in seen.troubles] or [say.UNSCHEDULED.of()]
-        why = sentences([_sentence(one.message) for one in said])
+        known = self._explained if seen.short else None
+        why = known or sentences([_sentence(one.message) for one in said[:MOST_SAID]])
         self._give_up(say.WAITED.of(seconds=int(allowed), why=why), said[0].saying.code)
 
     def _judge_on_node(self, view: PodView, seen: _Seen, now: float) -> None:
