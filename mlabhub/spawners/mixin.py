@@ -270,6 +270,8 @@ class MLabSpawnerMixin(Base):
             await self.discard()
         except MLabError as error:
             self.log.warning("mlabhub: %s could not be stopped: %s", self._log_name, error.log_text)
+            # What is left stays for the reconciler: `run_post_stop_hook` would only wait as long again.
+            self._left_over = False
             refusal = web.HTTPError(error.status, error.log_text)
             refusal.jupyterhub_message = str(error.message)  # type: ignore[attr-defined]
             raise refusal from error

@@ -15,7 +15,6 @@ import aiohttp
 from kubernetes_asyncio import client
 
 from mlabhub.cluster.asking import CONFLICT, NOT_FOUND, Answer, ask
-from mlabhub.spawners.kube.manifest import CONTAINER
 from mlabhub.spawners.kube.refusals import is_busy_quota, refusal_of, shortages
 from mlabhub.spawners.kube.states import Pod
 
@@ -79,12 +78,12 @@ class PodCalls:
         if answer.status not in (NOT_FOUND, CONFLICT):
             self._check(answer)
 
-    async def log(self, name: str, lines: int) -> str:
-        """Return the end of what a pod's server wrote; empty if that cannot be had."""
+    async def log(self, name: str, container: str, lines: int) -> str:
+        """Return the end of what a pod's container wrote; empty if that cannot be had."""
         call = self._api.read_namespaced_pod_log
         try:
             response = await asyncio.wait_for(
-                call(name, self._namespace, container=CONTAINER, tail_lines=lines, _preload_content=False), LOG_SECONDS
+                call(name, self._namespace, container=container, tail_lines=lines, _preload_content=False), LOG_SECONDS
             )
             text: bytes = await response.read()
         except AWAY:

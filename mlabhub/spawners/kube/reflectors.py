@@ -7,13 +7,21 @@ within half a minute. What is known may be late, so nobody takes a pod for gone 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubespawner.reflector import ResourceReflector
 from kubespawner.spawner import EventReflector, PodReflector
 from traitlets import Int
 
+from mlabhub.spawners.kube.pods import at
+
 AGAIN_SECONDS = 1.0
+SORT_SECONDS = 0.2
+
+Event = Mapping[str, Any]
 
 
 class _Patient(ResourceReflector):
@@ -35,8 +43,17 @@ class ServerPods(_Patient, PodReflector):
 
 
 class ServerEvents(_Patient, EventReflector):
-    """The events of the namespace's pods."""
+    """The events of the namespace, sorted by what they are about; so seldom that a hundred starts may ask often."""
 
-    def of_pod(self, uid: str) -> list[dict[str, Any]]:
-        """Return the events of one pod."""
-        return [event for event in self.resources.values() if event.get("involvedObject", {}).get("uid") == uid]
+    _sorted: Mapping[tuple[str, str], Sequence[Event]] = {}
+    _sorted_at = float("-inf")
+
+    def about(self, pod: str, claims: Sequence[str]) -> list[Event]:
+        """Return the events of a pod's name, and of claims."""
+        if time.monotonic() > self._sorted_at + SORT_SECONDS:
+            found: defaultdict[tuple[str, str], list[Event]] = defaultdict(list)
+            for event in self.resources.values():
+                found[str(at(event, "involvedObject", "kind")), str(at(event, "involvedObject", "name"))].append(event)
+            self._sorted, self._sorted_at = found, time.monotonic()
+        names = (("Pod", pod), *(("PersistentVolumeClaim", claim) for claim in claims))
+        return [event for name in names for event in self._sorted.get(name, ())]

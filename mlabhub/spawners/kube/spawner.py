@@ -34,12 +34,15 @@ from mlabhub.settings import Settings
 from mlabhub.spawners.endings import Ending
 from mlabhub.spawners.kube import states
 from mlabhub.spawners.kube.calls import NameTaken, PodCalls
-from mlabhub.spawners.kube.manifest import PORT, Manifest, Surroundings, get_pod_manifest, pod_name
-from mlabhub.spawners.kube.reflectors import ServerEvents, ServerPods
+from mlabhub.spawners.kube.endings import ending_when_gone
+from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundings, get_pod_manifest, pod_name
+from mlabhub.spawners.kube.pods import PodView
+from mlabhub.spawners.kube.reflectors import Event, ServerEvents, ServerPods
 from mlabhub.spawners.kube.refusals import refusal_of
 from mlabhub.spawners.kube.spec import SpecSource
 from mlabhub.spawners.kube.states import Pod
 from mlabhub.spawners.kube.storage import StorageKeeper, prepare_storage
+from mlabhub.spawners.kube.watching import Sight, StartWatch
 from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
 from mlabhub.spawners.plan_to_container import STOP_SECONDS
 
@@ -93,6 +96,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
     _prepared: Prepared | None = None
     _seen: Pod | None = None
     """The pod as it was when it was last there."""
+    _asked_at = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.shared  # noqa: B018 - KubeSpawner makes its connection when it is made
@@ -166,14 +170,18 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
 
     async def get_pod_manifest(self) -> Manifest:
         """Return the pod of the start that was prepared. Raises `LaunchRefused` where the site does not allow it."""
+        return get_pod_manifest(self._decided.plan, self._decided.around)
+
+    @property
+    def _decided(self) -> Prepared:
         if self._prepared is None:
             raise MLabError("A pod was to be created before its plan was known.")
-        return get_pod_manifest(self._prepared.plan, self._prepared.around)
+        return self._prepared
 
     async def _start(self) -> str:
         """Make the pod and wait until it runs; KubeSpawner's own way looks seldom and knows no reasons."""
         await self._watch()
-        self._seen = None
+        self._seen, self._asked_at = None, time.monotonic()
         manifest = await self.get_pod_manifest()
         if self.modify_pod_hook:
             manifest = await maybe_future(self.modify_pod_hook(self, manifest))
@@ -205,26 +213,52 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         await self._until_gone(found)
 
     async def _until_running(self) -> Pod:
+        """Follow the pod until its server runs. Raises `MLabError` as soon as it is known that it will not."""
+        plan, spec = self._decided.plan, self._decided.around.spec
+        watch = StartWatch(plan, spec, time.monotonic())
         while True:
-            pod = await self._find(ask=False)
+            pod = await self._look()
+            sight = watch.see(pod, self._events(), time.monotonic())
+            for news in sight.news:
+                self._progress.add(45, news)
+            if sight.fault is not None:
+                raise await self._with_last_words(sight)
             if pod is not None and self._is_own(pod):
                 self._seen = pod
                 if states.is_running(pod):
                     return pod
-                if states.ended(pod) is not None:
-                    raise LaunchRefused(await self._ended_early(states.ended(pod)), code="ended_early")
             if time.monotonic() > self._give_up:
                 template = N_("The server did not begin to run within {seconds} seconds.")
                 raise LaunchRefused(Message.of(template, seconds=self.start_timeout), code="too_slow")
             await asyncio.sleep(self.look_interval)
 
+    async def _look(self) -> Pod | None:
+        """Return the pod; where the watch knows none, the cluster is asked: often only if there was one before."""
+        found = self._known()
+        if found is not None or (self._seen is None and time.monotonic() < self._asked_at + ASK_SECONDS):
+            return found
+        self._asked_at = time.monotonic()
+        try:
+            return await PodCalls(self.api, self.namespace, patience_s=0).read(self.pod_name)
+        except ClusterUnavailable:
+            return self._seen
+
+    async def _with_last_words(self, sight: Sight) -> MLabError:
+        fault = sight.fault or MLabError("A start was given up without a reason.")
+        words = await self._calls.log(self.pod_name, sight.log_of, LAST_LINES) if sight.log_of else ""
+        if not words:
+            return fault
+        message = Message.of(N_("{why} Its last words: {words}"), why=fault.message, words=words)
+        return LaunchRefused(message, log_text=fault.log_text, **fault.data)
+
     async def last_words(self) -> str:
         """Return the end of the server's log."""
-        return await self._calls.log(self.pod_name, LAST_LINES)
+        return await self._calls.log(self.pod_name, CONTAINER, LAST_LINES)
 
     async def ending(self) -> Ending | None:
-        """Return how the server ended."""
-        return None if self._seen is None else states.ending_of(self._seen)
+        """Return how the server ended, from how its pod was seen last."""
+        await self._watch()
+        return ending_when_gone(self._seen, self._events())
 
     # -- poll, stop
 
@@ -287,8 +321,13 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         found = self._known()
         return await self._calls.read(self.pod_name) if found is None and ask else found
 
+    def _events(self) -> list[Event]:
+        claims = [] if self._prepared is None else [part.claim_name for part in self._prepared.volumes.parts]
+        events: list[Event] = self.event_reflector.about(self.pod_name, claims)
+        return events
+
     def _is_own(self, pod: Pod) -> bool:
-        return states.launch_of(pod) == labels.launch_label(self.launch_id)
+        return PodView(pod).launch == labels.launch_label(self.launch_id)
 
     async def _watch(self) -> None:
         """Begin to watch, if nobody has yet. Raises `MLabError`."""
@@ -304,7 +343,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         return await self._start_own("pods", ServerPods, replace, labels=selector)
 
     async def _start_watching_events(self, replace: bool = False) -> Any:
-        return await self._start_own("events", ServerEvents, replace, fields={"involvedObject.kind": "Pod"})
+        return await self._start_own("events", ServerEvents, replace)
 
     async def _start_own(self, kind: str, reflector: type, replace: bool, **more: Any) -> Any:
         there = self.reflectors.get(self._get_reflector_key(kind))
@@ -326,5 +365,5 @@ def still_there(pod: Pod) -> Message:
             "The server was told to end, and has not: its node {node} does not say that it is gone. Its place is kept "
             "until the node answers or an administrator removes it from the cluster."
         ),
-        node=states.node_of(pod) or "-",
+        node=PodView(pod).node or "-",
     )

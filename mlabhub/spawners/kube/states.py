@@ -8,60 +8,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlabhub.cluster import labels
-from mlabhub.spawners.endings import Ending
 from mlabhub.spawners.kube.manifest import CONTAINER
+from mlabhub.spawners.kube.pods import Container, PodView, at
 
 Pod = Mapping[str, Any]
 
 
 def uid_of(pod: Pod) -> str:
     """Return what no two pods share, also of one name."""
-    return str(pod["metadata"].get("uid", ""))
-
-
-def launch_of(pod: Pod) -> str:
-    """Return the label of the launch that a pod is of; empty for any other pod."""
-    return str((pod["metadata"].get("labels") or {}).get(labels.LAUNCH, ""))
-
-
-def node_of(pod: Pod) -> str:
-    """Return the node that a pod is bound to; empty before that."""
-    return str((pod.get("spec") or {}).get("nodeName") or "")
-
-
-def is_leaving(pod: Pod) -> bool:
-    """Whether somebody has asked for its end."""
-    return bool(pod["metadata"].get("deletionTimestamp"))
+    return PodView(pod).uid
 
 
 def is_running(pod: Pod) -> bool:
-    """Whether its container runs, at an address."""
-    status = pod.get("status") or {}
-    state = _container(pod).get("state") or {}
-    return bool(status.get("phase") == "Running" and status.get("podIP") and "running" in state and not is_leaving(pod))
+    """Whether its server runs, at an address, and nobody has asked for its end."""
+    view, server = PodView(pod), _server(pod)
+    has_address = bool(at(pod, "status", "podIP"))
+    return view.phase == "Running" and has_address and not view.ending and server is not None and server.running
 
 
 def ended(pod: Pod) -> str | None:
-    """Return how a server ended; None while it runs, or will."""
-    status = pod.get("status") or {}
-    terminated = (_container(pod).get("state") or {}).get("terminated")
+    """Return how a server ended, for the log; None while it runs, or will."""
+    view, server = PodView(pod), _server(pod)
+    terminated = at(server.status, "state", "terminated") if server is not None else None
     if terminated:
-        memory = ", out of memory" if terminated.get("reason") == "OOMKilled" else ""
-        return f"exit code {terminated.get('exitCode')}{memory}"
-    if status.get("phase") in ("Failed", "Succeeded"):
-        return str(status.get("reason") or status["phase"])
-    return None
+        memory = ", out of memory" if at(terminated, "reason") == "OOMKilled" else ""
+        return f"exit code {at(terminated, 'exitCode')}{memory}"
+    return view.reason or view.phase if view.phase in ("Failed", "Succeeded") else None
 
 
-def ending_of(pod: Pod) -> Ending | None:
-    """Return how a server's process ended, if its pod still says."""
-    terminated = (_container(pod).get("state") or {}).get("terminated")
-    if not terminated or not isinstance(terminated.get("exitCode"), int):
-        return None
-    return Ending(terminated["exitCode"], terminated.get("reason") == "OOMKilled")
-
-
-def _container(pod: Pod) -> Mapping[str, Any]:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return next((status for status in statuses if status.get("name") == CONTAINER), {})
+def _server(pod: Pod) -> Container | None:
+    return next((one for one in PodView(pod).containers if one.name == CONTAINER and not one.initial), None)
