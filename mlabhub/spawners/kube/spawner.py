@@ -35,6 +35,7 @@ from mlabhub.spawners.endings import Ending
 from mlabhub.spawners.kube import states
 from mlabhub.spawners.kube.calls import NameTaken, PodCalls
 from mlabhub.spawners.kube.endings import ending_when_gone
+from mlabhub.spawners.kube.following import Follower
 from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundings, get_pod_manifest, pod_name
 from mlabhub.spawners.kube.pods import PodView
 from mlabhub.spawners.kube.reflectors import Event, ServerEvents, ServerPods
@@ -42,7 +43,7 @@ from mlabhub.spawners.kube.refusals import refusal_of
 from mlabhub.spawners.kube.spec import SpecSource
 from mlabhub.spawners.kube.states import Pod
 from mlabhub.spawners.kube.storage import StorageKeeper, prepare_storage
-from mlabhub.spawners.kube.watching import Sight, StartWatch
+from mlabhub.spawners.kube.watching import Sight
 from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
 from mlabhub.spawners.plan_to_container import STOP_SECONDS
 
@@ -214,23 +215,24 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
 
     async def _until_running(self) -> Pod:
         """Follow the pod until its server runs. Raises `MLabError` as soon as it is known that it will not."""
-        plan, spec = self._decided.plan, self._decided.around.spec
-        watch = StartWatch(plan, spec, time.monotonic())
-        while True:
-            pod = await self._look()
-            sight = watch.see(pod, self._events(), time.monotonic())
-            for news in sight.news:
-                self._progress.add(45, news)
-            if sight.fault is not None:
-                raise await self._with_last_words(sight)
-            if pod is not None and self._is_own(pod):
-                self._seen = pod
-                if states.is_running(pod):
-                    return pod
-            if time.monotonic() > self._give_up:
-                template = N_("The server did not begin to run within {seconds} seconds.")
-                raise LaunchRefused(Message.of(template, seconds=self.start_timeout), code="too_slow")
-            await asyncio.sleep(self.look_interval)
+        follower = Follower(self._decided.plan, self._decided.around.spec, self.shared.service)
+        try:
+            while time.monotonic() < self._give_up:
+                pod = await self._look()
+                sight = await follower.see(pod, self._events())
+                for news in sight.news:
+                    self._progress.add(45, news)
+                if sight.fault is not None:
+                    raise await self._with_last_words(sight)
+                if pod is not None and self._is_own(pod):
+                    self._seen = pod
+                    if states.is_running(pod):
+                        return pod
+                await asyncio.sleep(self.look_interval)
+        finally:
+            follower.close()
+        template = N_("The server did not begin to run within {seconds} seconds.")
+        raise LaunchRefused(Message.of(template, seconds=self.start_timeout), code="too_slow")
 
     async def _look(self) -> Pod | None:
         """Return the pod; where the watch knows none, the cluster is asked: often only if there was one before."""
