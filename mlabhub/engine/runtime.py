@@ -40,9 +40,10 @@ KEPT_ASIDE = "MLABHUB_IMAGE_ENVIRONMENT"
 MOST_KEPT_ASIDE = 100_000
 """The kernel takes no variable of more than 128 KiB."""
 _MOUNTED = ("/dev", "/etc/ld.so.preload", "/proc", "/run", "/sys", "/tmp", "/var/lib/mlabhub", PLACE)
-_DISTURBING = re.compile(
+DISTURBING = re.compile(
     r"(LD|PYTHON|JUPYTER|GCONV|GLIBC|MALLOC|OPENSSL)_.*|PYTHON\w*|LC_ALL|LOCPATH|NLSPATH|SSL_CERT_(FILE|DIR)"
 )
+"""Variables of an image that would disturb our interpreter."""
 _LOCALE = {"LC_ALL": "C"}
 """Any other locale is a file of the image, and may name a library of the image to be loaded for its characters."""
 _PARTIAL = "new-"
@@ -80,7 +81,7 @@ def check_architecture(image: ImageInfo, name: str, machine: str | None = None) 
 def make_environment(image_environment: Iterable[str]) -> dict[str, str]:
     """Return variables that keep the image's own from disturbing our interpreter; kernels get them back."""
     of_image = dict(entry.split("=", 1) for entry in image_environment if "=" in entry)
-    aside = {name: value for name, value in of_image.items() if _DISTURBING.fullmatch(name)}
+    aside = {name: value for name, value in of_image.items() if DISTURBING.fullmatch(name)}
     kept = json.dumps(aside)
     if len(kept.encode()) > MOST_KEPT_ASIDE:
         raise LaunchRefused(N_("The image's variables are too large for a server. Choose another image."))

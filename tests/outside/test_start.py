@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from mlabhub.engine import runtime
+from mlabhub.spawners.kube import outside
 from tests.installation import CHECKOUT
 
 RUNTIME = CHECKOUT / "images" / "runtime"
 sys.path.insert(0, str(RUNTIME))
 
-from mlabhub_outside import environment, kernels, shell, start  # noqa: E402
+from mlabhub_outside import accounts, environment, kernels, shell, start  # noqa: E402
 
 ENTRY = start.load_entry(str(CHECKOUT / "images" / "base" / "entry"))
 
@@ -122,3 +124,63 @@ def test_other_kernels_of_the_image_are_wrapped() -> None:
     assert kernels.wrapped({"argv": ["R"], "language": "R"})["argv"] == [*kernels.WRAPPER, "R"]
     with pytest.raises(ValueError, match="argv"):
         kernels.wrapped({"argv": "R"})
+
+
+def test_the_hub_and_the_server_agree_on_what_disturbs() -> None:
+    assert environment.DISTURBING.pattern == runtime.DISTURBING.pattern
+    assert environment.GIVEN == outside.GIVEN
+
+
+def test_where_the_hub_does_not_know_the_image_the_server_sets_its_variables_aside() -> None:
+    environ = {
+        "LD_LIBRARY_PATH": "/usr/local/cuda/lib64",
+        "LD_PRELOAD": "",
+        "PYTHONPATH": "/opt/lib",
+        "PYTHONSAFEPATH": "1",
+        "LC_ALL": "zh_CN.UTF-8",
+        "PATH": "/opt/conda/bin:/bin",
+        "MLABHUB_GIVEN": "PYTHONSAFEPATH",
+    }
+    environment.set_aside(environ)
+    kept = environ[environment.KEPT_ASIDE]
+    assert environ == {
+        "PYTHONSAFEPATH": "1",
+        "LC_ALL": "C",
+        "OPENSSL_CONF": "/opt/mlabhub/etc/empty",
+        "PATH": "/opt/conda/bin:/bin",
+        environment.KEPT_ASIDE: kept,
+    }
+    environment.set_aside(environ)
+    assert environ[environment.KEPT_ASIDE] == kept
+    assert environment.restored(environ) == {
+        "LD_LIBRARY_PATH": "/usr/local/cuda/lib64",
+        "PYTHONPATH": "/opt/lib",
+        "PYTHONSAFEPATH": "1",
+        "LC_ALL": "zh_CN.UTF-8",
+        "PATH": "/opt/conda/bin:/bin",
+    }
+
+
+def test_a_person_is_entered_beside_the_images_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "load_entry", lambda: ENTRY)
+    etc, made = tmp_path / "etc", tmp_path / "made"
+    etc.mkdir()
+    made.mkdir()
+    (etc / "passwd").write_text("root:x:0:0::/root:/bin/sh\njovyan:x:1000:100::/home/jovyan:/bin/sh\n")
+    for name, value in {"USER": "alice", "UID": "1000", "GID": "1000", "GROUPS": "vision:200001"}.items():
+        monkeypatch.setenv(f"MLABHUB_{name}", value)
+    monkeypatch.setenv("MLABHUB_HOME", "/mnt/user/alice")
+    accounts.main(made, etc)
+    shell_there = shell.choose_shell("/bin/bash")
+    assert (made / "passwd").read_text().splitlines() == [
+        "root:x:0:0::/root:/bin/sh",
+        f"alice:*:1000:1000::/mnt/user/alice:{shell_there}",
+    ]
+    assert (made / "group").read_text().splitlines() == ["root:x:0:", "vision:*:200001:alice", "alice:*:1000:"]
+
+
+def test_a_person_who_cannot_be_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "load_entry", lambda: ENTRY)
+    monkeypatch.setenv("MLABHUB_UID", "0")
+    with pytest.raises(SystemExit, match="nobody can be made known in this image: MLABHUB_UID='0'"):
+        accounts.main(tmp_path, tmp_path)

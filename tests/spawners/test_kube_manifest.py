@@ -75,12 +75,13 @@ POD: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 10,
+        "shareProcessNamespace": True,
         "hostname": "alice--train",
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": 200001,
             "runAsGroup": 200001,
-            "supplementalGroups": [200101, 200102],
+            "supplementalGroups": [65020, 200101, 200102],
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [
@@ -105,7 +106,10 @@ POD: dict[str, Any] = {
                     "requests": {"cpu": "250m", "memory": "16384Mi"},
                     "limits": {"cpu": "1500m", "memory": "16384Mi"},
                 },
-                "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}],
+                "volumeMounts": [
+                    {"name": "shm", "mountPath": "/dev/shm"},
+                    {"name": "accounts", "mountPath": "/var/lib/extrausers"},
+                ],
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "privileged": False,
@@ -113,7 +117,10 @@ POD: dict[str, Any] = {
                 },
             }
         ],
-        "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}}],
+        "volumes": [
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "512Mi"}},
+            {"name": "accounts", "emptyDir": {"sizeLimit": "1Mi"}},
+        ],
         "tolerations": [
             {
                 "key": "node.kubernetes.io/not-ready",
@@ -213,7 +220,7 @@ def test_sudo_only_where_the_site_allows_it() -> None:
         "runAsNonRoot": False,
         "runAsUser": 0,
         "runAsGroup": 0,
-        "supplementalGroups": [200101, 200102],
+        "supplementalGroups": [65020, 200101, 200102],
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     box(expected)["securityContext"] = {
@@ -221,6 +228,8 @@ def test_sudo_only_where_the_site_allows_it() -> None:
         "privileged": False,
         "capabilities": {"drop": ["ALL"], "add": list(ROOT_CAPABILITIES)},
     }
+    box(expected)["volumeMounts"].pop()  # root enters the person where the image's own accounts are
+    expected["spec"]["volumes"].pop()
     spec = KubernetesSpec(allow=("sudo",))
     assert get_pod_manifest(plan, replace(AROUND, spec=spec)) == expected
 
@@ -367,3 +376,75 @@ def test_no_two_launches_share_a_label() -> None:
 
 def test_text_stays_as_it_is_whatever_kubernetes_would_expand() -> None:
     assert literal("$(HOME) $$ $x $") == "$$(HOME) $$$$ $$x $$"
+
+
+def test_an_outside_image_gets_what_it_lacks_and_a_name_for_its_person():
+    plan = replace(
+        PLAN,
+        gpus=("node1/nvidia.com/gpu/0",),
+        environment={**PLAN.environment, "MLABHUB_USER": "alice", "PYTHONSAFEPATH": "1"},
+    )
+    around = replace(AROUND, image="ghcr.io/lab/tool:1", runtime="harbor.lab/mlabhub/runtime:latest")
+    pod = get_pod_manifest(plan, around)["spec"]
+    before = get_pod_manifest(plan, replace(around, runtime=""))["spec"]
+    security = before["containers"][0]["securityContext"]
+    like = {
+        "imagePullPolicy": "IfNotPresent",
+        "resources": {
+            "requests": {"cpu": "250m", "memory": "16384Mi"},
+            "limits": {"cpu": "1500m", "memory": "16384Mi"},
+        },
+        "securityContext": security,
+    }
+    added = [
+        {"name": "runtime", "mountPath": "/opt/mlabhub", "readOnly": True},
+        {"name": "runtime", "mountPath": "/etc/ld.so.preload", "subPath": "etc/empty", "readOnly": True},
+    ]
+    quiet = [{"name": "LD_AUDIT", "value": ""}, {"name": "LD_PRELOAD", "value": ""}]
+    person = [
+        {"name": "MLABHUB_HOME", "value": "/mnt/user/alice"},
+        {"name": "MLABHUB_UID", "value": "200001"},
+        {"name": "MLABHUB_USER", "value": "alice"},
+    ]
+    assert pod["initContainers"] == [
+        {
+            "name": "runtime",
+            "image": "harbor.lab/mlabhub/runtime:latest",
+            "command": ["cp", "--recursive", "--preserve=mode,timestamps,links", "/opt/runtime/.", "/mnt/runtime"],
+            "volumeMounts": [{"name": "runtime", "mountPath": "/mnt/runtime"}],
+            **like,
+        },
+        {
+            "name": "accounts",
+            "image": "ghcr.io/lab/tool:1",
+            "command": ["/opt/mlabhub/bin/python3", "-I", "-m", "mlabhub_outside.accounts", "/mnt/accounts"],
+            "workingDir": "/",
+            "env": [*person, *quiet],
+            "volumeMounts": [{"name": "accounts", "mountPath": "/mnt/accounts"}, *added],
+            **like,
+        },
+    ]
+    [container] = pod["containers"]
+    assert container == {
+        **before["containers"][0],
+        "command": ["/opt/mlabhub/bin/python3", "-I", "-m", "mlabhub_outside.start"],
+        "workingDir": "/",
+        "env": [*before["containers"][0]["env"], *quiet, {"name": "MLABHUB_GIVEN", "value": "PYTHONSAFEPATH"}],
+        "volumeMounts": [
+            {"name": "shm", "mountPath": "/dev/shm"},
+            *added,
+            {"name": "accounts", "mountPath": "/etc/passwd", "subPath": "passwd", "readOnly": True},
+            {"name": "accounts", "mountPath": "/etc/group", "subPath": "group", "readOnly": True},
+        ],
+    }
+    assert pod["volumes"] == [*before["volumes"], {"name": "runtime", "emptyDir": {}}]
+    kept = {*before} - {"initContainers", "containers", "volumes"}
+    assert {key: pod[key] for key in kept} == {key: before[key] for key in kept}
+
+
+def test_in_an_outside_image_with_sudo_root_enters_the_person():
+    around = replace(AROUND, spec=KubernetesSpec(allow=("sudo",)), runtime="localhost/mlabhub/runtime:latest")
+    pod = get_pod_manifest(replace(PLAN, sudo=True), around)["spec"]
+    assert [one["name"] for one in pod["initContainers"]] == ["runtime"]
+    assert {volume["name"] for volume in pod["volumes"]} == {"shm", "runtime"}
+    assert not [mount for mount in pod["containers"][0]["volumeMounts"] if mount["mountPath"].startswith("/etc/p")]

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 import sys
 from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from mlabhub_outside.environment import set_aside
 from mlabhub_outside.shell import choose_shell
 
 PYTHON = "/opt/mlabhub/bin/python3"
@@ -85,30 +88,55 @@ def make_command(arguments: list[str]) -> list[str]:
     return [PYTHON, "-I", "-X", "utf8", "-m", *module]
 
 
+def become_known(entry: ModuleType, person: Any) -> str:
+    """Enter the person as root; return the name it has."""
+    make_files(entry.check_own)
+    user: str = entry.enter(person)
+    set_shell(user, choose_shell("/bin/bash"))
+    if entry.SUDOERS.parent.is_dir():
+        entry.allow_sudo(person)
+    return user
+
+
+def name_of(person: Any) -> str:
+    """Return the name that the person has in /etc/passwd, where somebody else has entered it."""
+    try:
+        return pwd.getpwuid(person.uid).pw_name
+    except KeyError:
+        return str(person.name)
+
+
+def become(entry: ModuleType, person: Any) -> None:
+    """Become the person, who may be who this process is from the start."""
+    is_root = os.geteuid() == 0
+    if not is_root:
+        entry.check_is(person)
+    user = become_known(entry, person) if is_root else name_of(person)
+    runtime_dir = entry.make_runtime_dir(person) if is_root else entry.make_own_runtime_dir(person)
+    os.environ.update(
+        USER=user,
+        LOGNAME=user,
+        HOME=person.home,
+        SHELL=choose_shell("/bin/bash"),
+        XDG_RUNTIME_DIR=runtime_dir,
+        JUPYTER_RUNTIME_DIR=runtime_dir + "/jupyter",
+    )
+    os.umask(0o002)
+    if is_root:
+        drop_root(person.uid, person.gid, entry.group_ids(person), sudo=person.sudo)
+    elif _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "new privileges cannot be ruled out")
+
+
 def main(arguments: list[str]) -> None:
     """Run the arguments as the person that the environment names."""
     entry = load_entry()
+    set_aside(os.environ)
     try:
         entry.drop_emptied(os.environ)
         person = entry.parse_person(dict(os.environ))
         if person is not None:
-            make_files(entry.check_own)
-            user = entry.enter(person)
-            shell = choose_shell("/bin/bash")
-            set_shell(user, shell)
-            if entry.SUDOERS.parent.is_dir():
-                entry.allow_sudo(person)
-            runtime_dir = entry.make_runtime_dir(person)
-            os.environ.update(
-                USER=user,
-                LOGNAME=user,
-                HOME=person.home,
-                SHELL=shell,
-                XDG_RUNTIME_DIR=runtime_dir,
-                JUPYTER_RUNTIME_DIR=runtime_dir + "/jupyter",
-            )
-            os.umask(0o002)
-            drop_root(person.uid, person.gid, entry.group_ids(person), sudo=person.sudo)
+            become(entry, person)
         entry.run(make_command(arguments))
     except (entry.EntryError, OSError) as error:
         sys.exit(f"mlabhub: the server cannot be started in this image: {error}")

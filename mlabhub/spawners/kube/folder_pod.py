@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlabhub.cluster import labels
+from mlabhub.cluster.images import for_nodes
 from mlabhub.cluster.volumes import Part
 from mlabhub.core.identity import Identity
 from mlabhub.core.kubernetes import KubernetesSpec
@@ -52,7 +53,7 @@ def get_folders_pod_manifest(
     task = json.dumps({"answer": ANSWER, "folders": [_wanted(work, part, mount) for part, mount in work.folders]})
     container: Manifest = {
         "name": CONTAINER,
-        "image": image,
+        "image": for_nodes(image, spec.registry),
         "imagePullPolicy": spec.pull_policy,
         "command": [PYTHON, "-I", "-c", _literal(script), _literal(task)],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}},

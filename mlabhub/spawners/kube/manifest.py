@@ -20,6 +20,7 @@ from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_
+from mlabhub.spawners.kube.outside import add_outside
 from mlabhub.spawners.plan_to_container import OWN_NETWORK, ROOT_CAPABILITIES, STOP_SECONDS, make_command
 
 Manifest = dict[str, Any]
@@ -35,6 +36,11 @@ PREFERENCE = 100
 
 
 NO_VOLUMES = PodVolumes((), ())
+ACCOUNTS = "accounts"
+ACCOUNTS_PLACE = "/var/lib/extrausers"
+"""Where our images' entry enters the person's name, since it may not write to /etc."""
+WRITERS = 65020
+"""The group that may install into our images' Python."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class Surroundings:
     scheduler: str = ""
     hosts: tuple[tuple[str, str], ...] = ()
     """Entries of ``/etc/hosts``: names and their addresses."""
+    runtime: str = ""
+    """The image with what an image from elsewhere lacks; empty if it brings all."""
 
 
 def get_pod_manifest(plan: LaunchPlan, around: Surroundings) -> Manifest:
@@ -121,15 +129,17 @@ def make_pod_spec(plan: LaunchPlan, around: Surroundings) -> Manifest:
     spec = around.spec
     profile = spec.profiles.get(plan.profile, ProfileOnCluster())
     shm = {"name": SHM, "emptyDir": {"medium": "Memory", "sizeLimit": bytes_quantity(plan.shm_gib)}}
+    accounts = [] if plan.sudo else [{"name": ACCOUNTS, "emptyDir": {"sizeLimit": "1Mi"}}]
     made: Manifest = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": STOP_SECONDS,
+        "shareProcessNamespace": True,  # the pod's first process then waits for those that nobody else waits for
         "hostname": server_slug(plan.user, plan.server_name),
         "securityContext": make_pod_security(plan, around.volumes.fs_group),
         "containers": [make_container(plan, around)],
-        "volumes": [shm, *around.volumes.volumes],
+        "volumes": [shm, *accounts, *around.volumes.volumes],
         "tolerations": [*make_tolerations((*spec.tolerations, *profile.tolerations), spec), *around.tolerations],
     }
     optional: Manifest = {
@@ -140,11 +150,13 @@ def make_pod_spec(plan: LaunchPlan, around: Surroundings) -> Manifest:
         "schedulerName": around.scheduler,
         "hostAliases": [{"ip": address, "hostnames": [name]} for name, address in around.hosts],
     }
-    return {**made, **{key: value for key, value in optional.items() if value}}
+    made |= {key: value for key, value in optional.items() if value}
+    return add_outside(made, around.runtime) if around.runtime else made
 
 
 def make_container(plan: LaunchPlan, around: Surroundings) -> Manifest:
     """Return the one container."""
+    accounts = [] if plan.sudo else [{"name": ACCOUNTS, "mountPath": ACCOUNTS_PLACE}]
     return {
         "name": CONTAINER,
         "image": around.image,
@@ -153,7 +165,7 @@ def make_container(plan: LaunchPlan, around: Surroundings) -> Manifest:
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
         "env": [{"name": name, "value": literal(value)} for name, value in sorted(make_environment(plan, around))],
         "resources": make_resources(plan),
-        "volumeMounts": [{"name": SHM, "mountPath": "/dev/shm"}, *around.volumes.mounts],
+        "volumeMounts": [{"name": SHM, "mountPath": "/dev/shm"}, *accounts, *around.volumes.mounts],
         "securityContext": make_container_security(plan),
     }
 
@@ -216,8 +228,7 @@ def make_pod_security(plan: LaunchPlan, fs_group: int | None) -> Manifest:
         if plan.sudo
         else {"runAsNonRoot": True, "runAsUser": plan.identity.uid, "runAsGroup": plan.identity.gid}
     )
-    groups = sorted({group.gid for group in plan.identity.groups})
-    more: Manifest = {"supplementalGroups": groups} if groups else {}
+    more: Manifest = {"supplementalGroups": sorted({WRITERS, *(group.gid for group in plan.identity.groups)})}
     if fs_group is not None:
         more |= {"fsGroup": fs_group, "fsGroupChangePolicy": "OnRootMismatch"}
     return {**user, **more, "seccompProfile": {"type": "RuntimeDefault"}}

@@ -22,7 +22,7 @@ from kubespawner import spawner as kubespawner
 from traitlets import Float, default
 
 from mlabhub.catalog.folder import BASE_IMAGE
-from mlabhub.cluster import labels
+from mlabhub.cluster import images, labels
 from mlabhub.cluster.asking import CALL_SECONDS
 from mlabhub.cluster.client import make_api_client, unreachable
 from mlabhub.cluster.namespace import DEFAULT_NAMESPACE
@@ -138,7 +138,8 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         if self._notes:
             notes = "\n".join(str(note) for note in self._notes)
             plan = replace(plan, environment={**plan.environment, "MLABHUB_NOTES": notes})
-        self.image = plan.image_reference
+        self.image = images.for_nodes(plan.image_reference, spec.registry)
+        lacks_nothing = images.brings_all(self.image, spec.registry)
         self.port = PORT
         self.mem_limit = self.mem_guarantee = round(plan.memory_gib * 2**30)
         self.cpu_limit, self.cpu_guarantee = plan.cpu, plan.cpu_guarantee or None
@@ -153,6 +154,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
             command=(*self.cmd, *self.get_args()),
             hub_environment=self.get_env(),
             volumes=storage.volumes,
+            runtime="" if lacks_nothing else images.for_nodes(images.RUNTIME, spec.registry),
             **self._of_site(),
         )
         self._prepared = Prepared(plan, around, storage.volumes)
