@@ -17,7 +17,7 @@ ROWS = [
     if line.startswith("|") and not line.startswith("|---")
 ]
 ENDINGS = {name: value for name, value in vars(endings).items() if name.isupper() and not name.startswith("_")}
-NOT_SAID_ALONE = {"NEVER_RAN"}
+NOT_SAID_ALONE = {"N_", "NEVER_RAN"}
 
 
 def shown(template: str) -> str:
