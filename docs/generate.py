@@ -1,6 +1,6 @@
-"""Write the generated parts of the reference: configuration keys, command line, HTTP API.
+"""Write the generated parts of the reference: configuration keys, command line, HTTP API; and the chart's manifests.
 
-    python docs/generate.py            write them into docs/reference/
+    python docs/generate.py            write them into docs/reference/ and helm-values/manifests/
     python docs/generate.py --check    change nothing; exit status 1 if one is not what it should be
 
 A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Guarantees: nothing outside these marks is
@@ -19,6 +19,7 @@ from typing import Any
 import typer.main
 
 REFERENCE = Path(__file__).parent / "reference"
+MANIFESTS = Path(__file__).parents[1] / "helm-values" / "manifests"
 Schema = Mapping[str, Any]
 
 
@@ -276,6 +277,30 @@ def write_site() -> str:
     return table(("key", "meaning", "example"), rows)
 
 
+# --- manifests beside the chart -----------------------------------------------------------------------------------
+
+
+def manifests() -> dict[Path, str]:
+    """Return the manifests of a release called mlabhub in a namespace of that name, with nothing set."""
+    from mlabhub.chart import dump_manifests
+    from mlabhub.cluster import chart
+    from mlabhub.cluster.policies import get_network_policy_manifests, hub_of_chart
+    from mlabhub.core.kubernetes import KubernetesSpec
+
+    name = "mlabhub"
+    instance, hub = chart.make_instance(name, name), hub_of_chart(name)
+    policies = get_network_policy_manifests(KubernetesSpec(), namespace=name, instance=instance, hub=hub)
+    written = {
+        "rbac.yaml": ("What hub and service may do on the cluster.", chart.get_rbac_manifests(name)),
+        "state.yaml": ("A disk for the ledger.", (chart.get_state_manifest(name),)),
+        "network.yaml": ("Who reaches people's servers, and what these reach.", policies),
+    }
+    head = "# {} Written by docs/generate.py for a release and a namespace `mlabhub`.\n# For others: see README.md.\n"
+    return {
+        MANIFESTS / file: head.format(title) + dump_manifests(objects) for file, (title, objects) in written.items()
+    }
+
+
 # --- writing ------------------------------------------------------------------------------------------------------
 
 PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
@@ -300,12 +325,12 @@ def pages() -> dict[Path, str]:
     for name, (file, write) in PARTS.items():
         page = REFERENCE / file
         wanted[page] = fill(wanted.get(page) or page.read_text(), name, write())
-    return wanted
+    return {**wanted, **manifests()}
 
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with ``--check`` say which are not what they should be."""
-    stale = {page: text for page, text in pages().items() if page.read_text() != text}
+    stale = {page: text for page, text in pages().items() if not page.exists() or page.read_text() != text}
     for page, text in stale.items():
         if "--check" in arguments:
             print(f"{page} is not up to date: run `python docs/generate.py`", file=sys.stderr)

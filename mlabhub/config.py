@@ -44,11 +44,6 @@ def configure_addresses(c: Any, settings: Settings) -> None:
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
     # A web server on this machine may say for whom it asks: logs name the person's address, and not our own.
     c.JupyterHub.trusted_downstream_ips = ["127.0.0.1", "::1", "::ffff:127.0.0.1"]
-    c.JupyterHub.tornado_settings = {
-        # Answer a refusal with its sentence instead of "202, pending": a gate that says no does so within this time.
-        "slow_spawn_timeout": 3,
-        "transforms": [BrowserProtocol, *hubtemplates.transforms(settings)],
-    }
     c.JupyterHub.cleanup_servers = False
     c.JupyterHub.cleanup_proxy = False
     c.ConfigurableHTTPProxy.should_start = False
@@ -89,9 +84,16 @@ def configure_services(c: Any, settings: Settings) -> None:
     ]
     c.JupyterHub.custom_scopes = CUSTOM_SCOPES
     c.JupyterHub.load_roles = [
+        *make_roles(),
+        {"name": "mlabhub-routes", "scopes": ["proxy"], "services": [SUPERVISOR_NAME]},
+    ]
+
+
+def make_roles() -> list[dict[str, Any]]:
+    """Return what people, the service and the command line may do at the hub."""
+    return [
         {"name": "user", "scopes": ["self", ACCESS_SCOPE]},
         {"name": "mlabhub-service", "scopes": list(SERVICE_SCOPES), "services": [SERVICE_NAME]},
-        {"name": "mlabhub-routes", "scopes": ["proxy"], "services": [SUPERVISOR_NAME]},
         # `mlabhub user`, `gpus` and `doctor SERVER`, for whoever may read the state folder's secrets on this machine.
         {"name": "mlabhub-accounts", "scopes": list(COMMAND_LINE_SCOPES), "services": [COMMAND_LINE_NAME]},
     ]
@@ -109,6 +111,11 @@ def configure_spawner(c: Any, settings: Settings) -> None:
 
 def configure_pages(c: Any, settings: Settings) -> None:
     """Set our templates, and the launch page as the place to start from."""
+    c.JupyterHub.tornado_settings = {
+        # Answer a refusal with its sentence instead of "202, pending": a gate that says no does so within this time.
+        "slow_spawn_timeout": 3,
+        "transforms": [BrowserProtocol, *hubtemplates.transforms(settings)],
+    }
     c.JupyterHub.template_paths = [str(hubtemplates.FOLDER)]
     c.JupyterHub.template_vars = hubtemplates.template_vars(settings)
     c.JupyterHub.default_url = settings.service_prefix

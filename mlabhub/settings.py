@@ -7,6 +7,7 @@ read them from there (``MLABHUB_SETTINGS`` names the file). Secrets are never in
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Literal
 
@@ -31,12 +32,15 @@ def default_state_dir() -> Path:
 
 def replace_file(path: Path, text: str, mode: int = 0o644) -> None:
     """Write a file whole or not at all: whoever reads it sees the old text or the new one. Raises `OSError`."""
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    temporary.touch(mode=0o600)
-    temporary.write_text(text)
-    temporary.chmod(mode)
-    temporary.replace(path)
+    # Hub and service of one pod write the same files at once: each under a name of its own.
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.touch(mode=0o600)
+        temporary.write_text(text)
+        temporary.chmod(mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class Settings(BaseModel):
@@ -70,7 +74,11 @@ class Settings(BaseModel):
     kube_context: str = ""
     namespace: str = ""
     hub_host: str = ""
-    """With a cluster: this machine, or the proxy's service, as pods reach it."""
+    """With a cluster: this machine, or the hub's service, as pods reach it."""
+    service_host: str = "127.0.0.1"
+    """Where the service listens; on a cluster its proxy is another pod, and this is every address."""
+    hub_database: str = ""
+    """Address of the hub's database; empty for the file in the state folder."""
 
     ledger_url: str = ""
     ledger_password_file: Path | None = None
@@ -122,6 +130,11 @@ class Settings(BaseModel):
     def ledger_file(self) -> Path:
         """The SQLite file of the ledger, unless ``ledger_url`` names a PostgreSQL."""
         return self.state_dir / "ledger.sqlite"
+
+    @property
+    def hub_database_url(self) -> str:
+        """The hub's database, with NativeAuthenticator's accounts, for SQLAlchemy."""
+        return self.hub_database or f"sqlite:///{self.state_dir / 'jupyterhub.sqlite'}"
 
     @property
     def spawner_secret_file(self) -> Path:

@@ -139,7 +139,7 @@ def _all_users(hub: httpx.Client) -> list[dict[str, Any]]:
 def _set_password(settings: Settings, name: str, password: str) -> None:
     """Write the account's row where NativeAuthenticator looks it up at each login."""
     row = {"name": name, "password": bcrypt.hashpw(password.encode(), bcrypt.gensalt()), "secret": secrets.token_hex(8)}
-    database = create_engine(f"sqlite:///{settings.state_dir / 'jupyterhub.sqlite'}", connect_args={"timeout": 30})
+    database = create_engine(settings.hub_database_url, connect_args={"timeout": 30})
     try:
         with database.begin() as connection:
             if connection.execute(text("SELECT 1 FROM users_info WHERE username = :name"), row).first():

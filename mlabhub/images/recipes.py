@@ -35,6 +35,7 @@ class _Entry(BaseModel):
     cuda: str = ""
     cpu_index: str = ""
     extensions: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Recipe:
     """One image: its folder with the Containerfile, and its parent, one of ours by name or one of a registry.
 
     ``cuda``: the release of CUDA that it can be built with; empty if it is the same for all machines. ``extensions``:
-    which of our packages are installed in it.
+    which of our packages are installed in it. ``files``: what of the checkout it is built from besides its own folder.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Recipe:
     cuda: str = ""
     cpu_index: str = ""
     extensions: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -66,7 +68,7 @@ def load_recipes(folder: Path = IMAGES_DIR) -> dict[str, Recipe]:
     except (OSError, YAMLError, ValidationError, UnicodeDecodeError) as error:
         raise InvalidConfiguration(f"{file} cannot be used: {_why(error)}") from error
     recipes = {
-        name: Recipe(name, entry.parent, folder / name, entry.cuda, entry.cpu_index, entry.extensions)
+        name: Recipe(name, entry.parent, folder / name, entry.cuda, entry.cpu_index, entry.extensions, entry.files)
         for name, entry in entries.items()
     }
     for recipe in recipes.values():
@@ -77,6 +79,9 @@ def load_recipes(folder: Path = IMAGES_DIR) -> dict[str, Recipe]:
         for extension in recipe.extensions:
             if not (folder.parent / EXTENSIONS / extension).is_dir():
                 raise InvalidConfiguration(f"{file}: {recipe.name} wants {extension}, which is not in {EXTENSIONS}/.")
+        for wanted in recipe.files:
+            if ".." in Path(wanted).parts or not (folder.parent / wanted).exists():
+                raise InvalidConfiguration(f"{file}: {recipe.name} wants {wanted}, which is not in {folder.parent}.")
     build_order(recipes, recipes)
     return recipes
 
@@ -109,14 +114,15 @@ def build_order(recipes: Mapping[str, Recipe], names: Iterable[str]) -> tuple[Re
 
 
 def context_files(recipe: Recipe) -> dict[str, Path]:
-    """Return the files that an image is built from, by their names in the build: its folder's, and its extensions'."""
+    """Return the files that an image is built from, by their names in the build: its folder's, and what it asks for."""
     folders = {".": recipe.folder}
     for extension in recipe.extensions:
         folders[f"{EXTENSIONS}/{extension}"] = recipe.folder.parents[1] / EXTENSIONS / extension
+    folders.update((name, recipe.folder.parents[1] / name) for name in recipe.files)
     return {
         str(Path(place) / path.relative_to(folder)): path
         for place, folder in folders.items()
-        for path in sorted(folder.rglob("*"))
+        for path in ([folder] if folder.is_file() else sorted(folder.rglob("*")))
         if path.is_file() and not _is_made(path.relative_to(folder), MADE if place == "." else MADE_IN_EXTENSIONS)
     }
 

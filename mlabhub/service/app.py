@@ -42,6 +42,7 @@ from mlabhub.service.catalogue import CatalogSource
 from mlabhub.service.census import Census
 from mlabhub.service.desk import SpawnerDesk
 from mlabhub.service.disk import DiskUse, room_of
+from mlabhub.service.handlers.meta import AliveHandler
 from mlabhub.service.identity import MachineAccounts
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.metrics import Metrics
@@ -91,6 +92,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         [
             *api_routes(prefix),
             url(prefix + "oauth_callback", _OAuthCallback),
+            url("/alive", AliveHandler),
             *pages.routes(prefix),
         ],
         default_handler_class=pages.NotFoundHandler,
@@ -229,7 +231,7 @@ def _listen(application: Application, settings: Settings) -> HTTPServer:
         max_header_size=64 * 1024,
     )
     try:
-        server.listen(settings.service_port, "127.0.0.1")
+        server.listen(settings.service_port, settings.service_host)
     except OSError as error:
         raise MLabError(
             Message.of(

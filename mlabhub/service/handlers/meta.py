@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prometheus_client import CONTENT_TYPE_LATEST
+from tornado.web import RequestHandler
 
 from mlabhub import __version__
 from mlabhub.service.bodies import ReconcileBody
@@ -30,6 +31,14 @@ class HealthHandler(JsonHandler):
             "catalogue": "the files have faults; administrators see them at api/v1/catalogue" if catalogue else "ok",
         }
         self.answer(report, 503 if fault else 200)
+
+
+class AliveHandler(RequestHandler):
+    """``GET /alive``, outside of the service's prefix, for whoever watches over the process alone."""
+
+    def get(self) -> None:
+        """Answer. Whether launches can be decided on, ``health`` says."""
+        self.finish("ok")
 
 
 class CatalogueHandler(ApiHandler):
