@@ -225,7 +225,6 @@ def configure_chart(c: Any) -> None:
         make_first_run(settings.state_dir, settings.public_url, settings.admin)
         config.configure_accounts(c, settings)
     add_services(c, settings)
-    forget_pods_of_the_chart(c, chart)
     config.configure_spawner(c, settings)
     config.configure_pages(c, settings)
 
@@ -252,13 +251,6 @@ def add_services(c: Any, settings: Settings) -> None:
             scopes += [scope for scope in role["scopes"] if scope not in scopes]
         else:
             c.JupyterHub.load_roles.append(role)
-
-
-def forget_pods_of_the_chart(c: Any, chart: Chart) -> None:
-    """Drop what the chart made of ``singleuser`` for pods: the plan decides that. ``hub.config.KubeSpawner`` stays."""
-    c.pop("KubeSpawner", None)
-    c.KubeSpawner.namespace = chart.namespace
-    c.KubeSpawner.update(chart.value("hub.config.KubeSpawner") or {})
 
 
 def main() -> int:
