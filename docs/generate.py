@@ -281,16 +281,18 @@ def write_site() -> str:
 
 
 def manifests() -> dict[Path, str]:
-    """Return the manifests of a release called mlabhub in a namespace of that name, with nothing set."""
-    from mlabhub.chart import dump_manifests
+    """Return the manifests of a release called mlabhub in a namespace of that name, with the values of base.yaml."""
+    from mlabhub.chart import dump_manifests, read_base
     from mlabhub.cluster import chart
+    from mlabhub.cluster.namespace import get_namespace_manifest
     from mlabhub.cluster.policies import get_network_policy_manifests, hub_of_chart
-    from mlabhub.core.kubernetes import KubernetesSpec
 
     name = "mlabhub"
+    spec = read_base(MANIFESTS.parent / "base.yaml")
     instance, hub = chart.make_instance(name, name), hub_of_chart(name)
-    policies = get_network_policy_manifests(KubernetesSpec(), namespace=name, instance=instance, hub=hub)
+    policies = get_network_policy_manifests(spec, namespace=name, instance=instance, hub=hub)
     written = {
+        "namespace.yaml": ("The namespace.", (get_namespace_manifest(name, spec),)),
         "rbac.yaml": ("What hub and service may do on the cluster.", chart.get_rbac_manifests(name)),
         "state.yaml": ("A disk for the ledger.", (chart.get_state_manifest(name),)),
         "network.yaml": ("Who reaches people's servers, and what these reach.", policies),

@@ -30,6 +30,7 @@ from ruamel.yaml import YAML
 from mlabhub import config
 from mlabhub.catalog import FILES, load_catalog
 from mlabhub.cluster.chart import get_chart_manifests, make_instance
+from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.service.scopes import CUSTOM_SCOPES
 from mlabhub.settings import SERVICE_NAME, SETTINGS_VARIABLE, Settings, replace_file
@@ -209,6 +210,13 @@ def _dump(given: Mapping[str, Any]) -> str:
     text = StringIO()
     YAML(typ="safe").dump(content, text)
     return text.getvalue()
+
+
+def read_base(file: Path) -> KubernetesSpec:
+    """Return what a file of values alone says of the cluster. Raises `OSError`, `ValidationError`."""
+    values = YAML(typ="safe").load(file.read_text())
+    text = _dump(values["custom"]["mlabhub"]["kubernetes"])
+    return KubernetesSpec.model_validate(YAML(typ="safe").load(text))
 
 
 def configure_chart(c: Any) -> None:

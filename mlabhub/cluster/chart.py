@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from mlabhub.cluster.namespace import get_namespace_manifest
 from mlabhub.cluster.policies import get_network_policy_manifests, hub_of_chart
 from mlabhub.core.kubernetes import KubernetesSpec
 
@@ -39,6 +40,7 @@ def make_instance(namespace: str, release: str) -> str:
 def get_chart_manifests(spec: KubernetesSpec, *, namespace: str, release: str) -> tuple[Manifest, ...]:
     """Return all that is applied beside the release."""
     return (
+        get_namespace_manifest(namespace, spec),
         *get_rbac_manifests(namespace),
         get_state_manifest(namespace),
         *get_network_policy_manifests(

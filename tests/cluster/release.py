@@ -50,9 +50,7 @@ def get_release_manifests(values: Values, *, namespace: str, release: str, proxy
         make("Secret", "hub", stringData=_secrets(values, namespace, release)),
         make("ConfigMap", "hub", data={**names, "jupyterhub_config.py": CONFIG.read_text()}),
         make("PersistentVolumeClaim", "hub-db-dir", spec=_claim(hub)),
-        service(
-            "hub", "hub", [{"name": "hub", "port": 8081, "targetPort": "http"}, *hub["service"]["extraPorts"]]
-        ),
+        service("hub", "hub", [{"name": "hub", "port": 8081, "targetPort": "http"}, *hub["service"]["extraPorts"]]),
         service("proxy-api", "proxy", [{"port": 8001, "targetPort": "api"}]),
         service("proxy-public", "proxy", [{"name": "http", "port": 80, "targetPort": "http"}]),
         make("NetworkPolicy", "hub", "networking.k8s.io/v1", spec=_hub_policy(hub, labels("hub"))),
