@@ -191,11 +191,15 @@ def _lay_file(name: str, chart: Chart, target: Path, sources: tuple[Path, ...]) 
     """
     given = getattr(chart.custom, FROM_VALUES[name]) if name in FROM_VALUES else None
     if given is not None:
-        replace_file(target, _dump(given))
+        text = _dump(given)
+        if target.is_symlink() or not target.exists() or target.read_text() != text:
+            replace_file(target, text)
         return
     source = next((one for one in sources if one.exists()), None)
     if source is None:
         target.unlink(missing_ok=True)
+        return
+    if target.is_symlink() and target.readlink() == source:
         return
     temporary = target.with_name(f"{name}.{secrets.token_hex(4)}")
     temporary.symlink_to(source)
@@ -214,9 +218,12 @@ def _dump(given: Mapping[str, Any]) -> str:
 
 def read_base(file: Path) -> KubernetesSpec:
     """Return what a file of values alone says of the cluster. Raises `OSError`, `ValidationError`."""
-    values = YAML(typ="safe").load(file.read_text())
-    text = _dump(values["custom"]["mlabhub"]["kubernetes"])
-    return KubernetesSpec.model_validate(YAML(typ="safe").load(text))
+    return make_spec(Custom.model_validate(YAML(typ="safe").load(file.read_text())["custom"]["mlabhub"]))
+
+
+def make_spec(custom: Custom) -> KubernetesSpec:
+    """Return the ``kubernetes.yaml`` that values stand for. Raises `ValidationError`."""
+    return KubernetesSpec.model_validate(YAML(typ="safe").load(_dump(custom.kubernetes or {})))
 
 
 def configure_chart(c: Any) -> None:
