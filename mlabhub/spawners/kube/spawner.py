@@ -255,6 +255,12 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         message = Message.of(N_("{why} Its last words: {words}"), why=fault.message, words=words)
         return LaunchRefused(message, log_text=fault.log_text, **fault.data)
 
+    async def _undo(self, why: Message | None = None) -> None:
+        """Leave nothing, and trust nothing that was remembered of its folders: they may be why it came to nothing."""
+        if self._prepared is not None:
+            self.shared.storage.forget(self._prepared.plan, self._prepared.volumes)
+        await super()._undo(why)
+
     async def last_words(self) -> str:
         """Return the end of the server's log."""
         return await self._calls.log(self.pod_name, CONTAINER, LAST_LINES)
