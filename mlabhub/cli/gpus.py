@@ -15,10 +15,18 @@ from rich.text import Text
 
 from mlabhub.cli.remote import find_service
 from mlabhub.core.quote import plain
-from mlabhub.core.units import format_gib, format_number
+from mlabhub.core.units import format_gib, format_gpu_type, format_number
 
 WATCH_SECONDS = 5
-STYLES = {"free": "green", "held": "", "busy": "yellow", "not known": "yellow", "sick": "red", "divided": "dim"}
+STYLES = {
+    "free": "green",
+    "held": "",
+    "busy": "yellow",
+    "not known": "yellow",
+    "sick": "red",
+    "taken": "yellow",
+    "divided": "dim",
+}
 
 Json = dict[str, Any]
 
@@ -125,13 +133,15 @@ def state_of(gpu: Json) -> str:
         return "sick"
     if gpu["divided"]:
         return "divided"
+    if gpu.get("taken"):
+        return "taken"
     return {True: "busy", False: "free", None: "not known"}[gpu["busy"]]
 
 
 def holder_of(gpu: Json) -> str:
     """Return who holds a GPU and with which server, as far as one may know."""
     if not gpu["held"]:
-        return ""
+        return "pods of others" if gpu.get("taken") else ""
     if gpu["user"] is None:
         return "somebody"
     server = gpu["display_name"] or gpu["server_name"] or "(default)"
@@ -150,6 +160,11 @@ def ago(seconds: float) -> str:
 
 def notes_on(node: Json) -> Iterator[str]:
     """Return what is to be said of single GPUs, a line each, and of all of them."""
+    for word in node.get("notes", ()):
+        yield f"  {word}"
+    for taker in node.get("takers", ()):
+        amounts = ", ".join(f"{count} {plain(format_gpu_type(one))}" for one, count in taker["gpus"].items())
+        yield f"  Pods of others in the namespace {plain(taker['namespace'])} hold {amounts}."
     if node["gpu_fault"]:
         yield f"  These GPUs cannot be read: {node['gpu_fault']}"
     for gpu in node["gpus"]:

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
-from mlabhub.core.holdings import Holdings
+from mlabhub.core.holdings import Holdings, Usage
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, from_micro, to_micro
 
@@ -93,11 +93,16 @@ def _free_room(node: Node, gpu_type: str | None, overcommit: float, holdings: Ho
     cpu = max(0, min(node.cpu_micro, shared - usage.get(CPU)))
     memory = max(0, node.memory_micro - to_micro(node.memory_gib_taken) - usage.get(MEMORY))
     gpus = [gpu for gpu in node.usable.get(gpu_type, ()) if gpu.uuid not in held] if gpu_type else []
-    free = len(gpus)
-    if node.counted and gpu_type:  # also what is held under a number that the node does not have any more
-        free = min(free, len(node.usable.get(gpu_type, ())) - round(from_micro(usage.get(GPU_PREFIX + gpu_type))))
-    free -= node.gpus_taken.get(gpu_type or "", 0)
-    return _room(node, gpu_type, gpus[: max(0, free)], cpu, memory)
+    free = free_count(node, gpu_type, len(gpus), usage) if gpu_type else 0
+    return _room(node, gpu_type, gpus[:free], cpu, memory)
+
+
+def free_count(node: Node, gpu_type: str, unheld: int, usage: Usage) -> int:
+    """Return how many GPUs of a type can be had, of which that many are usable and held by none of our servers."""
+    if node.counted:  # also what is held under a number that the node does not have any more
+        held = round(from_micro(usage.get(GPU_PREFIX + gpu_type)))
+        unheld = min(unheld, len(node.usable.get(gpu_type, ())) - held)
+    return max(0, unheld - node.gpus_taken.get(gpu_type, 0))
 
 
 def _room(node: Node, gpu_type: str | None, gpus: Sequence[Gpu], cpu: int, memory: int) -> Room:
@@ -106,6 +111,6 @@ def _room(node: Node, gpu_type: str | None, gpus: Sequence[Gpu], cpu: int, memor
 
 
 def _asked(room: Room, gpu_ids: Collection[str]) -> Room:
-    """Keep the GPUs that were chosen by id."""
-    gpus = [gpu for gpu in room.gpus if gpu.uuid in gpu_ids]
+    """Keep the GPUs that were chosen by id; of slots, none can be."""
+    gpus = [gpu for gpu in room.gpus if gpu.uuid in gpu_ids and not room.node.counted]
     return _room(room.node, room.gpu_type, gpus, room.cpu, room.memory)

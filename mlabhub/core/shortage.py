@@ -16,6 +16,7 @@ from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quote import plain, quote, quote_all
 from mlabhub.core.reasons import Reason, amount_of, joined, name_holder, sentences
+from mlabhub.core.slots import split_slot
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, format_gpu_type, format_number, from_micro
 from mlabhub.messages import N_, Message
 
@@ -39,6 +40,10 @@ WAIT_APART_TYPES = N_("{asked} wait: {free} are free, but no node has {need} of 
 NONE_FREE = N_("No machine has {asked} free; free are: {nodes}.")
 NONE_BESIDE_FREE = N_("No machine with {beside} free has {asked} free as well; free are: {nodes}.")
 NONE_FREE_ALL = N_("No machine has {asked} free at once; free are: {nodes}.")
+NOT_FOR_PROFILE = N_("No machine is for servers of the profile {profile}. Choose another one, or ask an administrator.")
+NOT_FOR = N_("These are not for servers of the profile {profile}: {nodes}.")
+OTHERS = N_("Pods that are not this hub's hold: {nodes}.")
+SLOT_GPU = N_("Which of its GPUs a server gets, the cluster decides ({uuid} was asked for). Leave the choice to it.")
 CLOSED = N_("These take no new servers: {nodes}.")
 SICK = N_("These GPUs are not healthy: {gpus}.")
 BUSY = N_("These GPUs are used by something outside of this hub: {gpus}.")
@@ -77,7 +82,9 @@ def why_no_place(
 ) -> tuple[Reason, ...]:
     """Return the reasons why `find_place` found none."""
     uncounted = tuple(_uncounted(request, gpu_types, capacity))
-    if not any(node.schedulable for node in capacity.nodes):
+    if capacity.nodes and not any(node.is_for(request.profile) for node in capacity.nodes):
+        return (Reason("never_fits", Message.of(NOT_FOR_PROFILE, profile=quote(request.profile))),)
+    if not any(node.schedulable and node.is_for(request.profile) for node in capacity.nodes):
         return (Reason("no_room", sentences([Message(NO_MACHINE), *uncounted, Message(TRY_AGAIN)])),)
     chosen = tuple(_chosen_reasons(request, holdings, capacity, viewer))
     if chosen:
@@ -133,7 +140,9 @@ def _chosen_reasons(request: LaunchRequest, holdings: Holdings, capacity: Capaci
             continue
         nodes[gpu.node] = None
         resource = GPU_PREFIX + gpu.type
-        if request.gpu_type is not None and gpu.type != request.gpu_type:
+        if split_slot(uuid) is not None:
+            yield Reason("no_such_gpu", Message.of(SLOT_GPU, values), resource)
+        elif request.gpu_type is not None and gpu.type != request.gpu_type:
             yield Reason("no_such_gpu", Message.of(OTHER_TYPE, values, type=format_gpu_type(gpu.type)), resource)
         elif holder is not None:
             yield Reason("gpu_held", Message.of(HELD_GPU, values, name=name_holder(holder, viewer)), resource)
@@ -221,8 +230,15 @@ def _uncounted(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capac
     closed = [node.name for node in capacity.nodes if not node.schedulable]
     if closed:
         yield Message.of(CLOSED, nodes=quote_all(closed, MOST_LISTED))
+    other = [node.name for node in capacity.nodes if node.schedulable and not node.is_for(request.profile)]
+    if other:
+        yield Message.of(NOT_FOR, profile=quote(request.profile), nodes=quote_all(other, MOST_LISTED))
     if not request.gpus:
         return
+    taken = {node.name: sum(node.gpus_taken.get(one, 0) for one in gpu_types) for node in capacity.nodes}
+    if any(taken.values()):
+        named = [f"{name} {count} {format_gpu_type(request.gpu_type)}" for name, count in taken.items() if count]
+        yield Message.of(OTHERS, nodes=quote_all(named, MOST_LISTED))
     for node, fault in _unread(capacity):
         yield Message.of(UNREAD, node=plain(node.name), fault=fault)
     unread = {node.name for node, _ in _unread(capacity)}

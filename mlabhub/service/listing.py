@@ -9,6 +9,7 @@ from urllib.parse import quote
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
 from mlabhub.core.gpu_types import display_name_of
+from mlabhub.core.placement import free_count
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import Catalog, default_payer
 from mlabhub.core.quotas import Quotas
@@ -204,20 +205,34 @@ def node_views(capacity: Capacity, projection: Projection, catalog: Catalog, vie
 
 def _node_view(node: Node, projection: Projection, catalog: Catalog, viewer: Viewer) -> NodeView:
     used = projection.holdings.node(node.name).as_amounts()
+    others = _taken(node, projection.holdings)
     return NodeView(
         name=node.name,
         schedulable=node.schedulable,
         cpu=node.cpu,
-        cpu_free=max(0.0, node.cpu * catalog.quotas.cpu_overcommit - used.get(CPU, 0.0)),
+        cpu_free=max(0.0, (node.cpu - node.cpu_taken) * catalog.quotas.cpu_overcommit - used.get(CPU, 0.0)),
         memory_gib=node.memory_gib,
-        memory_gib_free=max(0.0, node.memory_gib - used.get(MEMORY, 0.0)),
-        gpus=tuple(_gpu_view(gpu, projection, catalog, viewer) for gpu in node.gpus),
+        memory_gib_free=max(0.0, node.memory_gib - node.memory_gib_taken - used.get(MEMORY, 0.0)),
+        gpus=tuple(_gpu_view(gpu, projection, catalog, viewer, taken=gpu.uuid in others) for gpu in node.gpus),
         gpu_fault=node.gpu_fault,
         cpu_overcommit=catalog.quotas.cpu_overcommit,
+        notes=node.notes,
+        counted=node.counted,
+        gpus_taken=node.gpus_taken,
+        takers=node.takers if viewer.admin else (),
     )
 
 
-def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, viewer: Viewer) -> GpuView:
+def _taken(node: Node, holdings: Holdings) -> frozenset[str]:
+    """Return as many of a node's slots that nobody holds as are not to be had, the last ones."""
+    taken: set[str] = set()
+    for gpu_type, gpus in node.usable.items() if node.counted else ():
+        unheld = [gpu.uuid for gpu in gpus if holdings.is_free(gpu.uuid)]
+        taken.update(unheld[free_count(node, gpu_type, len(unheld), holdings.node(node.name)) :])
+    return frozenset(taken)
+
+
+def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, viewer: Viewer, *, taken: bool) -> GpuView:
     holding = projection.holdings.holder_of(gpu.uuid)
     holder = projection.launch(holding.launch_id) if holding else None
     shown = holder if holder is not None and viewer.may_see(holder) else None
@@ -239,6 +254,7 @@ def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, viewer: Viewer
         utilisation=gpu.utilisation if shown or not holder else None,
         used_gib=gpu.used_gib if shown or not holder else None,
         usable=gpu.usable,
+        taken=taken,
         health=gpu.health,
         busy=gpu.busy,
         processes=gpu.processes if viewer.admin else (),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mlabhub.core.capacity import GpuProcess
+from mlabhub.core.capacity import GpuProcess, Taker
 from mlabhub.core.forecast import State
 from mlabhub.core.network import NetworkSpec
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
@@ -166,7 +166,7 @@ class GpuView:
     ``type_name`` is what people call the type. ``usable``: it would be handed out if nobody held it. ``busy``: used
     from outside of the hub, None if that cannot be told; the ``processes`` that use it are for administrators only.
     ``utilisation`` (percent) and ``used_gib`` are as of the last look, for those who may know the holder; None if not
-    known.
+    known. ``taken``: on a cluster, as many are taken by pods that are not this hub's; which ones, nobody tells.
     """
 
     uuid: str
@@ -192,13 +192,16 @@ class GpuView:
     divided: bool = False
     mig: str = ""
     parent: str = ""
+    taken: bool = False
 
 
 @dataclass(frozen=True)
 class NodeView:
     """One machine: what it has and what of it is free. ``gpu_fault``: why its GPUs cannot be read, if so.
 
-    CPUs are handed out ``cpu_overcommit`` times, so that ``cpu_free`` may be more than ``cpu``.
+    CPUs are handed out ``cpu_overcommit`` times, so that ``cpu_free`` may be more than ``cpu``. ``notes`` say why it
+    takes no servers, or not those of every profile. On a cluster (``counted``) its GPUs are slots; ``gpus_taken`` are
+    how many pods hold that are not this hub's, by type, and ``takers`` are these by namespace, for administrators only.
     """
 
     name: str
@@ -210,6 +213,10 @@ class NodeView:
     gpus: tuple[GpuView, ...]
     gpu_fault: Message | None = None
     cpu_overcommit: float = 1.0
+    notes: tuple[Message, ...] = ()
+    counted: bool = False
+    gpus_taken: Mapping[str, int] = field(default_factory=dict)
+    takers: tuple[Taker, ...] = ()
 
 
 @dataclass(frozen=True)

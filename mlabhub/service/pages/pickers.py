@@ -146,12 +146,17 @@ def reference_text(image: str, t: Translator) -> str:
 
 
 def gpu_rows(profile: Profile, view: CatalogView, arguments: Mapping[str, str], t: Translator) -> tuple[GpuRow, ...]:
-    """Return the GPUs of the profile's types, machine by machine; none where people may not choose."""
+    """Return the GPUs of the profile's types, machine by machine; none where people may not choose, or cannot."""
     if not profile.choose_gpu or profile.gpus.max == 0:
         return ()
     chosen = frozenset(arguments.get(GPU_IDS, "").split(","))
     types = frozenset(profile.offered_gpu_types(view.gpu_types))
-    offered = [(node, gpu) for node in view.nodes for gpu in node.gpus if gpu.type in types and not gpu.divided]
+    offered = [
+        (node, gpu)
+        for node in view.nodes
+        for gpu in node.gpus
+        if gpu.type in types and not gpu.divided and not node.counted
+    ]
     return tuple(_gpu_row(node, gpu, gpu.uuid in chosen, t) for node, gpu in offered[:MOST_GPUS])
 
 
