@@ -223,6 +223,11 @@ class KubernetesSpec(Model):
         ]
         return self.model_copy(update={"volumes": (*self.volumes, *made)})
 
+    def is_seen_by_hub(self, folder: str) -> bool:
+        """Whether the hub's machine has this very folder at the same path."""
+        volume = self.volume_of(folder)
+        return self.make_folders == "hub" and volume is not None and volume.claim_per_folder is None
+
     def volume_of(self, folder: str) -> Volume | None:
         """Return the volume that a folder is on."""
         return next((volume for volume in self.volumes if is_within(folder, volume.folder)), None)

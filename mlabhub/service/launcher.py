@@ -235,8 +235,11 @@ class Launcher:
         """Return a person's folders and how much room they have."""
         _check_may_act(actor, user)
         groups = (await self._world.hub.user(user)).groups
-        places = places_for(self._world.catalog().storage, user, groups)
-        return listing.storage_views(places, await self._world.disk.look(place.source for place in places))
+        catalog = self._world.catalog()
+        places = places_for(catalog.storage, user, groups)
+        elsewhere = self._world.settings.backend == "kube"
+        seen = [one.source for one in places if not elsewhere or catalog.kubernetes.is_seen_by_hub(one.source)]
+        return listing.storage_views(places, await self._world.disk.look(seen))
 
     def quotas(self, actor: Person) -> tuple[tuple[UsageView, ...], tuple[UsageView, ...]]:
         """Return usage and limits: of one's groups and oneself, for administrators of all groups and users."""

@@ -11,7 +11,7 @@ import pytest
 
 from mlabhub.service import disk
 from mlabhub.service.disk import DiskUse, Room, room_of
-from tests.service.conftest import Running
+from tests.service.conftest import Running, make_settings, run_service
 
 
 def test_room_is_the_file_systems(tmp_path: Path) -> None:
@@ -60,3 +60,17 @@ async def test_everybody_sees_their_own_folders(running: Running) -> None:
     assert [one["target"] for one in folders] == ["/mnt/user/carol", "/mnt/share/nlp"]
     assert all(0 < one["free_bytes"] <= one["total_bytes"] for one in folders)
     assert (await running.call("GET", "api/v1/storage?user=carol")).status_code == 403
+
+
+@pytest.mark.parametrize(("maker", "known"), [("pod", False), ("nobody", False), ("hub", True)])
+async def test_on_a_cluster_the_hubs_own_disk_is_not_the_homes(tmp_path: Path, maker: str, known: bool) -> None:
+    settings = make_settings(tmp_path).model_copy(update={"backend": "kube"})
+    nas = tmp_path / "nas"
+    (nas / "user").mkdir(parents=True)
+    (settings.config_dir / "storage.yaml").write_text(f"user_root: {nas}/user\n")
+    spec = f"{{volumes: [{{folder: {nas}, claim: nas}}], group_claim: {{size_gib: 1}}, make_folders: {maker}}}"
+    (settings.config_dir / "kubernetes.yaml").write_text(spec)
+    async with run_service(settings) as running:
+        home, group = (await running.call("GET", "api/v1/storage")).json()["folders"]
+    assert (home["target"], home["free_bytes"] is not None) == ("/mnt/user/alice", known)
+    assert (group["target"], group["free_bytes"]) == ("/mnt/share/vision", None)
