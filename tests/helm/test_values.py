@@ -69,9 +69,11 @@ def test_what_overlays_say_of_the_cluster_is_a_valid_configuration(names: tuple[
     settings = chart.make_settings(found, tmp_path)
     chart.prepare(found, settings, tmp_path / "no-config-map", FOLDER.parent / "spawner_profiles")
     catalog = load_catalog(settings.config_dir)
-    folders = [volume.folder for volume in catalog.kubernetes.volumes]
-    for root in (catalog.storage.user_root, catalog.storage.share_root):
-        assert any(str(root) == folder or str(root).startswith(f"{folder}/") for folder in folders), root
+    named = catalog.storage.share_root
+    located = catalog.located(str(settings.nas_dir))
+    assert located.kubernetes.volume_of(str(located.storage.user_root))
+    shared = located.kubernetes.volume_of(str(located.storage.share_root))
+    assert (shared is not None) == (named is not None or "one-node" in names)
 
 
 def walk(part: Any) -> Any:
