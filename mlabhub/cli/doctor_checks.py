@@ -60,38 +60,39 @@ class Machine:
 def look_at_machine(settings: Settings | None, state_dir: Path) -> Machine:
     """Return what is known of this machine before the checks begin."""
     engine, fault = None, ""
-    try:
-        engine = find_engine(state_dir / "run")
-    except MLabError as error:
-        fault = str(error)
+    if settings is None or settings.backend != "kube":
+        try:
+            engine = find_engine(state_dir / "run")
+        except MLabError as error:
+            fault = str(error)
     port = settings.port if settings else 8000
     return Machine(state_dir, port, settings, engine, fault, is_root=os.geteuid() == 0)
 
 
 def run_checks(machine: Machine) -> list[Check]:
     """Return all findings in a fixed order; the slow ones run side by side."""
-    checks: Sequence[Callable[[Machine], Check | Sequence[Check] | None]] = (
+    of_cluster = machine.settings is not None and machine.settings.backend == "kube"
+    checks: Sequence[Looking] = (
         check_python,
         check_proxy,
-        check_engine,
-        check_controllers,
-        check_firewall,
-        check_storage_driver,
-        check_engine_disk,
-        check_base_image,
+        *((check_cluster,) if of_cluster else CHECKS_OF_SERVERS_HERE),
         check_state_disk,
-        check_storage,
         check_ledger,
         check_port,
-        check_gpus,
         check_subdomains,
         check_clock,
-        check_registry,
         check_site_settings,
     )
     with ThreadPoolExecutor(len(checks)) as pool:
         answers = pool.map(lambda check: check(machine), checks)
         return [found for answer in answers for found in ([answer] if isinstance(answer, Check) else answer or ())]
+
+
+def check_cluster(machine: Machine) -> Sequence[Check]:
+    """The cluster, where servers are its pods."""
+    from mlabhub.cli.doctor_cluster import look_at_cluster  # a third of a second, which others need not wait for
+
+    return look_at_cluster(machine.settings) if machine.settings else ()
 
 
 def check_python(_: Machine) -> Check:
@@ -290,6 +291,20 @@ def check_site_settings(machine: Machine) -> Sequence[Check]:
         used = ask("docker", "info", "--format", "{{.RegistryConfig.Mirrors}}")
         checks.append(assess_docker_mirrors(found.site, used))
     return checks
+
+
+Looking = Callable[[Machine], Check | Sequence[Check] | None]
+CHECKS_OF_SERVERS_HERE: tuple[Looking, ...] = (
+    check_engine,
+    check_controllers,
+    check_firewall,
+    check_storage_driver,
+    check_engine_disk,
+    check_base_image,
+    check_storage,
+    check_gpus,
+    check_registry,
+)
 
 
 def is_locked(state_dir: Path) -> bool:

@@ -25,6 +25,9 @@ from mlabhub.errors import ClusterUnavailable, InvalidConfiguration
 SECONDS = 10.0
 CONNECT_SECONDS = 3.0
 ANY_PORT = 10250  # a UDP socket's address is chosen by the way to the other end alone; nothing is sent
+SYSTEM = "kube-system"
+MOST_TRIED = 5
+"""Pods of one node."""
 FAILURES = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 """What a connection raises when nobody answers as the API should."""
 
@@ -117,7 +120,7 @@ async def list_nodes(api: Any) -> tuple[ClusterNode, ...]:
         why = {401: "does not know the credentials", 403: "does not let the account list its nodes"}.get(error.status)
         raise InvalidConfiguration(
             f"The cluster at {api.configuration.host} {why or f'answers {error.status} {error.reason}'}. mlabhub needs "
-            "an account with the rights of its ClusterRole, helm-values/cluster-role.yaml; `kubectl auth whoami` and "
+            "an account with the rights in helm-values/manifests/rbac.yaml; `kubectl auth whoami` and "
             "`kubectl auth can-i list nodes` say whom the kubeconfig makes you."
         ) from error
     except FAILURES as error:
@@ -149,6 +152,12 @@ def _address_towards(address: str) -> str | None:
         return str(probe.getsockname()[0])
 
 
+def find_addresses(host: str) -> tuple[str, ...]:
+    """Return the addresses of a host, or of an address. Raises `OSError` if its name leads nowhere."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
 async def own_ranges(api: Any, nodes: Iterable[ClusterNode]) -> tuple[str, ...]:
     """Return the cluster's own addresses and ranges, as far as it tells: nodes, pods, services."""
     found = [place for node in nodes for place in (*node.addresses, *((node.pod_range,) if node.pod_range else ()))]
@@ -166,26 +175,30 @@ def find_own_addresses(nodes: Sequence[ClusterNode]) -> tuple[str, ...]:
 
 
 async def list_pod_ports(api: Any) -> tuple[PodPort, ...]:
-    """Return a TCP port of one running pod of each node, as far as the account may see any."""
-    found: dict[str, PodPort] = {}
+    """Return TCP ports of some running pods of each node, as far as the account may see any; the cluster's own first.
+
+    Those of others may be closed by network policies.
+    """
+    found: dict[str, list[PodPort]] = {}
     try:
         pods = await client.CoreV1Api(api).list_pod_for_all_namespaces(
             field_selector="status.phase=Running", limit=500, _request_timeout=SECONDS
         )
     except (ApiException, *FAILURES):
         return ()
-    for pod in pods.items:
+    for pod in sorted(pods.items, key=lambda pod: pod.metadata.namespace != SYSTEM):
         ports = [port for container in pod.spec.containers for port in container.ports or ()]
         tcp = [port.container_port for port in ports if port.protocol in (None, "TCP")]
         if tcp and pod.status.pod_ip and not pod.spec.host_network:
-            found.setdefault(pod.spec.node_name, PodPort(pod.spec.node_name, pod.status.pod_ip, tcp[0]))
-    return tuple(found.values())
+            found.setdefault(pod.spec.node_name, []).append(PodPort(pod.spec.node_name, pod.status.pod_ip, tcp[0]))
+    return tuple(port for ports in found.values() for port in ports[:MOST_TRIED])
 
 
 async def find_unreachable(ports: Sequence[PodPort]) -> tuple[PodPort, ...]:
-    """Return those that nothing comes back from; one that refuses the connection is reached."""
+    """Return those of nodes from which nothing comes back at all; a pod that refuses the connection is reached."""
     answers = await asyncio.gather(*(_is_reached(port) for port in ports))
-    return tuple(port for port, reached in zip(ports, answers, strict=True) if not reached)
+    reached = {port.node for port, answered in zip(ports, answers, strict=True) if answered}
+    return tuple(port for port in ports if port.node not in reached)
 
 
 async def _is_reached(port: PodPort) -> bool:

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import ipaddress
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,12 +98,11 @@ class ClusterBackend(Backend):
 def _addresses(host: str) -> tuple[str, ...]:
     """Return the addresses of a host. Raises `InvalidConfiguration` if its name leads nowhere."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return reach.find_addresses(host)
     except OSError as error:
         raise InvalidConfiguration(
             f"--hub-host {host} is no address, and no name that is known here: {error.strerror}."
         ) from error
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def prepare_cluster(options: ClusterOptions, spec: KubernetesSpec, host: str) -> ClusterBackend:
@@ -231,7 +229,8 @@ async def look_at_ways(api: Any, nodes: Sequence[reach.ClusterNode]) -> list[str
     lost = await reach.find_unreachable(await reach.list_pod_ports(api))
     if not lost:
         return []
-    pods = ", ".join(f"{port.address}:{port.port} on {port.node}" for port in lost)
+    first = {port.node: port for port in reversed(lost)}.values()
+    pods = ", ".join(f"{port.address}:{port.port} on {port.node}" for port in first)
     routes = reach.route_commands(nodes, lost)
     mend = f" With routes it may be: {', '.join(f'`{route}`' for route in routes)}." if routes else ""
     return [

@@ -2,6 +2,7 @@
 
     kubeconfig   KUBECONFIG, and the cluster answers; without one a test fails, it is never skipped
     namespace    a fresh one, Pod Security enforced as restricted; deleted afterwards
+    narrow       the same, for an account that may do less (`tests.cluster.accounts.account`)
     nas          a folder that this machine and all nodes see under one path (MLABHUB_TEST_NAS)
     site         a running hub (`tests.cluster.site.Site`), one for each module: begin with `site.stop_all()`
     two_nodes    names of two nodes, by the slug of their GPUs' type
@@ -30,6 +31,7 @@ from pathlib import Path
 import pytest
 
 from mlabhub.inventory.gpus import gpu_type_of
+from tests.cluster.accounts import forget
 from tests.cluster.kubectl import get, kubectl, try_kubectl
 from tests.cluster.site import Site, make_name, make_site, start_site
 
@@ -89,6 +91,13 @@ def namespace(kubeconfig: str) -> Iterator[str]:
     kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def narrow(namespace: str) -> Iterator[str]:
+    """Return a namespace for `tests.cluster.accounts.account`, and forget the account afterwards."""
+    yield namespace
+    forget(namespace)
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from mlabhub.cluster.namespace import ENFORCE
+from tests.cluster.accounts import account
 from tests.cluster.kubectl import get, kubectl
 from tests.cluster.site import Site, make_name, remove_namespace
 from tests.installation import MLABHUB, free_port
@@ -19,29 +17,6 @@ def up(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `mlabhub up` where it is to end by itself."""
     argv = [MLABHUB, "up", "--backend", "kube", "--state", str(folder / "state"), "--port", str(free_port())]
     return subprocess.run([*argv, *arguments], capture_output=True, text=True, timeout=60, check=False)
-
-
-def account(namespace: str, folder: Path, rules: list[dict[str, Any]]) -> Path:
-    """Return a kubeconfig of an account in the namespace that may do what the rules say on the whole cluster."""
-    kubectl("create", "serviceaccount", "hub", "-n", namespace)
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": namespace}}
-    kubectl("create", "-f", "-", stdin=json.dumps({**role, "rules": rules}))
-    kubectl(
-        "create", "clusterrolebinding", namespace, f"--clusterrole={namespace}", f"--serviceaccount={namespace}:hub"
-    )
-    config = json.loads(kubectl("config", "view", "--raw", "--minify", "-o", "json"))
-    config["users"][0]["user"] = {"token": kubectl("create", "token", "hub", "-n", namespace).strip()}
-    file = folder / "kubeconfig"
-    file.write_text(json.dumps(config))
-    return file
-
-
-@pytest.fixture
-def narrow(namespace: str) -> Any:
-    """Delete the role of `account` afterwards."""
-    yield namespace
-    for kind in ("clusterrolebinding", "clusterrole"):
-        kubectl("delete", kind, namespace, "--ignore-not-found")
 
 
 def test_the_cluster_is_ready_for_servers(site: Site) -> None:
