@@ -284,6 +284,7 @@ def manifests() -> dict[Path, str]:
     """Return the manifests of a release called mlabhub in a namespace of that name, with the values of base.yaml."""
     from mlabhub.chart import dump_manifests, read_base
     from mlabhub.cluster import chart
+    from mlabhub.cluster.airlock import get_airlock_manifests
     from mlabhub.cluster.namespace import get_namespace_manifest
     from mlabhub.cluster.policies import get_network_policy_manifests, hub_of_chart
 
@@ -296,6 +297,10 @@ def manifests() -> dict[Path, str]:
         "rbac.yaml": ("What hub and service may do on the cluster.", chart.get_rbac_manifests(name)),
         "state.yaml": ("A disk for the ledger.", (chart.get_state_manifest(name),)),
         "network.yaml": ("Who reaches people's servers, and what these reach.", policies),
+        "airlock.yaml": (
+            "Where files come in to closed servers, as docs/how-to/airlock.md says.",
+            get_airlock_manifests(namespace=name, instance=instance),
+        ),
     }
     head = "# {} Written by docs/generate.py for a release and a namespace `mlabhub`.\n# For others: see README.md.\n"
     return {

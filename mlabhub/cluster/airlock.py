@@ -28,30 +28,36 @@ def get_airlock_manifests(
     *, namespace: str, instance: str, image: str = IMAGE, claim: str = CLAIM, folder: str = ""
 ) -> tuple[Manifest, Manifest]:
     """Return Deployment and Service of an airlock whose folder is a claim, or a ``folder`` in it."""
-    marks = {labels.INSTANCE: instance, labels.PART: labels.PART_AIRLOCK}
-    metadata = {"name": labels.object_name(instance, "airlock"), "namespace": namespace, "labels": marks}
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata,
+        "metadata": _metadata(namespace, instance),
         "spec": {
             "replicas": 1,
             "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": marks},
-            "template": {"metadata": {"labels": marks}, "spec": _pod(image, claim, folder)},
+            "selector": {"matchLabels": _marks(instance)},
+            "template": {"metadata": {"labels": _marks(instance)}, "spec": _pod(image, claim, folder)},
         },
     }
     service = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata,
+        "metadata": _metadata(namespace, instance),
         "spec": {
             "type": "LoadBalancer",
-            "selector": marks,
+            "selector": _marks(instance),
             "ports": [{"name": "sftp", "port": AIRLOCK_PORT, "targetPort": "sftp"}],
         },
     }
     return deployment, service
+
+
+def _marks(instance: str) -> dict[str, str]:
+    return {labels.INSTANCE: instance, labels.PART: labels.PART_AIRLOCK}
+
+
+def _metadata(namespace: str, instance: str) -> Manifest:
+    return {"name": labels.object_name(instance, "airlock"), "namespace": namespace, "labels": _marks(instance)}
 
 
 def _pod(image: str, claim: str, folder: str) -> Manifest:

@@ -22,7 +22,7 @@ def pod_security_level(spec: KubernetesSpec) -> Level:
     if "host_path" in spec.allow:
         return "privileged"
     makes_folders = spec.make_folders == "pod" and any(volume.claim for volume in spec.volumes)
-    return "baseline" if makes_folders or "sudo" in spec.allow else "restricted"
+    return "baseline" if makes_folders or {"sudo", "airlock"} & set(spec.allow) else "restricted"
 
 
 def is_too_strict(enforced: str | None, needed: Level) -> bool:

@@ -28,7 +28,7 @@ ObjectName = Annotated[
 Gib = Annotated[float, Field(strict=True, ge=0.01, le=1e7, allow_inf_nan=False)]
 Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
 
-Permission = Literal["host_path", "sudo"]
+Permission = Literal["host_path", "sudo", "airlock"]
 AccessMode = Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]
 PullPolicy = Literal["IfNotPresent", "Always", "Never"]
 FolderMaker = Literal["hub", "pod", "nobody"]
@@ -178,7 +178,9 @@ class KubernetesSpec(Model):
         "allow it), hub (the hub's machine sees the NAS under the same paths), nobody (an administrator does).",
     )
     allow: tuple[Permission, ...] = Field(
-        default=(), description="What goes beyond the restricted Pod Security standard: host_path, sudo."
+        default=(),
+        description="What goes beyond the restricted Pod Security standard: host_path, sudo, and an airlock in the "
+        "namespace.",
     )
     network: NetworkSpec = Field(default=NetworkSpec(), description="What servers reach besides the hub, by egress.")
     gpu_resources: tuple[ResourceName, ...] = Field(

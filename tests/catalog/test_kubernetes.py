@@ -237,5 +237,5 @@ def test_the_comments_of_the_shipped_file_are_right(folder: Write) -> None:
     assert spec.home_claim.size_gib == 20
     assert spec.group_claim is not None
     assert spec.group_claim.access_mode == "ReadWriteMany"
-    assert set(spec.allow) == {"host_path", "sudo"}
+    assert set(spec.allow) == {"host_path", "sudo", "airlock"}
     assert spec.profiles["gpu"].priority_class == "lab-gpu"
