@@ -21,8 +21,13 @@ SPAWNERS = {
 SUPERVISOR_NAME = "mlabhub-supervisor"
 COMMAND_LINE_NAME = "mlabhub-command-line"
 COMMAND_LINE_SCOPES = ("admin:users", "admin:groups", "read:servers", "tokens", ACCESS_SCOPE, SEE_ALL_SCOPE)
-START_SECONDS = 120
-"""A container starts in seconds; the rest is Jupyter's own start on a busy machine."""
+START_SECONDS = {"container": 120, "process": 120, "kube": 600}
+"""A container starts in seconds; the rest is Jupyter's own start on a busy machine.
+
+A node may have to fetch an image of many gigabytes first; what cannot succeed is given up long before.
+"""
+POLL_SECONDS = {"container": 30, "process": 30, "kube": 10}
+"""How often a running server is looked at; what a cluster's watch has told costs nothing to look at."""
 HTTP_SECONDS = 60
 
 
@@ -105,7 +110,8 @@ def configure_spawner(c: Any, settings: Settings) -> None:
     c.JupyterHub.allow_named_servers = True
     # Refusals are our service's business and cost little: let a whole class press Start at once.
     c.JupyterHub.concurrent_spawn_limit = 200
-    c.Spawner.start_timeout = START_SECONDS
+    c.Spawner.start_timeout = START_SECONDS[settings.backend]
+    c.Spawner.poll_interval = POLL_SECONDS[settings.backend]
     c.Spawner.http_timeout = HTTP_SECONDS
 
 

@@ -20,9 +20,9 @@ RESET = struct.pack("ii", 1, 0)
 class CutLine:
     """A port of this machine that leads to another one, as long as the line is whole."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         """Lead to a port; `port` is then the one to connect to."""
-        self._target = port
+        self._target, self._host = port, host
         self._flows: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -37,6 +37,10 @@ class CutLine:
     def stall(self) -> None:
         """Swallow everything without a word: connections stay open, and nothing arrives."""
         self._run(self._set(flowing=False))
+
+    def freeze(self) -> None:
+        """Let what is open now say nothing ever again, without closing it; what is opened from now on is whole."""
+        self._run(self._freeze())
 
     def restore(self, *, kill: bool = False) -> None:
         """Let the line be whole again; with ``kill``, connections that stalled are broken, as after a new address."""
@@ -64,6 +68,11 @@ class CutLine:
             self._flowing.set()
         else:
             self._flowing.clear()
+
+    async def _freeze(self) -> None:
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     async def _drop(self) -> None:
         self._server.close()
@@ -99,7 +108,7 @@ class CutLine:
         there: asyncio.StreamWriter | None = None
         try:
             await self._flowing.wait()
-            back, there = await asyncio.open_connection("127.0.0.1", self._target)
+            back, there = await asyncio.open_connection(self._host, self._target)
             self._flows.add(there)
             await asyncio.gather(self._pass(reader, there), self._pass(back, writer))
         except (OSError, asyncio.CancelledError):

@@ -39,6 +39,7 @@ class Book:
     held: list[str] = field(default_factory=list)
     notes: list[Any] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
+    placed: list[tuple[str, str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
     def renew(self) -> None:
@@ -111,15 +112,21 @@ class _Reservations(RequestHandler):
         self.book.notes += body.get("notes", ())
         if body.get("note"):
             self.book.reasons.append(str(message_of(body["note"])))
-        (self.book.held if word == "held" else self.book.released).append(launch_id)
-        self.write({})
+        if word == "placed":
+            self.book.placed.append((launch_id, body["node"]))
+        elif word in ("held", "released"):
+            (self.book.held if word == "held" else self.book.released).append(launch_id)
+        self.write({"short": None} if word == "short" else {})
 
 
 def serve(book: Book) -> HTTPServer:
     """Serve on the port that the settings name."""
     place = rf"{book.settings.service_prefix}api/v1/reservations/([^/]+)/([^/]+)"
     application = Application(
-        [(place, _Reservations, {"book": book}), (rf"{place}/(held|released)", _Reservations, {"book": book})]
+        [
+            (place, _Reservations, {"book": book}),
+            (rf"{place}/(placed|short|held|released)", _Reservations, {"book": book}),
+        ]
     )
     server = HTTPServer(application)
     server.add_sockets(bind_sockets(book.settings.service_port, "127.0.0.1"))
