@@ -12,9 +12,8 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import maybe_future
@@ -32,6 +31,7 @@ from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings, load_settings
+from mlabhub.spawners.answering import answers, place_of
 from mlabhub.spawners.endings import Ending, say_ending
 from mlabhub.spawners.progress import Progress
 from mlabhub.spawners.refusal import make_refusal
@@ -172,6 +172,10 @@ class MLabSpawnerMixin(Base):
                 await self._wait_until_up(address)
             with self._phase("held"):
                 await self.shared.service.held(self.user.name, self.name, self.launch_id, self._notes)
+        except asyncio.CancelledError:
+            # The hub gives a start that it interrupts one second to end, and stops what there is of it itself.
+            self._later(self._undo())
+            raise
         except BaseException as error:
             await self._undo(why=error.message if isinstance(error, MLabError) else None)
             raise
@@ -223,10 +227,9 @@ class MLabSpawnerMixin(Base):
         """Return when the server answers. Raises with its last words if it ended instead, or takes too long."""
         host, port = place_of(address)
         give_up = min(self._give_up, time.monotonic() + self.answer_timeout)
-        looked = time.monotonic()
-        began = time.monotonic()
+        began = looked = time.monotonic()
         while True:
-            answered = await _answers(host, port, self.server.base_url)
+            answered = await answers(host, port, self.server.base_url)
             if answered or time.monotonic() > looked + LOOK_SECONDS:
                 # Also after an answer: where a container is gone its address leads elsewhere, and something may answer.
                 await self._check_alive()
@@ -255,12 +258,14 @@ class MLabSpawnerMixin(Base):
 
         ``why`` is the sentence for its owner.
         """
+        launch_id = self.launch_id
         try:
             await self.discard()
         except (MLabError, OSError) as error:
             self.log.warning("mlabhub: what is left of launch %s stays for the reconciler: %s", self.launch_id, error)
         else:
-            self._gone(why)
+            if self.launch_id == launch_id:
+                self._gone(why)
 
     # -- stop
 
@@ -295,9 +300,13 @@ class MLabSpawnerMixin(Base):
         """Give the reservation back without waiting for the answer: the reconciler guarantees it."""
         launch_id, self.launch_id, self.gpus, self._left_over = self.launch_id, "", (), False
         if launch_id:
-            task = asyncio.ensure_future(self._release(self.user.name, self.name, launch_id, why))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            self._later(self._release(self.user.name, self.name, launch_id, why))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for."""
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _release(self, user: str, server: str, launch_id: str, why: Message | None) -> None:
         try:
@@ -374,27 +383,3 @@ def check_is_object(options: Any) -> dict[str, Any]:
             log_text=str(error),
         ) from error
     return options
-
-
-def place_of(address: Any) -> tuple[str, int]:
-    """Return host and port of what an ecosystem's spawner says after a start: a pair of them, or an address."""
-    if isinstance(address, str):
-        parts = urlsplit(address)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    host, port = address
-    return host, int(port)
-
-
-async def _answers(host: str, port: int, base_url: str) -> bool:
-    """Return whether a Jupyter server answers there."""
-    try:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), 2)
-    except (OSError, asyncio.TimeoutError):
-        return False
-    try:
-        writer.write(f"GET {base_url}api HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-        return (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/")
-    except (OSError, asyncio.TimeoutError):
-        return False
-    finally:
-        writer.close()

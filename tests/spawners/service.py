@@ -86,6 +86,7 @@ class Book:
             identity=identity,
             sudo=self.sudo,
             node="here",
+            cpu_guarantee=0.05,
             kind=self.kind,
             log_folders=self.log_folders,
         )

@@ -63,7 +63,8 @@ class SharedCluster(Shared):
         super().__init__(settings)
         self.spec = SpecSource(settings.config_dir, settings.nas_dir)
         self.namespace = settings.namespace or DEFAULT_NAMESPACE
-        self.storage = StorageKeeper(self.namespace, settings.instance, BASE_IMAGE.reference, settings.nas_dir)
+        image = images.for_nodes(BASE_IMAGE.reference, self.spec.latest.registry)
+        self.storage = StorageKeeper(self.namespace, settings.instance, image, settings.nas_dir)
 
 
 def use_cluster(settings: Settings) -> None:
@@ -290,8 +291,9 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         """Remove the pod and wait until it is gone."""
         if not self.launch_id:
             return
+        label = labels.launch_label(self.launch_id)
         pod = await self._find(ask=True)
-        if pod is not None and self._is_own(pod):
+        if pod is not None and PodView(pod).launch == label:
             self._seen = pod
             await self._calls.delete(self.pod_name, states.uid_of(pod), STOP_SECONDS)
             await self._until_gone(pod)

@@ -25,7 +25,7 @@ class SpecSource:
         self._folder = folder
         self._nas_dir = nas_dir
         self._read = self._signature()
-        self._spec = self._load()
+        self.latest = self._load()
 
     async def __call__(self) -> KubernetesSpec:
         """Return it, read again if a file has changed."""
@@ -33,10 +33,10 @@ class SpecSource:
         if signature != self._read:
             self._read = signature
             try:
-                self._spec = await asyncio.to_thread(self._load)
+                self.latest = await asyncio.to_thread(self._load)
             except MLabError as error:
                 log.error("%s has faults; what was read before stays: %s", self._folder, error)
-        return self._spec
+        return self.latest
 
     def _load(self) -> KubernetesSpec:
         return load_catalog(self._folder).located(str(self._nas_dir)).kubernetes
