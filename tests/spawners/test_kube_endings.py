@@ -103,6 +103,13 @@ def test_events_tell_of_one_that_is_gone() -> None:
     assert "ran short of memory" in str(say_ending(ending_when_gone(gone, events)))
 
 
+def test_events_of_an_earlier_pod_tell_nothing() -> None:
+    events = [{"reason": "Evicted", "message": LOW.format("memory"), "involvedObject": {"name": "p", "uid": "earlier"}}]
+    gone = {"metadata": {"name": "p", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    assert ending_when_gone(gone, events).why == DELETED
+    assert ending_when_gone(None, events).why == DELETED
+
+
 def test_a_node_that_came_back_ends_nothing() -> None:
     running = {"name": "notebook", "state": {"running": {}}, "restartCount": 0}
     data = pod(phase="Running", containerStatuses=[running])

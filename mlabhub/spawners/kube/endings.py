@@ -13,7 +13,7 @@ from typing import Any
 from mlabhub.core.quote import plain
 from mlabhub.messages import N_, Message
 from mlabhub.spawners.endings import Ending
-from mlabhub.spawners.kube.pods import Container, PodView
+from mlabhub.spawners.kube.pods import Container, PodView, at
 from mlabhub.spawners.kube.texts import clean, gist
 from mlabhub.spawners.kube.words import say_container
 
@@ -132,6 +132,8 @@ def _in_events(view: PodView, events: Sequence[Mapping[str, Any]], node: Mapping
     if view.phase == "Running" and not view.ending and all(one.running for one in view.containers if not one.initial):
         return
     for event in events:
+        if at(event, "involvedObject", "uid") not in (None, view.uid):
+            continue  # An earlier pod of the same name.
         reason = str(event.get("reason") or "")
         if reason == "Evicted":
             yield _say_evicted(view, str(event.get("message") or ""))

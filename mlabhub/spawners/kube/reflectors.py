@@ -21,7 +21,11 @@ from mlabhub.spawners.kube.pods import at
 AGAIN_SECONDS = 1.0
 SORT_SECONDS = 0.2
 
+MOST_GONE = 1000
+"""How many pods that are gone are remembered."""
+
 Event = Mapping[str, Any]
+Pod = Mapping[str, Any]
 
 
 class _Patient(ResourceReflector):
@@ -38,8 +42,43 @@ class _Patient(ResourceReflector):
             await asyncio.sleep(AGAIN_SECONDS)
 
 
+class Remembering(dict[str, Pod]):
+    """Pods by name, and how those were that are gone: their last status says why."""
+
+    def __init__(self, pods: Mapping[str, Pod], before: Remembering | None = None):
+        super().__init__(pods)
+        self.gone: dict[str, Pod] = {} if before is None else before.gone
+        for name, pod in () if before is None else before.items():
+            if name not in self:
+                self._remember(name, pod)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """Take a pod out, remembering it."""
+        if name in self:
+            self._remember(name, self[name])
+        return super().pop(name, *default)
+
+    def _remember(self, name: str, pod: Pod) -> None:
+        self.gone.pop(name, None)
+        self.gone[name] = pod
+        while len(self.gone) > MOST_GONE:
+            del self.gone[next(iter(self.gone))]
+
+
 class ServerPods(_Patient, PodReflector):
     """The pods of one installation's servers, by ``NAMESPACE/NAME``."""
+
+    def last(self, name: str) -> Pod | None:
+        """Return a pod as it is, or as it was when it was last there."""
+        gone: Mapping[str, Pod] = getattr(self.resources, "gone", {})
+        found: Pod | None = self.resources.get(name) or gone.get(name)
+        return found
+
+    async def _list_and_update(self, resource_version: str | None = None) -> Any:
+        before = self.resources
+        version = await super()._list_and_update(resource_version)
+        self.resources = Remembering(self.resources, before if isinstance(before, Remembering) else None)
+        return version
 
 
 class ServerEvents(_Patient, EventReflector):

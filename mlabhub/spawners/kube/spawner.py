@@ -31,8 +31,8 @@ from mlabhub.core.plan import LaunchPlan
 from mlabhub.errors import ClusterUnavailable, LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
-from mlabhub.spawners.endings import Ending
-from mlabhub.spawners.kube import states
+from mlabhub.spawners.endings import Ending, say_ending
+from mlabhub.spawners.kube import sayings, states
 from mlabhub.spawners.kube.calls import NameTaken, PodCalls
 from mlabhub.spawners.kube.endings import ending_when_gone
 from mlabhub.spawners.kube.following import Follower
@@ -269,7 +269,18 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
     async def ending(self) -> Ending | None:
         """Return how the server ended, from how its pod was seen last."""
         await self._watch()
-        return ending_when_gone(self._seen, self._events())
+        last: Pod | None = self.pod_reflector.last(f"{self.namespace}/{self.pod_name}")
+        if last is None or not self._is_own(last):
+            last = self._seen
+        return ending_when_gone(last, self._events())
+
+    async def _ended_early(self, status: Any) -> Message:
+        ending = await self._how_it_ended()
+        if ending is None:
+            return await super()._ended_early(status)
+        words = "" if ending.why is not None else await self.last_words()
+        values = {"ending": say_ending(ending), "words": words}
+        return (sayings.ENDED_SAYING if words else sayings.ENDED).of(values).message
 
     # -- poll, stop
 
