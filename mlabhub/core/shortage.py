@@ -23,9 +23,6 @@ from mlabhub.messages import N_, Message
 MOST_LISTED = 5
 
 NO_MACHINE = N_("No machine is ready to run servers.")
-NO_KIND = N_(
-    "No machine here is of the kind that this profile needs. Choose another profile, or tell an administrator."
-)
 TRY_AGAIN = N_("Try again soon, or tell an administrator.")
 NO_GPU = N_("There is no GPU here. Choose a profile that needs none.")
 NO_TYPE = N_("There is no {type} here; there is: {types}.")
@@ -89,8 +86,6 @@ def why_no_place(
         return (Reason("never_fits", Message.of(NOT_FOR_PROFILE, profile=quote(request.profile))),)
     if not any(node.schedulable and node.is_for(request.profile) for node in capacity.nodes):
         return (Reason("no_room", sentences([Message(NO_MACHINE), *uncounted, Message(TRY_AGAIN)])),)
-    if not any(node.is_for(request.profile) for node in capacity.nodes):
-        return (Reason("never_fits", Message(NO_KIND)),)
     chosen = tuple(_chosen_reasons(request, holdings, capacity, viewer))
     if chosen:
         return chosen

@@ -91,7 +91,7 @@ def test_an_image_that_cannot_be_fetched(site: Site) -> None:
 def test_no_node_is_of_the_kind(site: Site) -> None:
     answer = site.launch("alice", profile="far")
     assert answer.status_code == 409
-    assert "No machine here is of the kind that this profile needs." in answer.text
+    assert "No machine is for servers of the profile" in answer.text
 
 
 def test_what_only_the_scheduler_knows(site: Site) -> None:

@@ -393,13 +393,3 @@ def test_eight_gpus_for_two_thousand():
             hold(holdings, request, decision, f"L{number}")
             admitted += 1
     assert admitted == 8
-
-
-def test_a_profile_that_no_machine_is_for():
-    capacity = Capacity(
-        (replace(make_node("n1"), for_all=False), replace(make_node("n2"), exceptions=frozenset({"cpu"})))
-    )
-    (reason,) = judge(make_request(), capacity).reasons
-    assert reason.code == "never_fits"
-    assert "of the kind that this profile needs" in str(reason.message)
-    assert judge(make_request(profile="gpu"), capacity).placement == Placement("n2")
