@@ -4,6 +4,11 @@ case ":$PATH:" in
 *:/opt/venv/bin:*) ;;
 *) PATH=/opt/venv/bin:$PATH ;;
 esac
+# Programs of packages that pip put into the home come next.
+case ":$PATH:" in
+*:"$HOME"/.local/bin:*) ;;
+*) PATH=/opt/venv/bin:$HOME/.local/bin:${PATH#/opt/venv/bin:} ;;
+esac
 # What there is to know about this server: a share that is away, a home that is full.
 if [ -n "$MLABHUB_NOTES" ] && [ -t 1 ]; then
     printf '%s\n' "$MLABHUB_NOTES"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import ssl
 import time
@@ -41,6 +42,71 @@ def make_wheel(folder: Path, name: str, version: str) -> Path:
 def test_the_arguments_run_as_the_user(containers: Containers):
     said = containers.run("id", **ALICE)
     assert said.strip() == "uid=12345(alice) gid=12345(alice) groups=12345(alice),65020(mlab),200001(vision)"
+
+
+AS_A_POD = ("--user=12345:12345", "--group-add=200001", "--security-opt=no-new-privileges", "--cap-drop=all")
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> str:
+    folder = tmp_path / "accounts"
+    folder.mkdir()
+    folder.chmod(0o777)
+    return f"--volume={folder}:/var/lib/extrausers"
+
+
+def test_without_root_the_person_has_a_name_as_well(containers: Containers, accounts: str):
+    look = "id; whoami; getent passwd 0 | cut -d: -f1; umask; grep -E '^(CapPrm|NoNew)' /proc/self/status"
+    # Podman would enter the number as a name of its own, which containerd and Docker do not.
+    as_a_pod = (*AS_A_POD, *(["--passwd=false"] if containers.program.engine.kind == "podman" else []))
+    said = containers.run("bash", "-lc", f"{look}; ls -ld $XDG_RUNTIME_DIR", options=(*as_a_pod, accounts), **ALICE)
+    lines = said.splitlines()
+    assert lines[:4] == [
+        "uid=12345(alice) gid=12345(alice) groups=12345(alice),200001(vision)",
+        "alice",
+        "root",
+        "0002",
+    ]
+    assert lines[4:6] == ["CapPrm:\t" + "0" * 16, "NoNewPrivs:\t1"]
+    assert re.match("drwx------ .* alice alice ", lines[-1])
+
+
+def test_without_root_and_without_a_place_for_names_a_server_starts(containers: Containers):
+    said = containers.run("sh", "-c", "id -u; echo $USER", options=AS_A_POD, **ALICE)
+    assert said.splitlines()[:2] == ["12345", "alice"]
+    assert "programs find no name for 12345" in said
+
+
+def test_without_root_somebody_else_is_refused(containers: Containers):
+    said = containers.run("id", status=1, options=AS_A_POD, **{**ALICE, "UID": "12346"})
+    assert said.startswith("mlabhub entry: The container runs as 12345:12345, but")
+
+
+@pytest.mark.parametrize("options", [("pip", "install"), ("pip", "install", "--user")], ids=" ".join)
+def test_without_root_packages_go_into_the_home(
+    containers: Containers, accounts: str, tmp_path: Path, options: tuple[str, ...]
+):
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 12345, 12345)
+    make_wheel(tmp_path, "ours", "1")
+    tmp_path.chmod(0o755)
+    install = (
+        f"{' '.join(options)} --no-index --find-links=/wheels ours && python -c 'import ours; print(ours.__file__)'"
+    )
+    mounts = (f"--volume={home}:/mnt/user/alice", f"--volume={tmp_path}:/wheels:ro")
+    said = containers.run("bash", "-lc", f"{install}; echo $PATH", options=(*AS_A_POD, accounts, *mounts), **ALICE)
+    assert re.search(r"^/mnt/user/alice/.local/lib/python3\.\d+/site-packages/ours.py$", said, re.MULTILINE)
+    assert re.search("^/opt/venv/bin:/mnt/user/alice/.local/bin:", said, re.MULTILINE)
+
+
+def test_packages_of_the_home_come_after_the_images(containers: Containers):
+    program = "import sys, site; print([path for path in sys.path if path.endswith('-packages')], site.PREFIXES)"
+    make = "mkdir -p $HOME/.local/lib/python3.$(python -c 'import sys; print(sys.version_info[1])')/site-packages"
+    person = {**ALICE, "HOME": "/tmp"}
+    said = containers.run("bash", "-c", f'{make}; python -c "{program}"', **person)
+    found = re.sub(r"3\.\d+", "3", said).strip()
+    assert found == "['/opt/venv/lib/python3/site-packages', '/tmp/.local/lib/python3/site-packages'] ['/opt/venv']"
 
 
 def test_without_a_user_the_arguments_run_as_they_are(containers: Containers):

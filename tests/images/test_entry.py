@@ -214,6 +214,63 @@ def test_a_group_of_the_image_with_the_same_number_keeps_its_name(etc: Path):
     assert "cameras" not in (etc / "group").read_text()
 
 
+@pytest.fixture
+def extra(tmp_path: Path) -> Path:
+    folder = tmp_path / "extrausers"
+    folder.mkdir()
+    return folder
+
+
+def test_without_root_user_and_held_groups_are_entered_beside_the_images(etc: Path, extra: Path):
+    person = entry.parse_person({**ALICE, "MLABHUB_GROUPS": "vision:200001,nlp:200002,films:44"})
+    for _ in range(2):
+        assert entry.enter_beside(person, {12346, 200001, 44}, etc, extra) == "alice"
+        assert (extra / "passwd").read_text() == "alice:*:12345:12346::/mnt/user/alice:/bin/bash\n"
+        assert (extra / "group").read_text() == "video:x:44:alice\nvision:*:200001:alice\nalice:*:12346:\n"
+    assert ((etc / "passwd").read_text(), (etc / "group").read_text()) == (PASSWD, GROUP)
+
+
+def test_without_root_names_of_the_image_are_not_taken(etc: Path, extra: Path):
+    person = entry.parse_person({**ALICE, "MLABHUB_USER": "games"})
+    assert entry.enter_beside(person, {12346}, etc, extra) == "games_12345"
+    assert (extra / "passwd").read_text().startswith("games_12345:*:12345:")
+
+
+def test_what_lies_beside_is_not_read(etc: Path, extra: Path):
+    (extra / "passwd").write_text("alice:*:0:0::/:\n")
+    (extra / "group").write_text("vision:*:0:\n")
+    entry.enter_beside(entry.parse_person(ALICE), {200001}, etc, extra)
+    assert (extra / "passwd").read_text().startswith("alice:*:12345:")
+    assert (extra / "group").read_text() == "vision:*:200001:alice\n"
+
+
+def test_a_container_of_somebody_else_is_refused():
+    person = entry.parse_person({"MLABHUB_UID": str(os.getuid() + 1), "MLABHUB_GID": str(os.getgid() + 1)})
+    with pytest.raises(entry.EntryError, match="runs as"):
+        entry.check_is(person)
+    entry.check_is(entry.Person("me", os.getuid(), os.getgid(), (), "/", sudo=False))
+
+
+def test_pip_keeps_to_the_image_where_it_can_install_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PIP_USER", "0")
+    entry.let_pip_choose(str(tmp_path))
+    assert os.environ["PIP_USER"] == "0"
+    entry.let_pip_choose(str(tmp_path / "none"))
+    assert "PIP_USER" not in os.environ
+
+
+def test_programs_of_the_home_come_after_the_images(monkeypatch: pytest.MonkeyPatch):
+    for name in ("USER", "LOGNAME", "HOME", "SHELL", "XDG_RUNTIME_DIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, "")  # so that it is undone
+    monkeypatch.setenv("PATH", "/opt/venv/bin:/usr/bin:/bin")
+    before = os.umask(0o022)
+    try:
+        entry.set_variables(entry.parse_person(ALICE), "alice", "/run/user/12345")
+    finally:
+        os.umask(before)
+    assert os.environ["PATH"] == "/opt/venv/bin:/mnt/user/alice/.local/bin:/usr/bin:/bin"
+
+
 def test_without_sudo_every_way_back_is_closed():
     person = entry.parse_person(ALICE)
     assert entry.privilege_command(person, [65020, 200001]) == [
