@@ -1,4 +1,4 @@
-"""``mlabhub image``: build, list and check the images that people's servers run."""
+"""``mlabhub image``: build, push, list and check the images that people's servers run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -18,10 +19,11 @@ from mlabhub.images import Built, Finding, build_images, check_image, list_image
 from mlabhub.images.accelerator import Accelerator
 from mlabhub.images.build import list_saved
 from mlabhub.images.program import ImageError, Report
+from mlabhub.images.push import Registry, push_images
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
-STEP = re.compile(r"^STEP \d+/\d+|^#\d+ \[|^(Asking|Making|Another build|No registry)")
+STEP = re.compile(r"^STEP \d+/\d+|^#\d+ \[|^(Asking|Making|Another build|No registry|Pushing)")
 """The lines of an engine's output that tell how far it is."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -52,6 +54,40 @@ def build(
     for image in built:
         done = f"built in {image.seconds:.0f} s" if image.seconds else "up to date"
         console.print(f"{image.reference}  {done}, {_size(image)}")
+
+
+@app.command()
+def push(
+    registry: Annotated[
+        str, typer.Option(help="Where to: a registry with a folder of it, such as harbor.lab:5000/mlabhub.")
+    ],
+    names: Annotated[list[str] | None, typer.Argument(help="Images of images/; all that are built if absent.")] = None,
+    tag: Annotated[str, typer.Option(help="The tag that they get there.")] = "latest",
+    tls_verify: Annotated[
+        bool, typer.Option("--tls-verify/--no-tls-verify", help="Whether the registry's certificate must be trusted.")
+    ] = True,
+    username: Annotated[str, typer.Option(help="An account of the registry; absent: the engine's own login.")] = "",
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read its password from stdin.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Push images into a registry, from where a cluster's nodes have them (registry in kubernetes.yaml)."""
+    if bool(username) != password_stdin:
+        raise typer.BadParameter("--username and --password-stdin go together.")
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else ""
+    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    with _showing(console) as report:
+        try:
+            pushed = push_images(
+                names or (), Registry(registry, tls_verify, username, password), tag=tag, report=report
+            )
+        except ImageError as error:
+            console.print(error.log_text, style="dim", markup=False)
+            raise
+    if as_json:
+        _print_json([{**dataclasses.asdict(image), "exact": image.exact} for image in pushed])
+        return
+    for image in pushed:
+        console.print(f"{image.reference}  pushed in {image.seconds:.0f} s  {image.digest}")
 
 
 @app.command("list")
