@@ -10,11 +10,11 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from mlabhub.cluster import labels
 from mlabhub.core.names import server_slug
@@ -159,6 +159,8 @@ class KubeApi:
         self.refuse: int | None = None
         self.deletes = True
         self._changed = asyncio.Condition()
+        self._selected: tuple[Any, list[Json]] | None = None
+        self._texts: dict[str, tuple[str, str]] = {}
         self._runner: web.AppRunner | None = None
 
     async def put(self, kind: str, *objects: Json) -> None:
@@ -254,19 +256,36 @@ class KubeApi:
             return status(self.refuse, "no")
         if watch:
             return await self._watch(request, kind)
-        selector = dict(part.split("=") for part in request.query.get("labelSelector", "").split(",") if part)
-        namespace = request.match_info.get("namespace")
-        found = [
-            one
-            for one in self.objects[kind].values()
-            if (namespace is None or one["metadata"]["namespace"] == namespace)
-            and selector.items() <= one["metadata"].get("labels", {}).items()
-        ]
+        found = self._select(kind, request.match_info.get("namespace"), request.query.get("labelSelector", ""))
         first, limit = int(request.query.get("continue", "0")), int(request.query.get("limit", "100000"))
         page: Json = {"resourceVersion": str(self.version)}
         if first + limit < len(found):
             page["continue"] = str(first + limit)
-        return web.json_response({"kind": "List", "metadata": page, "items": found[first : first + limit]})
+        items = ",".join(self._text(one) for one in found[first : first + limit])
+        body = f'{{"kind": "List", "metadata": {json.dumps(page)}, "items": [{items}]}}'
+        return web.Response(text=body, content_type="application/json")
+
+    def _select(self, kind: str, namespace: str | None, labels: str) -> list[Json]:
+        """Return some objects; as long as nothing changes, without looking through them again."""
+        key = (self.version, kind, namespace, labels)
+        if self._selected is None or self._selected[0] != key:
+            selector = dict(part.split("=") for part in labels.split(",") if part)
+            found = [
+                one
+                for one in self.objects[kind].values()
+                if (namespace is None or one["metadata"]["namespace"] == namespace)
+                and selector.items() <= one["metadata"].get("labels", {}).items()
+            ]
+            self._selected = (key, found)
+        return self._selected[1]
+
+    def _text(self, one: Json) -> str:
+        """Return an object as JSON, written once."""
+        key = (one["metadata"]["uid"], one["metadata"]["resourceVersion"])
+        text = self._texts.get(key[0])
+        if text is None or text[0] != key[1]:
+            text = self._texts[key[0]] = (key[1], json.dumps(one))
+        return text[1]
 
     async def _watch(self, request: web.Request, kind: str) -> web.StreamResponse:
         since = int(request.query["resourceVersion"])
@@ -288,7 +307,8 @@ class KubeApi:
 
     async def _say(self, response: web.StreamResponse, line: str) -> None:
         await self.speaks.wait()
-        await response.write((self.broken or line).encode() + b"\n")
+        with suppress(ClientConnectionResetError):  # who listened has gone
+            await response.write((self.broken or line).encode() + b"\n")
 
     async def _wait(self, seconds: float) -> None:
         async with self._changed:

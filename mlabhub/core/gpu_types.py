@@ -83,19 +83,38 @@ def type_of_product(product: str, specs: Mapping[str, GpuTypeSpec]) -> str | Non
     return found
 
 
-def with_types(capacity: Capacity, specs: Mapping[str, GpuTypeSpec]) -> Capacity:
-    """Return the same machines with the catalogue's types; a slice has its GPU's type and its profile."""
-    nodes = tuple(_typed_node(node, specs) for node in capacity.nodes)
+Typed = tuple[Capacity, Capacity]
+"""Machines before and after they had the catalogue's types."""
+
+
+def with_types(capacity: Capacity, specs: Mapping[str, GpuTypeSpec], before: Typed | None = None) -> Capacity:
+    """Return the same machines with the catalogue's types; a slice has its GPU's type and its profile.
+
+    ``before`` are machines that had the same types given to them: those that have not changed since stay the same.
+    """
+    known = {id(old): new for old, new in zip(before[0].nodes, before[1].nodes, strict=True)} if before else {}
+    types: dict[tuple[str, str], str | None] = {}
+    nodes = tuple(known.get(id(node)) or _typed_node(node, specs, types) for node in capacity.nodes)
     return Capacity(nodes) if any(map(is_not, nodes, capacity.nodes)) else capacity
 
 
-def _typed_node(node: Node, specs: Mapping[str, GpuTypeSpec]) -> Node:
-    gpus = tuple(_typed(gpu, specs) for gpu in node.gpus)
-    renamed = {old.type: new.type for old, new in zip(node.gpus, gpus, strict=True) if old.type != new.type}
+def _typed_node(node: Node, specs: Mapping[str, GpuTypeSpec], types: dict[tuple[str, str], str | None]) -> Node:
+    """Return a node with its types; ``types`` remembers what was found for a name and profile."""
+    renamed: dict[str, str] = {}
+    gpus = []
+    for gpu in node.gpus:
+        key = (gpu.name, gpu.mig)
+        if key not in types:
+            types[key] = _type_of(gpu, specs)
+        found = None if gpu.simulated else types[key]
+        if found is not None and found != gpu.type:
+            renamed[gpu.type] = found
+            gpu = replace(gpu, type=found)
+        gpus.append(gpu)
     if not renamed:
         return node
     takers = tuple(replace(taker, gpus=_renamed(taker.gpus, renamed)) for taker in node.takers)
-    return replace(node, gpus=gpus, gpus_taken=_renamed(node.gpus_taken, renamed), takers=takers)
+    return replace(node, gpus=tuple(gpus), gpus_taken=_renamed(node.gpus_taken, renamed), takers=takers)
 
 
 def _renamed(counts: Mapping[str, int], renamed: Mapping[str, str]) -> dict[str, int]:
@@ -106,16 +125,13 @@ def _renamed(counts: Mapping[str, int], renamed: Mapping[str, str]) -> dict[str,
     return new
 
 
-def _typed(gpu: Gpu, specs: Mapping[str, GpuTypeSpec]) -> Gpu:
-    if gpu.simulated:
-        return gpu
+def _type_of(gpu: Gpu, specs: Mapping[str, GpuTypeSpec]) -> str | None:
     exact = {" ".join(_words(product)): slug for slug, spec in specs.items() for product in spec.products}
     own = exact.get(" ".join(_words(gpu.name)))
     if own is not None or not gpu.mig:
-        found = own or type_of_product(gpu.name, specs)
-        return gpu if found is None else replace(gpu, type=found)
+        return own or type_of_product(gpu.name, specs)
     whole = type_of_product(gpu.name.removesuffix(gpu.mig).removesuffix("MIG "), specs)
-    return gpu if whole is None else replace(gpu, type=slice_type(whole, gpu.mig))
+    return None if whole is None else slice_type(whole, gpu.mig)
 
 
 def slice_type(whole_type: str, profile: str) -> str:

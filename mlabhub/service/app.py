@@ -37,7 +37,7 @@ from mlabhub.ledger import open_ledger
 from mlabhub.messages import N_, Message
 from mlabhub.service import pages
 from mlabhub.service.bodylimit import LimitBodies
-from mlabhub.service.capacity import CapacityCache, GpuTypes
+from mlabhub.service.capacity import FRESH_S, WATCHED_S, CapacityCache, GpuTypes
 from mlabhub.service.catalogue import CatalogSource
 from mlabhub.service.census import Census
 from mlabhub.service.desk import SpawnerDesk
@@ -152,7 +152,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
         writer=writer,
         hub=hub,
         backend=chosen,
-        capacity=CapacityCache(chosen.capacity, time.monotonic, gpu_types),
+        capacity=CapacityCache(chosen.capacity, time.monotonic, gpu_types, _fresh_for(settings)),
         census=Census(writer, ledger, chosen, time.time, gpu_types),
         accounts=accounts,
         catalog=catalog,
@@ -249,6 +249,11 @@ async def _until_stopped() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
+
+
+def _fresh_for(settings: Settings) -> float:
+    """Return for how many seconds it need not be asked again what there is."""
+    return WATCHED_S if settings.backend == "kube" else FRESH_S
 
 
 def _owns_folders(settings: Settings) -> bool:

@@ -1,8 +1,9 @@
 """What the machines have, asked again every few seconds and not for every launch.
 
-Guarantees: an answer is at most `FRESH_S` old, or `OLDEST_S` while the machine takes longer than `PATIENCE_S` to
-answer; when the backend cannot be asked for longer than that, launches are refused with its sentence rather than
-decided on what was once there. GPUs have the catalogue's types as they are in force now.
+Guarantees: an answer is at most `FRESH_S` old (`WATCHED_S` where the backend itself is told of every change), or
+`OLDEST_S` while the machine takes longer than `PATIENCE_S` to answer; when the backend cannot be asked for longer than
+that, launches are refused with its sentence rather than decided on what was once there. GPUs have the catalogue's types
+as they are in force now.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mlabhub.errors import MLabError
 
 log = logging.getLogger(__name__)
 FRESH_S = 10.0
+WATCHED_S = 0.5
 OLDEST_S = 60.0
 PATIENCE_S = 1.0
 
@@ -32,6 +34,7 @@ class CapacityCache:
         ask: Callable[[], Awaitable[Capacity]],
         clock: Callable[[], float],
         gpu_types: Callable[[], GpuTypes] = lambda: NO_TYPES,
+        fresh_s: float = FRESH_S,
     ):
         self._ask = ask
         self._clock = clock
@@ -39,6 +42,7 @@ class CapacityCache:
         self._at = self._asked_at = float("-inf")
         self._asking: asyncio.Task[Capacity] | None = None
         self._gpu_types = gpu_types
+        self._fresh_s = fresh_s
         self._typed: tuple[Capacity, GpuTypes, Capacity] | None = None
 
     async def get(self) -> Capacity:
@@ -51,7 +55,7 @@ class CapacityCache:
 
     async def _get(self) -> Capacity:
         age = self._clock() - self._at
-        if self._known is not None and age < FRESH_S:
+        if self._known is not None and age < self._fresh_s:
             return self._known
         if self._asking is None:
             self._asked_at = self._clock()
@@ -65,10 +69,11 @@ class CapacityCache:
 
     def _with_types(self, capacity: Capacity) -> Capacity:
         """Return the same object for the same machines and types: placement remembers nodes by what they are."""
-        types = self._gpu_types()
-        if self._typed is None or self._typed[0] is not capacity or self._typed[1] is not types:
-            self._typed = (capacity, types, with_types(capacity, types))
-        return self._typed[2]
+        types, typed = self._gpu_types(), self._typed
+        if typed is None or typed[0] is not capacity or typed[1] is not types:
+            before = (typed[0], typed[2]) if typed is not None and typed[1] is types else None
+            self._typed = typed = (capacity, types, with_types(capacity, types, before))
+        return typed[2]
 
     async def _refresh(self) -> Capacity:
         try:
