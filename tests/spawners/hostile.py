@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlabhub.cluster.volumes import get_pod_volumes
+from mlabhub.cluster.volumes import Claim, get_pod_volumes
 from mlabhub.core.admission import Placement
 from mlabhub.core.identity import GroupId, Identity
 from mlabhub.core.kubernetes import KubernetesSpec
@@ -81,6 +81,31 @@ def make_pod(
     instance: str = "abc12",
 ) -> dict[str, Any]:
     """Return the pod that these options lead to. Raises `MLabError`."""
+    pod, _ = make_objects(
+        user,
+        server,
+        groups=groups,
+        options=options,
+        display_name=display_name,
+        spec=spec,
+        namespace=namespace,
+        instance=instance,
+    )
+    return pod
+
+
+def make_objects(
+    user: str,
+    server: str = "",
+    *,
+    groups: tuple[str, ...] = (),
+    options: object = None,
+    display_name: str = "",
+    spec: KubernetesSpec = NAS,
+    namespace: str = "people",
+    instance: str = "abc12",
+) -> tuple[dict[str, Any], tuple[Claim, ...]]:
+    """Return the pod and the claims that it needs. Raises `MLabError`."""
     request = resolve(CATALOG, user, groups, options or {}, server)
     identity = Identity(user, 200000, 200000, tuple(GroupId(name, 200001 + n) for n, name in enumerate(groups)))
     gpus = tuple(f"node1/nvidia.com/gpu/{number}" for number in range(request.gpus))
@@ -93,6 +118,7 @@ def make_pod(
         display_name=display_name,
         gpu_products=("Tesla-T4",) if gpus else (),
     )
+    volumes = get_pod_volumes(plan, spec, instance)
     around = Surroundings(
         instance=instance,
         namespace=namespace,
@@ -100,6 +126,6 @@ def make_pod(
         image=plan.image_reference,
         command=("jupyterhub-singleuser",),
         hub_environment={"JUPYTERHUB_USER": user, "JUPYTERHUB_SERVER_NAME": server},
-        volumes=get_pod_volumes(plan, spec, instance),
+        volumes=volumes,
     )
-    return get_pod_manifest(plan, around)
+    return get_pod_manifest(plan, around), volumes.claims
