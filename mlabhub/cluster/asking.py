@@ -43,6 +43,16 @@ class Answer:
         """The API's own sentence on what went wrong, on one line."""
         return " ".join(str(self.body.get("message", f"HTTP {self.status}")).split())[:500]
 
+    @property
+    def is_race(self) -> bool:
+        """Whether a quota was being counted by somebody else at the same moment: the same call passes the next time."""
+        return self.status == CONFLICT and "resourcequotas" in self.said
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether an object of that name is there already, perhaps by a call of ours whose answer was lost."""
+        return self.status == CONFLICT and not self.is_race
+
 
 async def ask(
     call: Callable[..., Awaitable[Any]], *arguments: Any, patience_s: float = PATIENCE_SECONDS, **more: Any
@@ -52,14 +62,15 @@ async def ask(
     attempt = 0
     while True:
         failed: ClusterUnavailable
+        late = time.monotonic() >= give_up
         try:
             answer = await asyncio.wait_for(_ask(call, *arguments, **more), CALL_SECONDS)
-            if answer.status not in BUSY:
+            if answer.status not in BUSY and (late or not answer.is_race):
                 return answer
             failed = unreachable(OSError(answer.said))
         except _AWAY as error:
             failed = unreachable(error)
-        if time.monotonic() >= give_up:
+        if late:
             raise failed
         await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
         attempt += 1

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlabhub.cluster import labels
-from mlabhub.cluster.asking import CONFLICT, NOT_FOUND, Answer, ask
+from mlabhub.cluster.asking import NOT_FOUND, Answer, ask
 from mlabhub.cluster.volumes import Claim, Part, UnmountableShare
 from mlabhub.messages import N_, Message
 
@@ -42,7 +42,7 @@ async def _ensured(api: Any, namespace: str, claim: Claim) -> Found:
     found = await _read(api, namespace, claim.name)
     if found is None:
         answer = await ask(api.create_namespaced_persistent_volume_claim, namespace, dict(claim.manifest))
-        if answer.status == CONFLICT:
+        if answer.is_taken:
             found = await _read(api, namespace, claim.name)
         if found is None:
             found = _checked(answer, claim.name)

@@ -16,7 +16,8 @@ from mlabhub.cluster import labels
 from mlabhub.cluster.images import for_nodes
 from mlabhub.cluster.volumes import Part
 from mlabhub.core.identity import Identity
-from mlabhub.core.kubernetes import KubernetesSpec
+from mlabhub.core.kubernetes import KubernetesSpec, ProfileOnCluster
+from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.storage import Mount
 from mlabhub.spawners.kube import folder_script
 
@@ -46,11 +47,13 @@ class FolderWork:
 
 
 def get_folders_pod_manifest(
-    work: FolderWork, *, name: str, instance: str, image: str, identity: Identity, spec: KubernetesSpec, node: str
+    work: FolderWork, plan: LaunchPlan, spec: KubernetesSpec, *, name: str, instance: str, image: str
 ) -> Manifest:
-    """Return the pod that does it."""
+    """Return the pod that does it for a plan's person, where the plan's server may run."""
+    profile = spec.profiles.get(plan.profile, ProfileOnCluster())
     script = inspect.getsource(folder_script)
-    task = json.dumps({"answer": ANSWER, "folders": [_wanted(work, part, mount) for part, mount in work.folders]})
+    folders = [_wanted(work, part, mount) for part, mount in work.folders]
+    task = json.dumps({"answer": ANSWER, "folders": folders}, sort_keys=True)
     container: Manifest = {
         "name": CONTAINER,
         "image": for_nodes(image, spec.registry),
@@ -71,15 +74,15 @@ def get_folders_pod_manifest(
         "terminationGracePeriodSeconds": 1,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": _security(work, identity),
+        "securityContext": _security(work, plan.identity),
         "containers": [container],
         "volumes": [_make_volume(work, part) for part in work.parts],
-        "tolerations": [one.model_dump(exclude_none=True) for one in spec.tolerations],
+        "tolerations": [one.model_dump(exclude_none=True) for one in (*spec.tolerations, *profile.tolerations)],
     }
     optional: Manifest = {
-        "nodeSelector": dict(spec.node_selector),
+        "nodeSelector": {**spec.node_selector, **profile.node_selector},
         "imagePullSecrets": [{"name": name} for name in spec.pull_secrets],
-        "affinity": _near(node),
+        "affinity": _near(plan.node),
     }
     return {
         "apiVersion": "v1",
@@ -87,7 +90,7 @@ def get_folders_pod_manifest(
         "metadata": {
             "name": name,
             "labels": {labels.INSTANCE: instance, labels.PART: labels.PART_FOLDERS},
-            "annotations": {labels.USER: identity.name},
+            "annotations": {labels.USER: plan.identity.name},
         },
         "spec": {**pod, **{key: value for key, value in optional.items() if value}},
     }

@@ -1,32 +1,39 @@
 """Run the pod that makes or checks folders, and say what it found.
 
-Guarantees: the pod is removed, whatever comes of it; what cannot be mounted is a sentence that names the share, within
-the patience; a folder that was found right is not looked at again while this hub runs.
+Guarantees: the pod is removed, whatever comes of it, at the latest by the next hub; what cannot be mounted is a
+sentence that names the share, within the patience; a folder that was found right is not looked at again while this hub
+runs, and is never being made by two pods at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from kubernetes_asyncio.client import V1DeleteOptions
 
 from mlabhub.cluster import labels
-from mlabhub.cluster.asking import NOT_FOUND, Answer, ask
+from mlabhub.cluster.asking import Answer, ask
 from mlabhub.cluster.volumes import Part, UnmountableShare, is_private, part_in
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.quote import quote
 from mlabhub.core.storage import Mount
-from mlabhub.errors import MLabError
+from mlabhub.errors import ClusterUnavailable, MLabError
 from mlabhub.messages import N_, Message
 from mlabhub.spawners.kube.folder_pod import FolderWork, get_folders_pod_manifest
 
+log = logging.getLogger(__name__)
+
+Key = tuple[object, ...]
 LOOK_SECONDS = 0.2
 EVENTS_EVERY = 2.0
 HOPELESS = ("hostPath type check failed", "not found", "is not a directory", "does not exist")
@@ -40,44 +47,58 @@ class Folders:
     namespace: str
     instance: str
     image: str
-    known: set[tuple[object, ...]] = field(default_factory=set)
+    known: set[Key] = field(default_factory=set)
+    _running: set[str] = field(default_factory=set)
+    _locks: WeakValueDictionary[Key, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    _swept: bool = False
 
     def is_known(self, part: Part, mount: Mount, plan: LaunchPlan) -> bool:
         """Whether a folder was found right before."""
-        return _key(part, mount, plan) in self.known
+        return key_of(part, mount, plan) in self.known
 
-    def forget(self, plan: LaunchPlan) -> None:
-        """Look at a person's folders again with the next start: one with what was remembered came to nothing."""
-        self.known = {key for key in self.known if key[0] != plan.user}
+    def forget(self, parts: Iterable[Part], plan: LaunchPlan) -> None:
+        """Look at these folders again with the next start: one with what was remembered came to nothing."""
+        self.known -= {key_of(part, mount, plan) for part in parts for mount in part.mounts}
 
-    async def run(self, api: Any, work: FolderWork, plan: LaunchPlan, spec: KubernetesSpec) -> dict[Mount, Message]:
+    async def run(
+        self, api: Any, work: FolderWork, plan: LaunchPlan, spec: KubernetesSpec, give_up: float
+    ) -> dict[Mount, Message]:
         """Do the work; return what is wrong, by mount. Raises `MLabError` if the pod itself cannot run."""
+        async with AsyncExitStack() as stack:
+            made = [one for one in work.folders if work.make and one[1].create]
+            for place in sorted({(part.claim_name or part.folder, part.path_of(mount)) for part, mount in made}):
+                await stack.enter_async_context(self._locks.setdefault(place, asyncio.Lock()))
+            folders = tuple(one for one in work.folders if not self.is_known(*one, plan))
+            return await self._run(api, replace(work, folders=folders), plan, spec, give_up) if folders else {}
+
+    async def _run(
+        self, api: Any, work: FolderWork, plan: LaunchPlan, spec: KubernetesSpec, give_up: float
+    ) -> dict[Mount, Message]:
+        await self._sweep(api)
         name = labels.object_name(self.instance, f"folders-{secrets.token_hex(6)}")
-        manifest = get_folders_pod_manifest(
-            work, name=name, instance=self.instance, image=self.image, identity=plan.identity, spec=spec, node=plan.node
-        )
-        answer = await ask(api.create_namespaced_pod, self.namespace, manifest)
+        manifest = get_folders_pod_manifest(work, plan, spec, name=name, instance=self.instance, image=self.image)
+        self._running.add(name)
         try:
-            if not answer.is_fine:
+            answer = await ask(api.create_namespaced_pod, self.namespace, manifest)
+            if not answer.is_fine and not answer.is_taken:
                 raise _not_created(answer, self.namespace)
-            found = await self._answer_of(api, name, work, spec)
+            found = await self._answer_of(api, name, work, give_up)
         finally:
             await asyncio.shield(self._remove(api, name))
         faults = {}
         for (part, mount), one in zip(work.folders, found, strict=True):
             if one[0] == "ok":
                 if not mount.subfolder:
-                    self.known.add(_key(part, mount, plan))
+                    self.known.add(key_of(part, mount, plan))
             else:
                 faults[mount] = _say(one, mount)
         return faults
 
-    async def _answer_of(self, api: Any, name: str, work: FolderWork, spec: KubernetesSpec) -> Sequence[Sequence[Any]]:
-        give_up = time.monotonic() + spec.mount_seconds
+    async def _answer_of(self, api: Any, name: str, work: FolderWork, give_up: float) -> Sequence[Sequence[Any]]:
         looked = time.monotonic()
         while True:
             pod = (await ask(api.read_namespaced_pod, name, self.namespace)).body
-            ended = _ended(pod)
+            ended = answer_in(pod)
             if ended is not None:
                 return ended
             late = time.monotonic() > give_up
@@ -86,16 +107,29 @@ class Folders:
                 about = f"involvedObject.name={name}"
                 answer = await ask(api.list_namespaced_event, self.namespace, field_selector=about)
                 events = answer.body.get("items", [])
-                fault = _fault_in(events, work, late=late)
+                fault = fault_in(events, work, late=late)
                 if fault is not None:
                     raise fault
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def _sweep(self, api: Any) -> None:
+        """Remove, once, what an earlier hub left behind, or a cluster that was away when it was to be removed."""
+        if self._swept:
+            return
+        self._swept = True
+        ours = f"{labels.INSTANCE}={self.instance},{labels.PART}={labels.PART_FOLDERS}"
+        answer = await ask(api.list_namespaced_pod, self.namespace, label_selector=ours)
+        names = [pod["metadata"]["name"] for pod in answer.body.get("items", ())]
+        await asyncio.gather(*(self._remove(api, name) for name in names if name not in self._running))
+
     async def _remove(self, api: Any, name: str) -> None:
-        body = V1DeleteOptions(grace_period_seconds=0)
-        answer = await ask(api.delete_namespaced_pod, name, self.namespace, body=body)
-        if not answer.is_fine and answer.status != NOT_FOUND:
-            raise MLabError(Message(N_("A pod that makes folders could not be removed.")), log_text=answer.said)
+        try:
+            await ask(api.delete_namespaced_pod, name, self.namespace, body=V1DeleteOptions(grace_period_seconds=0))
+        except ClusterUnavailable as error:
+            self._swept = False
+            log.warning("The pod %s is left behind for now: %s", name, error.log_text)
+        finally:
+            self._running.discard(name)
 
 
 class ShareNotMounted(UnmountableShare):
@@ -106,12 +140,15 @@ class ShareNotMounted(UnmountableShare):
         self.part = part
 
 
-def _key(part: Part, mount: Mount, plan: LaunchPlan) -> tuple[object, ...]:
+def key_of(part: Part, mount: Mount, plan: LaunchPlan) -> Key:
+    """Return what a folder is remembered by: a group's is the same for all of its members."""
     node = plan.node if "hostPath" in part.source else ""
-    return (plan.user, node, json.dumps(part.source, sort_keys=True), part.path_of(mount), mount.create)
+    whose = "" if mount.create and not is_private(mount) else plan.user
+    return (whose, node, json.dumps(part.source, sort_keys=True), part.path_of(mount), mount.create)
 
 
-def _ended(pod: Mapping[str, Any]) -> Sequence[Sequence[Any]] | None:
+def answer_in(pod: Mapping[str, Any]) -> Sequence[Sequence[Any]] | None:
+    """Return the script's answers, None while it runs. Raises `UnmountableShare` if it came to nothing."""
     status = pod.get("status", {})
     for container in status.get("containerStatuses", []):
         state = container.get("state", {})
@@ -138,7 +175,7 @@ def _failed(reason: str) -> MLabError:
     return UnmountableShare(Message.of(template, reason=quote(reason)))
 
 
-def _fault_in(events: Sequence[Mapping[str, Any]], work: FolderWork, *, late: bool) -> ShareNotMounted | None:
+def fault_in(events: Sequence[Mapping[str, Any]], work: FolderWork, *, late: bool) -> ShareNotMounted | None:
     """Return what keeps the pod from running: at once if waiting is no use, else when the patience is at its end."""
     warnings = [event for event in events if event.get("type") == "Warning"]
     for event in reversed(warnings):

@@ -7,6 +7,7 @@ out, with a note; anything else that is wrong is a sentence, within the time tha
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,7 +51,7 @@ class StorageKeeper:
 
     def forget(self, plan: LaunchPlan, volumes: PodVolumes) -> None:
         """Look at everything again with the next start, as this one came to nothing."""
-        self.folders.forget(plan)
+        self.folders.forget(volumes.parts, plan)
         for part in volumes.parts:
             self.bound.pop(part.claim_name, None)
 
@@ -77,6 +78,7 @@ class _Preparation:
         self._around = around
         self._volumes = get_pod_volumes(plan, spec, around.instance)
         self._notes = list(self._volumes.notes)
+        self._give_up = time.monotonic() + spec.mount_seconds
 
     @property
     def result(self) -> Prepared:
@@ -129,7 +131,8 @@ class _Preparation:
         if not folders:
             return
         try:
-            faults = await self._around.folders.run(self._api, replace(work, folders=folders), self._plan, self._spec)
+            work = replace(work, folders=folders)
+            faults = await self._around.folders.run(self._api, work, self._plan, self._spec, self._give_up)
         except ShareNotMounted as error:
             if error.part is None or not error.part.is_optional:
                 raise
