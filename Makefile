@@ -1,7 +1,7 @@
 # Two commands do everything: `make up` and `make test`. Both can be repeated; what is done is not done again.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long test-cluster lint format lock image clean
+.PHONY: help up test test-long test-cluster test-helm lint format lock image clean
 
 help:  ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -17,6 +17,9 @@ test-long:  ## Set everything up and run races, simulation and benches
 
 test-cluster:  ## Run the tests that need a Kubernetes, on the one that KUBECONFIG names; setup/test says what they need
 	@setup/test cluster $(ARGS)
+
+test-helm:  ## Render the Zero to JupyterHub chart with helm-values/: make test-helm CHART=CHECKOUT-OF-THE-CHART
+	@CHART="$(CHART)" setup/test helm $(ARGS)
 
 lint:  ## Run the linters alone
 	@setup/test lint

@@ -115,12 +115,17 @@ def make_values(custom: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return values
 
 
-def start_pod_site(folder: Path, values: Mapping[str, Any]) -> PodSite:
-    """Make a namespace with hub, service and proxy, and wait until they answer; remove all if they do not."""
+def start_pod_site(folder: Path, values: Mapping[str, Any], files: Mapping[str, str]) -> PodSite:
+    """Make a namespace with hub, service and proxy, and wait until they answer; remove all if they do not.
+
+    ``files`` are what the site's ConfigMap has.
+    """
     site = PodSite(folder / "state", free_port(), namespace=make_name("pods"))
     custom = chart.Custom.model_validate(values["custom"]["mlabhub"])
     try:
         create(*get_chart_manifests(chart.make_spec(custom), namespace=site.namespace, release=RELEASE))
+        config = {"name": "mlabhub-config", "namespace": site.namespace}
+        create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": config, "data": dict(files)})
         create(*get_release_manifests(values, namespace=site.namespace, release=RELEASE, proxy_image=PROXY_IMAGE))
         site.start()
     except BaseException:

@@ -55,7 +55,7 @@ def get_release_manifests(values: Values, *, namespace: str, release: str, proxy
         service("proxy-public", "proxy", [{"name": "http", "port": 80, "targetPort": "http"}]),
         make("NetworkPolicy", "hub", "networking.k8s.io/v1", spec=_hub_policy(hub, labels("hub"))),
         deployment("hub", to_proxy, _hub_pod(hub, release)),
-        deployment("proxy", {}, _proxy_pod(proxy_image)),
+        deployment("proxy", {"hub.jupyter.org/network-access-hub": "true"}, _proxy_pod(proxy_image)),
     )
 
 
