@@ -23,10 +23,11 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from mlabhub.catalog import load_catalog
+from mlabhub.cluster.labels import INSTANCE
 from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.inventory.simulated import parse_simulated
-from mlabhub.settings import BackendName, Settings, default_state_dir
+from mlabhub.settings import BackendName, Settings, default_state_dir, load_settings
 from mlabhub.site import find_site_file, read_site_file
 from mlabhub.site.inside import CA_INSIDE, save_site
 from mlabhub.supervisor import first_run
@@ -129,6 +130,7 @@ def _prepare(options: Options, state_dir: Path) -> tuple[Settings, Backend]:
     first_run.make_private_file(state_dir / "jupyterhub.sqlite")
     scheme = "https" if options.tls_cert else "http"
     backend = _choose_backend(options, state_dir, catalog, host)
+    backend.warnings += moved(state_dir, backend)
     settings = Settings(
         instance=first_run.read_instance(state_dir),
         state_dir=state_dir,
@@ -166,6 +168,25 @@ def _choose_backend(options: Options, state_dir: Path, catalog: Catalog, host: s
     if options.cluster != ClusterOptions():
         raise InvalidConfiguration("--kubeconfig, --context, --namespace and --hub-host belong to --backend kube.")
     return prepare_backend(options.backend, state_dir)
+
+
+def moved(state_dir: Path, backend: Backend) -> list[str]:
+    """Return what is to be said where an earlier start had its servers on another cluster, or in another namespace."""
+    try:
+        earlier = load_settings(state_dir=state_dir)
+    except InvalidConfiguration:
+        return []
+    now = backend.settings()
+    if earlier.backend != "kube" or backend.name != "kube":
+        return []
+    if (earlier.namespace, earlier.kube_context) == (now["namespace"], now["kube_context"]):
+        return []
+    context = f" --context {earlier.kube_context}" if earlier.kube_context else ""
+    return [
+        f"The last start had people's servers in the namespace {earlier.namespace} (context {earlier.kube_context}). "
+        f"This one does not see them; what is left there: `kubectl{context} get pods -n {earlier.namespace} "
+        f"-l {INSTANCE}={earlier.instance}`."
+    ]
 
 
 def _check_ledger(options: Options) -> None:

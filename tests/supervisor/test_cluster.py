@@ -17,8 +17,11 @@ from mlabhub.cluster.namespace import get_namespace_manifest, is_too_strict, pod
 from mlabhub.cluster.reach import ClusterNode, PodPort
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.errors import ClusterUnavailable, InvalidConfiguration
-from mlabhub.supervisor.backend import ClusterOptions
-from mlabhub.supervisor.cluster import choose_hub_host, find_context, prepare_cluster
+from mlabhub.settings import Settings
+from mlabhub.spawners.kube.manifest import hosts_of
+from mlabhub.supervisor.backend import Backend, ClusterOptions
+from mlabhub.supervisor.cluster import ClusterBackend, choose_hub_host, find_context, prepare_cluster
+from mlabhub.supervisor.up import moved
 from tests.installation import free_port
 
 NFS = {"folder": "/srv/nas", "claim": "nas"}
@@ -192,3 +195,31 @@ def test_a_namespace_without_a_standard_refuses_nothing() -> None:
 )
 def test_where_objects_are(version: str, kind: str, path: str) -> None:
     assert object_path({"apiVersion": version, "kind": kind, "metadata": {"name": "x", "namespace": "n"}}) == path
+
+
+def test_another_namespace_than_before_is_told(tmp_path: Path) -> None:
+    def backend(namespace: str) -> ClusterBackend:
+        return ClusterBackend("kube", None, [], tmp_path / "config", "lab", namespace, "10.0.0.1", "v1.34.4")
+
+    common = {"public_url": "http://x/", "hub_port": 1, "proxy_api_port": 2, "service_port": 3}
+    values = {**common, "instance": "0123abcd", "state_dir": tmp_path, "config_dir": tmp_path, "backend": "kube"}
+    assert moved(tmp_path, backend("one")) == [], "the first start"
+    Settings.model_validate({**values, **backend("one").settings()}).save()
+    assert moved(tmp_path, backend("one")) == []
+    [said] = moved(tmp_path, backend("two"))
+    assert "`kubectl --context lab get pods -n one -l mlabhub/instance=0123abcd`" in said
+    assert moved(tmp_path, Backend("process")) == []
+
+
+@pytest.mark.parametrize(
+    ("tls_name", "hub_host", "hosts"),
+    [
+        ("", "10.0.0.1", ()),
+        ("lab.example.org", "10.0.0.1", (("lab.example.org", "10.0.0.1"),)),
+        ("lab.example.org", "lab.example.org", ()),
+    ],
+)
+def test_the_name_in_the_certificate_leads_pods_to_this_machine(
+    tls_name: str, hub_host: str, hosts: tuple[tuple[str, str], ...]
+) -> None:
+    assert hosts_of(tls_name, hub_host) == hosts

@@ -8,9 +8,11 @@ decides.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 
 from mlabhub.cluster import labels
@@ -267,3 +269,10 @@ def make_tolerations(tolerations: Iterable[Toleration], spec: KubernetesSpec) ->
         for taint in NODE_TAINTS
     ]
     return [*lost, *of_site]
+
+
+def hosts_of(tls_name: str, hub_host: str) -> tuple[tuple[str, str], ...]:
+    """Return what leads the name in the hub's certificate to it; where a name is its address that needs nothing."""
+    with contextlib.suppress(ValueError):
+        return ((tls_name, str(ip_address(hub_host))),) if tls_name else ()
+    return ()

@@ -36,7 +36,7 @@ from mlabhub.spawners.kube import sayings, states
 from mlabhub.spawners.kube.calls import NameTaken, PodCalls
 from mlabhub.spawners.kube.endings import ending_when_gone
 from mlabhub.spawners.kube.following import Follower
-from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundings, get_pod_manifest, pod_name
+from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundings, get_pod_manifest, hosts_of, pod_name
 from mlabhub.spawners.kube.pods import PodView
 from mlabhub.spawners.kube.reflectors import Event, ServerEvents, ServerPods
 from mlabhub.spawners.kube.refusals import refusal_of
@@ -155,6 +155,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
             command=(*self.cmd, *self.get_args()),
             hub_environment=self.get_env(),
             volumes=storage.volumes,
+            hosts=hosts_of(settings.tls_name, settings.hub_host),
             runtime="" if lacks_nothing else images.for_nodes(images.RUNTIME, spec.registry),
             **self._of_site(),
         )
