@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mlabhub.messages import Message
-from mlabhub.spawners.kube import endings
+from mlabhub.spawners.kube import endings, refusals
 from mlabhub.spawners.kube.sayings import Saying, all_sayings
 from tests.docs.pages import DOCS
 
@@ -43,3 +46,20 @@ def test_every_ending_has_a_row(name: str) -> None:
     template = ending.template if isinstance(ending, Message) else ending
     (row,) = [row for row in ROWS if row[0] == shown(template)]
     assert len(row[1]) > 5
+
+
+def sentences(file: Path) -> Iterator[str]:
+    """Yield every sentence that a module marks for translation."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "N_":
+            (argument,) = node.args
+            assert isinstance(argument, ast.Constant)
+            yield str(argument.value)
+
+
+@pytest.mark.parametrize("module", ["refusals", "spawner"])
+def test_every_sentence_of_the_spawner_has_a_row(module: str) -> None:
+    found = list(sentences(Path(refusals.__file__).with_name(f"{module}.py")))
+    assert found
+    shown_ones = {row[0] for row in ROWS}
+    assert [said for said in found if shown(said) not in shown_ones] == []

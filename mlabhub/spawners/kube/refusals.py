@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from mlabhub.cluster.asking import CONFLICT, FORBIDDEN, NOT_FOUND
 from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
+from mlabhub.spawners.kube.texts import clean
 
 MOST_REASON = 300
+MOST_NAME = 80
 
 _QUOTA = re.compile(
     r"exceeded quota: (?P<quota>[^,]+), requested: (?P<asked>.*), used: (?P<used>.*), limited: (?P<most>.*)"
@@ -74,12 +76,12 @@ def _message(status: int, said: str, namespace: str) -> Message:
             ),
             namespace=namespace,
             level=security["level"],
-            why=security["why"][:MOST_REASON],
+            why=clean(security["why"], MOST_REASON),
         )
     webhook = _WEBHOOK.search(said)
     if webhook:
         template = N_("A rule of this cluster ({hook}) does not admit the server: {why}. Ask an administrator.")
-        return Message.of(template, hook=webhook["hook"], why=(webhook["why"] or "-")[:MOST_REASON])
+        return Message.of(template, hook=webhook["hook"], why=clean(webhook["why"] or "-", MOST_REASON))
     return _plain(status, said, namespace)
 
 
@@ -90,13 +92,37 @@ def _plain(status: int, said: str, namespace: str) -> Message:
     if status == FORBIDDEN and ("terminated" in said or "terminating" in said):
         template = N_("The namespace {namespace} is being deleted. An administrator has to make it again.")
         return Message.of(template, namespace=namespace)
+    if status == FORBIDDEN and (known := _known(said, namespace)) is not None:
+        return known
     if status in (401, FORBIDDEN):
         template = N_(
             "The hub may not start servers in the namespace {namespace}: {why}. An administrator has to allow it."
         )
-        return Message.of(template, namespace=namespace, why=said[:MOST_REASON] or status)
+        return Message.of(template, namespace=namespace, why=clean(said, MOST_REASON) or status)
     template = N_("The cluster does not take the server ({status}): {why}. Tell an administrator.")
-    return Message.of(template, status=status, why=said[:MOST_REASON] or "-")
+    return Message.of(template, status=status, why=clean(said, MOST_REASON) or "-")
+
+
+def _known(said: str, namespace: str) -> Message | None:
+    """Return the sentence for what the cluster does not admit, although the hub may ask for it."""
+    reason = said.partition(" is forbidden: ")[2]
+    if not reason or "cannot create resource" in said:
+        return None
+    priority = re.search(r"no PriorityClass with name (?P<name>\S+) was found", reason)
+    if priority:
+        template = N_(
+            "The PriorityClass {name} is not on the cluster. An administrator has to make it, or to correct "
+            "kubernetes.yaml."
+        )
+        return Message.of(template, name=clean(priority["name"], MOST_NAME))
+    if re.search(r"(?:maximum|minimum) \S+ usage per (?:Container|Pod) is", reason):
+        template = N_(
+            "A LimitRange of the namespace {namespace} does not let a server be so: {why}. Ask for another amount, or "
+            "ask an administrator."
+        )
+        return Message.of(template, namespace=namespace, why=clean(reason, MOST_REASON))
+    template = N_("The namespace {namespace} does not admit the server: {why}. Tell an administrator.")
+    return Message.of(template, namespace=namespace, why=clean(reason, MOST_REASON))
 
 
 def _short(short: tuple[Shortage, ...], found: re.Match[str] | None, namespace: str) -> Message:
