@@ -70,11 +70,11 @@ async def has_server(http: httpx.AsyncClient, *, ready: bool) -> bool:
     return bool(servers and servers[""]["ready"]) if ready else not servers
 
 
-def own_shares(log: str) -> list[float]:
+def own_shares(log: str, of_phases: tuple[str, ...] = OWN_PHASES) -> list[float]:
     """Return the milliseconds of our own share of each spawn, from the hub's log."""
     lines = re.findall(r"runs as launch \w+; (.*)", log)
     times = [dict(re.findall(r"(\w+) (\d+) ms", line)) for line in lines]
-    return [float(sum(int(phases[name]) for name in OWN_PHASES)) for phases in times]
+    return [float(sum(int(phases[name]) for name in of_phases)) for phases in times]
 
 
 def interval(differences: list[float], rounds: int = 10_000) -> tuple[float, float]:

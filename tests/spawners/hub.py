@@ -78,7 +78,8 @@ class Hub:
 
     def _run(self, config: Path) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-m", "jupyterhub", "--config", str(config)]
-        environment = {**os.environ, SETTINGS_VARIABLE: str(self.settings.settings_file), "PYTHONPATH": str(CHECKOUT)}
+        path = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH", ""))))
+        environment = {**os.environ, SETTINGS_VARIABLE: str(self.settings.settings_file), "PYTHONPATH": path}
         with open(self.settings.state_dir / "hub.log", "ab") as log:
             return subprocess.Popen(
                 argv, env=environment, cwd=self.settings.state_dir, stdout=log, stderr=log, stdin=subprocess.DEVNULL

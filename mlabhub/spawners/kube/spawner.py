@@ -187,7 +187,8 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         """Make the pod and wait until it runs; KubeSpawner's own way looks seldom and knows no reasons."""
         await self._watch()
         self._seen, self._asked_at = None, time.monotonic()
-        manifest = await self.get_pod_manifest()
+        with self._phase("manifest"):
+            manifest = await self.get_pod_manifest()
         if self.modify_pod_hook:
             manifest = await maybe_future(self.modify_pod_hook(self, manifest))
         await self._create(manifest)
@@ -223,7 +224,8 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         try:
             while time.monotonic() < self._give_up:
                 pod = await self._look()
-                sight = await follower.see(pod, self._events())
+                with self._phase("follow"):
+                    sight = await follower.see(pod, self._events())
                 for news in sight.news:
                     self._progress.add(45, news)
                 if sight.fault is not None:
