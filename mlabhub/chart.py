@@ -32,6 +32,7 @@ from mlabhub.catalog import FILES, load_catalog
 from mlabhub.cluster.chart import get_chart_manifests, make_instance
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.errors import InvalidConfiguration, MLabError
+from mlabhub.logs import configure_logs
 from mlabhub.service.scopes import CUSTOM_SCOPES
 from mlabhub.settings import SERVICE_NAME, SETTINGS_VARIABLE, Settings, replace_file
 from mlabhub.supervisor.first_run import make_first_run, make_private_folders
@@ -242,6 +243,7 @@ def configure_chart(c: Any) -> None:
     add_services(c, settings)
     config.configure_spawner(c, settings)
     config.configure_pages(c, settings)
+    configure_logs(c)
 
 
 def check_authenticator(c: Any) -> None:

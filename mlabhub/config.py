@@ -10,6 +10,7 @@ from typing import Any
 
 from mlabhub import hubtemplates
 from mlabhub.browser_protocol import BrowserProtocol
+from mlabhub.logs import configure_logs
 from mlabhub.service.scopes import ACCESS_SCOPE, CUSTOM_SCOPES, SEE_ALL_SCOPE, SERVICE_SCOPES
 from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 
@@ -40,6 +41,7 @@ def configure(c: Any, settings: Settings | None = None) -> None:
     configure_services(c, settings)
     configure_spawner(c, settings)
     configure_pages(c, settings)
+    configure_logs(c)
 
 
 def configure_addresses(c: Any, settings: Settings) -> None:

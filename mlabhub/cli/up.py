@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
+from mlabhub import logs
 from mlabhub.settings import BackendName
 from mlabhub.supervisor.backend import ClusterOptions
 from mlabhub.supervisor.up import Options, run
@@ -53,12 +55,18 @@ def up(
     hub_host: Annotated[
         str, typer.Option(help="With kube: this machine's address for pods; that on the way to the nodes if empty.")
     ] = "",
+    log_format: Annotated[
+        str, typer.Option(envvar=logs.VARIABLE, help="How hub and service log: text, or json for who collects logs.")
+    ] = "text",
 ) -> None:
     """Run hub, proxy and service on this machine until SIGTERM or Ctrl-C; people's servers run on."""
     if backend not in (None, *BACKENDS):
         raise typer.BadParameter(f"{backend!r} is not one of: {', '.join(BACKENDS)}.", param_hint="--backend")
     if not 1 <= port <= 65535:
         raise typer.BadParameter(f"{port} is no TCP port; 1 to 65535 are.", param_hint="--port")
+    if log_format not in logs.FORMATS:
+        raise typer.BadParameter(f"{log_format!r} is not one of: text, json.", param_hint="--log-format")
+    os.environ[logs.VARIABLE] = log_format  # for all that is started from here
     chosen: BackendName | None = backend  # checked by the line above
     run(
         Options(

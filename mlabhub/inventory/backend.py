@@ -6,9 +6,9 @@ keeps what was installed in a server and may be called twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.kubernetes import KubernetesSpec
@@ -53,6 +53,14 @@ class SavedLayer:
     server_name: str
     image: str
     newer_image: bool
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A backend that is told what changes, and may not have been for a while."""
+
+    def ages(self) -> Mapping[str, float]:
+        """Return how many seconds ago it was last heard of, by what is watched; infinite before the first time."""
 
 
 class Backend(Protocol):

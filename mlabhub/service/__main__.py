@@ -8,6 +8,7 @@ import logging
 import sys
 
 from mlabhub.errors import InvalidConfiguration, MLabError
+from mlabhub.logs import make_formatter
 from mlabhub.service.app import serve
 from mlabhub.settings import load_settings
 
@@ -18,11 +19,13 @@ def main() -> int:
     parser.add_argument("--settings", help="the installation's settings file; default: MLABHUB_SETTINGS")
     parser.add_argument("--verbose", action="store_true", help="log every request")
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=logging.DEBUG if arguments.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    try:
+        handler.setFormatter(make_formatter())
+    except InvalidConfiguration as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.DEBUG if arguments.verbose else logging.INFO, handlers=[handler])
     for chatty in ("httpx", "httpcore", "tornado.access", "asyncio", "filelock", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # The hub's login logs every cookie that it sets, and warns of every page over plain HTTP.

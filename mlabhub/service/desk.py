@@ -50,7 +50,10 @@ class SpawnerDesk:
 
     async def held(self, user: str, server: str, launch_id: str, notes: tuple[Message, ...] = ()) -> dict[str, Any]:
         """Note that it runs. Raises `LaunchRefused` if it has to stop again, for its launch was given up."""
-        one = await self._world.writer.submit(decisions.hold(launch_id, user, server, self._world.clock(), notes))
+        now, before = self._world.clock(), self._world.writer.projection.launch(launch_id)
+        one = await self._world.writer.submit(decisions.hold(launch_id, user, server, now, notes))
+        if before is not None and before.held is None:
+            self._world.metrics.start_seconds.observe(now - one.created)
         self._wake()
         return {"state": one.state, "launch_id": launch_id}
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter as Count
+from collections.abc import Collection, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from mlabhub.core.capacity import Capacity, Node
 from mlabhub.ledger import Reservation
 
+GPU_STATES = ("held", "free", "others", "unhealthy", "closed")
+"""Of people's servers; to be had; of somebody else; broken; free, but their node takes no servers."""
+_START_S = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 _COMMIT_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
@@ -33,15 +38,81 @@ class Metrics:
         )
         self._servers = Gauge("mlabhub_servers", "Active reservations, by state", ["state"], registry=self.registry)
         self._gpus = Gauge("mlabhub_gpus_held", "GPUs that are held, by type", ["type"], registry=self.registry)
+        self._all_gpus = Gauge(
+            "mlabhub_gpus",
+            f"GPUs by type and state: {', '.join(GPU_STATES)}",
+            ["type", "state"],
+            registry=self.registry,
+        )
+        self._nodes = Gauge(
+            "mlabhub_nodes", "Nodes, by whether they take new servers", ["state"], registry=self.registry
+        )
+        self._known = Gauge(
+            "mlabhub_inventory_known", "1 while it is known what there is, else 0", registry=self.registry
+        )
+        self._watch_age = Gauge(
+            "mlabhub_watch_age_seconds",
+            "Since the cluster was last heard of, by what is watched",
+            ["what"],
+            registry=self.registry,
+        )
+        self.start_seconds = Histogram(
+            "mlabhub_start_seconds",
+            "From a reservation to its server running and answering",
+            registry=self.registry,
+            buckets=_START_S,
+        )
         for verdict in ("admit", "refuse"):
             self.decisions.labels(verdict)
 
-    def render(self, reservations: Iterable[Reservation]) -> bytes:
-        """Return all measures in Prometheus' text format."""
-        self._servers.clear()
-        self._gpus.clear()
+    def render(
+        self,
+        reservations: Collection[Reservation],
+        capacity: Capacity | None = None,
+        ages: Mapping[str, float] | None = None,
+    ) -> bytes:
+        """Return all measures in Prometheus' text format.
+
+        ``capacity`` is None where it is not known; ``ages`` are those of the backend's watches, in seconds.
+        """
+        for gauge in (self._servers, self._gpus, self._all_gpus, self._nodes, self._watch_age):
+            gauge.clear()
         for one in reservations:
             self._servers.labels(one.state).inc()
             if one.gpus:
                 self._gpus.labels(one.gpu_type or "unknown").inc(len(one.gpus))
+        self._known.set(capacity is not None)
+        for node in () if capacity is None else capacity.nodes:
+            self._nodes.labels("open" if node.schedulable else "closed").inc()
+        for (gpu_type, state), count in gpu_states(capacity, reservations).items():
+            self._all_gpus.labels(gpu_type, state).set(count)
+        for what, age in (ages or {}).items():
+            self._watch_age.labels(what).set(age)
         return generate_latest(self.registry)
+
+
+def gpu_states(capacity: Capacity | None, reservations: Collection[Reservation]) -> Mapping[tuple[str, str], int]:
+    """Count GPUs by type and state. Every type that there is has each state, so that a graph has no holes."""
+    found: Count[tuple[str, str]] = Count()
+    held = {uuid for one in reservations for uuid in one.gpus}
+    for node in () if capacity is None else capacity.nodes:
+        for gpu_type in {gpu.type for gpu in node.gpus}:
+            found.update({(gpu_type, state): count for state, count in _of_node(node, gpu_type, held).items()})
+    return found
+
+
+def _of_node(node: Node, gpu_type: str, held: Collection[str]) -> dict[str, int]:
+    gpus = [gpu for gpu in node.gpus if gpu.type == gpu_type and not gpu.divided]
+    of_people = sum(gpu.uuid in held for gpu in gpus)
+    rest = [gpu for gpu in gpus if gpu.uuid not in held]
+    unhealthy = sum(not gpu.healthy for gpu in rest)
+    usable = sum(gpu.usable for gpu in rest)
+    # On a cluster nobody tells which of a node's GPUs those of other pods are: only their number counts.
+    taken = min(usable, node.gpus_taken.get(gpu_type, 0))
+    return {
+        "held": of_people,
+        "unhealthy": unhealthy,
+        "others": len(rest) - unhealthy - usable + taken,
+        "free": usable - taken if node.schedulable else 0,
+        "closed": 0 if node.schedulable else usable - taken,
+    }

@@ -17,6 +17,7 @@ from mlabhub.core.capacity import Capacity
 from mlabhub.errors import MLabError, NotFound
 from mlabhub.inventory import BackendServer
 from mlabhub.ledger import Reservation, State
+from mlabhub.logs import about
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, moving
 from mlabhub.service.census import make_found
@@ -218,7 +219,10 @@ class Reconciler:
 
     async def _act(self, finding: Finding, running: Collection[str]) -> bool:
         """Act on one finding; say whether it was done. What fails stays for the next round."""
-        why = Message(WORDS[finding.kind])
+        with about(user=finding.user, server=finding.server, launch_id=finding.launch_id):
+            return await self._act_on(finding, running, Message(WORDS[finding.kind]))
+
+    async def _act_on(self, finding: Finding, running: Collection[str], why: Message) -> bool:
         try:
             async with self._hands:
                 done = await self._do(finding, running, why)

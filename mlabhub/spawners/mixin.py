@@ -29,6 +29,7 @@ from mlabhub.core.names import is_server_name
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
+from mlabhub.logs import about
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings, load_settings
 from mlabhub.spawners.answering import answers, place_of
@@ -146,15 +147,21 @@ class MLabSpawnerMixin(Base):
         if self._usual_http_timeout is not None:
             self.http_timeout, self._usual_http_timeout = self._usual_http_timeout, None
         try:
-            return await self._start_admitted()
+            with about(user=self.user.name, server=self.name):
+                return await self._start_admitted()
         except (SpawnException, asyncio.CancelledError):
             raise
         except MLabError as error:
             raise make_refusal(error) from error
         except Exception as error:
-            self.log.exception("mlabhub: the start of %s failed", self._log_name)
+            with self._about():
+                self.log.exception("mlabhub: the start of %s failed", self._log_name)
             sentence = N_("The server could not be started; the reason is in the hub's log. Tell an administrator.")
             raise make_refusal(MLabError(sentence, log_text=f"{type(error).__name__}: {error}")) from error
+
+    def _about(self) -> contextlib.AbstractContextManager[None]:
+        """Name this server in the lines that are logged meanwhile."""
+        return about(user=self.user.name, server=self.name, launch_id=self.launch_id)
 
     async def _start_admitted(self) -> Any:
         with self._phase("gate"):
@@ -180,7 +187,8 @@ class MLabSpawnerMixin(Base):
             await self._undo(why=error.message if isinstance(error, MLabError) else None)
             raise
         self._progress.add(95, Message(N_("It answers")))
-        self.log.info("mlabhub: %s runs as launch %s; %s", self._log_name, self.launch_id, self._times())
+        with self._about():
+            self.log.info("mlabhub: %s runs as launch %s; %s", self._log_name, self.launch_id, self._times())
         return address
 
     async def _pass_gate(self) -> LaunchPlan:
@@ -262,7 +270,8 @@ class MLabSpawnerMixin(Base):
         try:
             await self.discard()
         except (MLabError, OSError) as error:
-            self.log.warning("mlabhub: what is left of launch %s stays for the reconciler: %s", self.launch_id, error)
+            with self._about():
+                self.log.warning("mlabhub: what is left of launch %s stays for the reconciler: %s", launch_id, error)
         else:
             if self.launch_id == launch_id:
                 self._gone(why)
@@ -274,7 +283,8 @@ class MLabSpawnerMixin(Base):
         try:
             await self.discard()
         except MLabError as error:
-            self.log.warning("mlabhub: %s could not be stopped: %s", self._log_name, error.log_text)
+            with self._about():
+                self.log.warning("mlabhub: %s could not be stopped: %s", self._log_name, error.log_text)
             # What is left stays for the reconciler: `run_post_stop_hook` would only wait as long again.
             self._left_over = False
             refusal = web.HTTPError(error.status, error.log_text)

@@ -66,6 +66,12 @@ class KubeBackend:
             await self._api.close()
             self._api = None
 
+    def ages(self) -> dict[str, float]:
+        """Return how many seconds ago nodes and pods were last heard of."""
+        watched = {"nodes": self._nodes, "pods": self._pods}
+        ages = {what: None if one is None else one.age for what, one in watched.items()}
+        return {what: float("inf") if age is None else age for what, age in ages.items()}
+
     async def capacity(self) -> Capacity:
         """Return what the cluster has; the same value as before if nothing has changed."""
         await self._start()

@@ -6,6 +6,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from tornado.web import RequestHandler
 
 from mlabhub import __version__
+from mlabhub.errors import MLabError
+from mlabhub.inventory.backend import Watching
 from mlabhub.service.bodies import ReconcileBody
 from mlabhub.service.handlers.base import ApiHandler, JsonHandler, knows_secret
 from mlabhub.service.reconciler import WORDS, Report
@@ -57,7 +59,13 @@ class MetricsHandler(ApiHandler):
     async def get(self) -> None:
         """Answer in Prometheus' text format."""
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
-        self.finish(self.world.metrics.render(self.world.writer.projection))
+        world = self.world
+        try:
+            capacity = await world.capacity.get()
+        except MLabError:
+            capacity = None
+        ages = world.backend.ages() if isinstance(world.backend, Watching) else {}
+        self.finish(world.metrics.render(tuple(world.writer.projection), capacity, ages))
 
 
 class OpenApiHandler(JsonHandler):
