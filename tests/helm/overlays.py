@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 FOLDER = Path(__file__).parents[2] / "helm-values"
 STORAGE = ("storage-nfs", "storage-cephfs", "storage-rbd", "storage-hostpath")
 LOGIN = ("oidc", "oidc-azuread")
-FREE = ("one-node", "gpu", "harbor", "prepull", "airlock", "ledger-postgresql")
+FREE = ("one-node", "gpu", "harbor", "prepull", "airlock", "ledger-postgresql", "monitoring")
 
 Values = dict[str, Any]
 
