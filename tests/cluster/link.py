@@ -27,6 +27,7 @@ class Link:
         self._flows = threading.Event()
         self._flows.set()
         self._sockets: set[socket.socket] = set()
+        self._hanging: set[socket.socket] = set()
         self._port = 0
         self._listen()
 
@@ -47,6 +48,10 @@ class Link:
     def stall(self) -> None:
         """Let nothing through and answer nothing, as when the network is gone."""
         self._flows.clear()
+
+    def hang(self) -> None:
+        """Let nothing more come over the connections of now, which stay open; new ones work."""
+        self._hanging |= self._sockets
 
     def mend(self) -> None:
         """Let everything through again."""
@@ -90,7 +95,8 @@ class Link:
         with contextlib.suppress(OSError):
             while block := source.recv(BLOCK):
                 self._flows.wait()
-                target.sendall(block)
+                if source not in self._hanging:
+                    target.sendall(block)
         for one in (source, target):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
