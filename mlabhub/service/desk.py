@@ -107,11 +107,11 @@ class SpawnerDesk:
 
     async def _keep(self, known: Reservation, lost: Message) -> dict[str, Any]:
         """Go on counting a server that the hub has given up, for its node does not answer: it may still run there."""
-        now = self._world.clock()
-        act = decisions.change(
-            known, now, actor="spawner", act_name="unreachable", why=lost, state="unknown", failure=lost
-        )
-        await self._world.writer.submit(act)
+        if known.state != "unknown" or known.failure is None:
+            now, act = self._world.clock(), "unreachable"
+            await self._world.writer.submit(
+                decisions.change(known, now, actor="spawner", act_name=act, why=lost, state="unknown", failure=lost)
+            )
         self._wake()
         return {"state": "unknown", "launch_id": known.launch_id, "was_held": True}
 

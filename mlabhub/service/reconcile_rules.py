@@ -23,9 +23,10 @@ has it running or starting. Rules, for a reservation:
 
 where the backend says that a server's node does not answer, so that nobody can tell whether it still runs:
 
-    any        ready, or on its way   yes       nothing: the hub will notice, or has it back
-    any        no                     yes       `unreachable`: it stays as `unknown` with the reason and its GPUs, until
-                                                its node is back or deleted; from then on `silent`: only shown
+    any        on its way         yes          nothing
+    any        ready, no          yes          `unreachable`: it stays as `unknown` with the reason and its GPUs, until
+                                               its node is back or deleted; from then on `silent`: only shown. The hub
+                                               goes on serving what may come back; a stop is waited for first
 
 and wherever a server runs on another node than the ledger says, `move`.
 
@@ -149,10 +150,12 @@ def _of_reservation(
 def _at_hub(one: Reservation, hub: HubServer, backend: BackendServer | None, now: float) -> Kind | None:
     if not hub.ready or hub.pending or backend is None or backend.state == "exited":
         return None  # the hub is at it, or will see at its next look that the server is gone
-    if backend.lost is not None:
+    if one.state == "stopping" and _age(one.changed, now) <= STOP_PATIENCE_S:
         return None
+    if backend.lost is not None:
+        return _of_lost(one)
     if one.state == "stopping":
-        return "resume" if _age(one.changed, now) > STOP_PATIENCE_S else None
+        return "resume"
     if one.state == "unknown":
         return "resume"
     return "ready" if one.ready is None else None
@@ -164,12 +167,16 @@ def _not_at_hub(one: Reservation, backend: BackendServer | None, now: float) -> 
     if backend is None:
         return "release"
     if backend.lost is not None:
-        return "silent" if one.state == "unknown" and one.failure is not None else "unreachable"
+        return _of_lost(one)
     if backend.state == "exited" or one.state in ("pending", "stopping"):
         return "remove"
     if one.ready is None and one.origin != "adopted":
         return "remove"
     return "unknown" if one.state == "unknown" and one.failure is None else "lost"
+
+
+def _of_lost(one: Reservation) -> Kind:
+    return "silent" if one.state == "unknown" and one.failure is not None else "unreachable"
 
 
 def _of_stranger(

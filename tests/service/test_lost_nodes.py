@@ -43,7 +43,7 @@ async def lost_server(cluster: Running) -> Reservation:
     one = await launched(cluster, gpus=2)
     assert done(await later(cluster)) == ["ready"]
     lose(cluster, one)
-    assert (await later(cluster)).findings == (), "the hub has it still"
+    assert done(await later(cluster)) == ["unreachable"], "though the hub has it still"
     cluster.hub.lose("alice", "x")
     await cluster.spawner.released("alice", "x", one.launch_id, reason=Message("The server ended."))
     return one
@@ -99,6 +99,20 @@ async def test_it_goes_on_where_the_hub_has_it_again(cluster: Running) -> None:
     assert known is not None
     assert (known.state, known.failure) == ("unknown", None)
     assert shown(await later(cluster)) == ["unknown"]
+
+
+async def test_it_goes_on_where_its_node_is_back_in_time(cluster: Running) -> None:
+    one = await launched(cluster, gpus=2)
+    assert done(await later(cluster)) == ["ready"]
+    lose(cluster, one)
+    assert done(await later(cluster)) == ["unreachable"]
+    (server,) = (await cluster.call("GET", "api/v1/servers")).json()["servers"]
+    assert (server["state"], server["notes"]) == ("unknown", [str(LOST)])
+    lose(cluster, one, lost=False)
+    assert done(await later(cluster)) == ["resume"]
+    known = cluster.of_server("alice", "x")
+    assert known is not None
+    assert (known.state, known.gpus, known.failure) == ("held", one.gpus, None)
 
 
 async def test_without_the_hubs_word_the_reconciler_sees_it(cluster: Running) -> None:

@@ -117,18 +117,19 @@ ON_LOST_NODES = [
     # state, seen ready, at the hub, known to be lost, what follows
     ("pending", False, "spawn", False, []),
     ("pending", False, None, False, ["unreachable"]),
-    ("held", True, "ready", False, []),
-    ("held", False, "ready", False, []),
+    ("pending", False, "ready", False, ["unreachable"]),
+    ("held", True, "ready", False, ["unreachable"]),
+    ("held", False, "ready", False, ["unreachable"]),
     ("held", True, "stop", False, []),
     ("held", True, None, False, ["unreachable"]),
     ("held", False, None, False, ["unreachable"]),
     ("stopping", True, "stop", False, []),
     ("stopping", True, None, False, ["unreachable"]),
-    ("stopping", True, "ready", True, []),
+    ("stopping", True, "ready", False, ["unreachable"]),
     ("unknown", True, None, True, ["silent"]),
     ("unknown", False, None, True, ["silent"]),
     ("unknown", True, None, False, ["unreachable"]),
-    ("unknown", True, "ready", True, []),
+    ("unknown", True, "ready", True, ["silent"]),
     ("unknown", True, "spawn", True, []),
 ]
 
@@ -142,6 +143,12 @@ def test_servers_on_nodes_that_do_not_answer(
     findings = compare(at_hub(hub), machine, [one], NOW)
     assert kinds(findings) == follows
     assert all(finding.repairable == (finding.kind != "silent") for finding in findings)
+
+
+def test_a_stop_on_a_lost_node_is_waited_for() -> None:
+    stopping = reserved("stopping", ready=True, changed=NOW - STOP_PATIENCE_S + 1)
+    machine = [replace(server, lost=LOST) for server in on_machine("running")]
+    assert kinds(compare(at_hub("ready"), machine, [stopping], NOW)) == []
 
 
 def test_when_its_node_is_back_it_is_one_that_the_hub_has_lost() -> None:
