@@ -131,7 +131,7 @@ def _yaml(value: Any) -> str:
     if isinstance(value, Mapping) and "min" in value and value["min"] == value.get("max"):
         return _yaml(value["min"])  # a number option that leaves nothing to choose
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items() if item is not None) + "}"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return '""' if value == "" else str(value)

@@ -109,8 +109,29 @@ class Folders:
                 events = answer.body.get("items", [])
                 fault = fault_in(events, work, late=late)
                 if fault is not None:
-                    raise fault
+                    raise await self._unbound(api, work) or fault
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _unbound(self, api: Any, work: FolderWork) -> ShareNotMounted | None:
+        """Return the fault for a claim that is not bound to a volume, if there is one: it says more than its pod."""
+        for part in work.parts:
+            if not part.claim_name:
+                continue
+            claim = await ask(api.read_namespaced_persistent_volume_claim, part.claim_name, self.namespace)
+            if claim.body.get("status", {}).get("phase") != "Pending":
+                continue
+            about = f"involvedObject.kind=PersistentVolumeClaim,involvedObject.name={part.claim_name}"
+            events = (await ask(api.list_namespaced_event, self.namespace, field_selector=about)).body.get("items", [])
+            if events and events[-1].get("reason") == "WaitForFirstConsumer":
+                continue
+            said = [" ".join(str(event.get("message", "")).split()) for event in events]
+            template = N_(
+                "{targets} cannot be mounted: no volume is bound to the claim {claim}{why}. Ask an administrator."
+            )
+            why = f" ({said[-1][:300].rstrip('.')})" if said else ""
+            targets = ", ".join(part.targets)
+            return ShareNotMounted(Message.of(template, targets=targets, claim=part.claim_name, why=why), part)
+        return None
 
     async def _sweep(self, api: Any) -> None:
         """Remove, once, what an earlier hub left behind, or a cluster that was away when it was to be removed."""
