@@ -55,7 +55,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (r"node\(s\) didn't match pod topology spread constraints.*", N_("would be spread too unevenly")),
     (r"node\(s\) didn't have free ports for the requested pod ports", N_("its port is taken")),
     (
-        r"node has pod using PersistentVolumeClaim with the same name.*",
+        r"node(?:\(s\) unavailable due to| has pod using) PersistentVolumeClaim with .*",
         N_("one of its claims is in use by another pod"),
     ),
 )
