@@ -128,8 +128,8 @@ def _tools(one: Reservation) -> tuple[str, ...]:
 
 
 def _why_ended(one: Reservation) -> Message | None:
-    """Return why a server that had been ready ended by itself."""
-    return one.failure if one.state == "released" and one.ready is not None else None
+    """Return why a server that had run ended by itself, however soon: the hub may not have shown it as ready yet."""
+    return one.failure if one.state == "released" and one.held is not None else None
 
 
 def _server_state(hub: HubServer | None, held: Reservation | None) -> ServerState:
@@ -142,13 +142,14 @@ def _server_state(hub: HubServer | None, held: Reservation | None) -> ServerStat
 
 def launch_status(one: Reservation, base_url: str) -> LaunchStatus:
     """Return how far a launch came."""
-    url, why = server_url(base_url, one.user, one.server), _why_ended(one)
+    url, state = server_url(base_url, one.user, one.server), _launch_state(one)
+    why = _why_ended(one) if state == "ended" else None
     return LaunchStatus(
         launch_id=one.launch_id,
         user=one.user,
         server_name=one.server,
         display_name=one.display_name,
-        state=_launch_state(one),
+        state=state,
         steps=_steps(one),
         url=url,
         failure=_failure(one),

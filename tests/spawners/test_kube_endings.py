@@ -103,6 +103,24 @@ def test_events_tell_of_one_that_is_gone() -> None:
     assert "ran short of memory" in str(say_ending(ending_when_gone(gone, events)))
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"exitCode": 143, "reason": "Error"}, "It was deleted on the cluster"),
+        ({"exitCode": 137, "reason": "Error"}, "It was deleted on the cluster"),
+        ({"exitCode": 0, "reason": "Completed"}, "It was deleted on the cluster"),
+        ({"exitCode": 137, "reason": "OOMKilled"}, "It used more memory than it has"),
+        ({"exitCode": 1, "reason": "Error"}, "a fault of its own (exit status 1)"),
+    ],
+)
+def test_one_that_was_deleted_ended_as_it_was_told(state: dict[str, Any], words: str) -> None:
+    status = {"name": "notebook", "state": {"terminated": state}, "restartCount": 0}
+    data = pod(phase="Failed", containerStatuses=[status])
+    data["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    data["spec"]["containers"] = [{"name": "notebook"}]
+    assert words in str(say_ending(ending_when_gone(data)))
+
+
 def test_events_of_an_earlier_pod_tell_nothing() -> None:
     events = [{"reason": "Evicted", "message": LOW.format("memory"), "involvedObject": {"name": "p", "uid": "earlier"}}]
     gone = {"metadata": {"name": "p", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}}

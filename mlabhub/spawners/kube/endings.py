@@ -62,6 +62,8 @@ _DISRUPTIONS = {
 }
 _EVENTS = {"Preempted": PREEMPTED, "TaintManagerEviction": NODE_LOST, "NodeNotReady": NODE_LOST}
 _LOW = {"memory": NODE_MEMORY, "ephemeral-storage": NODE_DISK, "inodes": NODE_DISK, "pids": NODE_PIDS}
+_TOLD = (0, 137, 143)
+"""How a process ends that is told to: well, or by the signals 9 and 15."""
 _NEVER_RAN = frozenset({"StartError", "ContainerCannotRun", "RunContainerError", "CreateContainerError"})
 
 
@@ -77,9 +79,11 @@ def ending_of(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]] = ()) 
     main = next((one for one in view.containers if not one.initial and one.terminated), None)
     failed = next((one for one in view.containers if one.initial and _failed(one)), None)
     ended = failed or main
+    if view.ending and (ended is None or _obeyed(ended)):
+        return Ending(_status(view), why=DELETED)
     if ended is not None and (view.phase in ("Failed", "Succeeded") or not ended.running):
         return ending_of_container(view, ended)
-    return Ending(_status(view), why=DELETED) if view.ending else None
+    return None
 
 
 def ending_when_gone(last: Mapping[str, Any] | None, events: Sequence[Mapping[str, Any]] = ()) -> Ending:
@@ -154,6 +158,12 @@ def _say_evicted(view: PodView, text: str) -> Message:
     if disk is not None:
         return Message.of(DISK_USED, limit=clean(disk[1], 20))
     return Message.of(EVICTED, text=gist(text) or "-")
+
+
+def _obeyed(container: Container) -> bool:
+    """Return whether a container ended as one does that is told to."""
+    ended = container.terminated or {}
+    return ended.get("exitCode") in _TOLD and ended.get("reason") != "OOMKilled"
 
 
 def _failed(container: Container) -> bool:
