@@ -37,15 +37,23 @@ from mlabhub.service.scopes import CUSTOM_SCOPES
 from mlabhub.settings import SERVICE_NAME, SETTINGS_VARIABLE, Settings, replace_file
 from mlabhub.supervisor.first_run import make_first_run, make_private_folders
 
-CHART = Path("/usr/local/etc/jupyterhub")
-"""Where the chart mounts its values, its secrets and the names of its objects."""
-STATE = Path("/srv/mlabhub")
-"""A volume of the pod: ledger, and the first administrator's password."""
-SITE_FOLDER = Path("/etc/mlabhub/config")
-"""The ConfigMap with the site's files."""
-SHIPPED_FOLDER = Path("/usr/local/share/mlabhub/spawner_profiles")
-"""Files of the image for what the site's ConfigMap lacks."""
-LEDGER_PASSWORD = Path("/etc/mlabhub/ledger/password")
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are in the pod's containers."""
+
+    chart: Path = Path("/usr/local/etc/jupyterhub")
+    """What the chart mounts: its values, its secrets, and the names of its objects."""
+    state: Path = Path("/srv/mlabhub")
+    """A volume of the pod: ledger, and the first administrator's password."""
+    site: Path = Path("/etc/mlabhub/config")
+    """The ConfigMap with the site's files."""
+    shipped: Path = Path("/usr/local/share/mlabhub/spawner_profiles")
+    """Files of the image for what the site's ConfigMap lacks."""
+    ledger_password: Path = Path("/etc/mlabhub/ledger/password")
+
+
+IN_THE_POD = Places()
 
 HUB_PORT = 8081
 SERVICE_PORT = 8090
@@ -103,7 +111,7 @@ class Chart:
         return hmac.new(self.token.encode(), f"mlabhub {purpose}".encode(), hashlib.sha256).hexdigest()
 
 
-def read_chart(environ: Mapping[str, str], folder: Path = CHART) -> Chart:
+def read_chart(environ: Mapping[str, str], folder: Path = IN_THE_POD.chart) -> Chart:
     """Read what the chart mounted. Raises `InvalidConfiguration`."""
     try:
         values = YAML(typ="safe").load((folder / "secret" / "values.yaml").read_text())
@@ -130,7 +138,7 @@ def _read_token(folder: Path) -> str:
     return (existing if existing.exists() else folder / "secret" / key).read_text().strip()
 
 
-def make_settings(chart: Chart, state: Path = STATE) -> Settings:
+def make_settings(chart: Chart, state: Path = IN_THE_POD.state) -> Settings:
     """Return the installation's settings, the same for hub and service."""
     ledger = chart.custom.ledger.url
     return Settings(
@@ -172,16 +180,16 @@ def _hub_database(chart: Chart) -> str:
     return str(chart.value("hub.db.url") or "sqlite:////srv/jupyterhub/jupyterhub.sqlite")
 
 
-def prepare(chart: Chart, settings: Settings, site: Path = SITE_FOLDER, shipped: Path = SHIPPED_FOLDER) -> None:
+def prepare(chart: Chart, settings: Settings, places: Places = IN_THE_POD) -> None:
     """Write secrets, settings and the configuration folder. Hub and service may do it at the same time."""
     make_private_folders(settings.run_dir, settings.secrets_dir, settings.log_dir, settings.config_dir)
     replace_file(settings.service_token_file, chart.token, 0o600)
     replace_file(settings.spawner_secret_file, chart.secret("spawner"), 0o600)
     replace_file(settings.secrets_dir / "command-line-token", chart.secret("command line"), 0o600)
-    if settings.ledger_password_file is not None and LEDGER_PASSWORD.exists():
-        replace_file(settings.ledger_password_file, LEDGER_PASSWORD.read_text(), 0o600)
+    if settings.ledger_password_file is not None and places.ledger_password.exists():
+        replace_file(settings.ledger_password_file, places.ledger_password.read_text(), 0o600)
     for name in FILES:
-        _lay_file(name, chart, settings.config_dir / name, (site / name, shipped / name))
+        _lay_file(name, chart, settings.config_dir / name, (places.site / name, places.shipped / name))
     settings.save()
 
 
@@ -227,14 +235,14 @@ def make_spec(custom: Custom) -> KubernetesSpec:
     return KubernetesSpec.model_validate(YAML(typ="safe").load(_dump(custom.kubernetes or {})))
 
 
-def configure_chart(c: Any) -> None:
+def configure_chart(c: Any, places: Places = IN_THE_POD) -> None:
     """Fill in what the chart's own configuration left to us. Raises `InvalidConfiguration`.
 
     What the site says in ``hub.config`` about logging in stays as it is.
     """
-    chart = read_chart(os.environ)
-    settings = make_settings(chart)
-    prepare(chart, settings)
+    chart = read_chart(os.environ, places.chart)
+    settings = make_settings(chart, places.state)
+    prepare(chart, settings, places)
     os.environ[SETTINGS_VARIABLE] = str(settings.settings_file)
     check_authenticator(c)
     if c.JupyterHub.get("authenticator_class") == OUR_AUTHENTICATOR:

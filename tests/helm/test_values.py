@@ -67,7 +67,8 @@ def made(names: tuple[str, ...], folder: Path) -> chart.Chart:
 def test_what_overlays_say_of_the_cluster_is_a_valid_configuration(names: tuple[str, ...], tmp_path: Path) -> None:
     found = made(names, tmp_path)
     settings = chart.make_settings(found, tmp_path)
-    chart.prepare(found, settings, tmp_path / "no-config-map", FOLDER.parent / "spawner_profiles")
+    shipped = FOLDER.parent / "spawner_profiles"
+    chart.prepare(found, settings, chart.Places(site=tmp_path / "no-config-map", shipped=shipped))
     catalog = load_catalog(settings.config_dir)
     named = catalog.storage.share_root
     located = catalog.located(str(settings.nas_dir))
