@@ -47,7 +47,7 @@ class PodSite(Site):
 
     def run_in_hub(self, *command: str, container: str = "hub") -> str:
         """Run a command in the hub's pod and return its output."""
-        return kubectl("exec", "-n", self.namespace, "deploy/hub", "-c", container, "--", *command)
+        return kubectl("exec", "-n", self.namespace, "deploy/hub", "-c", container, "--", *command, seconds=120)
 
     def hub_pod(self) -> dict[str, Any]:
         """Return the one pod of the hub that is not on its way out."""

@@ -22,6 +22,7 @@ def find_schema() -> Path | None:
 
 def load_schema(file: Path) -> dict[str, Any]:
     """Return the schema for values that are not merged with the chart's defaults: nothing in it is required."""
+    assert file.is_file(), f"{file} is not there: let {VARIABLE} name the chart's values.schema.json"
     return without_required(json.loads(file.read_text()))
 
 
