@@ -109,7 +109,7 @@ def get_pod_volumes(plan: LaunchPlan, spec: KubernetesSpec, instance: str) -> Po
     behind: dict[tuple[str, str], Volume] = {}
     for mount in plan.mounts:
         volume = spec.volume_of(mount.source)
-        fault = _fault_of(mount, volume)
+        fault = _fault_of(mount, volume, sudo=plan.sudo)
         if fault is not None:
             if mount.share == HOME or mount.chosen:
                 raise UnmountableShare(fault)
@@ -149,10 +149,13 @@ def is_private(mount: Mount) -> bool:
     return mount.share == HOME or mount.share.startswith(f"{HOME}:")
 
 
-def _fault_of(mount: Mount, volume: Volume | None) -> Message | None:
+def _fault_of(mount: Mount, volume: Volume | None, *, sudo: bool) -> Message | None:
     if volume is None:
         template = N_("kubernetes.yaml names no volume for {folder}. Ask an administrator.")
         return Message.of(template, folder=mount.source)
+    if sudo and not is_private(mount) and not mount.read_only:
+        # No map of ids stands between: whoever is root in a pod is root, or any of its owners, on what it mounts.
+        return Message(N_("people are root in this server, and on a cluster that would be so for others' files, too."))
     own = volume.claim_per_folder is not None
     if own and mount.create is None:
         template = N_("{folder} is on no claim that is there: kubernetes.yaml must name one. Ask an administrator.")

@@ -173,6 +173,20 @@ def test_a_subfolder_of_a_home_among_others_is_refused() -> None:
         volumes_of(storage, ON_CLAIM, chosen=[MountChoice("user", "/data/x", "work")])
 
 
+def test_who_is_root_has_nothing_writable_that_is_others_too() -> None:
+    data = {"display_name": "D", "source": "/srv/nas/data", "target": "/mnt/data"}
+    shares = {"fast": data, "safe": {**data, "source": "/srv/nas/safe", "target": "/mnt/safe", "read_only": True}}
+    plan, spec = example_of({**NAS, "shares": shares}, ON_CLAIM)
+    volumes = get_pod_volumes(replace(plan, sudo=True), spec, "i1")
+    assert [mount["mountPath"] for mount in volumes.mounts] == ["/mnt/user/alice", "/mnt/safe"]
+    reason = "people are root in this server, and on a cluster that would be so for others' files, too."
+    assert said(volumes) == [f"Without {target}: {reason}" for target in ("/mnt/share/vision", "/mnt/data")]
+    choice = MountChoice("group:vision", "/data/x")
+    plan, spec = example_of({**NAS, "mount_prefixes": ["/data"]}, ON_CLAIM, chosen=[choice])
+    with pytest.raises(UnmountableShare, match="people are root in this server"):
+        get_pod_volumes(replace(plan, sudo=True), spec, "i1")
+
+
 def test_events_name_shares() -> None:
     [part] = volumes_of().parts
     bound = replace(part, bound="pvc-9bf0")
