@@ -39,6 +39,8 @@ class ClusterNode:
     name: str
     addresses: tuple[str, ...]
     pod_range: str
+    outer: tuple[str, ...] = ()
+    """Its addresses for those who come from elsewhere, where it has such."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ async def list_nodes(api: Any) -> tuple[ClusterNode, ...]:
             node.metadata.name,
             tuple(entry.address for entry in node.status.addresses or () if entry.type == "InternalIP"),
             node.spec.pod_cidr or "",
+            tuple(entry.address for entry in node.status.addresses or () if entry.type == "ExternalIP"),
         )
         for node in nodes
     )
@@ -159,11 +162,16 @@ def find_addresses(host: str) -> tuple[str, ...]:
 
 
 async def own_ranges(api: Any, nodes: Iterable[ClusterNode]) -> tuple[str, ...]:
-    """Return the cluster's own addresses and ranges, as far as it tells: nodes, pods, services."""
-    found = [place for node in nodes for place in (*node.addresses, *((node.pod_range,) if node.pod_range else ()))]
+    """Return the cluster's own addresses and ranges, as far as it tells: nodes, pods, services, the API's servers."""
+    found = [place for node in nodes for place in (*node.addresses, *node.outer, node.pod_range) if place]
     with contextlib.suppress(ApiException, *FAILURES):
         ranges = await client.NetworkingV1Api(api).list_service_cidr(_request_timeout=SECONDS)  # from 1.33 on
         found += [cidr for item in ranges.items for cidr in item.spec.cidrs]
+    with contextlib.suppress(ApiException, *FAILURES):
+        slices = await client.DiscoveryV1Api(api).list_namespaced_endpoint_slice(
+            "default", label_selector="kubernetes.io/service-name=kubernetes", _request_timeout=SECONDS
+        )
+        found += [one for item in slices.items for end in item.endpoints or () for one in end.addresses]
     return tuple(dict.fromkeys(found))
 
 

@@ -95,7 +95,8 @@ class NetworkSpec(Model):
     cluster_ranges: tuple[Range, ...] = Field(
         default=(),
         description="Addresses of nodes, pods, services and API server, closed to everybody; needed where they are "
-        "public, or within a range of lab. Those that `mlabhub up` sees are closed anyway.",
+        "public, or within a range of lab. Those that `mlabhub up` sees are closed anyway: a registry on a node is "
+        "open only where lab has that very address.",
     )
     dns: tuple[Range, ...] = Field(
         default=(),

@@ -33,12 +33,12 @@ def reach(host: str, port: int) -> bool:
     return True
 
 
-def scan(host: str) -> list[int]:
-    """Return which of all TCP ports of an address answer."""
+def scan(host: str, first: int = 1) -> list[int]:
+    """Return which TCP ports of an address answer, from the first on."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     step = min(AT_ONCE, most - 50)
-    return [port for low in range(1, 65536, step) for port in _scan(host, range(low, min(low + step, 65536)))]
+    return [port for low in range(first, 65536, step) for port in _scan(host, range(low, min(low + step, 65536)))]
 
 
 def _scan(host: str, ports: range) -> list[int]:
