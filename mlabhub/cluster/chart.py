@@ -26,6 +26,8 @@ CLUSTER_RULES: tuple[Manifest, ...] = (
 )
 NAMESPACE_RULES: tuple[Manifest, ...] = (
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
+    # What a server wrote before it ended, for its owner.
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "list", "watch", "create", "delete"]},
     # Why a server does not start, in the cluster's words.
     {"apiGroups": [""], "resources": ["events"], "verbs": ["get", "list", "watch"]},
