@@ -35,6 +35,8 @@ PART_SERVER = "server"
 PART_AIRLOCK = "airlock"
 PART_FOLDERS = "folders"
 """A short-lived pod that makes people's folders."""
+PART_SITE = "site"
+"""The site's settings for people's servers."""
 PART_STORAGE = "storage"
 """A claim that keeps a person's or a group's folder."""
 

@@ -35,11 +35,6 @@ from mlabhub.errors import ClusterUnavailable, InvalidConfiguration
 from mlabhub.settings import Settings, replace_file
 from mlabhub.supervisor.backend import Backend, ClusterOptions
 
-NOT_HANDED_ON = (
-    "Servers on a cluster get nothing of site.conf, and trust only the authorities that their image knows: put mirrors "
-    "and your company's CA into images, and give the hub a certificate that images trust."
-)
-
 
 @dataclass
 class ClusterBackend(Backend):
@@ -71,8 +66,6 @@ class ClusterBackend(Backend):
         asyncio.run(self._prepare(settings))
 
     async def _prepare(self, settings: Settings) -> None:
-        if settings.ca_file.exists() or any(settings.site_dir.iterdir()):
-            self.warnings.append(NOT_HANDED_ON)
         async with _connection(self.kubeconfig, self.context) as api:
             with _answering(api):
                 nodes = await reach.list_nodes(api)

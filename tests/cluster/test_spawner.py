@@ -357,7 +357,7 @@ async def test_a_cluster_that_is_away_for_a_minute_in_a_start_and_a_stop(place: 
     assert (await place.hub.spawn({}, user="bob")).status_code == 201
     place.book.mode = "slow"
     starting = asyncio.ensure_future(place.hub.spawn({}))
-    await wait_for(place.pods, 20, "a pod")
+    await wait_for(lambda: len(place.pods()) == 2, 20, "a second pod")
     place.line.drop()
     stopping = asyncio.ensure_future(place.hub.stop(user="bob"))
     await asyncio.sleep(60)

@@ -53,6 +53,17 @@ def pod(node: str = "node1", **status: Any) -> dict[str, Any]:
     return {"metadata": {"name": "p", "uid": "u"}, "spec": {"nodeName": node}, "status": {"phase": "Failed", **status}}
 
 
+@pytest.mark.parametrize(("code", "words"), [(0, "deleted"), (143, "deleted"), (137, "deleted"), (3, "status 3")])
+def test_a_process_that_was_told_to_end_with_its_pod(code: int, words: str) -> None:
+    terminated = {"exitCode": code, "reason": "Completed" if code == 0 else "Error"}
+    ended = pod(containerStatuses=[{"name": "notebook", "state": {"terminated": terminated}}])
+    ended["spec"]["containers"] = [{"name": "notebook"}]
+    ended["metadata"]["deletionTimestamp"] = "2026-11-26T19:00:00Z"
+    ending = ending_of(ended)
+    assert ending is not None
+    assert words in str(say_ending(ending))
+
+
 def disrupted(reason: str, message: str = "") -> dict[str, Any]:
     return pod(conditions=[{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}])
 

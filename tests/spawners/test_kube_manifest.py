@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mlabhub.cluster.site_files import get_site_manifest, make_pod_site
 from mlabhub.cluster.volumes import PodVolumes
 from mlabhub.core.identity import GroupId, Identity
 from mlabhub.core.kubernetes import KubernetesSpec
@@ -297,6 +298,37 @@ def test_folders() -> None:
     assert get_pod_manifest(PLAN, replace(AROUND, volumes=PodVolumes((volume,), (mount,)))) == expected
     expected["spec"]["securityContext"] |= {"fsGroup": 200001, "fsGroupChangePolicy": "OnRootMismatch"}
     assert get_pod_manifest(PLAN, replace(AROUND, volumes=PodVolumes((volume,), (mount,), fs_group=200001))) == expected
+
+
+def test_what_the_site_says_to_everybody() -> None:
+    files = {"npmrc": b"registry=https://mirror", "pip/pip.conf": b"[global]", "ca.pem": b"---"}
+    environment = {"SSL_CERT_FILE": "/var/lib/mlabhub/ca.pem", "MLABHUB_UID": "7"}
+    expected = pod()
+    names = [("ca.pem", "ca.pem"), ("npmrc", "npmrc"), ("pip__pip.conf", "pip/pip.conf")]
+    items = [{"key": key, "path": path} for key, path in names]
+    expected["spec"]["volumes"].append({"name": "site", "configMap": {"name": "mlabhub-0123abcd-site", "items": items}})
+    box(expected)["volumeMounts"] += [
+        {"name": "site", "mountPath": "/run/mlabhub/site", "readOnly": True},
+        {"name": "site", "mountPath": "/etc/xdg/pip/pip.conf", "readOnly": True, "subPath": "pip/pip.conf"},
+        {"name": "site", "mountPath": "/var/lib/mlabhub/ca.pem", "readOnly": True, "subPath": "ca.pem"},
+    ]
+    box(expected)["env"].append({"name": "SSL_CERT_FILE", "value": "/var/lib/mlabhub/ca.pem"})
+    site = make_pod_site("0123abcd", files, environment)
+    assert get_pod_manifest(PLAN, replace(AROUND, site=site)) == expected
+    assert get_site_manifest("0123abcd", "lab", files) == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "mlabhub-0123abcd-site",
+            "namespace": "lab",
+            "labels": {"mlabhub/instance": "0123abcd", "mlabhub/part": "site"},
+        },
+        "binaryData": {
+            "ca.pem": "LS0t",
+            "npmrc": "cmVnaXN0cnk9aHR0cHM6Ly9taXJyb3I=",
+            "pip__pip.conf": "W2dsb2JhbF0=",
+        },
+    }
 
 
 def test_a_saved_image_is_refused_in_words() -> None:

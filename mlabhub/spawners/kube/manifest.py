@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from mlabhub.cluster import labels
+from mlabhub.cluster.site_files import PodSite
 from mlabhub.cluster.volumes import PodVolumes
 from mlabhub.core.kubernetes import KubernetesSpec, ProfileOnCluster, Toleration
 from mlabhub.core.names import server_slug
@@ -38,6 +39,7 @@ PREFERENCE = 100
 
 
 NO_VOLUMES = PodVolumes((), ())
+NO_SITE = PodSite()
 ACCOUNTS = "accounts"
 ACCOUNTS_PLACE = "/var/lib/extrausers"
 """Where our images' entry enters the person's name, since it may not write to /etc."""
@@ -58,7 +60,7 @@ class Surroundings:
     """The usual command of a workbench."""
     hub_environment: Mapping[str, str]
     volumes: PodVolumes = NO_VOLUMES
-    site_environment: Mapping[str, str] = field(default_factory=dict)
+    site: PodSite = NO_SITE
     labels: Mapping[str, str] = field(default_factory=dict)
     """The site's own, such as a chart's; ours win."""
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -141,7 +143,7 @@ def make_pod_spec(plan: LaunchPlan, around: Surroundings) -> Manifest:
         "hostname": server_slug(plan.user, plan.server_name),
         "securityContext": make_pod_security(plan, around.volumes.fs_group),
         "containers": [make_container(plan, around)],
-        "volumes": [shm, *accounts, *around.volumes.volumes],
+        "volumes": [shm, *accounts, *around.site.volumes, *around.volumes.volumes],
         "tolerations": [*make_tolerations((*spec.tolerations, *profile.tolerations), spec), *around.tolerations],
     }
     optional: Manifest = {
@@ -159,6 +161,7 @@ def make_pod_spec(plan: LaunchPlan, around: Surroundings) -> Manifest:
 def make_container(plan: LaunchPlan, around: Surroundings) -> Manifest:
     """Return the one container."""
     accounts = [] if plan.sudo else [{"name": ACCOUNTS, "mountPath": ACCOUNTS_PLACE}]
+    shm = {"name": SHM, "mountPath": "/dev/shm"}
     return {
         "name": CONTAINER,
         "image": around.image,
@@ -167,7 +170,7 @@ def make_container(plan: LaunchPlan, around: Surroundings) -> Manifest:
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
         "env": [{"name": name, "value": literal(value)} for name, value in sorted(make_environment(plan, around))],
         "resources": make_resources(plan),
-        "volumeMounts": [{"name": SHM, "mountPath": "/dev/shm"}, *accounts, *around.volumes.mounts],
+        "volumeMounts": [shm, *accounts, *around.site.mounts, *around.volumes.mounts],
         "securityContext": make_container_security(plan),
     }
 
@@ -179,7 +182,7 @@ def make_environment(plan: LaunchPlan, around: Surroundings) -> Iterator[tuple[s
     NVIDIA's own hook where the plan has none.
     """
     merged = {
-        **around.site_environment,
+        **around.site.environment,
         **around.hub_environment,
         **OWN_NETWORK,
         **plan.environment,

@@ -40,6 +40,7 @@ from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundin
 from mlabhub.spawners.kube.pods import PodView
 from mlabhub.spawners.kube.reflectors import Event, ServerEvents, ServerPods
 from mlabhub.spawners.kube.refusals import refusal_of
+from mlabhub.spawners.kube.site import ClusterSite
 from mlabhub.spawners.kube.spec import SpecSource
 from mlabhub.spawners.kube.states import Pod
 from mlabhub.spawners.kube.storage import StorageKeeper, prepare_storage
@@ -64,6 +65,7 @@ class SharedCluster(Shared):
         self.spec = SpecSource(settings.config_dir, settings.nas_dir)
         self.namespace = settings.namespace or DEFAULT_NAMESPACE
         image = images.for_nodes(BASE_IMAGE.reference, self.spec.latest.registry)
+        self.site = ClusterSite(settings, self.namespace)
         self.storage = StorageKeeper(self.namespace, settings.instance, image, settings.nas_dir)
 
 
@@ -134,6 +136,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         """Make what its folders need, and decide on the pod."""
         settings, spec = self.shared.settings, await self.shared.spec()
         storage = await prepare_storage(self.api, self.namespace, plan, spec, self.shared.storage)
+        site = await self.shared.site.ensure(self.api.api_client)
         for note in storage.notes:
             self._note(note)
         if self._notes:
@@ -155,6 +158,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
             command=(*self.cmd, *self.get_args()),
             hub_environment=self.get_env(),
             volumes=storage.volumes,
+            site=site,
             hosts=hosts_of(settings.tls_name, settings.hub_host),
             runtime="" if lacks_nothing else images.for_nodes(images.RUNTIME, spec.registry),
             **self._of_site(),
