@@ -12,9 +12,9 @@ from tests.installation import wait_for
 from tests.site.mirrors import make_certificates
 
 SEEN = """
-import os, subprocess, urllib.request
+import os, urllib.request
 print(os.environ["https_proxy"], os.environ["SSL_CERT_FILE"])
-print(subprocess.run(["pip", "config", "get", "global.index-url"], capture_output=True, text=True).stdout)
+print([line for line in open("/etc/xdg/pip/pip.conf") if "index-url" in line][0].split()[-1])
 print(urllib.request.urlopen(os.environ["JUPYTERHUB_API_URL"]).status)
 """
 
@@ -38,8 +38,6 @@ def test_pods_trust_the_hub_and_get_what_the_site_says(
     try:
         site.add_user("alice", "vision")
         site.start_server("alice", profile="cpu")
-        held = {row["user"]: row["state"] for row in site.reservations()}
-        assert held == {"alice": "held"}
         said = kubectl("exec", site.pod_name("alice"), "-n", site.namespace, "--", "python3", "-c", SEEN).split()
         assert said == ["http://127.0.0.1:9", "/var/lib/mlabhub/ca.pem", "https://pypi.test/simple", "200"]
         [kept] = get("configmaps", site.namespace, "-l", "mlabhub/part=site")
