@@ -442,7 +442,11 @@ def test_an_outside_image_gets_what_it_lacks_and_a_name_for_its_person():
         {
             "name": "runtime",
             "image": "harbor.lab/mlabhub/runtime:latest",
-            "command": ["cp", "--recursive", "--preserve=mode,timestamps,links", "/opt/runtime/.", "/mnt/runtime"],
+            "command": [
+                "sh",
+                "-c",
+                "exec cp --recursive --preserve=mode,timestamps,links /opt/runtime/* /mnt/runtime",
+            ],
             "volumeMounts": [{"name": "runtime", "mountPath": "/mnt/runtime"}],
             **like,
         },

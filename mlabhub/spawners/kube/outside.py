@@ -25,7 +25,8 @@ LOADER = ("LD_AUDIT", "LD_PRELOAD")
 PERSON = ("MLABHUB_GID", "MLABHUB_GROUPS", "MLABHUB_HOME", "MLABHUB_SUDO", "MLABHUB_UID", "MLABHUB_USER")
 GIVEN = "MLABHUB_GIVEN"
 """Names of variables that look like an image's to be set aside, but are the site's or the hub's."""
-COPY = ("cp", "--recursive", "--preserve=mode,timestamps,links", f"{runtime.INSIDE}/.", FILLED)
+COPY = ("sh", "-c", f"exec cp --recursive --preserve=mode,timestamps,links {runtime.INSIDE}/* {FILLED}")
+"""What is in it, and not the folder itself: the volume's own modes and times are not the person's to set."""
 ENTER = (f"{runtime.PLACE}/bin/python3", "-I", "-m", "mlabhub_outside.accounts", ENTERED)
 _ADDED = (
     {"name": RUNTIME, "mountPath": runtime.PLACE, "readOnly": True},
