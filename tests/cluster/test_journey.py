@@ -18,7 +18,6 @@ from tests.cluster.site import Site
 from tests.e2e.at_work import Bar
 from tests.extensions.events import write_curves
 from tests.installation import wait_for
-from tests.rfb import Screen, WebsocketLine
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 SOON = 60_000
@@ -164,17 +163,3 @@ def test_from_login_to_nothing_left(site: Site, two_nodes: dict[str, str], brows
         stop_all(page, site, 2)
     site.wait_clean()
     assert (home / "hello.txt").exists()
-
-
-def test_a_desktop(site: Site) -> None:
-    """The image `desktop` in a pod shows a picture of Plasma."""
-    site.add_user("dora", "vision")
-    site.start_server("dora", profile="cpu", image="desktop", memory_gib=2)
-    line = WebsocketLine(f"ws://127.0.0.1:{site.port}/user/dora/desktop-vnc/", site.token("dora"))
-    try:
-        screen = Screen.greet(line)
-        screen.wait_until(lambda screen: screen.colours() > 100, 120, "a picture of Plasma")
-    finally:
-        line.close()
-    site.stop_server("dora")
-    site.wait_clean()
