@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -139,6 +140,25 @@ def test_a_pod_that_does_not_go_is_waited_for(site: Site) -> None:
     second = site.start_server("alice", profile="cpu")
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
     site.stop_server("alice")
+
+
+def test_a_start_that_takes_too_long_leaves_nothing(site: Site) -> None:
+    """What a person put into the own home keeps the server from ever answering."""
+    site.start_server("alice", profile="cpu")
+    site.stop_server("alice")
+    settings = site.nas / "user" / "alice" / ".jupyter"
+    settings.mkdir(exist_ok=True)
+    script = settings / "jupyter_server_config.py"
+    script.write_text("import time\ntime.sleep(600)\n")
+    home = settings.parent.stat()
+    os.chown(settings, home.st_uid, home.st_gid)
+    try:
+        launch(site, "alice", profile="cpu")
+        said = failure(follow(site, "alice", seconds=200))
+    finally:
+        script.unlink()
+    assert "did not answer within" in said
+    wait_agreed(site)
 
 
 def test_gpus_that_somebody_else_takes_in_between(site: Site, two_nodes: dict[str, str]) -> None:
