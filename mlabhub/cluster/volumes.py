@@ -158,7 +158,7 @@ def _fault_of(mount: Mount, volume: Volume | None, *, sudo: bool) -> Message | N
         return Message(N_("people are root in this server, and on a cluster that would be so for others' files, too."))
     own = volume.claim_per_folder is not None
     if own and mount.create is None:
-        template = N_("{folder} is on no claim that is there: kubernetes.yaml must name one. Ask an administrator.")
+        template = N_("{folder} needs a claim that exists, and kubernetes.yaml names none. Ask an administrator.")
         return Message.of(template, folder=mount.source)
     if mount.subfolder and not (own and is_private(mount)):
         template = N_(

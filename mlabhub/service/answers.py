@@ -13,7 +13,7 @@ from mlabhub.ledger import Reservation
 from mlabhub.messages import N_, Message
 
 UNREACHABLE = N_(
-    "{user}'s server {name} is not to be had now. {why} Choose another name, or wait until that is settled."
+    "{user}'s server {name} cannot be reached now. {why} Choose another name, or wait until that is settled."
 )
 
 

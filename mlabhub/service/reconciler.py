@@ -49,7 +49,7 @@ WORDS = {
     ),
     "move": N_("the cluster runs it on another node than was planned"),
     "unreachable": N_("its node does not answer: it is counted until the node is back or taken out of the cluster"),
-    "silent": N_("its node does not answer still: it is counted until the node is back or taken out of the cluster"),
+    "silent": N_("its node still does not answer: it is counted until the node is back or taken out of the cluster"),
     "double": N_("it runs beside another server of the same name; `mlabhub reconcile --repair` ends it"),
 }
 

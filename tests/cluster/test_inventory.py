@@ -246,7 +246,7 @@ async def test_an_api_server_that_is_away(place: Place, made_up: str) -> None:
         try:
             await place.backend.capacity()
         except BackendUnreachable as error:
-            return "was not heard of" in str(error)
+            return "has not answered" in str(error)
         return False
 
     await place.until(refuses, 90)

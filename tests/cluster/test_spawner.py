@@ -349,7 +349,7 @@ async def test_a_namespace_that_is_stricter_than_the_profile_refuses_in_words(pl
     finally:
         file.write_text(usual)
     assert answer.status_code == 409
-    assert "admits only pods of the standard restricted" in answer.json()["message"]
+    assert "admits only pods of the Pod Security standard restricted" in answer.json()["message"]
     await wait_for(place.all_is_given_back, 10, "nothing left")
 
 

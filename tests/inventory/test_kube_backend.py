@@ -185,7 +185,7 @@ async def test_what_is_not_known_is_not_told(
     monkeypatch.setattr(module, "STALE_S", 0.1)
     await asyncio.sleep(0.2)
     for question in (backend.capacity(), backend.lost("L1"), backend.servers()):
-        with pytest.raises(BackendUnreachable, match=r"was not heard of for \d+ s"):
+        with pytest.raises(BackendUnreachable, match=r"has not answered for \d+ s"):
             await question
     await api.start()
     monkeypatch.undo()

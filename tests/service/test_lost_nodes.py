@@ -78,7 +78,7 @@ async def test_the_person_is_told(cluster: Running) -> None:
     answer = await cluster.call("POST", "api/v1/launches", json=body)
     assert answer.status_code == 409
     assert answer.json()["error"]["message"].startswith(
-        "alice's server x is not to be had now. Its node n1 does not answer. Choose another name,"
+        "alice's server x cannot be reached now. Its node n1 does not answer. Choose another name,"
     )
     audit = cluster.world.ledger.audit(limit=5, user="alice")
     assert [str(entry.message) for entry in audit if entry.act == "unreachable"] == [str(LOST)]

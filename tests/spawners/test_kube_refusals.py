@@ -32,10 +32,10 @@ HOOK = 'admission webhook "policy.lab.example" denied the request: images must c
         ("runtime-class", 'does not admit the server: pod rejected: RuntimeClass "none" not found'),
         ("invalid", "does not take the server (422)"),
         ("no-namespace", "The namespace lab is not on the cluster"),
-        ("restricted", "admits only pods of the standard restricted:latest, and this server is none: host namespaces"),
+        ("restricted", "the Pod Security standard restricted:latest, which this server does not meet: host namespaces"),
         (
             "limit-range",
-            "A LimitRange of the namespace lab does not let a server be so: maximum cpu usage per Container",
+            "A LimitRange of the namespace lab does not allow this size: maximum cpu usage per Container",
         ),
         ("namespace-going", "The namespace lab is being deleted"),
     ],

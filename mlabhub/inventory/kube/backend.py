@@ -31,9 +31,11 @@ STOP_SECONDS = 10
 REMOVE_S = 60.0
 DEFAULT_NAMESPACE = "mlabhub"
 
-FORBIDDEN = N_("The cluster does not let the hub look at its nodes and pods: {reason}.")
-OUTDATED = N_("The Kubernetes cluster was not heard of for {seconds} s, so what is free is not known. Try again soon.")
-NOT_GONE = N_("The pod {pod} is still there {seconds} s after it was deleted; its node may not answer.")
+FORBIDDEN = N_(
+    "The cluster does not let the hub look at its nodes and pods: {reason}. An administrator has to allow it."
+)
+OUTDATED = N_("The Kubernetes cluster has not answered for {seconds} s, so what is free is not known. Try again soon.")
+NOT_GONE = N_("The pod {pod} is still there {seconds} s after it was deleted; its node may not answer. Try again soon.")
 
 R = TypeVar("R", NodeRecord, PodRecord)
 

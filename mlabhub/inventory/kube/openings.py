@@ -22,7 +22,6 @@ CORDONED = N_("It is cordoned: it takes no new servers until somebody uncordons 
 NOT_READY = N_("It is not ready ({reason}).")
 SILENT = N_("It does not answer any more ({reason}).")
 TAINTED = N_("It is tainted with {taint}.")
-LABELS = N_("It does not have the labels that nodes must have for it.")
 ONLY_FOR = N_("It is only for servers of {profiles}.")
 NOT_FOR = N_("It is not for servers of {profiles}.")
 

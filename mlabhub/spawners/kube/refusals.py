@@ -71,8 +71,8 @@ def _message(status: int, said: str, namespace: str) -> Message:
     if security:
         return Message.of(
             N_(
-                "The namespace {namespace} admits only pods of the standard {level}, and this server is none: {why}. "
-                "Choose another profile, or ask an administrator."
+                "The namespace {namespace} admits only pods of the Pod Security standard {level}, which this server "
+                "does not meet: {why}. Choose another profile, or ask an administrator."
             ),
             namespace=namespace,
             level=security["level"],
@@ -117,8 +117,8 @@ def _known(said: str, namespace: str) -> Message | None:
         return Message.of(template, name=clean(priority["name"], MOST_NAME))
     if re.search(r"(?:maximum|minimum) \S+ usage per (?:Container|Pod) is", reason):
         template = N_(
-            "A LimitRange of the namespace {namespace} does not let a server be so: {why}. Ask for another amount, or "
-            "ask an administrator."
+            "A LimitRange of the namespace {namespace} does not allow this size: {why}. Ask for another amount, or ask "
+            "an administrator."
         )
         return Message.of(template, namespace=namespace, why=clean(reason, MOST_REASON))
     template = N_("The namespace {namespace} does not admit the server: {why}. Tell an administrator.")
