@@ -98,7 +98,7 @@ CREATING = {"reason": "ContainerCreating"}
         ("no-selector-and-gpu", "no_node", "(nvidia.com/gpu) (1 of 2); not of the kind it needs (1 of 2)", 30, 31),
         ("no-taint", "no_node", "kept for others (tainted)", 30, 31),
         ("no-cordon", "no_node", "takes no new servers (1 of 5)", 30, 31),
-        ("no-pods", "no_node", "it holds as many pods as it may (1 of 5)", 30, 31),
+        ("no-pods", "no_node", "holds as many pods as it may (1 of 5)", 30, 31),
         ("volume-elsewhere", "no_node", "cannot reach one of its volumes (1 of 2)", 30, 31),
         ("gated", "gated", "lab/wait", 30, 31),
         ("claim-missing", "claim_missing", "The claim not-there does not exist, so /home/x cannot be mounted", 30, 31),
@@ -213,7 +213,10 @@ def test_the_services_answer_is_told_instead_of_the_schedulers_words() -> None:
     assert watcher.see(first.pod, first.events, 0.0).short
     watcher.explain(Message("4 A100 wait: 3 are free (n1 3)."))
     story = watch(watcher, list(looks("no-gpu")))
-    assert story.fault == ("No node took the server within 30 seconds. 4 A100 wait: 3 are free (n1 3).")
+    assert story.fault == (
+        "No node took the server within 30 seconds. 4 A100 wait: 3 are free (n1 3). "
+        "Try again later, or tell an administrator."
+    )
     assert story.news == ["No node can take the server now: 4 A100 wait: 3 are free (n1 3)."]
 
 
@@ -378,6 +381,23 @@ def test_a_pod_that_is_gone_was_deleted() -> None:
     fault = watcher.see(None, (), 2.0).fault
     assert fault is not None
     assert fault.data["code"] == "deleted"
+
+
+@pytest.mark.parametrize(
+    ("name", "what_to_do"),
+    [
+        ("image-missing", "is not in its registry. Choose another image, or tell an administrator."),
+        ("entry-missing", "which starts the server. Choose another image, or tell an administrator."),
+        ("deleted", "not by this hub. Start it again; if that comes again, tell an administrator."),
+        ("node-lost", "it may not answer. Start it again; if that comes again, tell an administrator."),
+        ("config-secret-missing", "and the server needs it. Tell an administrator."),
+        ("mount-nfs", "(file system nfs). Tell an administrator."),
+        ("claim-missing", "cannot be mounted. Try again later, or tell an administrator."),
+        ("preempted", "Start it again when there is room."),
+    ],
+)
+def test_the_last_sentence_says_what_to_do(name: str, what_to_do: str) -> None:
+    assert story_of(name).fault.endswith(what_to_do)
 
 
 def test_last_words_that_the_cluster_kept_are_told() -> None:

@@ -1,6 +1,6 @@
 """What may be said of a pod that is to be somebody's server: every sentence with its code, and how long there is hope.
 
-Guarantees: values only. A code is in the how-to page for administrators, which says what to do.
+Guarantees: pure. A code is in the how-to page for administrators, which says what to do.
 """
 
 from __future__ import annotations
@@ -51,7 +51,11 @@ class Said:
         return self.saying.hope
 
 
+ENDS = (".", "…", "!", "?")
 FULL_STOP = N_("{said}.")
+TELL = N_("{said}. Tell an administrator.")
+OTHER_IMAGE = N_("{said}. Choose another image, or tell an administrator.")
+ANEW = N_("{said}. Start it again; if that comes again, tell an administrator.")
 
 # -- on its way
 
@@ -173,8 +177,31 @@ NODE_SILENT = Saying("node_silent", N_("Its node {node} no longer answers"), Hop
 
 # -- how hope ends
 
-WAITED = Saying("waited_for_node", N_("No node took the server within {seconds} seconds. {why}"), Hope.NONE)
-WAITED_MOUNT = Saying("waited_for_mount", N_("Its volumes were not mounted within {seconds} seconds. {why}"), Hope.NONE)
+WAITED = Saying(
+    "waited_for_node",
+    N_("No node took the server within {seconds} seconds. {why} Try again later, or tell an administrator."),
+    Hope.NONE,
+)
+WAITED_MOUNT = Saying(
+    "waited_for_mount",
+    N_("Its volumes were not mounted within {seconds} seconds. {why} Tell an administrator."),
+    Hope.NONE,
+)
+
+
+def closed(message: Message) -> Message:
+    """Return a sentence with a full stop."""
+    return message if str(message).endswith(ENDS) else Message.of(FULL_STOP, said=message)
+
+
+def last(said: Said) -> Message:
+    """Return a sentence as the last one of a start, with what its reader can do, unless it is whole by itself."""
+    if str(said.message).endswith(ENDS) or said.saying in (ENDED_SAYING, PREPARING_SAYING):
+        return closed(said.message)
+    code = said.saying.code
+    if code.startswith(("image_", "registry_", "entry_")):
+        return Message.of(OTHER_IMAGE, said=said.message)
+    return Message.of(ANEW if code in (DELETED.code, NODE_SILENT.code) else TELL, said=said.message)
 
 
 def all_sayings() -> tuple[Saying, ...]:

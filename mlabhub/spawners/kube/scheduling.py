@@ -26,13 +26,13 @@ _RESOURCES = {
     "cpu": Message(N_("too little CPU is free")),
     "memory": Message(N_("too little memory is free")),
     "ephemeral-storage": Message(N_("too little disk is free")),
-    "pods": Message(N_("it holds as many pods as it may")),
+    "pods": Message(N_("holds as many pods as it may")),
 }
 _GPUS = N_("too few GPUs are free ({resource})")
 _OTHERS = N_("too little of {resource} is free")
 
 _REASONS: tuple[tuple[str, str], ...] = (
-    (r"Too many pods", N_("it holds as many pods as it may")),
+    (r"Too many pods", N_("holds as many pods as it may")),
     (
         r"node\(s\) didn't match (?:Pod's|scheduler-enforced) node (?:affinity|selector).*",
         N_("not of the kind it needs"),

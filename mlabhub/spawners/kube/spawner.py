@@ -241,7 +241,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
                 await asyncio.sleep(self.look_interval)
         finally:
             follower.close()
-        template = N_("The server did not begin to run within {seconds} seconds.")
+        template = N_("The server did not begin to run within {seconds} seconds. Try again, or tell an administrator.")
         raise LaunchRefused(Message.of(template, seconds=self.start_timeout), code="too_slow")
 
     async def _look(self) -> Pod | None:

@@ -227,7 +227,7 @@ class StartWatch:
             return
         said = [one for one, _ in seen.troubles] or [say.UNSCHEDULED.of()]
         known = self._explained if seen.short else None
-        why = known or sentences([_sentence(one.message) for one in said[:MOST_SAID]])
+        why = known or sentences([say.closed(one.message) for one in said[:MOST_SAID]])
         self._give_up(say.WAITED.of(seconds=int(allowed), why=why), said[0].saying.code)
 
     def _judge_on_node(self, view: PodView, seen: _Seen, now: float) -> None:
@@ -257,9 +257,9 @@ class StartWatch:
         said = trouble.said
         beside = [one.message for one in seen.told if one.saying is say.SECRET_NOT_THERE]
         if said.saying is say.NOT_ALLOWED and beside:
-            said = Said(said.saying, sentences([_sentence(said.message), *map(_sentence, beside)]))
+            said = Said(said.saying, sentences([say.closed(said.message), *map(say.closed, beside)]))
         if said.hope is Hope.MOUNT:
-            why = say.WAITED_MOUNT.of(seconds=self._spec.mount_seconds, why=_sentence(said.message))
+            why = say.WAITED_MOUNT.of(seconds=self._spec.mount_seconds, why=say.closed(said.message))
             self._give_up(why, said.saying.code)
         else:
             self._give_up(said)
@@ -275,7 +275,7 @@ class StartWatch:
 
     def _give_up(self, said: Said, code: str = "") -> None:
         if self._fault is None:
-            self._fault = LaunchRefused(_sentence(said.message), code=code or said.saying.code)
+            self._fault = LaunchRefused(say.last(said), code=code or said.saying.code)
 
     def _news(self, all_said: Sequence[Said]) -> tuple[Message, ...]:
         new: list[Message] = []
@@ -291,11 +291,6 @@ def _key(said: Said) -> object:
     if said.hope in (Hope.AGAIN, Hope.MOUNT):
         return said.saying.code, tuple(value for value in said.message.values if value[0] != "text")
     return said.message
-
-
-def _sentence(message: Message) -> Message:
-    """Return it with a full stop."""
-    return message if str(message).endswith((".", "…", "!", "?")) else Message.of(say.FULL_STOP, said=message)
 
 
 def _is_about(event: Mapping[str, Any], view: PodView) -> bool:
