@@ -36,9 +36,10 @@ async def connect(kubeconfig: Path | None, context: str) -> Any:
                 persist_config=False,
             )
     except (ConfigException, OSError, ValueError) as error:
-        raise InvalidConfiguration(
-            Message.of(N_("The cluster's configuration cannot be used: {reason}."), reason=str(error))
-        ) from error
+        template = N_(
+            "The cluster's configuration cannot be used: {reason}. Mend it, or name another one with --kubeconfig."
+        )
+        raise InvalidConfiguration(Message.of(template, reason=str(error).rstrip("."))) from error
     return client.ApiClient(configuration)
 
 

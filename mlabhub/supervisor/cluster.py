@@ -157,7 +157,10 @@ def find_context(kubeconfig: Path | None, wanted: str) -> str:
         contexts, current = config.list_kube_config_contexts(str(kubeconfig))
     except Exception as error:  # a broken file is whatever the client's YAML and its look-ups raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InvalidConfiguration(f"The kubeconfig {kubeconfig} cannot be used: {reason}") from error
+        raise InvalidConfiguration(
+            f"The kubeconfig {kubeconfig} cannot be used: {reason.rstrip('.')}. Mend it, or name another one with "
+            "--kubeconfig."
+        ) from error
     names = [entry["name"] for entry in contexts or ()]
     chosen = wanted or (current or {}).get("name", "")
     if chosen not in names:

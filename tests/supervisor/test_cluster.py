@@ -78,7 +78,9 @@ def test_the_context_is_decided_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match=r"no context 'labb'; there are: lab, home.*--context"):
         find_context(file, "labb")
     file.write_text("{")
-    with pytest.raises(InvalidConfiguration, match="cannot be used"):
+    with pytest.raises(
+        InvalidConfiguration, match=r"cannot be used: .*[^.]\. Mend it, or name another one with --kubeconfig\.$"
+    ):
         find_context(file, "")
 
 
