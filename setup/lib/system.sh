@@ -17,7 +17,7 @@ CONTAINER_PARTS=(
 DOCKER_PARTS=(nftables:nft iproute2:ip mmdebstrap:mmdebstrap)
 TEST_PARTS=(
     chromium:chromium shellcheck:shellcheck fonts-wqy-zenhei:@chinese-font gcc:cc libc6-dev:@libc gnupg:gpg git:git
-    postgresql:@postgresql nginx:nginx docker-registry:docker-registry
+    postgresql:@postgresql nginx:nginx docker-registry:docker-registry openssl:openssl openssh-client:sftp
 )
 OLD_PODMAN_PARTS=(docker.io:dockerd docker-buildx:@buildx)
 

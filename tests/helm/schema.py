@@ -13,11 +13,11 @@ BESIDE = Path("shared/third_party/z2jh-chart/values.schema.json")
 
 
 def find_schema() -> Path | None:
-    """Return the file: the one that ``Z2JH_SCHEMA`` names, else beside the checkout or above it; None without one."""
+    """Return the file: the one that ``Z2JH_SCHEMA`` names, else in the checkout or beside a folder around it."""
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named)
-    return next((found for parent in CHECKOUT.parents if (found := parent / BESIDE).is_file()), None)
+    return next((found for parent in (CHECKOUT, *CHECKOUT.parents) if (found := parent / BESIDE).is_file()), None)
 
 
 def load_schema(file: Path) -> dict[str, Any]:

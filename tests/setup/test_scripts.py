@@ -169,3 +169,28 @@ def test_make_says_what_there_is():
     answer = subprocess.run(["make", "help"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     for target in ("up", "test", "test-long", "lock", "clean"):
         assert f"make {target}" in answer.stdout
+
+
+def shared_for(checkout: Path) -> str:
+    """Return where continuous integration finds a file of the folder `shared` for a checkout."""
+    text = (CHECKOUT / ".ci" / "run").read_text()
+    function = text[text.index("find_shared() {") : text.index("\n}\n") + 2]
+    script = f"set -euo pipefail\n{function}\nfound=$(find_shared cluster/cluster)\necho $found"
+    answer = subprocess.run(["bash", "-c", script], cwd=checkout, capture_output=True, text=True, check=True)
+    return answer.stdout.strip()
+
+
+def test_what_is_shared_is_found_around_a_checkout_and_around_what_it_was_cloned_from(tmp_path: Path):
+    checkout, clone = tmp_path / "lab" / "team" / "checkout", tmp_path / "build" / "clone"
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    subprocess.run(["git", "clone", "-q", checkout, clone], check=True, stderr=subprocess.DEVNULL)
+    assert shared_for(checkout) == shared_for(clone) == ""
+    for folder in (tmp_path / "lab", checkout.parent, checkout):
+        tool = folder / "shared" / "cluster" / "cluster"
+        tool.parent.mkdir(parents=True)
+        tool.touch()
+        assert shared_for(checkout) == shared_for(clone) == str(tool), "the nearest"
+    own = clone / "shared" / "cluster" / "cluster"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert shared_for(clone) == str(own)
