@@ -36,6 +36,8 @@ OLDEST = (1, 25)
 MOST_PROBED = 8
 MOST_NAMED = 3
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+IMMEDIATE, FIRST_CONSUMER = "Immediate", "WaitForFirstConsumer"
+"""When a StorageClass binds a claim to a volume."""
 HOW_TO = "docs/how-to/kubernetes.md"
 ENFORCING = "Calico, Cilium, Antrea and k3s enforce network policies; Flannel alone does not."
 
@@ -68,7 +70,7 @@ class Right:
 def look_at_cluster(settings: Settings) -> list[Check]:
     """Return all findings on the cluster of an installation."""
     try:
-        spec = load_catalog(settings.config_dir).kubernetes
+        spec = load_catalog(settings.config_dir).located(str(settings.nas_dir)).kubernetes
     except MLabError as error:
         return [Check("configuration", "missing", "cannot be read", str(error))]
     return asyncio.run(_look(settings, spec))
@@ -221,28 +223,41 @@ async def _namespace(api: Any, name: str, spec: KubernetesSpec) -> Check:
 
 async def _storage(api: Any, namespace: str, spec: KubernetesSpec) -> AsyncIterator[Check]:
     """Claims that are named, and StorageClasses for those that are to be made."""
-    for name in dict.fromkeys(volume.claim for volume in spec.volumes if volume.claim):
-        yield await _claim(api, namespace, name)
-    wanted = {volume.claim_per_folder.storage_class for volume in spec.volumes if volume.claim_per_folder}
     try:
         classes = (await client.StorageV1Api(api).list_storage_class(_request_timeout=reach.SECONDS)).items
     except ApiException:
+        classes = None
+    modes = {one.metadata.name: one.volume_binding_mode or "" for one in classes or ()}
+    for name in dict.fromkeys(volume.claim for volume in spec.volumes if volume.claim):
+        yield await _claim(api, namespace, name, modes)
+    if classes is None:
         yield Check("StorageClasses", "info", "this account may not look at them")
         return
+    wanted = {volume.claim_per_folder.storage_class for volume in spec.volumes if volume.claim_per_folder}
     usual = [one.metadata.name for one in classes if (one.metadata.annotations or {}).get(DEFAULT_CLASS) == "true"]
-    yield assess_classes(wanted, [one.metadata.name for one in classes], usual)
+    yield assess_classes(wanted, list(modes), usual)
 
 
-async def _claim(api: Any, namespace: str, name: str) -> Check:
+async def _claim(api: Any, namespace: str, name: str, modes: Mapping[str, str]) -> Check:
     try:
         found = await client.CoreV1Api(api).read_namespaced_persistent_volume_claim(name, namespace)
     except ApiException as error:
         fix = f"Make it in the namespace {namespace}, or correct kubernetes.yaml."
         return Check(f"claim {name}", "missing", "is not there" if error.status == 404 else f"{error.reason}", fix)
-    if found.status.phase == "Bound":
-        return Check(f"claim {name}", "ok", f"bound to {found.spec.volume_name}")
+    storage_class = found.spec.storage_class_name or ""
+    mode = modes.get(storage_class, "" if storage_class else IMMEDIATE)
+    return assess_claim(name, namespace, found.status.phase, volume=found.spec.volume_name or "", mode=mode)
+
+
+def assess_claim(name: str, namespace: str, phase: str, *, volume: str, mode: str) -> Check:
+    """Return whether a claim can be mounted; ``mode`` is its class's volumeBindingMode, empty if it is not known."""
+    if phase == "Bound":
+        return Check(f"claim {name}", "ok", f"bound to {volume}")
+    if phase == "Pending" and mode == FIRST_CONSUMER:
+        return Check(f"claim {name}", "ok", "gets its volume with the first server that mounts it")
     fix = f"`kubectl describe pvc {name} -n {namespace}` says what it waits for."
-    return Check(f"claim {name}", "missing", f"is {found.status.phase}", fix)
+    known = phase != "Pending" or mode == IMMEDIATE
+    return Check(f"claim {name}", "missing" if known else "info", f"is {phase}", fix)
 
 
 def assess_classes(wanted: Iterable[str | None], there: Sequence[str], usual: Sequence[str]) -> Check:

@@ -10,6 +10,7 @@ import pytest
 from mlabhub.cli.doctor_cluster import (
     Node,
     Right,
+    assess_claim,
     assess_classes,
     assess_gpus,
     assess_probes,
@@ -54,6 +55,24 @@ def test_rights_are_named_one_by_one() -> None:
     assert lacking.status == "missing"
     assert lacking.found == "it may not get pods in lab, list pods in lab, get pods.apps in lab and 1 more"
     assert "docs/how-to/kubernetes.md" in lacking.fix
+
+
+@pytest.mark.parametrize(
+    ("phase", "mode", "status", "said"),
+    [
+        pytest.param("Bound", "Immediate", "ok", "bound to pv-1", id="bound"),
+        pytest.param("Pending", "WaitForFirstConsumer", "ok", "with the first server that mounts it", id="waits"),
+        pytest.param("Pending", "Immediate", "missing", "is Pending", id="pending"),
+        pytest.param("Pending", "", "info", "is Pending", id="of-a-class-that-is-not-known"),
+        pytest.param("Lost", "WaitForFirstConsumer", "missing", "is Lost", id="lost"),
+        pytest.param("Lost", "", "missing", "is Lost", id="lost-of-any-class"),
+    ],
+)
+def test_a_claim_that_waits_for_its_first_server_lacks_nothing(phase: str, mode: str, status: str, said: str) -> None:
+    found = assess_claim("nas", "lab", phase, volume="pv-1", mode=mode)
+    assert found.status == status
+    assert said in found.found
+    assert ("kubectl describe pvc nas -n lab" in found.fix) == (status != "ok")
 
 
 def test_gpus_by_product() -> None:

@@ -12,7 +12,7 @@ import pytest
 from mlabhub.cluster.chart import CLUSTER_RULES, NAMESPACE_RULES
 from mlabhub.settings import Settings
 from tests.cluster.accounts import account
-from tests.cluster.kubectl import get, kubectl
+from tests.cluster.kubectl import create, get, kubectl
 from tests.cluster.site import CLAIM, Site
 from tests.installation import MLABHUB, free_port
 
@@ -108,6 +108,35 @@ def test_claims_and_classes_that_are_not_there(broken: Any, site: Site, namespac
     found = doctor(broken({"volumes": volumes, "make_folders": "nobody"}, namespace=namespace))
     assert (found["claim lost"]["status"], found["claim lost"]["found"]) == ("missing", "is not there")
     assert "there is no no-such-class" in found["StorageClasses"]["found"]
+
+
+@pytest.mark.parametrize(("mode", "status"), [("WaitForFirstConsumer", "ok"), ("Immediate", "missing")])
+def test_a_claim_without_a_volume(broken: Any, namespace: str, mode: str, status: str) -> None:
+    """It lacks one only if its class does not wait for a server."""
+    storage_class = {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": namespace},
+        "provisioner": "kubernetes.io/no-provisioner",
+        "volumeBindingMode": mode,
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "nas", "namespace": namespace},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": namespace,
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    }
+    try:
+        create(storage_class, claim)
+        spec = {"volumes": [{"folder": "/srv/a", "claim": "nas"}], "make_folders": "nobody"}
+        found = doctor(broken(spec, namespace=namespace))
+        assert found["claim nas"]["status"] == status, found["claim nas"]
+    finally:
+        kubectl("delete", "storageclass", namespace, "--ignore-not-found")
 
 
 def test_a_hub_that_pods_do_not_reach(broken: Any) -> None:
