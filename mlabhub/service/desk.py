@@ -86,7 +86,8 @@ class SpawnerDesk:
     async def released(self, user: str, server: str, body: ReleasedBody) -> dict[str, Any]:
         """Note that nothing of it runs any more; fine for a launch that is not known (any more).
 
-        Where the backend says that nobody can tell, it stays counted.
+        Where the backend says that nobody can tell, it stays counted. Where its end was asked for, ``reason`` is not
+        shown to anybody: a hub that was killed in the middle of a stop finds a server that it did not see end.
         """
         known = self._world.writer.projection.launch(body.launch_id)
         if known is not None and (known.user, known.server) != (user, server):
@@ -95,6 +96,8 @@ class SpawnerDesk:
         if known is not None and lost is not None:
             return await self._keep(known, lost)
         failure = body.note or (Message.of(N_("{reason}"), reason=body.reason) if body.reason else None)
+        if known is not None and known.state == "stopping":
+            failure = None
         act = decisions.release(
             body.launch_id,
             self._world.clock(),

@@ -15,6 +15,7 @@ from tornado.web import create_signed_value
 from mlabhub.client.service import make_held_body
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import LONGEST, Message
+from mlabhub.service import decisions
 from mlabhub.service.bodies import HeldBody, InvalidBody, parse, parse_json
 from mlabhub.service.routes import ROUTES
 from tests.doubles import unreachable
@@ -315,6 +316,23 @@ async def test_spawners_calls_can_be_repeated(running: Running) -> None:
         await reserve()
     await running.spawner.released("alice", "x", "01" + "N" * 24)
     assert len(running.projection) == 0
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_an_end_that_was_asked_for_is_no_failure(running: Running, asked: bool) -> None:
+    """Also not where a hub, killed in the middle of the stop, says that the server ended by itself."""
+    body = {"server_name": "x", "user_options": {"profile": "cpu"}}
+    launch_id = (await running.call("POST", "api/v1/launches", json=body)).json()["launch_id"]
+    if asked:
+        known = running.of_server("alice", "x")
+        assert known is not None
+        await running.world.writer.submit(
+            decisions.change(known, 1.0, actor="alice", act_name="stop", why=Message("x"), state="stopping")
+        )
+    await running.spawner.released("alice", "x", launch_id, reason=Message("It was deleted."))
+    kept = running.world.ledger.reservation(launch_id)
+    assert kept is not None
+    assert (kept.state, str(kept.failure or "")) == ("released", "" if asked else "It was deleted.")
 
 
 @pytest.mark.parametrize("notes", BAD_NOTES.values(), ids=BAD_NOTES.keys())
