@@ -64,9 +64,8 @@ class SharedCluster(Shared):
         super().__init__(settings)
         self.spec = SpecSource(settings.config_dir, settings.nas_dir)
         self.namespace = settings.namespace or DEFAULT_NAMESPACE
-        image = images.for_nodes(BASE_IMAGE.reference, self.spec.latest.registry)
         self.site = ClusterSite(settings, self.namespace)
-        self.storage = StorageKeeper(self.namespace, settings.instance, image, settings.nas_dir)
+        self.storage = StorageKeeper(self.namespace, settings.instance, BASE_IMAGE.reference, settings.nas_dir)
 
 
 def use_cluster(settings: Settings) -> None:

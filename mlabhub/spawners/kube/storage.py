@@ -36,7 +36,8 @@ class Prepared:
 class StorageKeeper:
     """What the spawners of one hub share of it.
 
-    ``image`` is ours, for the pod that makes folders; ``own_root`` is where the hub's own state folder has people's.
+    ``image`` is ours, for the pod that makes folders, by the name that it was built under; ``own_root`` is where the
+    hub's own state folder has people's.
     """
 
     namespace: str
