@@ -70,6 +70,8 @@ class Neighbours:
 
     site: Site
     alice: str
+    password: str
+    """Of alice's account."""
     nodes: dict[str, str]
     api: str
 
@@ -90,8 +92,9 @@ class Neighbours:
 
 @pytest.fixture(scope="module")
 def neighbours(site: Site) -> Iterator[Neighbours]:
+    passwords = {}
     for name, group in (("alice", "vision"), ("bob", "nlp")):
-        site.add_user(name, group)
+        passwords[name] = site.add_user(name, group)
         assert site.launch(name, profile="cpu").status_code == 201
     for name in ("alice", "bob"):
         site.wait_ready(name)
@@ -112,7 +115,7 @@ subprocess.Popen([sys.executable, '-m', 'http.server', '{ODD}', '--directory', '
         if entry["type"] == "InternalIP"
     }
     (api,) = (one for one in get("services", "default") if one["metadata"]["name"] == "kubernetes")
-    yield Neighbours(site, pod["status"]["podIP"], nodes, api["spec"]["clusterIP"])
+    yield Neighbours(site, pod["status"]["podIP"], passwords["alice"], nodes, api["spec"]["clusterIP"])
     site.stop_all()
 
 
@@ -222,20 +225,34 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("options", ATTEMPTS.values(), ids=ATTEMPTS.keys())
 def test_no_option_leads_around_the_plan(neighbours: Neighbours, options: dict[str, Any]) -> None:
-    """By the hub's REST API, by the service's, and by the hub's own form with a query."""
+    """By the hub's REST API, by options that are stored there before the start, by the service's, by the hub's form."""
     site = neighbours.site
     before = set(site.pods())
+    hub = "hub/api/users/alice/servers"
     with site.api("alice") as alice:
         answers = [
-            alice.post("hub/api/users/alice/servers/sly", json=options),
+            alice.post(f"{hub}/sly", json=options),
             alice.post("services/mlabhub/api/v1/launches", json={"server_name": "sly", "user_options": options}),
         ]
-        for answer in answers:
-            assert 400 <= answer.status_code < 500, answer.text
-            assert "Traceback" not in answer.text
-            assert answer.json()["error" if "error" in answer.json() else "message"]
+        stored = {"display_name": "later", "user_options": options}
+        assert alice.put(f"{hub}/later", json=stored).status_code == 201
+        answers.append(alice.post(f"{hub}/later"))
+        assert alice.patch(f"{hub}/later", json={"user_options": options}).status_code == 200
+        answers.append(alice.post(f"{hub}/later"))
+        assert alice.request("DELETE", f"{hub}/later", json={"remove": True}).status_code == 204
+    for answer in answers:
+        assert 400 <= answer.status_code < 500, answer.text
+        assert "Traceback" not in answer.text
+        assert answer.json()["error" if "error" in answer.json() else "message"]
+    form = {name: one if isinstance(one, str) else json.dumps(one) for name, one in options.items()}
+    with site.log_in("alice", neighbours.password) as browser:
+        xsrf = {"X-XSRFToken": str(browser.cookies.get("_xsrf", path="/hub/"))}
+        page = browser.post("hub/spawn/alice/sly", data=form, headers=xsrf)
+    assert 400 <= page.status_code < 500, page.text
+    assert "Traceback" not in page.text
+    assert "spawn-error-msg" in page.text, "refused by the gate, with a sentence"
     assert set(site.pods()) == before
-    assert not [one for one in site.reservations() if one["server_name"] == "sly"]
+    assert not [one for one in site.reservations() if one["server_name"] in ("sly", "later")]
 
 
 def test_there_is_nothing_of_the_cluster_in_a_server(neighbours: Neighbours) -> None:
