@@ -14,6 +14,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from mlabhub.cluster import labels
@@ -72,25 +73,7 @@ def get_network_policy_manifests(
     spec: KubernetesSpec, *, namespace: str, instance: str, hub: HubPlace, seen: Sequence[str] = ()
 ) -> tuple[Manifest, ...]:
     """Return the policies of one installation; ``seen`` are ranges and addresses known to be the cluster's own."""
-
-    def make(part: str, selector: Manifest, *, ingress: list[Manifest] | None, egress: list[Manifest]) -> Manifest:
-        """Return one policy; without ``ingress`` it is about egress alone."""
-        rules: Manifest = {"egress": egress} if ingress is None else {"ingress": ingress, "egress": egress}
-        return {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {
-                "name": labels.object_name(instance, part),
-                "namespace": namespace,
-                "labels": {labels.INSTANCE: instance},
-            },
-            "spec": {
-                "podSelector": selector,
-                "policyTypes": ["Egress"] if ingress is None else ["Ingress", "Egress"],
-                **rules,
-            },
-        }
-
+    make = partial(_policy, namespace, instance)
     ours = {labels.INSTANCE: instance}
     servers = {**ours, labels.PART: labels.PART_SERVER}
     airlock = {**ours, labels.PART: labels.PART_AIRLOCK}
@@ -115,6 +98,30 @@ def get_network_policy_manifests(
             egress=[dns, *lab, world],
         ),
     )
+
+
+def _policy(
+    namespace: str,
+    instance: str,
+    part: str,
+    selector: Manifest,
+    *,
+    ingress: list[Manifest] | None,
+    egress: list[Manifest],
+) -> Manifest:
+    """Return one policy; without ``ingress`` it is about egress alone."""
+    rules: Manifest = {"egress": egress} if ingress is None else {"ingress": ingress, "egress": egress}
+    types = ["Egress"] if ingress is None else ["Ingress", "Egress"]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": labels.object_name(instance, part),
+            "namespace": namespace,
+            "labels": {labels.INSTANCE: instance},
+        },
+        "spec": {"podSelector": selector, "policyTypes": types, **rules},
+    }
 
 
 def _with_egress(servers: Mapping[str, str], *values: str) -> Manifest:

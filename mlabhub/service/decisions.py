@@ -155,16 +155,24 @@ def _reserve(wish: Wish, plan: LaunchPlan, now: float) -> Reservation:
     )
 
 
+def active_launch(projection: Projection, launch_id: str, user: str, server: str) -> Reservation:
+    """Return the reservation of a launch. Raises `LaunchRefused` if it is not active, or another server's."""
+    known = projection.launch(launch_id)
+    if known is None:
+        raise used(launch_id) if projection.is_spent(launch_id) else unknown(launch_id)
+    if (known.user, known.server) != (user, server):
+        raise unknown(launch_id)
+    return known
+
+
 def redeem(
     launch_id: str, user: str, server: str, options: dict[str, Any], deadline: float, now: float
 ) -> Act[Reservation]:
     """Give a spawner the launch that was decided on before. Raises `LaunchRefused` for any other launch."""
 
     def act(projection: Projection) -> Outcome[Reservation]:
-        known = projection.launch(launch_id)
-        if known is None:
-            raise used(launch_id) if projection.is_spent(launch_id) else unknown(launch_id)
-        if (known.user, known.server, known.options) != (user, server, options):
+        known = active_launch(projection, launch_id, user, server)
+        if known.options != options:
             raise unknown(launch_id)
         if known.state != "pending":
             raise used(launch_id)
@@ -183,11 +191,7 @@ def hold(launch_id: str, user: str, server: str, now: float, notes: tuple[Messag
     """
 
     def act(projection: Projection) -> Outcome[Reservation]:
-        known = projection.launch(launch_id)
-        if known is None:
-            raise used(launch_id) if projection.is_spent(launch_id) else unknown(launch_id)
-        if (known.user, known.server) != (user, server):
-            raise unknown(launch_id)
+        known = active_launch(projection, launch_id, user, server)
         if known.state == "stopping":
             raise used(launch_id)
         if known.state == "held" and known.notes == notes:

@@ -12,8 +12,7 @@ from mlabhub.core.capacity import Capacity
 from mlabhub.core.moving import move
 from mlabhub.ledger import Record, Reservation
 from mlabhub.messages import N_, Message
-from mlabhub.service.answers import unknown, used
-from mlabhub.service.decisions import audit_of
+from mlabhub.service.decisions import active_launch, audit_of
 from mlabhub.service.projection import Projection, make_holding
 from mlabhub.service.writer import Act, Outcome
 
@@ -38,11 +37,7 @@ def place(
     """
 
     def act(projection: Projection) -> Outcome[Reservation]:
-        known = projection.launch(launch_id)
-        if known is None:
-            raise used(launch_id) if projection.is_spent(launch_id) else unknown(launch_id)
-        if (known.user, known.server) != (user, server):
-            raise unknown(launch_id)
+        known = active_launch(projection, launch_id, user, server)
         unplaced = {one.launch_id for one in projection if one.state == "pending" and one.launch_id not in placed}
         moves = move(make_holding(known), node, capacity, projection.holdings, unplaced - {launch_id})
         if known.node == node and moves[launch_id] == known.gpus:

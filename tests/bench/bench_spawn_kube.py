@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import json
 import os
-import statistics
 import tempfile
 import time
 from collections import Counter
@@ -29,7 +28,8 @@ import httpx
 
 from mlabhub.core.units import parse_memory_gib
 from mlabhub.settings import load_settings
-from tests.bench.bench_spawn import interval, own_shares, start_and_stop
+from tests.bench import bench_spawn
+from tests.bench.bench_spawn import own_shares, start_and_stop
 from tests.cluster.conftest import NAS
 from tests.cluster.site import CLAIM, Site, make_site, start_site
 from tests.spawners.hub import Hub, make_hub_settings
@@ -166,20 +166,10 @@ def summary(
     seconds: list[tuple[float, float]], shares: list[float], counts: list[tuple[Counter[str], Counter[str]]]
 ) -> dict[str, Any]:
     """Return the figures; the first pair, which warms everything up, is not among them."""
-    differences = [mine - plain for mine, plain in seconds]
-    low, high = interval(differences)
-    median = statistics.median(shares)
     (ours, our_watching), (plain, plain_watching) = counts
     per_spawn = {"ours": ours.total() / len(seconds), "plain": plain.total() / len(seconds)}
     return {
-        "pairs": len(seconds),
-        "own_share_ms": {"median": median, "largest": max(shares), "target": TARGET_MS, "met": median <= TARGET_MS},
-        "post_to_ready_s": {
-            "ours": round(statistics.median(mine for mine, _ in seconds), 3),
-            "plain": round(statistics.median(plain for _, plain in seconds), 3),
-            "difference": round(statistics.median(differences), 3),
-            "interval": [round(low, 3), round(high, 3)],
-        },
+        **bench_spawn.summary(seconds, shares, TARGET_MS),
         "calls_per_start_and_stop": {**per_spawn, "met": per_spawn["ours"] <= per_spawn["plain"] + 1},
         "calls": {
             "ours": dict(ours),

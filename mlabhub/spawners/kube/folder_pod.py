@@ -1,8 +1,8 @@
 """The short-lived pod that makes people's folders on a volume, or looks whether they are there.
 
 Guarantees: pure. It mounts volumes whole, which no server ever does; it runs our own image with a script of ours and
-nothing else, reads no file of the volumes, has no account at the API and no way to the network; it is root with the one
-right to give folders away where folders are to be made, else nobody but the person.
+nothing else, reads no file of the volumes, has no account at the API and no way to the network where policies are
+enforced; it is root with `MAKER_CAPABILITIES` alone where folders are to be made, else nobody but the person.
 """
 
 from __future__ import annotations
@@ -51,23 +51,6 @@ def get_folders_pod_manifest(
 ) -> Manifest:
     """Return the pod that does it for a plan's person, where the plan's server may run."""
     profile = spec.profiles.get(plan.profile, ProfileOnCluster())
-    script = inspect.getsource(folder_script)
-    folders = [_wanted(work, part, mount) for part, mount in work.folders]
-    task = json.dumps({"answer": ANSWER, "folders": folders}, sort_keys=True)
-    container: Manifest = {
-        "name": CONTAINER,
-        "image": for_nodes(image, spec.registry),
-        "imagePullPolicy": spec.pull_policy,
-        "command": [PYTHON, "-I", "-c", _literal(script), _literal(task)],
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}},
-        "volumeMounts": [_make_mount(work, part) for part in work.parts],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"], **({"add": list(MAKER_CAPABILITIES)} if work.make else {})},
-        },
-    }
     pod: Manifest = {
         "restartPolicy": "Never",
         "activeDeadlineSeconds": MOST_SECONDS,
@@ -75,7 +58,7 @@ def get_folders_pod_manifest(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": _security(work, plan.identity),
-        "containers": [container],
+        "containers": [_make_container(work, spec, image)],
         "volumes": [_make_volume(work, part) for part in work.parts],
         "tolerations": [one.model_dump(exclude_none=True) for one in (*spec.tolerations, *profile.tolerations)],
     }
@@ -93,6 +76,26 @@ def get_folders_pod_manifest(
             "annotations": {labels.USER: plan.identity.name},
         },
         "spec": {**pod, **{key: value for key, value in optional.items() if value}},
+    }
+
+
+def _make_container(work: FolderWork, spec: KubernetesSpec, image: str) -> Manifest:
+    script = inspect.getsource(folder_script)
+    folders = [_wanted(work, part, mount) for part, mount in work.folders]
+    task = json.dumps({"answer": ANSWER, "folders": folders}, sort_keys=True)
+    return {
+        "name": CONTAINER,
+        "image": for_nodes(image, spec.registry),
+        "imagePullPolicy": spec.pull_policy,
+        "command": [PYTHON, "-I", "-c", _literal(script), _literal(task)],
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}},
+        "volumeMounts": [_make_mount(work, part) for part in work.parts],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"], **({"add": list(MAKER_CAPABILITIES)} if work.make else {})},
+        },
     }
 
 
