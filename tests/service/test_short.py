@@ -21,17 +21,17 @@ async def test_what_others_took_in_between_is_told_with_numbers(cluster: Running
         replace(cluster_node("n2"), gpus_taken={"a100": 4}),
     )
     short = await cluster.spawner.short("alice", "", launch)
-    assert str(short) == "4 A100 wait: 3 are free (n1 3)."
+    others = "Pods that are not this hub's hold: n1 1 A100, n2 4 A100."
+    assert str(short) == f"4 A100 wait: 3 are free (n1 3). {others}"
 
 
 async def test_servers_of_ours_count_and_its_own_place_does_not(cluster: Running) -> None:
     launch = await reserve(cluster, "", 3)
     await reserve(cluster, "b", 3, "carol")
     cluster.backend.nodes = (replace(cluster_node("n1"), gpus_taken={"a100": 2}), cluster_node("n2"))
-    assert (
-        str(await cluster.spawner.short("alice", "", launch))
-        == "3 A100 wait: 3 are free, but no node has 3 (n1 2, n2 1)."
-    )
+    others = "Pods that are not this hub's hold: n1 2 A100."
+    short = await cluster.spawner.short("alice", "", launch)
+    assert str(short) == f"3 A100 wait: 3 are free, but no node has 3 (n1 2, n2 1). {others}"
 
 
 async def test_memory_is_told_too(cluster: Running) -> None:
