@@ -38,9 +38,10 @@ APT_CONF, APT_PLACE = "apt.conf", "/etc/apt/apt.conf.d/00mlabhub-site"
 
 
 def save_site(found: SiteFile, run_dir: Path, ca: str) -> None:
-    """Keep what the file says for the hub that starts now, and write the folder. ``ca``: where servers find the bundle.
+    """Keep what the file says for the hub that starts now, and write the folder.
 
-    Raises `InvalidSite`.
+    ``ca`` is where servers find the bundle; they are led there only if the file names authorities, for else nothing may
+    be there. Raises `InvalidSite`.
     """
     if found.faults:
         raise InvalidSite(found.faults)
@@ -49,7 +50,7 @@ def save_site(found: SiteFile, run_dir: Path, ca: str) -> None:
     shutil.rmtree(run_dir / APT_SOURCES, ignore_errors=True)
     folder.mkdir(mode=0o755)
     replace_file(run_dir / "site.conf", found.path.read_text() if found.path else "", 0o600)
-    for name, text in make_folder(site, ca).items():
+    for name, text in make_folder(site, ca if site.ca_file else "").items():
         (folder / name).parent.mkdir(mode=0o755, exist_ok=True)
         replace_file(folder / name, text)
     if site.apt_keyring:

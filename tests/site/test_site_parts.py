@@ -9,7 +9,7 @@ import pytest
 
 from mlabhub.engine import ImageInfo
 from mlabhub.site.file import read_site_file
-from mlabhub.site.inside import save_site
+from mlabhub.site.inside import CA_INSIDE, names_in, save_site
 from mlabhub.spawners.site_parts import SiteParts
 from tests.engine.podman import make_settings
 
@@ -47,3 +47,12 @@ async def test_one_images_sources_are_in_no_other_server(parts: SiteParts) -> No
     [mine] = [source for source, target in places.items() if target == "/etc/apt/sources.list"]
     assert has_the_password(mine)
     assert not any(has_the_password(source) for source in await parts.places("bobs", root=False))
+
+
+@pytest.mark.parametrize("said", ["", "PIP_INDEX_URL=https://pypi.lab/simple\n"])
+def test_nobody_is_led_to_authorities_that_the_file_does_not_name(said: str, tmp_path: Path) -> None:
+    file = tmp_path / "site.conf"
+    file.write_text(said)
+    save_site(read_site_file(file), tmp_path, CA_INSIDE)
+    assert names_in(tmp_path / "site") == (("pip/pip.conf",) if said else ())
+    assert not any(CA_INSIDE in one.read_text() for one in tmp_path.rglob("*") if one.is_file())
