@@ -327,8 +327,11 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
             if found is None or states.uid_of(found) != states.uid_of(pod):
                 return
             if now > give_up:
-                raise ClusterUnavailable(still_there(found))
+                raise ClusterUnavailable(states.still_there(found))
             await asyncio.sleep(self.look_interval)
+
+    async def delete_forever(self) -> None:
+        """Delete nothing: folders outlive the account, and KubeSpawner's own claims are none of ours."""
 
     # -- what the cluster knows
 
@@ -385,14 +388,3 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
 def secret_name(secret: Any) -> str:
     """Return the name of a pull secret in any of the ways that KubeSpawner takes them."""
     return str(secret["name"]) if isinstance(secret, Mapping) else str(secret)
-
-
-def still_there(pod: Pod) -> Message:
-    """Return the sentence for a pod that does not go."""
-    return Message.of(
-        N_(
-            "The server was told to end, and has not: its node {node} does not say that it is gone. Its place is kept "
-            "until the node answers or an administrator removes it from the cluster."
-        ),
-        node=PodView(pod).node or "-",
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlabhub.messages import N_, Message
 from mlabhub.spawners.kube.manifest import CONTAINER
 from mlabhub.spawners.kube.pods import Container, PodView, at
 
@@ -34,6 +35,17 @@ def ended(pod: Pod) -> str | None:
         memory = ", out of memory" if at(terminated, "reason") == "OOMKilled" else ""
         return f"exit code {at(terminated, 'exitCode')}{memory}"
     return view.reason or view.phase if view.phase in ("Failed", "Succeeded") else None
+
+
+def still_there(pod: Pod) -> Message:
+    """Return the sentence for a pod that does not go."""
+    return Message.of(
+        N_(
+            "The server was told to end, and has not: its node {node} does not say that it is gone. Its place is kept "
+            "until the node answers or an administrator removes it from the cluster."
+        ),
+        node=PodView(pod).node or "-",
+    )
 
 
 def _server(pod: Pod) -> Container | None:
