@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from mlabhub.catalog import default_directory
 from mlabhub.cluster import labels, reach
 from mlabhub.cluster.client import connect
 from mlabhub.settings import Settings
-from tests.cluster.kubectl import get, kubectl, try_kubectl
+from tests.cluster.kubectl import create, get, kubectl, try_kubectl
 from tests.cluster.site import REGISTRY, make_name
 from tests.cutline import CutLine
 from tests.spawners.hub import Hub, make_hub_settings, wait_for
@@ -313,6 +314,35 @@ async def test_a_pod_that_does_not_go_is_told_and_its_place_is_kept(place: Place
     assert "does not say that it is gone" in place.hub.log
     assert place.book.released == []
     kubectl("patch", "pod", POD, "-n", place.namespace, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+
+
+async def test_a_pod_of_the_name_that_somebody_else_made_is_left_alone(place: Place) -> None:
+    closed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {"name": "x", "image": "registry.invalid/x", "imagePullPolicy": "Never", "securityContext": closed}
+    security = {"runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec = {"containers": [container], "securityContext": security}
+    metadata = {"name": POD, "namespace": place.namespace}
+    create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    [theirs] = get("pods", place.namespace)
+    began = time.monotonic()
+    answer = await place.hub.spawn({})
+    assert answer.status_code == 409
+    assert "A server of this name is still there" in answer.json()["message"]
+    assert f"The pod {POD} was not made by this hub" in place.hub.log
+    assert time.monotonic() - began < 20, "it is not tried again and again"
+    [left] = get("pods", place.namespace)
+    assert (left["metadata"]["uid"], "deletionTimestamp" in left["metadata"]) == (theirs["metadata"]["uid"], False)
+    await wait_for(place.all_is_given_back, 10, "nothing of ours")
+
+
+async def test_a_stop_is_over_when_the_pod_is_gone_also_while_the_watch_is_late(place: Place) -> None:
+    place.book.mode = "stubborn"
+    place.line.freeze()
+    assert (await place.hub.spawn({})).status_code in (201, 202)
+    await wait_for(lambda: place.book.held, 60, "a server")
+    assert (await place.hub.stop()).status_code in (202, 204)
+    await wait_for(lambda: place.book.released, 60, "given back")
+    assert not place.pods()
 
 
 async def test_a_quota_of_the_cluster_refuses_in_words(place: Place) -> None:

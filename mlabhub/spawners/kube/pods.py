@@ -80,6 +80,11 @@ class PodView:
         return str(at(self.data, "metadata", "uid") or "")
 
     @property
+    def instance(self) -> str:
+        """The label of the installation that made it."""
+        return str(at(self.data, "metadata", "labels", labels.INSTANCE) or "")
+
+    @property
     def launch(self) -> str:
         """The label of the launch that it was made for."""
         return str(at(self.data, "metadata", "labels", labels.LAUNCH) or "")

@@ -10,22 +10,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 from jupyterhub.utils import maybe_future
-from kubernetes_asyncio import client
 from kubernetes_asyncio.client.exceptions import ApiException
 from kubespawner import spawner as kubespawner
 from traitlets import Float, default
 
-from mlabhub.catalog.folder import BASE_IMAGE
 from mlabhub.cluster import images, labels
 from mlabhub.cluster.asking import CALL_SECONDS
-from mlabhub.cluster.client import make_api_client, unreachable
-from mlabhub.cluster.namespace import DEFAULT_NAMESPACE
+from mlabhub.cluster.client import unreachable
 from mlabhub.cluster.volumes import PodVolumes
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.errors import ClusterUnavailable, LaunchRefused, MLabError
@@ -40,12 +36,11 @@ from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundin
 from mlabhub.spawners.kube.pods import PodView
 from mlabhub.spawners.kube.reflectors import Event, ServerEvents, ServerPods
 from mlabhub.spawners.kube.refusals import refusal_of
-from mlabhub.spawners.kube.site import ClusterSite
-from mlabhub.spawners.kube.spec import SpecSource
+from mlabhub.spawners.kube.shared import SharedCluster, use_cluster
 from mlabhub.spawners.kube.states import Pod
-from mlabhub.spawners.kube.storage import StorageKeeper, prepare_storage
+from mlabhub.spawners.kube.storage import prepare_storage
 from mlabhub.spawners.kube.watching import Sight
-from mlabhub.spawners.mixin import MLabSpawnerMixin, Shared
+from mlabhub.spawners.mixin import MLabSpawnerMixin
 from mlabhub.spawners.plan_to_container import STOP_SECONDS
 
 PATIENCE_SECONDS = 90.0
@@ -54,31 +49,11 @@ GONE_SECONDS = STOP_SECONDS + 35.0
 """How long a pod may take to go once that is asked for. A node that is lost never lets one go."""
 ASK_SECONDS = 5.0
 """How often the cluster itself is asked, in case that its watch says nothing."""
+UNTOLD_SECONDS = 1.0
+"""How often, where its watch is known to be late."""
 LAST_LINES = 15
 
-
-class SharedCluster(Shared):
-    """The cluster as all spawners of one hub see it."""
-
-    def __init__(self, settings: Settings):
-        super().__init__(settings)
-        self.spec = SpecSource(settings.config_dir, settings.nas_dir)
-        self.namespace = settings.namespace or DEFAULT_NAMESPACE
-        self.site = ClusterSite(settings, self.namespace)
-        self.storage = StorageKeeper(self.namespace, settings.instance, BASE_IMAGE.reference, settings.nas_dir)
-
-
-def use_cluster(settings: Settings) -> None:
-    """Have KubeSpawner speak to the settings' cluster, instead of the one in the kubeconfig of the hub's account."""
-
-    async def configuration() -> client.Configuration:
-        api = await make_api_client(settings)
-        await api.close()
-        return api.configuration
-
-    with ThreadPoolExecutor(1) as pool:
-        client.Configuration.set_default(pool.submit(asyncio.run, configuration()).result())
-    kubespawner.load_config = lambda **_: None  # type: ignore
+STILL_THERE = N_("A server of this name is still there. Try again in a minute.")
 
 
 @dataclass(frozen=True)
@@ -199,24 +174,29 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
 
     async def _create(self, manifest: Manifest) -> None:
         """Make the pod; whatever holds its name is of an earlier start, and goes first."""
+        taken = False
         while True:
-            await self._clear_name()
+            await self._clear_name(ask=taken)
             creation = asyncio.ensure_future(self._calls.create(manifest, self.pod_name, self._is_own))
             try:
                 await asyncio.shield(creation)
                 return
             except asyncio.CancelledError:
-                # Whoever cleans up must see the pod if the cluster is just making it.
+                # Whoever cleans up must see the pod if the cluster is just making it; and nobody goes on trying.
                 await asyncio.wait([creation], timeout=CALL_SECONDS)
+                creation.cancel()
                 raise
             except NameTaken:
                 if time.monotonic() > self._give_up:
-                    raise LaunchRefused(N_("A server of this name is still there. Try again in a minute.")) from None
+                    raise LaunchRefused(STILL_THERE) from None
+                taken = True  # by one of which the watch may not know yet
 
-    async def _clear_name(self) -> None:
-        found = await self._find(ask=False)
+    async def _clear_name(self, *, ask: bool) -> None:
+        found = await self._find(ask=ask)
         if found is None or self._is_own(found):
             return
+        if PodView(found).instance != self.shared.settings.instance:
+            raise LaunchRefused(STILL_THERE, log_text=f"The pod {self.pod_name} was not made by this hub: left alone")
         self._note(Message(N_("An earlier server of this name is still ending; this one starts when it is gone.")))
         await self._calls.delete(self.pod_name, states.uid_of(found), STOP_SECONDS)
         await self._until_gone(found)
@@ -275,7 +255,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
     async def ending(self) -> Ending | None:
         """Return how the server ended, from how its pod was seen last."""
         await self._watch()
-        last: Pod | None = self.pod_reflector.last(f"{self.namespace}/{self.pod_name}")
+        last = self._last()
         if last is None or not self._is_own(last):
             last = self._seen
         return ending_when_gone(last, self._events())
@@ -317,18 +297,19 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
 
     async def _until_gone(self, pod: Pod) -> None:
         """Return when that very pod is gone. Raises `MLabError` if it does not go."""
-        give_up = time.monotonic() + GONE_SECONDS
         asked = time.monotonic()
+        give_up = asked + GONE_SECONDS
         while True:
-            now = time.monotonic()
-            found = self._known()
-            if found is not None and states.uid_of(found) == states.uid_of(pod) and now > asked + ASK_SECONDS:
+            told, now = states.is_gone(states.uid_of(pod), self._known(), self._last()), time.monotonic()
+            gone = told
+            if told is None or now > asked + ASK_SECONDS:
                 asked, found = now, await self._calls.read(self.pod_name)
-            if found is None or states.uid_of(found) != states.uid_of(pod):
+                gone = found is None or states.uid_of(found) != states.uid_of(pod)
+            if gone:
                 return
             if now > give_up:
-                raise ClusterUnavailable(states.still_there(found))
-            await asyncio.sleep(self.look_interval)
+                raise ClusterUnavailable(states.still_there(pod))
+            await asyncio.sleep(self.look_interval if told is not None else UNTOLD_SECONDS)
 
     async def delete_forever(self) -> None:
         """Delete nothing: folders outlive the account, and KubeSpawner's own claims are none of ours."""
@@ -344,14 +325,20 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         found: Mapping[str, Any] | None = self.pod_reflector.pods.get(f"{self.namespace}/{self.pod_name}")
         return found
 
-    async def _find(self, *, ask: bool) -> Pod | None:
-        """Return the pod of this server's name; with ``ask`` the cluster itself says whether there is none.
+    def _last(self) -> Pod | None:
+        """Return it as the watch knows it, or as it was when it was last there."""
+        found: Pod | None = self.pod_reflector.last(f"{self.namespace}/{self.pod_name}")
+        return found
 
-        Raises `MLabError` if that cannot be known.
+    async def _find(self, *, ask: bool) -> Pod | None:
+        """Return the pod of this server's name; with ``ask`` the cluster itself says what the watch does not.
+
+        A watch that is late may still have an earlier pod of the name. Raises `MLabError` if it cannot be known.
         """
         await self._watch()
         found = self._known()
-        return await self._calls.read(self.pod_name) if found is None and ask else found
+        is_told = found is not None and self._is_own(found)
+        return await self._calls.read(self.pod_name) if ask and not is_told else found
 
     def _events(self) -> list[Event]:
         claims = [] if self._prepared is None else [part.claim_name for part in self._prepared.volumes.parts]

@@ -20,6 +20,17 @@ def uid_of(pod: Pod) -> str:
     return PodView(pod).uid
 
 
+def is_gone(uid: str, known: Pod | None, last: Pod | None) -> bool | None:
+    """Return whether that very pod is gone, as a watch tells it; None where the watch says nothing of it.
+
+    ``known`` is the pod of its name that there is, ``last`` the one that there was last: of a pod that a watch has not
+    told of yet, or of which an earlier one has the name, it cannot tell that it went.
+    """
+    if known is not None:
+        return False if uid_of(known) == uid else None
+    return True if last is not None and uid_of(last) == uid else None
+
+
 def is_running(pod: Pod) -> bool:
     """Whether its server runs, at an address, and nobody has asked for its end."""
     view, server = PodView(pod), _server(pod)
