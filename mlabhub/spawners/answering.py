@@ -28,7 +28,7 @@ async def answers(host: str, port: int, base_url: str) -> bool:
     try:
         writer.write(f"GET {base_url}api HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
         return (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/")
-    except (OSError, asyncio.TimeoutError):
+    except (OSError, asyncio.TimeoutError, ValueError):  # the last for a line that does not end
         return False
     finally:
         writer.close()

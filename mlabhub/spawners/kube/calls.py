@@ -17,11 +17,13 @@ from kubernetes_asyncio import client
 from mlabhub.cluster.asking import CONFLICT, NOT_FOUND, Answer, ask
 from mlabhub.spawners.kube.refusals import is_busy_quota, refusal_of, shortages
 from mlabhub.spawners.kube.states import Pod
+from mlabhub.spawners.kube.texts import last_lines
 
 QUOTA_SECONDS = 5.0
 """How long a quota may take to notice that a pod has just gone."""
 QUOTA_PAUSE = 0.3
 LOG_SECONDS = 10.0
+LOG_BYTES = 65536
 AWAY = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
@@ -79,16 +81,19 @@ class PodCalls:
             self._check(answer)
 
     async def log(self, name: str, container: str, lines: int) -> str:
-        """Return the end of what a pod's container wrote; empty if that cannot be had."""
-        call = self._api.read_namespaced_pod_log
+        """Return the end of what a pod's container wrote, shortened; empty if that cannot be had."""
         try:
-            response = await asyncio.wait_for(
-                call(name, self._namespace, container=container, tail_lines=lines, _preload_content=False), LOG_SECONDS
-            )
-            text: bytes = await response.read()
+            return last_lines(await asyncio.wait_for(self._log(name, container, lines), LOG_SECONDS), lines)
         except AWAY:
             return ""
-        return text.decode("utf-8", "replace").strip() if response.status < 400 else ""
+
+    async def _log(self, name: str, container: str, lines: int) -> str:
+        # A person decides how long a line is.
+        most = {"tail_lines": lines, "limit_bytes": LOG_BYTES}
+        call = self._api.read_namespaced_pod_log
+        response = await call(name, self._namespace, container=container, _preload_content=False, **most)
+        text: bytes = await response.read()
+        return text.decode("utf-8", "replace") if response.status < 400 else ""
 
     def _check(self, answer: Answer) -> None:
         if not answer.is_fine:
