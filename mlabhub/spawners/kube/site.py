@@ -7,16 +7,20 @@ hub cannot look into an image.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 from kubernetes_asyncio.client.exceptions import ApiException
 
 from mlabhub.cluster.apply import apply
+from mlabhub.cluster.client import unreachable
 from mlabhub.cluster.site_files import CA, PodSite, get_site_manifest, make_pod_site
 from mlabhub.settings import Settings
 from mlabhub.site import inside
+from mlabhub.spawners.kube.refusals import refusal_of
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +38,7 @@ class ClusterSite:
         self._ready: PodSite | None = None
 
     async def ensure(self, api: Any) -> PodSite:
-        """Return what pods get of it; the ConfigMap is there then. Raises the client's errors."""
+        """Return what pods get of it; the ConfigMap is there then. Raises `MLabError`."""
         if self._ready is None:
             self._ready = await self._make(api)
         return self._ready
@@ -46,9 +50,11 @@ class ClusterSite:
             await apply(api, get_site_manifest(self._settings.instance, self._namespace, self._files))
         except ApiException as error:
             if error.status != 403:
-                raise
+                raise refusal_of(error.status, str(error.reason), self._namespace) from error
             log.error("Servers get no file of the site's settings: the hub may not make a ConfigMap: %s", error.body)
             return self._of({})
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise unreachable(error) from error
         return self._of(self._files)
 
     def _of(self, files: Mapping[str, bytes]) -> PodSite:
