@@ -205,6 +205,17 @@ def test_gpus_by_resource_and_product(resource: str, product: str) -> None:
     assert get_pod_manifest(plan, AROUND) == expected
 
 
+def test_gpus_whose_nodes_do_not_say_what_they_are_are_not_those_of_nodes_that_do() -> None:
+    """Else who has a quota for the one type would be given the other."""
+    affinity = get_pod_manifest(replace(PLAN, gpu_type="gpu", gpus=("node1/nvidia.com/gpu/0",)), AROUND)["spec"][
+        "affinity"
+    ]
+    labels = ("nvidia.com/gpu.product", "amd.com/gpu.product-name")
+    assert affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"] == [
+        {"matchExpressions": [{"key": label, "operator": "DoesNotExist"} for label in labels]}
+    ]
+
+
 def test_a_tensorboard() -> None:
     expected = pod()
     expected["metadata"]["annotations"]["mlabhub/kind"] = "tensorboard"
@@ -455,7 +466,7 @@ def test_an_outside_image_gets_what_it_lacks_and_a_name_for_its_person():
             "image": "ghcr.io/lab/tool:1",
             "command": ["/opt/mlabhub/bin/python3", "-I", "-m", "mlabhub_outside.accounts", "/mnt/accounts"],
             "workingDir": "/",
-            "env": [*person, *quiet],
+            "env": [*person, *quiet, {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}],
             "volumeMounts": [{"name": "accounts", "mountPath": "/mnt/accounts"}, *added],
             **like,
         },

@@ -251,17 +251,23 @@ def make_container_security(plan: LaunchPlan) -> Manifest:
 
 def make_affinity(plan: LaunchPlan, spec: KubernetesSpec) -> Manifest:
     """Return where the pod must run (GPUs of the plan's type) and where it would best (the placement's node)."""
-    products = [
-        {"matchExpressions": [{"key": key, "operator": "In", "values": sorted(plan.gpu_products)}]}
-        for key in spec.product_labels
-    ]
     node = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [plan.node]}]}
     affinity: Manifest = {}
-    if plan.gpus and plan.gpu_products:
-        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": products}
+    terms = list(make_product_terms(plan, spec)) if plan.gpus else []
+    if terms:
+        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
     if plan.node:
         affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [{"weight": PREFERENCE, "preference": node}]
     return {"nodeAffinity": affinity} if affinity else {}
+
+
+def make_product_terms(plan: LaunchPlan, spec: KubernetesSpec) -> Iterator[Manifest]:
+    """Yield what a node's labels must say, any of them: a type without a product is that of nodes without a label."""
+    if plan.gpu_products:
+        for key in spec.product_labels:
+            yield {"matchExpressions": [{"key": key, "operator": "In", "values": sorted(plan.gpu_products)}]}
+    elif spec.product_labels:
+        yield {"matchExpressions": [{"key": key, "operator": "DoesNotExist"} for key in spec.product_labels]}
 
 
 def make_tolerations(tolerations: Iterable[Toleration], spec: KubernetesSpec) -> list[Manifest]:

@@ -27,6 +27,8 @@ GIVEN = "MLABHUB_GIVEN"
 """Names of variables that look like an image's to be set aside, but are the site's or the hub's."""
 COPY = ("sh", "-c", f"exec cp --recursive --preserve=mode,timestamps,links {runtime.INSIDE}/* {FILLED}")
 """What is in it, and not the folder itself: the volume's own modes and times are not the person's to set."""
+NO_GPUS = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}
+"""Many images ask for all GPUs of their node: to have a name entered needs none, and a plan's are for the server."""
 ENTER = (f"{runtime.PLACE}/bin/python3", "-I", "-m", "mlabhub_outside.accounts", ENTERED)
 _ADDED = (
     {"name": RUNTIME, "mountPath": runtime.PLACE, "readOnly": True},
@@ -78,7 +80,7 @@ def _enter(container: Manifest) -> Manifest:
         "image": container["image"],
         "command": list(ENTER),
         "workingDir": "/",
-        "env": [*(one for one in container["env"] if one["name"] in PERSON), *_quiet()],
+        "env": [*(one for one in container["env"] if one["name"] in PERSON), *_quiet(), NO_GPUS],
         "volumeMounts": [{"name": ACCOUNTS, "mountPath": ENTERED}, *_ADDED],
         **_like(container),
     }
