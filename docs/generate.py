@@ -294,7 +294,10 @@ def manifests() -> dict[Path, str]:
     policies = get_network_policy_manifests(spec, namespace=name, instance=instance, hub=hub)
     written = {
         "namespace.yaml": ("The namespace.", (get_namespace_manifest(name, spec),)),
-        "rbac.yaml": ("What hub and service may do on the cluster.", chart.get_rbac_manifests(name)),
+        "rbac.yaml": (
+            "What hub and service may do on the cluster; docs/how-to/site.md has two rights more.",
+            chart.get_rbac_manifests(name),
+        ),
         "state.yaml": ("A disk for the ledger.", (chart.get_state_manifest(name),)),
         "network.yaml": ("Who reaches people's servers, and what these reach.", policies),
         "airlock.yaml": (

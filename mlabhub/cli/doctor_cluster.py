@@ -21,7 +21,7 @@ from kubernetes_asyncio.client.exceptions import ApiException
 from mlabhub.catalog import load_catalog
 from mlabhub.cli.findings import Check
 from mlabhub.cluster import reach
-from mlabhub.cluster.chart import CLUSTER_RULES, NAMESPACE_RULES
+from mlabhub.cluster.chart import CLUSTER_RULES, NAMESPACE_RULES, SITE_RULES
 from mlabhub.cluster.client import make_api_client
 from mlabhub.cluster.images import OURS, for_nodes
 from mlabhub.cluster.namespace import ENFORCE, is_too_strict, pod_security_level
@@ -30,6 +30,7 @@ from mlabhub.cluster.probe import Told, Wanted, probe
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.errors import MLabError
 from mlabhub.settings import Settings
+from mlabhub.site.inside import names_in
 
 OLDEST = (1, 25)
 """From it on namespaces enforce Pod Security standards."""
@@ -97,8 +98,10 @@ async def _checks(api: Any, settings: Settings, spec: KubernetesSpec) -> AsyncIt
         yield Check("cluster", "missing", "does not answer", str(error))
         return
     yield assess_version(version, where)
-    lacking = await _lacking(api, settings.namespace)
+    lacking = await _lacking(api, [*wanted_rights(CLUSTER_RULES), *wanted_rights(NAMESPACE_RULES, settings.namespace)])
     yield assess_rights(lacking)
+    if names_in(settings.site_dir) or settings.ca_file.exists():
+        yield assess_site_rights(await _lacking(api, wanted_rights(SITE_RULES, settings.namespace)))
     if any(right.resource == "nodes" for right in lacking):
         return
     nodes = await _nodes(api, spec)
@@ -119,7 +122,7 @@ def assess_version(version: str, where: str) -> Check:
     return Check("cluster", "ok", f"Kubernetes {version}, {where}")
 
 
-def wanted_rights(rules: Iterable[Mapping[str, Any]], namespace: str) -> Iterator[Right]:
+def wanted_rights(rules: Iterable[Mapping[str, Any]], namespace: str = "") -> Iterator[Right]:
     """Return each right that some rules of a role give."""
     for rule in rules:
         for group in rule["apiGroups"]:
@@ -127,10 +130,10 @@ def wanted_rights(rules: Iterable[Mapping[str, Any]], namespace: str) -> Iterato
                 yield from (Right(verb, group, resource, namespace) for verb in rule["verbs"])
 
 
-async def _lacking(api: Any, namespace: str) -> tuple[Right, ...]:
-    rights = [*wanted_rights(CLUSTER_RULES, ""), *wanted_rights(NAMESPACE_RULES, namespace)]
-    answers = await asyncio.gather(*(_may(api, right) for right in rights))
-    return tuple(right for right, may in zip(rights, answers, strict=True) if not may)
+async def _lacking(api: Any, rights: Iterable[Right]) -> tuple[Right, ...]:
+    asked = tuple(rights)
+    answers = await asyncio.gather(*(_may(api, right) for right in asked))
+    return tuple(right for right, may in zip(asked, answers, strict=True) if not may)
 
 
 async def _may(api: Any, right: Right) -> bool:
@@ -149,6 +152,15 @@ def assess_rights(lacking: Sequence[Right]) -> Check:
     more = f" and {len(lacking) - MOST_NAMED} more" if len(lacking) > MOST_NAMED else ""
     fix = f"Give its account what helm-values/manifests/rbac.yaml has; see {HOW_TO}."
     return Check("rights", "missing", f"it may not {named}{more}", fix)
+
+
+def assess_site_rights(lacking: Sequence[Right]) -> Check:
+    """Return whether our account may hand the site's files to people's servers."""
+    if not lacking:
+        return Check("site's files", "ok", "servers get them by a ConfigMap")
+    named = ", ".join(map(str, lacking))
+    fix = "Give its account that right too; docs/how-to/site.md says what servers go without."
+    return Check("site's files", "missing", f"servers get none: it may not {named}", fix)
 
 
 async def _nodes(api: Any, spec: KubernetesSpec) -> tuple[Node, ...]:

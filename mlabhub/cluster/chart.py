@@ -32,6 +32,10 @@ NAMESPACE_RULES: tuple[Manifest, ...] = (
     # Why a server does not start, in the cluster's words.
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
 )
+SITE_RULES: tuple[Manifest, ...] = (
+    # `mlabhub up` with a site.conf or TLS hands its files to servers; a hub in the chart has neither.
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]},
+)
 
 
 def make_instance(namespace: str, release: str) -> str:

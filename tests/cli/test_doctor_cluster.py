@@ -15,10 +15,12 @@ from mlabhub.cli.doctor_cluster import (
     assess_gpus,
     assess_probes,
     assess_rights,
+    assess_site_rights,
     assess_version,
     wanted_rights,
 )
 from mlabhub.cli.findings import Check
+from mlabhub.cluster.chart import SITE_RULES
 from mlabhub.cluster.probe import Told, Wanted, get_probe_manifest
 from mlabhub.core.kubernetes import KubernetesSpec
 
@@ -55,6 +57,14 @@ def test_rights_are_named_one_by_one() -> None:
     assert lacking.status == "missing"
     assert lacking.found == "it may not get pods in lab, list pods in lab, get pods.apps in lab and 1 more"
     assert "docs/how-to/kubernetes.md" in lacking.fix
+
+
+def test_the_sites_files_take_rights_of_their_own() -> None:
+    rights = tuple(wanted_rights(SITE_RULES, "lab"))
+    assert assess_site_rights(()).status == "ok"
+    lacking = assess_site_rights(rights)
+    assert lacking.status == "missing"
+    assert lacking.found == "servers get none: it may not create configmaps in lab, patch configmaps in lab"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def make_name(what: str) -> str:
 
 
 def make_nas(namespace: str, folder: Path) -> None:
-    """Make a volume of a folder that all nodes see, and the claim `CLAIM` on it in the namespace."""
+    """Make a volume of a folder that all nodes see, and the claim `CLAIM` on it in the namespace, bound to it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o755)
     volume = {
         "apiVersion": "v1",
@@ -60,6 +60,9 @@ def make_nas(namespace: str, folder: Path) -> None:
         },
     }
     create(volume, claim)
+    kubectl(
+        "wait", "--for=jsonpath={.status.phase}=Bound", f"pvc/{CLAIM}", "-n", namespace, "--timeout=30s", seconds=40
+    )
 
 
 @dataclass

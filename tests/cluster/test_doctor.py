@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlabhub.cluster.chart import CLUSTER_RULES, NAMESPACE_RULES
-from mlabhub.settings import Settings
+from mlabhub.settings import Settings, load_settings
 from tests.cluster.accounts import account
 from tests.cluster.kubectl import create, get, kubectl
 from tests.cluster.site import CLAIM, Site
@@ -80,7 +80,10 @@ def test_a_cluster_that_does_not_answer(broken: Any, tmp_path: Path) -> None:
 
 def test_an_account_without_one_of_our_rights(broken: Any, narrow: str, tmp_path: Path) -> None:
     rules = [rule for rule in (*CLUSTER_RULES, *NAMESPACE_RULES) if rule["resources"] != ["persistentvolumeclaims"]]
-    found = doctor(broken(kubeconfig=account(narrow, tmp_path, rules)))
+    state = broken(kubeconfig=account(narrow, tmp_path, rules))
+    load_settings(state_dir=state).ca_file.write_text("")
+    found = doctor(state)
+    assert found["site's files"]["status"] == "missing"
     assert found["rights"]["status"] == "missing"
     assert "persistentvolumeclaims" in found["rights"]["found"]
     assert found["network policies"]["status"] == "info"
