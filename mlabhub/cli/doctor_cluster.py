@@ -320,7 +320,7 @@ def base_image(spec: KubernetesSpec) -> str:
 
 
 def assess_probes(told: Sequence[Told], image: str, hub: str) -> Iterator[Check]:
-    """Return what the probes say: of the image, of the ways to and fro, of network policies."""
+    """Return what the probes say: of the image, of the ways there and back, of network policies."""
     started = [one for one in told if not one.fault]
     yield _assess_image(told, image)
     if not started:

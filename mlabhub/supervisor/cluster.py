@@ -1,4 +1,4 @@
-"""What `mlabhub up --backend kube` does beyond the rest: find the cluster, its namespace, and the ways to and fro.
+"""What `mlabhub up --backend kube` does beyond the rest: find the cluster, its namespace, and the ways there and back.
 
 Guarantees: nothing on the cluster is changed before it answers, its nodes are seen and this machine has an address for
 pods; the context of the kubeconfig is decided at the start, so that `kubectl config use-context` moves no hub; what

@@ -81,7 +81,7 @@ def live_a_day(site: Site) -> None:
     kubectl("delete", "pod", site.pod_name("alice"), "-n", site.namespace, "--grace-period=1")
     wait_for(lambda: not site.reservations(), 60, "the deleted pod's reservation is given back")
     site.start_server("alice", profile="cpu")
-    kill = ("pkill", "-KILL", "-f", "jupyterhub-single[u]ser")
+    kill = ("pkill", "-KILL", "-f", "[j]upyterhub-singleuser")
     kubectl("exec", "-n", site.namespace, site.pod_name("alice"), "--", *kill)
     wait_for(lambda: not site.reservations(), 60, "the crashed server's reservation is given back")
     site.start_server("alice", profile="cpu")

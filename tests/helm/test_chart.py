@@ -147,8 +147,8 @@ def test_storage_of_the_values_may_be_left_to_the_config_map(tmp_path: Path) -> 
 
 def test_a_key_that_is_not_ours_is_named(tmp_path: Path) -> None:
     values = merge(("base",))
-    values["custom"]["mlabhub"]["kubernets"] = {}
-    with pytest.raises(InvalidConfiguration, match=r"custom\.mlabhub\.kubernets"):
+    values["custom"]["mlabhub"]["k8s"] = {}
+    with pytest.raises(InvalidConfiguration, match=r"custom\.mlabhub\.k8s"):
         chart.read_chart(os.environ, mount(tmp_path, values).chart)
 
 
