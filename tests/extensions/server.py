@@ -77,6 +77,8 @@ class JupyterServer:
             *(f"--ServerApp.jpserver_extensions={name}={on}" for name, on in extensions.items()),
             *arguments,
         ]
+        # What a shell starts in the background ignores SIGINT, and a server of the hub's does not.
+        command = ["env", "--default-signal=INT", *command]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.home, env=self.environ, stdout=log, stderr=log, start_new_session=True
