@@ -15,6 +15,7 @@ import aiohttp
 
 from mlabhub.cluster import labels
 from mlabhub.cluster.client import make_api_client, unreachable
+from mlabhub.cluster.namespace import DEFAULT_NAMESPACE
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.inventory.backend import BackendServer, BackendUnreachable, SavedLayer
@@ -29,7 +30,6 @@ STALE_S = 60.0
 PATIENCE_S = 20.0
 STOP_SECONDS = 10
 REMOVE_S = 60.0
-DEFAULT_NAMESPACE = "mlabhub"
 
 FORBIDDEN = N_(
     "The cluster does not let the hub look at its nodes and pods: {reason}. An administrator has to allow it."
