@@ -139,7 +139,7 @@ def explain_push(target: ImageReference, said: str) -> str:
         return f"The registry {host} speaks plain HTTP. If that is meant, push with --no-tls-verify."
     if re.search(r"x509|certificate", said, re.IGNORECASE):
         return (
-            f"The certificate of {host} is not trusted here: name its authority as ca_file in site.conf, or push with "
+            f"The certificate of {host} is not trusted here: name its authority as CA_FILE in site.conf, or push with "
             "--no-tls-verify."
         )
     return ""

@@ -14,14 +14,9 @@ from ruamel.yaml import YAML
 FOLDER = Path(__file__).parents[2] / "helm-values"
 STORAGE = ("storage-nfs", "storage-cephfs", "storage-rbd", "storage-hostpath")
 LOGIN = ("oidc", "oidc-azuread")
-FREE = ("one-node", "gpu", "harbor", "prepull", "airlock", "ledger-postgresql", "monitoring")
+FREE = ("one-node", "gpu", "harbor", "prepull", "ledger-postgresql", "monitoring")
 
 Values = dict[str, Any]
-
-
-def present(names: Iterable[str]) -> tuple[str, ...]:
-    """Return those of the names that there is a file for."""
-    return tuple(name for name in names if (FOLDER / f"{name}.yaml").exists())
 
 
 def combinations() -> Iterator[tuple[str, ...]]:
@@ -33,9 +28,8 @@ def combinations() -> Iterator[tuple[str, ...]]:
     storages: list[tuple[str, ...]] = [(), *((one,) for one in STORAGE)]
     storages += [(one, "storage-rbd") for one in STORAGE if one != "storage-rbd"]
     logins: list[tuple[str, ...]] = [(), *((one,) for one in LOGIN)]
-    free = present(FREE)
-    some = [*(one for count in range(2) for one in itertools.combinations(free, count)), free]
-    yield from (("base", *pair) for pair in itertools.combinations(free, 2))
+    some = [*(one for count in range(2) for one in itertools.combinations(FREE, count)), FREE]
+    yield from (("base", *pair) for pair in itertools.combinations(FREE, 2))
     for storage, login, chosen in itertools.product(storages, logins, some):
         yield ("base", *chosen, *storage, *login)
 

@@ -94,7 +94,7 @@ def test_an_account_without_its_password_is_refused():
     [
         ("Error: unauthorized: authentication required", "podman login harbor.lab"),
         ("denied: requested access to the resource is denied", "podman login harbor.lab"),
-        ("x509: certificate signed by unknown authority", "ca_file"),
+        ("x509: certificate signed by unknown authority", "CA_FILE"),
         ("http: server gave HTTP response to HTTPS client", "--no-tls-verify"),
     ],
 )
