@@ -69,29 +69,9 @@ CLAIMS = KubernetesSpec.model_validate(
 )
 
 
-def make_pod(
-    user: str,
-    server: str = "",
-    *,
-    groups: tuple[str, ...] = (),
-    options: object = None,
-    display_name: str = "",
-    spec: KubernetesSpec = NAS,
-    namespace: str = "people",
-    instance: str = "abc12",
-) -> dict[str, Any]:
-    """Return the pod that these options lead to. Raises `MLabError`."""
-    pod, _ = make_objects(
-        user,
-        server,
-        groups=groups,
-        options=options,
-        display_name=display_name,
-        spec=spec,
-        namespace=namespace,
-        instance=instance,
-    )
-    return pod
+def make_pod(user: str, server: str = "", **more: Any) -> dict[str, Any]:
+    """Return the pod that these options lead to; ``more`` as for `make_objects`. Raises `MLabError`."""
+    return make_objects(user, server, **more)[0]
 
 
 def make_objects(
