@@ -27,6 +27,8 @@ from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message
 
 Manifest = Mapping[str, Any]
+READ_ONLY = {"readOnly": True, "recursiveReadOnly": "IfPossible"}
+"""Else what a node or a NAS has mounted below a folder can be written to: ``readOnly`` alone is about the uppermost."""
 
 
 class UnmountableShare(LaunchRefused):
@@ -219,7 +221,7 @@ def _make_mount(part: Part, mount: Mount) -> Manifest:
     if path:
         made["subPath"] = path
     if mount.read_only:
-        made["readOnly"] = True
+        made |= READ_ONLY
     return made
 
 

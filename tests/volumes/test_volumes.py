@@ -75,7 +75,11 @@ def test_a_kubelet_is_never_asked_to_hand_over_what_others_have() -> None:
     assert volumes_of({}, groups).fs_group is None
 
 
+READ_ONLY = {"readOnly": True, "recursiveReadOnly": "IfPossible"}
+
+
 def test_read_only_data_is_mounted_so_as_a_whole() -> None:
+    """Also what the node, or the NAS, has mounted below it."""
     shares = {
         "imagenet": {"display_name": "I", "source": "/srv/data/in", "target": "/mnt/data/in", "read_only": True},
         "coco": {"display_name": "C", "source": "/srv/data/coco", "target": "/mnt/data/coco", "read_only": True},
@@ -86,8 +90,8 @@ def test_read_only_data_is_mounted_so_as_a_whole() -> None:
         "persistentVolumeClaim": {"claimName": "data", "readOnly": True},
     }
     assert volumes.mounts[1:] == (
-        {"name": "share-1", "mountPath": "/mnt/data/in", "subPath": "in", "readOnly": True},
-        {"name": "share-1", "mountPath": "/mnt/data/coco", "subPath": "coco", "readOnly": True},
+        {"name": "share-1", "mountPath": "/mnt/data/in", "subPath": "in", **READ_ONLY},
+        {"name": "share-1", "mountPath": "/mnt/data/coco", "subPath": "coco", **READ_ONLY},
     )
     assert volumes.fs_group == ALICE.gid  # a kubelet leaves alone what it mounts read-only
 
