@@ -44,5 +44,9 @@ def test_pods_trust_the_hub_and_get_what_the_site_says(
         assert {"ca.pem", "pip__pip.conf"} <= set(kept["binaryData"])
         site.stop_server("alice")
         wait_for(site.is_clean, 60, "nothing left")
+        kubectl("delete", "configmap", kept["metadata"]["name"], "-n", site.namespace)
+        site.launch("alice", profile="cpu")
+        wait_for(site.is_clean, 90, "a start without what it mounts is given up")
+        site.start_server("alice", profile="cpu")
     finally:
         site.close()

@@ -43,6 +43,10 @@ class ClusterSite:
             self._ready = await self._make(api)
         return self._ready
 
+    def forget(self) -> None:
+        """Make the ConfigMap again with the next start, as this one came to nothing: somebody may have deleted it."""
+        self._ready = None
+
     async def _make(self, api: Any) -> PodSite:
         if not self._files:
             return self._of({})

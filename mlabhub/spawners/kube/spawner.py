@@ -243,9 +243,10 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         return LaunchRefused(message, log_text=fault.log_text, **fault.data)
 
     async def _undo(self, why: Message | None = None) -> None:
-        """Leave nothing, and trust nothing that was remembered of its folders: they may be why it came to nothing."""
+        """Leave nothing, and trust nothing remembered of what it mounts, which may be why it came to nothing."""
         if self._prepared is not None:
             self.shared.storage.forget(self._prepared.plan, self._prepared.volumes)
+            self.shared.site.forget()
         await super()._undo(why)
 
     async def last_words(self) -> str:
