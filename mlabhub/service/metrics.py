@@ -36,25 +36,13 @@ class Metrics:
         self.rounds = Counter(
             "mlabhub_reconciler_rounds_total", "Rounds of the reconciler, by result", ["result"], registry=self.registry
         )
-        self._servers = Gauge("mlabhub_servers", "Active reservations, by state", ["state"], registry=self.registry)
-        self._gpus = Gauge("mlabhub_gpus_held", "GPUs that are held, by type", ["type"], registry=self.registry)
-        self._all_gpus = Gauge(
-            "mlabhub_gpus",
-            f"GPUs by type and state: {', '.join(GPU_STATES)}",
-            ["type", "state"],
-            registry=self.registry,
-        )
-        self._nodes = Gauge(
-            "mlabhub_nodes", "Nodes, by whether they take new servers", ["state"], registry=self.registry
-        )
-        self._known = Gauge(
-            "mlabhub_inventory_known", "1 while it is known what there is, else 0", registry=self.registry
-        )
-        self._watch_age = Gauge(
-            "mlabhub_watch_age_seconds",
-            "Since the cluster was last heard of, by what is watched",
-            ["what"],
-            registry=self.registry,
+        self._servers = self._gauge("servers", "Active reservations, by state", "state")
+        self._gpus = self._gauge("gpus_held", "GPUs that are held, by type", "type")
+        self._all_gpus = self._gauge("gpus", f"GPUs by type and state: {', '.join(GPU_STATES)}", "type", "state")
+        self._nodes = self._gauge("nodes", "Nodes, by whether they take new servers", "state")
+        self._known = self._gauge("inventory_known", "1 while it is known what there is, else 0")
+        self._watch_age = self._gauge(
+            "watch_age_seconds", "Since the cluster was last heard of, by what is watched", "what"
         )
         self.start_seconds = Histogram(
             "mlabhub_start_seconds",
@@ -64,6 +52,9 @@ class Metrics:
         )
         for verdict in ("admit", "refuse"):
             self.decisions.labels(verdict)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"mlabhub_{name}", text, labels, registry=self.registry)
 
     def render(
         self,
