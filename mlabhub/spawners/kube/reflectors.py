@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kubespawner.reflector import ResourceReflector
@@ -20,6 +20,8 @@ from mlabhub.spawners.kube.pods import at
 
 AGAIN_SECONDS = 1.0
 SORT_SECONDS = 0.2
+SORT_PAUSE = 20
+"""How many times as long as it took it rests: of an hour with thousands of starts there are tens of thousands."""
 
 MOST_GONE = 1000
 """How many pods that are gone are remembered."""
@@ -81,18 +83,35 @@ class ServerPods(_Patient, PodReflector):
         return version
 
 
+class Sorting:
+    """Events by what they are about, sorted anew as often as costs little of the time. ``clock`` is monotonic."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._again_at = float("-inf")
+        self._sorted: Mapping[tuple[str, str], Sequence[Event]] = {}
+
+    def of(self, events: Mapping[str, Event]) -> Mapping[tuple[str, str], Sequence[Event]]:
+        """Return them by kind and name of what they are about; those of a moment ago if that is soon enough."""
+        began = self._clock()
+        if began >= self._again_at:
+            found: defaultdict[tuple[str, str], list[Event]] = defaultdict(list)
+            for event in events.values():
+                found[str(at(event, "involvedObject", "kind")), str(at(event, "involvedObject", "name"))].append(event)
+            self._sorted = found
+            self._again_at = began + max(SORT_SECONDS, SORT_PAUSE * (self._clock() - began))
+        return self._sorted
+
+
 class ServerEvents(_Patient, EventReflector):
     """The events of the namespace, sorted by what they are about; so seldom that a hundred starts may ask often."""
 
-    _sorted: Mapping[tuple[str, str], Sequence[Event]] = {}
-    _sorted_at = float("-inf")
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sorting = Sorting()
 
     def about(self, pod: str, claims: Sequence[str]) -> list[Event]:
         """Return the events of a pod's name, and of claims."""
-        if time.monotonic() > self._sorted_at + SORT_SECONDS:
-            found: defaultdict[tuple[str, str], list[Event]] = defaultdict(list)
-            for event in self.resources.values():
-                found[str(at(event, "involvedObject", "kind")), str(at(event, "involvedObject", "name"))].append(event)
-            self._sorted, self._sorted_at = found, time.monotonic()
+        known = self._sorting.of(self.resources)
         names = (("Pod", pod), *(("PersistentVolumeClaim", claim) for claim in claims))
-        return [event for name in names for event in self._sorted.get(name, ())]
+        return [event for name in names for event in known.get(name, ())]
