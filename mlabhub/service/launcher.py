@@ -349,7 +349,13 @@ class Launcher:
         raise refusal
 
     async def _give_back(self, one: Reservation, refusal: MLabError, answer: StoredAnswer | None) -> None:
-        """Release a launch that the hub refused, and keep the reason, whoever released it first."""
+        """Release a launch that the hub refused, and keep the reason, whoever released it first.
+
+        Where something of it may still run, as its spawner could not end it, it stays counted: the reconciler ends it.
+        """
+        if await self._world.may_run(one.launch_id):
+            self._wake()
+            return
         why = Message.of(N_("The hub did not start it: {reason}"), reason=refusal.message)
         act = decisions.release(
             one.launch_id, self._world.clock(), actor="service", why=why, failure=refusal.message, answer=answer

@@ -94,3 +94,14 @@ class World:
             self.waitlist.served(request)
         elif waiting is not None:
             self.waitlist.note(waiting)
+
+    async def may_run(self, launch_id: str) -> bool:
+        """Whether something of a launch that a spawner took is on the backend; also where nobody can tell."""
+        known = self.writer.projection.launch(launch_id)
+        if known is None or known.redeemed is None:
+            return False
+        try:
+            found = await self.backend.servers()
+        except MLabError:
+            return True
+        return any(server.launch_id == launch_id and server.state != "exited" for server in found)

@@ -274,6 +274,19 @@ async def test_what_the_hub_refuses_is_given_back_with_its_sentence(running: Run
     assert (status["state"], status["failure"]) == ("failed", "The image is gone.")
 
 
+@pytest.mark.parametrize("down", [False, True])
+async def test_what_the_hub_refuses_and_its_spawner_could_not_end_stays_counted(running: Running, down: bool) -> None:
+    async def refuses(user: str, server: str, options: dict[str, Any]) -> None:
+        await running.spawn(user, server, options)
+        running.backend.down = down
+        raise LaunchRefused("The image is gone.")
+
+    running.hub.spawn = refuses
+    answer = await running.call("POST", LAUNCHES, json={"server_name": "x", "user_options": {}})
+    assert error_of(answer, 409)["message"] == "The image is gone."
+    assert [one.server for one in running.projection] == ["x"]
+
+
 async def test_launches_are_redeemed_once_and_only_as_they_were_made(running: Running) -> None:
     redeemed: dict[str, Any] = {}
 
