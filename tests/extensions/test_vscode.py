@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlabhub_proxies import vscode
+from mlabhub_proxies.desktop import session
 from mlabhub_proxies.tools import Launch
 from tests.full_home import full_home
 
@@ -103,7 +104,7 @@ def taken_along(told: dict[str, str]) -> list[str]:
 def test_a_full_homes_settings_are_taken_along(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     with full_home(tmp_path / "home", os.getuid()) as home:
-        os.truncate(home / "big", (home / "big").stat().st_size - vscode.ENOUGH_BYTES // 2)
+        os.truncate(home / "big", (home / "big").stat().st_size - session.ENOUGH_BYTES // 2)
         settled_home(tmp_path)
         told = options(vscode.make_command(launch(tmp_path)))
         left = [path.name for path in (home / ".local/share/code-server").iterdir()]
