@@ -14,6 +14,7 @@ ATTEMPTS = 2
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_our_own_share_is_small_and_the_cluster_is_not_asked_more(tmp_path: Path) -> None:
     runs = []

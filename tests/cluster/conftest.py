@@ -5,7 +5,7 @@
     narrow       the same, for an account that may do less (`tests.cluster.accounts.account`)
     nas          a folder that this machine and all nodes see under one path (MLABHUB_TEST_NAS)
     site         a running hub (`tests.cluster.site.Site`), one for each module: begin with `site.stop_all()`
-    two_nodes    names of two nodes, by the slug of their GPUs' type
+    two_nodes    names of two nodes, by the slug of their GPUs' type; for tests of `COUNTS_GPUS`
     tool         stops and restarts a program of the cluster (MLABHUB_TEST_CLUSTER_TOOL)
 
 A test of its own configuration: `site = make_site(tmp_path, nas, kubernetes={...}, files={"profiles.yaml": ...})`, then
@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from mlabhub.inventory.gpus import gpu_type_of
 from tests.cluster.accounts import forget
@@ -41,6 +43,8 @@ NO_CLUSTER = (
 )
 NAS = os.environ.get("MLABHUB_TEST_NAS", "/var/tmp/mlabhub-test-nas")
 TOOL = os.environ.get("MLABHUB_TEST_CLUSTER_TOOL", "")
+COUNTS_GPUS = ("test_journey.py", "test_away.py", "test_lost_node.py", "test_gpus_that_somebody_else_takes_in_between")
+"""Tests that count on GPUs of the nodes being free, or taken: of those only one runs at a time."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.cluster)
             if "tool" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.tool)
+                item.add_marker(pytest.mark.alone)
+
+
+class Groups(LoadScopeScheduling):
+    """Which tests run one after the other: those of a module, since they share a site, and those that count GPUs."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return a test's group."""
+        return "GPUs" if any(part in nodeid for part in COUNTS_GPUS) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    """Return who tells each worker what it runs."""
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +132,7 @@ def two_nodes(kubeconfig: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in get("nodes"):
         product = node["metadata"]["labels"].get("nvidia.com/gpu.product")
-        if product:
+        if product and not node["spec"].get("taints"):
             found.setdefault(gpu_type_of(product), node["metadata"]["name"])
     assert len(found) >= 2, f"needs two nodes with GPUs of two types, labelled nvidia.com/gpu.product; there is {found}"
     return found

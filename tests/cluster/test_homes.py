@@ -91,6 +91,7 @@ def test_a_home_is_there_without_configuration_and_stays(site: Site) -> None:
     site.wait_clean()
     [claim] = get("persistentvolumeclaims", site.namespace, "-l", OURS)
     assert claim["metadata"]["annotations"]["mlabhub/folder"] == "user/alice"
+    assert claim["metadata"].get("ownerReferences") is None
     site.start_server("alice", profile="cpu")
     assert site.run_code("alice", f"print(open({home!r}).read())").strip() == "x"
     site.stop_server("alice")

@@ -43,8 +43,6 @@ if mode == "die":
     sys.exit("No module named jupyterlab")
 if mode == "silent":
     time.sleep(3600)
-if mode == "greedy":
-    hoard = [bytearray(os.urandom(1 << 20)) for _ in range(100_000)]
 if mode == "slow":
     time.sleep(8)
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -228,37 +226,8 @@ async def test_a_start_that_is_given_up_by_its_person_leaves_nothing(place: Plac
     await wait_for(place.all_is_given_back, 40, "nothing left")
 
 
-async def test_out_of_memory_is_told(place: Place) -> None:
-    place.book.mode = "greedy"
-    answer = await place.hub.spawn({})
-    assert answer.status_code == 409
-    assert "memory" in answer.json()["message"]
-    await wait_for(place.all_is_given_back, 10, "nothing left")
-
-
-async def test_a_pod_that_somebody_deletes_is_noticed_and_told(place: Place) -> None:
-    assert (await place.hub.spawn({})).status_code == 201
-    kubectl("delete", "pod", POD, "-n", place.namespace)
-    await wait_for(place.all_is_given_back, 30, "given back")
-    await wait_for(lambda: _has_none(place), 30, "no server")
-    assert "deleted on the cluster" in place.book.reasons[0]
-    assert (await place.hub.spawn({})).status_code == 201
-
-
 async def _has_none(place: Place) -> bool:
     return await place.hub.server() is None
-
-
-async def test_a_hub_that_was_killed_knows_its_servers_again(place: Place) -> None:
-    assert (await place.hub.spawn({})).status_code == 201
-    place.hub.kill()
-    await place.hub.start()
-    server = await place.hub.server()
-    assert server is not None
-    assert server["ready"]
-    assert place.book.released == []
-    assert (await place.hub.stop()).status_code == 204
-    await wait_for(place.all_is_given_back, 10, "nothing left")
 
 
 async def test_what_a_hub_killed_in_a_start_left_behind_gives_way(place: Place) -> None:

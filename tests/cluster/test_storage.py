@@ -124,21 +124,6 @@ def said(notes: tuple[Message, ...]) -> list[str]:
 # -- a claim for each person
 
 
-async def test_without_configuration_a_home_is_a_claim_that_stays(api: Any, namespace: str) -> None:
-    keeper = keeper_of(namespace)
-    prepared = await prepare(api, namespace, keeper=keeper)
-    write = 'id -u; echo kept >"$0/work" && stat -c "%u %g" "$0/work"'
-    script = write.replace("$0", "/mnt/user/alice")
-    assert run_in_server(namespace, prepared.volumes, script).split() == ["200000", "200000", "200000"]
-    [claim] = get("persistentvolumeclaims", namespace)
-    assert claim["metadata"].get("ownerReferences") is None
-    kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0")
-    again = await prepare(api, namespace)  # by a hub that knows nothing any more
-    assert again.volumes.parts[0].bound == claim["spec"].get("volumeName", again.volumes.parts[0].bound) != ""
-    assert run_in_server(namespace, again.volumes, "cat /mnt/user/alice/work") == "kept\n"
-    assert len(get("persistentvolumeclaims", namespace)) == 1
-
-
 async def test_a_claim_of_somebody_else_is_left_alone(api: Any, namespace: str) -> None:
     plan, spec = example_of()
     keeper = keeper_of(namespace)

@@ -12,7 +12,7 @@ import pytest
 
 from mlabhub.cluster import labels
 from tests.cluster.kubectl import create, get, kubectl
-from tests.cluster.site import CLAIM, Site, make_site, start_site
+from tests.cluster.site import Site, make_site, start_site
 from tests.cluster.words import failure, follow, make_pod, messages, nodes, wait_agreed
 from tests.installation import wait_for
 
@@ -130,30 +130,5 @@ def test_the_clusters_own_quota(site: Site) -> None:
         assert time.monotonic() - began < 30
     finally:
         kubectl("delete", "resourcequota", "lab", "-n", site.namespace)
-    site.start_server("alice", profile="cpu")
-    site.stop_server("alice")
-
-
-def test_a_claim_that_is_not_there(site: Site) -> None:
-    kubectl("delete", "pvc", CLAIM, "-n", site.namespace, "--wait=false")
-    try:
-        wait_for(lambda: not get("pvc", site.namespace), 30, "the claim is gone")
-        failed(site, f"is not in the namespace {site.namespace}", profile="cpu")
-    finally:
-        kubectl("patch", "pv", site.namespace, "--type=json", "-p", '[{"op": "remove", "path": "/spec/claimRef/uid"}]')
-        create(
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "metadata": {"name": CLAIM, "namespace": site.namespace},
-                "spec": {
-                    "accessModes": ["ReadWriteMany"],
-                    "storageClassName": "",
-                    "volumeName": site.namespace,
-                    "resources": {"requests": {"storage": "1Gi"}},
-                },
-            }
-        )
-    wait_for(lambda: get("pvc", site.namespace)[0]["status"].get("phase") == "Bound", 60, "the claim is bound")
     site.start_server("alice", profile="cpu")
     site.stop_server("alice")

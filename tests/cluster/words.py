@@ -73,8 +73,9 @@ def wait_agreed(site: Site, seconds: float = 120) -> None:
 
 
 def nodes() -> list[str]:
-    """Return the names of all nodes that take pods."""
-    return [node["metadata"]["name"] for node in get("nodes") if not node["spec"].get("unschedulable")]
+    """Return the names of all nodes that take everybody's pods."""
+    closed = ("unschedulable", "taints")
+    return [node["metadata"]["name"] for node in get("nodes") if not any(node["spec"].get(one) for one in closed)]
 
 
 def make_pod(name: str, namespace: str, node: str, gpus: int = 0, **spec: Any) -> dict[str, Any]:
