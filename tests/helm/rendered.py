@@ -103,7 +103,8 @@ if os.environ.get("KUBECONFIG"):
 
     @pytest.mark.parametrize("names", [("base",), ("base", "one-node"), max(COMBINATIONS, key=len)], ids=len)
     def test_the_cluster_takes_it(chart: Path, namespace: str, names: tuple[str, ...]) -> None:
-        text = render(chart, names, namespace=namespace)
+        port = "proxy.service.nodePorts.http=null"  # that of one-node.yaml is taken where one has it installed
+        text = render(chart, names, "--set", port, namespace=namespace)
         done = try_kubectl("apply", "--dry-run=server", "-n", namespace, "-f", "-", stdin=text)
         assert done.returncode == 0, done.stderr
 
@@ -111,4 +112,7 @@ if os.environ.get("KUBECONFIG"):
     def test_the_cluster_takes_what_is_beside_the_chart(namespace: str, file: Path) -> None:
         text = file.read_text().replace("namespace: mlabhub", f"namespace: {namespace}")
         done = try_kubectl("apply", "--dry-run=server", "-f", "-", stdin=text)
-        assert done.returncode == 0, done.stderr
+        if file.stem == "monitoring" and done.returncode:
+            assert 'no matches for kind "ServiceMonitor"' in done.stderr, "not only the Prometheus operator is missing"
+        else:
+            assert done.returncode == 0, done.stderr
