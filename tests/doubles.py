@@ -47,6 +47,7 @@ class ScriptedHub:
     stop_takes: Callable[[str, str], Awaitable[None]] | None = None
     calls: list[str] = field(default_factory=list)
     starts: int = 0
+    told: Message | None = None
 
     def add_user(self, name: str, *groups: str, admin: bool = False) -> None:
         """Let the hub know a user."""
@@ -96,6 +97,10 @@ class ScriptedHub:
         if self.stop_takes is not None:
             await self.stop_takes(user, server)
         self.servers[user, server] = replace(known, ready=False, pending=None)
+
+    async def last_told(self, user: str, server: str) -> Message | None:
+        """Return what the spawner said last."""
+        return self.told
 
     def lose(self, user: str, server: str) -> None:
         """Forget a server, as a hub does that was killed before it saved its state."""

@@ -6,16 +6,24 @@ who moved between two pages, so absence from it proves nothing: ask for the user
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from mlabhub.client.transport import Answer, NoAnswer, NotSent, exchange, make_http
 from mlabhub.core.quote import plain
 from mlabhub.errors import LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
-from mlabhub.messages import N_, Message
+from mlabhub.messages import N_, Message, read_message
 
 _PAGE = 200
+_TOLD_SECONDS = 5.0
+_QUIET_SECONDS = 0.5
+_MOST_LISTENING = 8
 _PAGINATION = {"Accept": "application/jupyterhub-pagination+json"}
 
 
@@ -63,6 +71,7 @@ class HubClient:
 
     def __init__(self, hub_url: str, token: str, *, timeout_s: float = 30.0):
         self._http = make_http(hub_url.rstrip("/") + "/api/", f"token {token}", timeout_s=timeout_s)
+        self._listening = 0
 
     async def close(self) -> None:
         """Close the connections."""
@@ -111,6 +120,30 @@ class HubClient:
         if answer.status != 404:
             _good(answer)
 
+    async def last_told(self, user: str, server: str) -> Message | None:
+        """Return the last sentence of a start that is going on; None if there is none, or the hub does not say.
+
+        The hub tells all sentences so far at once and then waits for the next, so this ends with the first silence.
+        While many ask at once, as a class does that starts together, most get None: the hub has starts to make.
+        """
+        if self._listening >= _MOST_LISTENING:
+            return None
+        self._listening += 1
+        try:
+            return await self._listen(user, server)
+        finally:
+            self._listening -= 1
+
+    async def _listen(self, user: str, server: str) -> Message | None:
+        told: Message | None = None
+        path = f"{_server_path(user, server)}/progress"
+        with contextlib.suppress(httpx.HTTPError, asyncio.TimeoutError, StopAsyncIteration):
+            async with self._http.stream("GET", path, timeout=_TOLD_SECONDS) as response:
+                lines = response.aiter_lines()
+                while response.is_success:
+                    told = _said(await asyncio.wait_for(anext(lines), _QUIET_SECONDS)) or told
+        return told
+
     async def _ask(self, method: str, path: str, **keywords: Any) -> Answer:
         try:
             return await exchange(self._http, method, path, **keywords)
@@ -150,6 +183,15 @@ def _server(user: str, model: dict[str, Any]) -> HubServer:
         started=model.get("started"),
         user_options=options if isinstance(options, dict) else {},
     )
+
+
+def _said(line: str) -> Message | None:
+    """Return the sentence in a line of a start's progress, if the spawner put one there."""
+    try:
+        event = json.loads(line.removeprefix("data:"))
+        return read_message(event["said"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _server_path(user: str, server: str) -> str:

@@ -166,7 +166,8 @@ class Launcher:
             one = await self._look_whether_ready(one)
         if one is None:
             raise NotFound(Message.of(N_("There is no launch {launch_id}."), launch_id=quote(launch_id)))
-        return listing.launch_status(one, self._world.settings.base_url)
+        told = await self._world.hub.last_told(one.user, one.server) if listing.is_prepared(one) else None
+        return listing.launch_status(one, self._world.settings.base_url, told)
 
     async def servers(self, user: str) -> tuple[ServerView, ...]:
         """Return all servers of a user, running or not. What is saved is left out while the backend is silent."""
@@ -373,8 +374,7 @@ class Launcher:
             return one
         if server is None or not server.ready:
             return one
-        now = self._world.clock()
-        act = decisions.note_ready(one, now)
+        act = decisions.note_ready(one, self._world.clock())
         return await self._world.writer.submit(act) or one
 
     def _answer(self, admitted: Admitted) -> LaunchAnswer:

@@ -140,8 +140,13 @@ def _server_state(hub: HubServer | None, held: Reservation | None) -> ServerStat
     return "unknown" if held.state == "unknown" else "stopping" if held.state == "stopping" else "pending"
 
 
-def launch_status(one: Reservation, base_url: str) -> LaunchStatus:
-    """Return how far a launch came."""
+def is_prepared(one: Reservation) -> bool:
+    """Return whether the hub is at work on a launch, and its spawner says how far it is."""
+    return _launch_state(one) == "starting" and one.redeemed is not None and one.held is None
+
+
+def launch_status(one: Reservation, base_url: str, told: Message | None = None) -> LaunchStatus:
+    """Return how far a launch came; ``told`` is what its spawner said last, where `is_prepared`."""
     url, state = server_url(base_url, one.user, one.server), _launch_state(one)
     why = _why_ended(one) if state == "ended" else None
     return LaunchStatus(
@@ -150,7 +155,7 @@ def launch_status(one: Reservation, base_url: str) -> LaunchStatus:
         server_name=one.server,
         display_name=one.display_name,
         state=state,
-        steps=_steps(one),
+        steps=_steps(one, told),
         url=url,
         failure=_failure(one),
         notes=(*one.notes, *([why] if why else [])),
@@ -169,20 +174,20 @@ def _launch_state(one: Reservation) -> LaunchState:
     return "starting" if one.ready is None else "ready"
 
 
-def _steps(one: Reservation) -> tuple[Step, ...]:
+def _steps(one: Reservation, told: Message | None) -> tuple[Step, ...]:
     on_node = Message.of(N_("Admitted on {node}"), node=one.node or "?")
     if one.gpus:
         gpus = format_gpus(len(one.gpus), one.gpu_type)
         on_node = Message.of(N_("Admitted: {gpus} on {node}"), gpus=gpus, node=one.node or "?")
     happened = [
         (one.created, on_node),
-        (one.redeemed, Message(N_("The hub prepares the server: folders, network, image"))),
+        (one.redeemed, told or Message(N_("The hub prepares the server: folders, network, image"))),
         (one.held, Message(N_("The server runs; waiting for it to answer"))),
         (one.ready, Message(N_("It answers"))),
     ]
     known = [(at, message) for at, message in happened if at is not None]
-    final = _launch_state(one) != "starting"
-    return tuple(Step(at, message, done=final or n < len(known) - 1) for n, (at, message) in enumerate(known))
+    over = _launch_state(one) in ("ready", "ended")  # one that failed did so in its last step
+    return tuple(Step(at, message, done=over or n < len(known) - 1) for n, (at, message) in enumerate(known))
 
 
 def _failure(one: Reservation) -> Message | None:

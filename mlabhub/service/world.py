@@ -17,6 +17,7 @@ from mlabhub.core.waiting import Waiting
 from mlabhub.errors import MLabError
 from mlabhub.inventory import Backend
 from mlabhub.ledger import Ledger
+from mlabhub.messages import Message
 from mlabhub.service.census import Census
 from mlabhub.service.disk import DiskUse
 from mlabhub.service.fetching import ImageFetcher
@@ -34,6 +35,7 @@ class Hub(Protocol):
     async def active_servers(self) -> tuple[HubServer, ...]: ...
     async def start(self, user: str, server: str, *, display_name: str, user_options: dict[str, Any]) -> None: ...
     async def stop(self, user: str, server: str) -> None: ...
+    async def last_told(self, user: str, server: str) -> Message | None: ...
 
 
 class Accounts(Protocol):

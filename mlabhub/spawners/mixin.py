@@ -30,7 +30,7 @@ from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
 from mlabhub.logs import about
-from mlabhub.messages import N_, Message
+from mlabhub.messages import N_, Message, message_json
 from mlabhub.settings import Settings, load_settings
 from mlabhub.spawners.answering import answers, place_of
 from mlabhub.spawners.endings import Ending, say_ending
@@ -348,9 +348,9 @@ class MLabSpawnerMixin(Base):
     # -- what a person sees of it
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield what the start is doing, as the hub's pages show it."""
+        """Yield what the start is doing: ``message`` for the hub's pages, ``said`` for ours, in any language."""
         async for step in self._progress.follow():
-            yield {"progress": step.percent, "message": str(step.message)}
+            yield {"progress": step.percent, "message": str(step.message), "said": message_json(step.message)}
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tornado.web import Application, RequestHandler
 from mlabhub.client import HubClient
 from mlabhub.client.transport import NoAnswer, NotSent
 from mlabhub.errors import LaunchRefused, NotFound, NotPermitted, Unavailable
+from mlabhub.messages import Message, message_json
 from tests.installation import free_port
 
 
@@ -155,3 +157,39 @@ async def test_the_environments_proxies_are_not_used(
     again = HubClient(hub.url, "secret")
     assert (await again.user("alice")).name == "alice"
     await again.close()
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+async def test_the_last_sentence_of_a_start_needs_no_end_of_it(goes_on: bool) -> None:
+    sentences = [Message("Asking for a place"), Message.of("Its node is {node}", node="{n}")]
+    events = [{"progress": 0, "message": "Server requested"}]
+    events += [{"progress": 5, "message": str(one), "said": message_json(one)} for one in sentences]
+    events += [{"progress": 6, "message": "x", "said": {"text": "{a}", "values": {}}}]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).splitlines()[0])
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{body}".encode())
+        await writer.drain()
+        if goes_on:
+            await reader.read()  # until the client is gone
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    client = HubClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hub/", "secret")
+    assert await client.last_told("alice", "x") == sentences[1]
+    assert (await asyncio.gather(*[client.last_told("alice", "x") for _ in range(9)])).count(sentences[1]) == 8
+    assert asked[1:] == asked[:1] * 8
+    assert asked[:1] == [b"GET /hub/api/users/alice/servers/x/progress HTTP/1.1"]
+    await client.close()
+    server.close()
+
+
+async def test_without_a_start_nothing_is_told(hub: SmallHub, client: HubClient) -> None:
+    assert await client.last_told("alice", "") is None
+    hub.answers["/hub/api/users/alice/server/progress"] = (200, {"said": 3})
+    assert await client.last_told("alice", "") is None
+    away = HubClient(f"http://127.0.0.1:{free_port()}/hub/", "secret", timeout_s=1.0)
+    assert await away.last_told("alice", "") is None
+    await away.close()

@@ -59,6 +59,31 @@ async def test_what_a_server_goes_without_is_said_as_long_as_it_runs_whatever_co
     assert (await running.call("GET", "api/v1/servers")).json()["servers"] == []
 
 
+async def test_a_start_says_what_its_spawner_said_last_until_the_server_runs(running: Running) -> None:
+    launch_id, spawner = running.world.make_launch_id(), running.spawner
+
+    async def steps() -> list[str]:
+        status = (await running.call("GET", f"api/v1/launches/{launch_id}")).json()
+        return [str(step["message"]) for step in status["steps"]]
+
+    nothing: dict[str, Any] = {"user_options": {}, "groups": ("vision",), "backend": "container", "deadline_s": 60}
+    await spawner.reserve("alice", "x", launch_id=launch_id, **nothing)
+    assert (await steps())[1:] == ["The hub prepares the server: folders, network, image"]
+    running.hub.told = Message.of(N_("Its node is {node}"), node="n1")
+    assert (await steps())[1:] == ["Its node is n1"]
+    await spawner.held("alice", "x", launch_id)
+    assert "Its node is n1" not in await steps()
+
+
+async def test_a_start_that_fails_does_so_in_its_last_step(running: Running) -> None:
+    launch_id, spawner = running.world.make_launch_id(), running.spawner
+    nothing: dict[str, Any] = {"user_options": {}, "groups": ("vision",), "backend": "container", "deadline_s": 60}
+    await spawner.reserve("alice", "x", launch_id=launch_id, **nothing)
+    await spawner.released("alice", "x", launch_id, reason=Message(N_("missing")))
+    status = (await running.call("GET", f"api/v1/launches/{launch_id}")).json()
+    assert (status["state"], [step["done"] for step in status["steps"]]) == ("failed", [True, False])
+
+
 async def test_the_default_server_is_an_underscore_or_nothing_in_urls(running: Running) -> None:
     for address in ("api/v1/servers/alice/_/stop", "api/v1/servers/alice//stop"):
         assert (await running.call("POST", "api/v1/launches", json={})).status_code == 201
