@@ -230,6 +230,9 @@ def _greet(settings: Settings, backend: Backend, console: Console, seconds: floa
     known, _ = first_run.make_first_run(settings.state_dir, settings.public_url, settings.admin)
     shown = settings.state_dir / "run" / "password-shown"
     lines = [f"mlabhub runs at [bold]{escape(settings.public_url)}[/]  [dim]({seconds:.1f} s)[/]"]
+    if settings.backend == "kube":
+        context = f"context {settings.kube_context}, " if settings.kube_context else ""
+        lines += [escape(f"on Kubernetes: {context}namespace {settings.namespace}")]
     if urlsplit(settings.public_url).hostname == "localhost" and not settings.host:
         elsewhere = settings.public_url.replace("localhost", socket.gethostname(), 1)
         lines += [f"from other machines: {escape(elsewhere)}"]

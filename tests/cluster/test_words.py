@@ -25,7 +25,7 @@ IMAGES = {
     "absent": {"display_name": "Absent", "reference": "localhost/mlabhub/absent:1", "tools": ["lab"]},
 }
 REFERENCE = IMAGES["absent"]["reference"]
-ABSENT = f"The registry of {REFERENCE} cannot be reached"
+ABSENT = f"The image {REFERENCE} is not on the node"
 PROFILES = {
     "cpu": {"display_name": "CPU", "images": list(IMAGES), **SMALL},
     "tiny": {"display_name": "Tiny", "images": ["base"], "cpu": 1, "memory_gib": 0.0625},

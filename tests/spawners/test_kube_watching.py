@@ -18,6 +18,7 @@ from mlabhub.errors import LaunchRefused
 from mlabhub.messages import Message
 from mlabhub.spawners.kube.sayings import OTHER
 from mlabhub.spawners.kube.watching import ANSWER_SECONDS, PULL_SECONDS, SCALE_SECONDS, SOON_SECONDS, StartWatch
+from mlabhub.spawners.kube.words import say_pull
 from tests.core.examples import LAUNCH_ID, make_request
 from tests.spawners.kube_recorded import Json, Look, looks, names
 
@@ -468,3 +469,11 @@ def test_a_pod_that_is_not_as_it_should_be_does_no_harm(broken: Json) -> None:
     events: list[Json] = [{}, {"involvedObject": None}, {"reason": 1, "message": 2, "involvedObject": {"kind": "Pod"}}]
     make: Callable[[], StartWatch] = lambda: StartWatch(PLAN, SPEC, 0.0)  # noqa: E731 - typed
     assert make().see(broken, events, 1.0).fault is None
+
+
+def test_an_image_of_no_registry_is_said_to_be_on_no_node() -> None:
+    refused = 'failed to do request: Head "http://localhost/v2/mlabhub/pytorch": dial tcp 127.0.0.1:80: refused'
+    said = say_pull("localhost/mlabhub/pytorch:latest", refused)
+    assert said.saying.code == "image_not_loaded"
+    assert "localhost/mlabhub/pytorch:latest is not on the node" in str(said.message)
+    assert say_pull("lab.example/pytorch:latest", refused).saying.code == "registry_unreachable"

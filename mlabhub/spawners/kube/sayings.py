@@ -103,6 +103,9 @@ BAD_CERTIFICATE = Saying(
 REGISTRY_BROKEN = Saying("registry_broken", N_("The registry of {image} failed: {text}"), Hope.AGAIN)
 NODE_FULL = Saying("image_no_space", N_("The node has no room for the image {image}"), Hope.AGAIN)
 NOT_PULLED = Saying("image_failed", N_("The image {image} could not be fetched: {text}"), Hope.AGAIN)
+NOT_LOADED = Saying(
+    "image_not_loaded", N_("The image {image} is not on the node, and its name leads to no registry"), Hope.AGAIN
+)
 NEVER_PULLED = Saying(
     "image_not_on_node", N_("The image {image} is not on the node, and nodes may not fetch images here"), Hope.NONE
 )

@@ -43,6 +43,9 @@ _NOISE = frozenset(
 """Reasons of events that tell nothing, or what the pod's own status tells as well."""
 _ENDINGS = re.compile(r"OutOf\S+|UnexpectedAdmissionError|NodeAffinity|NodeShutdown|\w*TopologyAffinityError")
 
+_NO_REGISTRY = "localhost/"
+"""How engines call images that came from no registry. A node looks for one on itself, where there is none either."""
+
 _PULL: tuple[tuple[str, Saying], ...] = (
     (r"no match(?:ing manifest)? for|does not match the specified platform|no child with platform", say.OTHER_MACHINE),
     (r"no space left on device|disk quota exceeded", say.NODE_FULL),
@@ -155,6 +158,8 @@ def say_pull(image: str, text: str) -> Said:
     reason = gist(text.partition("ErrImagePull: ")[2] or text)
     if reason in ("", "ErrImagePull", "ImagePullBackOff"):
         return say.NOT_PULLED.of(image=image, text=reason or "-")
+    if image.startswith(_NO_REGISTRY):
+        return say.NOT_LOADED.of(image=image)
     for pattern, saying in _PULL:
         if re.search(pattern, reason):
             return saying.of(image=image, text=reason)
