@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 
 from tests.bench.bench_inventory_kube import TARGET_ANSWER_MS, TARGET_MEMORY_MB, TARGET_RESYNC_S, run
@@ -16,11 +21,20 @@ async def test_the_bench_runs() -> None:
 
 
 @pytest.mark.long
-async def test_a_large_cluster_is_fast_enough() -> None:
-    runs = [await run()]
+@pytest.mark.timeout(900)
+def test_a_large_cluster_is_fast_enough() -> None:
+    runs = [_run_alone()]
     while not _is_good(runs[-1]) and len(runs) < ATTEMPTS:
-        runs.append(await run())
-    assert _is_good(runs[-1]), runs
+        runs.append(_run_alone())
+    assert _is_good(runs[-1]), json.dumps(runs, indent=2)
+
+
+def _run_alone() -> dict[str, Any]:
+    """Run it in a process of its own: its memory is measured."""
+    command = [sys.executable, "-m", "tests.bench.bench_inventory_kube"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=True)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def _is_good(figures: dict[str, float]) -> bool:

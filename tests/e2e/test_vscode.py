@@ -106,8 +106,8 @@ def test_a_file_is_edited_and_saved_on_the_nas(hub: Installation, page: Page, ho
     open_file(page, "note.txt")
     type_in_editor(page, "from VS Code: ", "你好，世界")
     saved = "from VS Code: 你好，世界"
-    press_until(page, "Control+S", lambda: _text(home / "note.txt") != "old\n", "a text on the NAS")
-    assert _text(home / "note.txt") == saved
+    # VS Code also saves by itself, a half-typed text too.
+    press_until(page, "Control+S", lambda: _text(home / "note.txt") == saved, "the text on the NAS")
     assert (home / "note.txt").stat().st_uid == owner != 0
 
 
