@@ -22,7 +22,7 @@ from mlabhub.catalog import load_catalog
 from mlabhub.cli.findings import Check
 from mlabhub.cluster import reach
 from mlabhub.cluster.chart import CLUSTER_RULES, NAMESPACE_RULES, SITE_RULES
-from mlabhub.cluster.client import make_api_client
+from mlabhub.cluster.client import AWAY, make_api_client
 from mlabhub.cluster.images import OURS, for_nodes
 from mlabhub.cluster.namespace import ENFORCE, is_too_strict, pod_security_level
 from mlabhub.cluster.policies import hub_outside
@@ -84,7 +84,7 @@ async def _look(settings: Settings, spec: KubernetesSpec) -> list[Check]:
         return [Check("cluster", "missing", "no way to it is known", str(error))]
     try:
         return [check async for check in _checks(api, settings, spec)]
-    except (ApiException, *reach.FAILURES) as error:
+    except (ApiException, *AWAY) as error:
         return [Check("cluster", "missing", "stopped answering in the middle", str(reach.silent(api, error)))]
     finally:
         await api.close()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlabhub.cluster.client import TOKEN
+
 FIELD_MANAGER = "mlabhub"
 SECONDS = 30.0
 CLUSTER_WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding", "PersistentVolume", "PriorityClass", "StorageClass")
@@ -31,6 +33,6 @@ async def apply(api: Any, manifest: Mapping[str, Any]) -> None:
         query_params=[("fieldManager", FIELD_MANAGER), ("force", "true")],
         header_params={"Accept": "application/json", "Content-Type": "application/apply-patch+yaml"},
         body=dict(manifest),
-        auth_settings=["BearerToken"],
+        auth_settings=[TOKEN],
         _request_timeout=SECONDS,
     )

@@ -13,9 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
-from mlabhub.cluster.client import unreachable
+from mlabhub.cluster.client import AWAY, unreachable
 from mlabhub.errors import ClusterUnavailable
 
 CALL_SECONDS = 10.0
@@ -23,7 +21,6 @@ PATIENCE_SECONDS = 15.0
 PAUSES = (0.2, 0.5, 1.0, 2.0, 3.0)
 BUSY = frozenset({429, 500, 502, 503, 504})
 NOT_FOUND, CONFLICT, FORBIDDEN = 404, 409, 403
-_AWAY = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ async def ask(
             if answer.status not in BUSY and (late or not answer.is_race):
                 return answer
             failed = unreachable(OSError(answer.said))
-        except _AWAY as error:
+        except AWAY as error:
             failed = unreachable(error)
         if late:
             raise failed

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.config import ConfigException
 
@@ -24,6 +25,8 @@ from mlabhub.settings import Settings
 RENEW_SECONDS = 60.0
 """How long a token of a kubeconfig is used before it is asked for again; those of clouds last for ten minutes."""
 TOKEN = "BearerToken"
+AWAY = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""What a connection raises when nobody answers as the API should."""
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from mlabhub.core.names import server_slug
+
 PREFIX = "mlabhub/"
 INSTANCE = f"{PREFIX}instance"
 """Label: the installation. Everything that we made has it."""
@@ -52,5 +54,10 @@ def launch_label(launch_id: str) -> str:
 
 
 def object_name(instance: str, slug: str) -> str:
-    """Return the name of a server's pod, and of what belongs to it: at most 63 of ``[a-z0-9-]``."""
+    """Return the name of a pod of ours, or of what belongs to it: at most 63 of ``[a-z0-9-]``."""
     return f"mlabhub-{instance}-{slug}"
+
+
+def pod_name(instance: str, user: str, server: str) -> str:
+    """Return the name of a server's pod."""
+    return object_name(instance, server_slug(user, server))

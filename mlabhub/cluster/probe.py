@@ -21,8 +21,9 @@ from kubernetes_asyncio.client.exceptions import ApiException
 
 from mlabhub.cluster import labels, probe_script
 from mlabhub.cluster.apply import apply
+from mlabhub.cluster.client import AWAY
 from mlabhub.cluster.policies import SERVER_PORT, HubPlace, get_network_policy_manifests
-from mlabhub.cluster.reach import FAILURES, PodPort, find_unreachable
+from mlabhub.cluster.reach import PodPort, find_unreachable
 from mlabhub.core.kubernetes import KubernetesSpec
 
 START_SECONDS = 60.0
@@ -87,7 +88,7 @@ async def _closing(api: Any, wanted: Wanted, instance: str, place: HubPlace) -> 
         yield may_close
     finally:
         for policy in policies:
-            with contextlib.suppress(ApiException, *FAILURES):
+            with contextlib.suppress(ApiException, *AWAY):
                 await network.delete_namespaced_network_policy(policy["metadata"]["name"], wanted.namespace)
 
 
@@ -106,7 +107,7 @@ async def _try(api: Any, wanted: Wanted, instance: str, node: str, closed: bool)
     except _NotStarted as error:
         return Told(node, closed, str(error))
     finally:
-        with contextlib.suppress(ApiException, *FAILURES):
+        with contextlib.suppress(ApiException, *AWAY):
             await pods.delete_namespaced_pod(name, wanted.namespace, grace_period_seconds=0)
 
 

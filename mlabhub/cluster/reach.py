@@ -20,6 +20,7 @@ import aiohttp
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client.exceptions import ApiException
 
+from mlabhub.cluster.client import AWAY
 from mlabhub.errors import ClusterUnavailable, InvalidConfiguration
 
 SECONDS = 10.0
@@ -28,8 +29,6 @@ ANY_PORT = 10250  # a UDP socket's address is chosen by the way to the other end
 SYSTEM = "kube-system"
 MOST_TRIED = 5
 """Pods of one node."""
-FAILURES = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
-"""What a connection raises when nobody answers as the API should."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ async def ask_version(api: Any, where: str) -> str:
             f"What answers at {server} ({where}) is no Kubernetes that this account may use: {error.status} "
             f"{error.reason}. `kubectl version` asks the same."
         ) from error
-    except FAILURES as error:
+    except AWAY as error:
         raise silent(api, error, f" ({where})") from error
 
 
@@ -125,7 +124,7 @@ async def list_nodes(api: Any) -> tuple[ClusterNode, ...]:
             "an account with the rights in helm-values/manifests/rbac.yaml; `kubectl auth whoami` and "
             "`kubectl auth can-i list nodes` say whom the kubeconfig makes you."
         ) from error
-    except FAILURES as error:
+    except AWAY as error:
         raise silent(api, error) from error
     return tuple(
         ClusterNode(
@@ -164,10 +163,10 @@ def find_addresses(host: str) -> tuple[str, ...]:
 async def own_ranges(api: Any, nodes: Iterable[ClusterNode]) -> tuple[str, ...]:
     """Return the cluster's own addresses and ranges, as far as it tells: nodes, pods, services, the API's servers."""
     found = [place for node in nodes for place in (*node.addresses, *node.outer, node.pod_range) if place]
-    with contextlib.suppress(ApiException, *FAILURES):
+    with contextlib.suppress(ApiException, *AWAY):
         ranges = await client.NetworkingV1Api(api).list_service_cidr(_request_timeout=SECONDS)  # from 1.33 on
         found += [cidr for item in ranges.items for cidr in item.spec.cidrs]
-    with contextlib.suppress(ApiException, *FAILURES):
+    with contextlib.suppress(ApiException, *AWAY):
         slices = await client.DiscoveryV1Api(api).list_namespaced_endpoint_slice(
             "default", label_selector="kubernetes.io/service-name=kubernetes", _request_timeout=SECONDS
         )
@@ -192,7 +191,7 @@ async def list_pod_ports(api: Any) -> tuple[PodPort, ...]:
         pods = await client.CoreV1Api(api).list_pod_for_all_namespaces(
             field_selector="status.phase=Running", limit=500, _request_timeout=SECONDS
         )
-    except (ApiException, *FAILURES):
+    except (ApiException, *AWAY):
         return ()
     for pod in sorted(pods.items, key=lambda pod: pod.metadata.namespace != SYSTEM):
         ports = [port for container in pod.spec.containers for port in container.ports or ()]

@@ -21,7 +21,7 @@ from kubernetes_asyncio.client.exceptions import ApiException
 
 from mlabhub.cluster import reach
 from mlabhub.cluster.apply import apply
-from mlabhub.cluster.client import connect
+from mlabhub.cluster.client import AWAY, connect
 from mlabhub.cluster.namespace import (
     DEFAULT_NAMESPACE,
     ENFORCE,
@@ -145,7 +145,7 @@ def _answering(api: Any) -> Iterator[None]:
             "so, its API server's log says why.",
             log_text=str(error.body),
         ) from error
-    except reach.FAILURES as error:
+    except AWAY as error:
         raise reach.silent(api, error) from error
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlabhub.spawners.kube.refusals import is_busy_quota, refusal_of
+from mlabhub.cluster.asking import Answer
+from mlabhub.spawners.kube.refusals import refusal_of
 
 ANSWERS = json.loads(Path(__file__).with_name("kube_answers.json").read_text())
 RBAC = (
@@ -45,7 +46,7 @@ def test_what_a_cluster_answered(name: str, words: str) -> None:
     refusal = refusal_of(answer["code"], answer["message"], "lab")
     assert words in str(refusal)
     assert refusal.data["code"] == ("cluster_quota" if "exceeded quota" in answer["message"] else "cluster_refused")
-    assert not is_busy_quota(answer["code"], answer["message"])
+    assert not Answer(answer["code"], answer).is_race
 
 
 @pytest.mark.parametrize(

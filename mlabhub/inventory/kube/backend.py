@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from mlabhub.cluster import labels
-from mlabhub.cluster.client import make_api_client, unreachable
+from mlabhub.cluster.client import AWAY, TOKEN, make_api_client, unreachable
 from mlabhub.cluster.namespace import DEFAULT_NAMESPACE
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.kubernetes import KubernetesSpec
@@ -117,7 +117,7 @@ class KubeBackend:
                 status, body = await self._call("GET", path)
                 if status == 200 and body["metadata"]["uid"] != server.handle:
                     return
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ApiFault) as error:
+        except (*AWAY, ApiFault) as error:
             raise _unreachable(error) from error
 
     async def saved(self, user: str) -> tuple[SavedLayer, ...]:
@@ -158,7 +158,7 @@ class KubeBackend:
         try:
             async for page in pages(self._api, path, {"labelSelector": selector}):
                 found.extend(read_pod(raw) for raw in page.get("items") or ())
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ApiFault) as error:
+        except (*AWAY, ApiFault) as error:
             raise _unreachable(error) from error
         return found
 
@@ -169,7 +169,7 @@ class KubeBackend:
             method,
             body=body,
             header_params={"Accept": "application/json"},
-            auth_settings=["BearerToken"],
+            auth_settings=[TOKEN],
             _preload_content=False,
             _request_timeout=aiohttp.ClientTimeout(total=PATIENCE_S),
         )

@@ -18,6 +18,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import aiohttp
 
+from mlabhub.cluster.client import AWAY, TOKEN
+
 log = logging.getLogger(__name__)
 WATCH_S = 30
 """After this time the API server ends a watch by itself, so that silence always means something."""
@@ -108,7 +110,7 @@ class Reflector(Generic[R]):
                 log.info("%s is listed anew: %s", self._path, error)
                 self._resource_version = None
                 failures = min(failures + 1, 2)
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ApiFault) as error:
+            except (*AWAY, ApiFault) as error:
                 failures += 1
                 self._note(error)
             except Exception as error:
@@ -217,7 +219,7 @@ async def ask(api: Any, path: str, parameters: Parameters, seconds: float) -> ai
         "GET",
         query_params=list(parameters.items()),
         header_params={"Accept": "application/json"},
-        auth_settings=["BearerToken"],
+        auth_settings=[TOKEN],
         _preload_content=False,
         _return_http_data_only=True,
         _request_timeout=aiohttp.ClientTimeout(total=seconds, connect=CONNECT_S, sock_connect=CONNECT_S),

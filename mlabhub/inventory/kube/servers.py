@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlabhub.cluster import labels
-from mlabhub.core.names import server_slug
 from mlabhub.core.slots import Slot, split_slot
 from mlabhub.core.units import from_micro
 from mlabhub.inventory.backend import BackendServer
@@ -45,7 +44,7 @@ class Ours:
 
     def name(self, user: str, server: str) -> str:
         """Return the name of a server's pod."""
-        return labels.object_name(self.instance, server_slug(user, server))
+        return labels.pod_name(self.instance, user, server)
 
 
 def make_server(pod: PodRecord, nodes: Mapping[str, NodeRecord]) -> BackendServer:

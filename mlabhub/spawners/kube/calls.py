@@ -11,11 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aiohttp
 from kubernetes_asyncio import client
 
 from mlabhub.cluster.asking import CONFLICT, NOT_FOUND, Answer, ask
-from mlabhub.spawners.kube.refusals import is_busy_quota, refusal_of, shortages
+from mlabhub.cluster.client import AWAY
+from mlabhub.spawners.kube.refusals import refusal_of, shortages
 from mlabhub.spawners.kube.states import Pod
 from mlabhub.spawners.kube.texts import last_lines
 
@@ -24,7 +24,6 @@ QUOTA_SECONDS = 5.0
 QUOTA_PAUSE = 0.3
 LOG_SECONDS = 10.0
 LOG_BYTES = 65536
-AWAY = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 class NameTaken(Exception):
@@ -47,7 +46,7 @@ class PodCalls:
         answer = await self._create(manifest)
         if answer.is_fine:
             return
-        if answer.status == CONFLICT and not is_busy_quota(answer.status, answer.said):
+        if answer.is_taken:
             found = await self.read(name)
             if found is not None and is_same(found):
                 return
@@ -59,9 +58,7 @@ class PodCalls:
         began = time.monotonic()
         while True:
             answer = await self._ask(self._api.create_namespaced_pod, self._namespace, manifest)
-            busy, short = is_busy_quota(answer.status, answer.said), shortages(answer.said)
-            patience = self._patience_s if busy else QUOTA_SECONDS if short else 0.0
-            if answer.is_fine or time.monotonic() - began > patience:
+            if answer.is_fine or not shortages(answer.said) or time.monotonic() - began > QUOTA_SECONDS:
                 return answer
             await asyncio.sleep(QUOTA_PAUSE)
 

@@ -36,6 +36,11 @@ log = logging.getLogger(__name__)
 Key = tuple[object, ...]
 LOOK_SECONDS = 0.2
 EVENTS_EVERY = 2.0
+WILL_NOT_START = (
+    *("ErrImageNeverPull", "ImagePullBackOff", "ErrImagePull", "InvalidImageName"),
+    *("CreateContainerConfigError", "CreateContainerError"),
+)
+"""Why a container waits that will not start by itself soon."""
 HOPELESS = ("hostPath type check failed", "not found", "is not a directory", "does not exist")
 """What a volume's event says when waiting is no use."""
 
@@ -104,10 +109,7 @@ class Folders:
             late = time.monotonic() > give_up
             if late or time.monotonic() > looked + EVENTS_EVERY:
                 looked = time.monotonic()
-                about = f"involvedObject.name={name}"
-                answer = await ask(api.list_namespaced_event, self.namespace, field_selector=about)
-                events = answer.body.get("items", [])
-                fault = fault_in(events, work, late=late)
+                fault = fault_in(await self._events(api, f"involvedObject.name={name}"), work, late=late)
                 if fault is not None:
                     raise await self._unbound(api, work) or fault
             await asyncio.sleep(LOOK_SECONDS)
@@ -121,7 +123,7 @@ class Folders:
             if claim.body.get("status", {}).get("phase") != "Pending":
                 continue
             about = f"involvedObject.kind=PersistentVolumeClaim,involvedObject.name={part.claim_name}"
-            events = (await ask(api.list_namespaced_event, self.namespace, field_selector=about)).body.get("items", [])
+            events = await self._events(api, about)
             if events and events[-1].get("reason") == "WaitForFirstConsumer":
                 continue
             said = [" ".join(str(event.get("message", "")).split()) for event in events]
@@ -132,6 +134,11 @@ class Folders:
             targets = ", ".join(part.targets)
             return ShareNotMounted(Message.of(template, targets=targets, claim=part.claim_name, why=why), part)
         return None
+
+    async def _events(self, api: Any, about: str) -> Sequence[Mapping[str, Any]]:
+        answer = await ask(api.list_namespaced_event, self.namespace, field_selector=about)
+        events: Sequence[Mapping[str, Any]] = answer.body.get("items", [])
+        return events
 
     async def _sweep(self, api: Any) -> None:
         """Remove, once, what an earlier hub left behind, or a cluster that was away when it was to be removed."""
@@ -180,9 +187,7 @@ def answer_in(pod: Mapping[str, Any]) -> Sequence[Sequence[Any]] | None:
                 raise _failed(state["terminated"].get("reason", "")) from None
             return answers
         waiting = state.get("waiting", {})
-        if waiting.get("reason") in ("ErrImageNeverPull", "ImagePullBackOff", "ErrImagePull", "InvalidImageName"):
-            raise _failed(waiting.get("message", ""))
-        if waiting.get("reason") in ("CreateContainerConfigError", "CreateContainerError"):
+        if waiting.get("reason") in WILL_NOT_START:
             raise _failed(waiting.get("message", ""))
     if status.get("phase") == "Failed":
         raise _failed(status.get("message") or status.get("reason", ""))

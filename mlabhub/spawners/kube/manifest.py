@@ -89,18 +89,13 @@ def get_pod_manifest(plan: LaunchPlan, around: Surroundings) -> Manifest:
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": pod_name(around.instance, plan.user, plan.server_name),
+            "name": labels.pod_name(around.instance, plan.user, plan.server_name),
             "namespace": around.namespace,
             "labels": make_labels(plan, around),
             "annotations": make_annotations(plan, around),
         },
         "spec": make_pod_spec(plan, around),
     }
-
-
-def pod_name(instance: str, user: str, server: str) -> str:
-    """Return the name of a server's pod."""
-    return labels.object_name(instance, server_slug(user, server))
 
 
 def make_labels(plan: LaunchPlan, around: Surroundings) -> dict[str, str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlabhub.cluster.asking import CONFLICT, FORBIDDEN, NOT_FOUND
+from mlabhub.cluster.asking import FORBIDDEN, NOT_FOUND
 from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.messages import N_, Message
 from mlabhub.spawners.kube.texts import clean
@@ -33,11 +33,6 @@ class Shortage:
     asked: str
     used: str
     most: str
-
-
-def is_busy_quota(status: int, said: str) -> bool:
-    """Whether a quota was being counted by somebody else at the same moment: the same call may pass the next time."""
-    return status == CONFLICT and "resourcequotas" in said
 
 
 def shortages(said: str) -> tuple[Shortage, ...]:

@@ -7,16 +7,14 @@ hub cannot look into an image.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 from kubernetes_asyncio.client.exceptions import ApiException
 
 from mlabhub.cluster.apply import apply
-from mlabhub.cluster.client import unreachable
+from mlabhub.cluster.client import AWAY, unreachable
 from mlabhub.cluster.site_files import CA, PodSite, get_site_manifest, make_pod_site
 from mlabhub.settings import Settings
 from mlabhub.site import inside
@@ -57,7 +55,7 @@ class ClusterSite:
                 raise refusal_of(error.status, str(error.reason), self._namespace) from error
             log.error("Servers get no file of the site's settings: the hub may not make a ConfigMap: %s", error.body)
             return self._of({})
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except AWAY as error:
             raise unreachable(error) from error
         return self._of(self._files)
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import aiohttp
 from jupyterhub.utils import maybe_future
 from kubernetes_asyncio.client.exceptions import ApiException
 from kubespawner import spawner as kubespawner
@@ -21,7 +20,7 @@ from traitlets import Float, default
 
 from mlabhub.cluster import images, labels
 from mlabhub.cluster.asking import CALL_SECONDS
-from mlabhub.cluster.client import unreachable
+from mlabhub.cluster.client import AWAY, unreachable
 from mlabhub.cluster.volumes import PodVolumes
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.errors import ClusterUnavailable, LaunchRefused, MLabError
@@ -32,7 +31,7 @@ from mlabhub.spawners.kube import sayings, states
 from mlabhub.spawners.kube.calls import NameTaken, PodCalls
 from mlabhub.spawners.kube.endings import ending_when_gone
 from mlabhub.spawners.kube.following import Follower
-from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundings, get_pod_manifest, hosts_of, pod_name
+from mlabhub.spawners.kube.manifest import CONTAINER, PORT, Manifest, Surroundings, get_pod_manifest, hosts_of
 from mlabhub.spawners.kube.pods import PodView
 from mlabhub.spawners.kube.reflectors import Event, ServerEvents, ServerPods
 from mlabhub.spawners.kube.refusals import refusal_of
@@ -98,7 +97,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
     def _expand_user_properties(self, template: str, slug_scheme: str | None = None) -> str:
         """Return the name of this server's pod where that is asked for, and any other text as it is."""
         if template == self.pod_name_template:
-            return pod_name(self.shared.settings.instance, self.user.name, self.name)
+            return labels.pod_name(self.shared.settings.instance, self.user.name, self.name)
         return template
 
     async def load_user_options(self) -> None:
@@ -355,7 +354,7 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
             await asyncio.gather(self._start_watching_pods(), self._start_watching_events())
         except ApiException as error:
             raise refusal_of(error.status, str(error.reason), self.namespace) from error
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except AWAY as error:
             raise unreachable(error) from error
 
     async def _start_watching_pods(self, replace: bool = False) -> Any:
