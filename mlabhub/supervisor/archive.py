@@ -11,6 +11,7 @@ there once; an archive that was cut off or changed is found out before anything 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import os
 import tarfile
@@ -70,7 +71,10 @@ def digest(file: Path) -> str:
 
 def write_archive(target: IO[bytes], manifest: Manifest, folder: Path) -> None:
     """Write the files of a folder that the manifest lists."""
-    with tarfile.open(fileobj=target, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+    with (
+        gzip.GzipFile("", "wb", fileobj=target) as packed,  # "": no file name in the header, which no check sum covers
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
         listed = folder / MANIFEST
         listed.write_text(manifest.model_dump_json(indent=1))
         archive.add(listed, MANIFEST, recursive=False)

@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import tarfile
 import threading
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -325,15 +326,23 @@ def test_files_that_are_no_archive(tmp_path: Path, content: bytes) -> None:
         restore(tmp_path / "missing", tmp_path / "new")
 
 
+def unpacked(packed: bytes) -> bytes | None:
+    with contextlib.suppress(OSError, EOFError, zlib.error):
+        return gzip.decompress(packed)
+    return None
+
+
 def test_any_flipped_or_missing_byte_is_found_out(archive: Path, tmp_path: Path) -> None:
     whole, chance = archive.read_bytes(), random.Random(1)
     for _ in range(60):
         content = bytearray(whole)
-        at = chance.randrange(20, len(content) - 8)  # before it is gzip's own header
+        at = chance.randrange(10, len(content))  # before it is gzip's own header: a date and flags, of no consequence
         if chance.random() < 0.3:
             del content[at:]
         else:
             content[at] ^= 1 << chance.randrange(8)
+        if unpacked(content) == unpacked(whole):
+            continue  # one bit can lead to another place with the same zeros: then nothing was changed
         archive.write_bytes(content)
         with pytest.raises(BackupFailed):
             restore(archive, tmp_path / "new")
