@@ -6,7 +6,20 @@ from mlabhub.ledger.memory import MemoryLedger
 from mlabhub.ledger.opened import ledger_address, open_ledger
 from mlabhub.ledger.postgresql import LedgerTaken, PostgresLedger, open_postgresql
 from mlabhub.ledger.postgresql_look import look_at_postgresql
-from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, State, StoredAnswer
+from mlabhub.ledger.records import (
+    AuditEntry,
+    Contents,
+    KnownId,
+    Nudge,
+    PastRun,
+    QueueEntry,
+    QuotaChange,
+    ReclaimNotice,
+    Record,
+    Reservation,
+    State,
+    StoredAnswer,
+)
 from mlabhub.ledger.sql import SqlLedger
 from mlabhub.ledger.sqlite import check_disk, open_sqlite
 
@@ -20,7 +33,12 @@ __all__ = [
     "LedgerTaken",
     "LedgerUnavailable",
     "MemoryLedger",
+    "Nudge",
+    "PastRun",
     "PostgresLedger",
+    "QueueEntry",
+    "QuotaChange",
+    "ReclaimNotice",
     "Record",
     "Reservation",
     "SqlLedger",

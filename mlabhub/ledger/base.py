@@ -2,8 +2,8 @@
 
 Guarantees of every implementation, kept by one contract suite over all of them: `commit` is all or nothing, and what it
 returned from survives the process and the machine (the memory ledger: the process excepted); there is never more than
-one active reservation of a server; reading never waits for a writer; `commit` adds to what the last `load` returned, or
-fails: nobody else can have written in between.
+one active reservation of a server, nor more than one active entry of the queue; reading never waits for a writer;
+`commit` adds to what the last `load` returned, or fails: nobody else can have written in between.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from mlabhub.errors import Unavailable
-from mlabhub.ledger.records import AuditEntry, Contents, Record, Reservation
+from mlabhub.ledger.records import AuditEntry, Contents, PastRun, QueueEntry, Record, Reservation
 
 MOST_LATEST = 100
 """How many launches back `Ledger.latest` looks."""
@@ -51,6 +51,12 @@ class Ledger(Protocol):
 
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first; ``before`` is the number of the last one already seen."""
+
+    def entry(self, launch_id: str) -> QueueEntry | None:
+        """Return an entry of the queue, however old."""
+
+    def past_runs(self, since: float) -> tuple[PastRun, ...]:
+        """Return the launches that ran and ended after that time, those that ended first first."""
 
     def forget_answers(self, before: float) -> None:
         """Drop the stored answers that are older than that time."""

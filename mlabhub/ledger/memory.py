@@ -6,7 +6,20 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, one_per_server
-from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, StoredAnswer
+from mlabhub.ledger.records import (
+    AuditEntry,
+    Contents,
+    KnownId,
+    Nudge,
+    PastRun,
+    QueueEntry,
+    QuotaChange,
+    ReclaimNotice,
+    Record,
+    Reservation,
+    StoredAnswer,
+    run_of,
+)
 
 
 class MemoryLedger:
@@ -17,6 +30,10 @@ class MemoryLedger:
         self._answers: dict[tuple[str, str], StoredAnswer] = {}
         self._ids: dict[tuple[str, str], KnownId] = {}
         self._audit: list[AuditEntry] = []
+        self._entries: dict[str, QueueEntry] = {}
+        self._notices: dict[str, ReclaimNotice] = {}
+        self._changes: dict[str, QuotaChange] = {}
+        self._nudges: dict[str, Nudge] = {}
 
     def load(self, since: float) -> Contents:
         """Return all that is active, and the answers and released launches since that time."""
@@ -26,6 +43,10 @@ class MemoryLedger:
             spent={one.launch_id: one.released for one in everything if one.released and one.released >= since},
             answers=tuple(answer for answer in self._answers.values() if answer.created >= since),
             ids=tuple(self._ids.values()),
+            entries=tuple(entry for entry in self._entries.values() if entry.active),
+            notices=tuple(notice for notice in self._notices.values() if notice.state == "given"),
+            quota_changes=tuple(self._changes.values()),
+            nudges=tuple(nudge for nudge in self._nudges.values() if nudge.at >= since),
         )
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -36,7 +57,12 @@ class MemoryLedger:
         servers = [(one.user, one.server) for one in reservations.values() if one.active]
         if len(servers) != len(set(servers)):
             raise LedgerConflict("two active reservations of one server")
-        self._reservations = reservations
+        entries = dict(self._entries)
+        entries.update((one.launch_id, one) for one in records if isinstance(one, QueueEntry))
+        servers = [(one.user, one.server) for one in entries.values() if one.active]
+        if len(servers) != len(set(servers)):
+            raise LedgerConflict("two active entries of one server")
+        self._reservations, self._entries = reservations, entries
         for record in records:
             if isinstance(record, StoredAnswer):
                 self._answers[record.actor, record.key] = record
@@ -44,6 +70,12 @@ class MemoryLedger:
                 self._ids[record.kind, record.name] = record
             elif isinstance(record, AuditEntry):
                 self._audit.append(replace(record, number=len(self._audit) + 1))
+            elif isinstance(record, ReclaimNotice):
+                self._notices[record.launch_id] = record
+            elif isinstance(record, QuotaChange):
+                self._changes[record.change_id] = record
+            elif isinstance(record, Nudge):
+                self._nudges[record.launch_id] = record
 
     def check(self) -> None:
         """Nobody else writes."""
@@ -62,6 +94,16 @@ class MemoryLedger:
         """Return the newest entries first."""
         entries = self._audit if before is None else self._audit[: max(before - 1, 0)]
         return tuple(entry for entry in reversed(entries) if user is None or entry.user == user)[:limit]
+
+    def entry(self, launch_id: str) -> QueueEntry | None:
+        """Return an entry of the queue, however old."""
+        return self._entries.get(launch_id)
+
+    def past_runs(self, since: float) -> tuple[PastRun, ...]:
+        """Return the launches that ran and ended after that time."""
+        ended = [one for one in self._reservations.values() if one.released is not None and one.released >= since]
+        runs = [run for one in ended if (run := run_of(one)) is not None]
+        return tuple(sorted(runs, key=lambda run: run.ended))
 
     def forget_answers(self, before: float) -> None:
         """Drop the stored answers that are older than that time."""

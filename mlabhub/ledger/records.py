@@ -4,6 +4,10 @@
     AuditEntry    who did what, when, and what was decided
     StoredAnswer  the answer to a request that carried an ``Idempotency-Key``
     KnownId       a user's or group's number, so that files on the NAS keep their owner
+    QueueEntry    a launch that waits for its turn, under the launch_id that it starts with
+    ReclaimNotice a borrower was told to give back, until when and for whom
+    QuotaChange   a quota that was changed at run time, for a while or for good
+    Nudge         a holder was asked to give back, as somebody waits
 
 A reservation goes ``pending -> held -> stopping -> released``, or is ``unknown``: something runs that hub and ledger do
 not agree about. All but ``released`` are active: they count, and hold their GPUs.
@@ -107,7 +111,135 @@ class KnownId:
     number: int
 
 
-Record = Reservation | AuditEntry | StoredAnswer | KnownId
+EntryState = Literal["waiting", "started", "claimed", "given_back", "left", "refused"]
+
+
+@dataclass(frozen=True)
+class QueueEntry:
+    """A launch that waits. What it asks for is as in `Reservation`; ``gpu_type`` None is any type.
+
+    ``waiting -> started`` when its turn came (then there is a reservation of the same ``launch_id``), ``-> claimed``
+    when it was used; ``given_back`` if nobody used it until ``claim_by``. ``left``: its person left the queue.
+    ``refused``: it cannot start any more, ``reason`` says why. One that was reclaimed waits again as a new entry:
+    ``again_of`` is the launch that was reclaimed, ``since`` and ``reclaims`` go on counting.
+    """
+
+    launch_id: str
+    user: str
+    server: str
+    state: EntryState
+    since: float
+    created: float
+    changed: float
+    actor: str = ""
+    display_name: str = ""
+    group: str | None = None
+    profile: str = ""
+    image: str = ""
+    gpu_type: str | None = None
+    gpus: int = 0
+    gpu_ids: tuple[str, ...] | None = None
+    cpu: float = 0.0
+    memory_gib: float = 0.0
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    priority: int = 0
+    reclaims: int = 0
+    not_before: float = 0.0
+    claim_by: float | None = None
+    reason: Message | None = None
+    again_of: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Return whether it waits, or has to be claimed yet."""
+        return self.state in ("waiting", "started")
+
+
+NoticeState = Literal["given", "withdrawn", "done"]
+
+
+@dataclass(frozen=True)
+class ReclaimNotice:
+    """The notice to the holder of ``launch_id``; ``entry`` is for whom. One launch has one at a time: the last."""
+
+    launch_id: str
+    at: float
+    deadline: float
+    entry: str
+    state: NoticeState = "given"
+    changed: float = 0.0
+
+
+QuotaPart = Literal["guaranteed", "limit", "cap"]
+
+
+@dataclass(frozen=True)
+class QuotaChange:
+    """A change of one resource of a group's ``guaranteed`` or ``limit``, or of a user's ``cap``.
+
+    ``amount`` replaces what the configuration says, or is added to it with ``added``; None takes a limit away. It is in
+    force from ``start`` until ``end`` (None: for good), unless it was taken back at ``undone``.
+    """
+
+    change_id: str
+    at: float
+    author: str
+    reason: str
+    part: QuotaPart
+    name: str
+    resource: str
+    amount: float | None
+    added: bool = False
+    start: float = 0.0
+    end: float | None = None
+    undone: float | None = None
+    undone_by: str = ""
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """The holder of ``launch_id`` was asked at ``at`` to give back what the waiting ``entry`` needs."""
+
+    launch_id: str
+    at: float
+    entry: str
+
+
+Record = Reservation | AuditEntry | StoredAnswer | KnownId | QueueEntry | ReclaimNotice | QuotaChange | Nudge
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A launch that is over: what it held, from ``started`` until ``ended``."""
+
+    launch_id: str
+    user: str
+    group: str | None
+    profile: str
+    gpu_type: str | None
+    gpus: int
+    cpu: float
+    memory_gib: float
+    started: float
+    ended: float
+
+
+def run_of(one: Reservation) -> PastRun | None:
+    """Return what a launch that is over held; None for one that never ran."""
+    if one.held is None or one.released is None:
+        return None
+    return PastRun(
+        launch_id=one.launch_id,
+        user=one.user,
+        group=one.group,
+        profile=one.profile,
+        gpu_type=one.gpu_type,
+        gpus=len(one.gpus),
+        cpu=one.cpu,
+        memory_gib=one.memory_gib,
+        started=one.held,
+        ended=one.released,
+    )
 
 
 @dataclass(frozen=True)
@@ -121,3 +253,7 @@ class Contents:
     spent: Mapping[str, float]
     answers: tuple[StoredAnswer, ...]
     ids: tuple[KnownId, ...]
+    entries: tuple[QueueEntry, ...] = ()
+    notices: tuple[ReclaimNotice, ...] = ()
+    quota_changes: tuple[QuotaChange, ...] = ()
+    nudges: tuple[Nudge, ...] = ()

@@ -14,9 +14,22 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlabhub.ledger import tables
+from mlabhub.ledger import queue_tables, tables
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
-from mlabhub.ledger.records import AuditEntry, Contents, KnownId, Record, Reservation, StoredAnswer
+from mlabhub.ledger.records import (
+    AuditEntry,
+    Contents,
+    KnownId,
+    Nudge,
+    PastRun,
+    QueueEntry,
+    QuotaChange,
+    ReclaimNotice,
+    Record,
+    Reservation,
+    StoredAnswer,
+    run_of,
+)
 from mlabhub.messages import Message
 
 compact_json = partial(json.dumps, separators=(",", ":"))
@@ -35,6 +48,10 @@ class SqlLedger:
             StoredAnswer: put(tables.answers, tables.answer_row, replaces=("actor", "key")),
             KnownId: put(tables.ids, tables.id_row, replaces=("kind", "name")),
             AuditEntry: put(tables.audit, tables.audit_row),
+            QueueEntry: put(queue_tables.queue, queue_tables.entry_row, replaces=("launch_id",)),
+            ReclaimNotice: put(queue_tables.notices, queue_tables.plain_row, replaces=("launch_id",)),
+            QuotaChange: put(queue_tables.quota_changes, queue_tables.plain_row, replaces=("change_id",)),
+            Nudge: put(queue_tables.nudges, queue_tables.plain_row, replaces=("launch_id",)),
         }
 
     def load(self, since: float) -> Contents:
@@ -45,11 +62,16 @@ class SqlLedger:
             reservations = tuple(tables.reservation_of(row) for row in rows)
             spent = connection.execute(sa.select(held.launch_id, held.released).where(held.released >= since))
             recent = connection.execute(sa.select(answers).where(answers.c.created >= since)).mappings()
+            queue, notices, changes, nudges = _queue_parts(connection, since)
             return Contents(
                 reservations=reservations,
                 spent={row.launch_id: row.released for row in spent},
                 answers=tuple(StoredAnswer(**row) for row in recent),
                 ids=tuple(KnownId(**row) for row in connection.execute(sa.select(tables.ids)).mappings()),
+                entries=queue,
+                notices=notices,
+                quota_changes=changes,
+                nudges=nudges,
             )
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -93,6 +115,21 @@ class SqlLedger:
         with self._reading() as connection:
             return tuple(tables.audit_of(row) for row in connection.execute(query).mappings())
 
+    def entry(self, launch_id: str) -> QueueEntry | None:
+        """Return an entry of the queue, however old."""
+        query = sa.select(queue_tables.queue).where(queue_tables.queue.c.launch_id == launch_id)
+        with self._reading() as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        return None if row is None else queue_tables.entry_of(row)
+
+    def past_runs(self, since: float) -> tuple[PastRun, ...]:
+        """Return the launches that ran and ended after that time; there is an index by that."""
+        ended = tables.reservations.c.released
+        query = sa.select(tables.reservations).where(ended >= since).order_by(ended)
+        with self._reading() as connection:
+            found = (run_of(tables.reservation_of(row)) for row in connection.execute(query).mappings())
+            return tuple(run for run in found if run is not None)
+
     def forget_answers(self, before: float) -> None:
         """Drop the stored answers that are older than that time."""
         with self._faults(), self._engine.begin() as connection:
@@ -131,6 +168,21 @@ def faults_in_words(sentence: Sentence) -> Iterator[None]:
         raise LedgerUnavailable(words, log_text=f"{words} [{error}]") from error
 
 
+def _queue_parts(
+    connection: sa.Connection, since: float
+) -> tuple[tuple[QueueEntry, ...], tuple[ReclaimNotice, ...], tuple[QuotaChange, ...], tuple[Nudge, ...]]:
+    def rows(table: sa.Table, *where: sa.ColumnElement[bool]) -> Iterable[sa.RowMapping]:
+        return connection.execute(sa.select(table).where(*where)).mappings()
+
+    queue, notices, nudges = queue_tables.queue, queue_tables.notices, queue_tables.nudges
+    return (
+        tuple(queue_tables.entry_of(row) for row in rows(queue, queue.c.state.in_(("waiting", "started")))),
+        tuple(ReclaimNotice(**row) for row in rows(notices, notices.c.state == "given")),
+        tuple(QuotaChange(**row) for row in rows(queue_tables.quota_changes)),
+        tuple(Nudge(**row) for row in rows(nudges, nudges.c.at >= since)),
+    )
+
+
 class _Put:
     """Insert records, or replace those of the same key; statements are built once, for they are run all the time."""
 
@@ -145,8 +197,10 @@ class _Put:
         self._row = row
 
     def __call__(self, connection: sa.Connection, records: list[Any]) -> None:
-        if records and isinstance(records[0], Reservation):
-            # Only the last word on each launch, and releases first: one batch may free a name and give it away again.
+        if records and isinstance(records[0], Reservation | QueueEntry):
+            # Only the last word on each launch, and what is over first: a batch may free a name and give it away again.
             records = sorted({one.launch_id: one for one in records}.values(), key=lambda one: one.active)
+        elif records and isinstance(records[0], ReclaimNotice | Nudge):
+            records = list({one.launch_id: one for one in records}.values())
         if records:
             connection.execute(self._statement, [self._row(record) for record in records])

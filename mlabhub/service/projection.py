@@ -9,14 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlabhub.core.admission import Holding, Holdings
-from mlabhub.ledger import AuditEntry, Contents, KnownId, Record, Reservation, StoredAnswer
+from mlabhub.ledger import (
+    AuditEntry,
+    Contents,
+    KnownId,
+    Nudge,
+    QueueEntry,
+    QuotaChange,
+    ReclaimNotice,
+    Record,
+    Reservation,
+    StoredAnswer,
+)
 
 REMEMBER_S = 48 * 3600.0
 """How long a released launch and a stored answer are kept at hand for a late repetition of their request."""
 
 
 class Projection:
-    """The active reservations and what hangs on them. ``numbers`` are all that users and groups were given."""
+    """The active reservations and what hangs on them. ``numbers`` are all that users and groups were given.
+
+    ``queue`` are the active entries by launch, ``notices`` those in force and ``nudges`` the last one by the holder's
+    launch; ``quota_changes`` are all.
+    """
 
     def __init__(self, contents: Contents):
         self.holdings = Holdings()
@@ -28,7 +43,20 @@ class Projection:
         self._ids: dict[tuple[str, str], int] = {}
         self._id_owners: dict[tuple[str, int], str] = {}
         self.numbers: set[int] = set()
-        everything: tuple[Record, ...] = (*contents.reservations, *contents.answers, *contents.ids)
+        self.queue: dict[str, QueueEntry] = {}
+        self.notices: dict[str, ReclaimNotice] = {}
+        self.quota_changes: dict[str, QuotaChange] = {}
+        self.nudges: dict[str, Nudge] = {}
+        self._queued: dict[tuple[str, str], str] = {}
+        everything: tuple[Record, ...] = (
+            *contents.reservations,
+            *contents.answers,
+            *contents.ids,
+            *contents.entries,
+            *contents.notices,
+            *contents.quota_changes,
+            *contents.nudges,
+        )
         for record in everything:
             self.apply(record)
 
@@ -42,6 +70,17 @@ class Projection:
             self._ids[record.kind, record.name] = record.number
             self._id_owners[record.kind, record.number] = record.name
             self.numbers.add(record.number)
+        elif isinstance(record, QueueEntry):
+            self._apply_entry(record)
+        elif isinstance(record, ReclaimNotice):
+            if record.state == "given":
+                self.notices[record.launch_id] = record
+            else:
+                self.notices.pop(record.launch_id, None)
+        elif isinstance(record, QuotaChange):
+            self.quota_changes[record.change_id] = record
+        elif isinstance(record, Nudge):
+            self.nudges[record.launch_id] = record
         else:
             assert isinstance(record, AuditEntry)  # it decides nothing and is not kept in memory
 
@@ -57,6 +96,11 @@ class Projection:
     def of_user(self, user: str) -> tuple[Reservation, ...]:
         """Return a user's active reservations, oldest first."""
         return tuple(sorted((self._launches[one] for one in self._users.get(user, ())), key=lambda one: one.created))
+
+    def entry_of_server(self, user: str, server: str) -> QueueEntry | None:
+        """Return the active entry of the queue for a server."""
+        launch_id = self._queued.get((user, server))
+        return None if launch_id is None else self.queue[launch_id]
 
     def is_spent(self, launch_id: str) -> bool:
         """Return whether that launch was released lately, so that nothing may start under it again."""
@@ -84,6 +128,15 @@ class Projection:
 
     def __len__(self) -> int:
         return len(self._launches)
+
+    def _apply_entry(self, entry: QueueEntry) -> None:
+        if entry.active:
+            self.queue[entry.launch_id] = entry
+            self._queued[entry.user, entry.server] = entry.launch_id
+            return
+        self.queue.pop(entry.launch_id, None)
+        if self._queued.get((entry.user, entry.server)) == entry.launch_id:
+            del self._queued[entry.user, entry.server]
 
     def _apply_reservation(self, one: Reservation) -> None:
         if one.active:
