@@ -1,0 +1,353 @@
+"""What happens to people's launches, as it is told to them: one value a thing, and the port that takes it.
+
+Guarantees: telling never fails, never waits and decides nothing; what is told can be said in any language; names are
+values in sentences, never templates. ``title`` and ``body`` speak of the server, not of a person, so that the same
+sentences serve its owner and a channel that several people read; nothing in them names anybody else, but for ``ask``
+of `NoticeGiven`, which is said to the holder alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Protocol
+
+from mlabhub.core.quote import plain
+from mlabhub.core.reasons import sentences
+from mlabhub.core.units import format_gpus
+from mlabhub.messages import N_, Message
+
+
+def clock_text(at: float) -> str:
+    """Return a time as every language reads it, in the zone of this machine: ``2026-11-26 14:05``."""
+    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewsItem:
+    """One thing that happened to a launch at ``at``: whose it is, who pays, and what it asks for or holds.
+
+    ``kind`` is its name in the configuration, ``page`` where it can be looked at or acted on, below the service's
+    prefix.
+    """
+
+    kind: ClassVar[str]
+
+    user: str
+    launch_id: str
+    server: str
+    at: float
+    display_name: str = ""
+    group: str | None = None
+    gpus: int = 0
+    gpu_type: str | None = None
+
+    @property
+    def server_title(self) -> Message | str:
+        """What the server is called."""
+        name = self.display_name or self.server
+        return plain(name) if name else Message(N_("Default server"))
+
+    @property
+    def size(self) -> Message | str:
+        """What it is made of, as far as others lack it: its GPUs."""
+        return format_gpus(self.gpus, self.gpu_type) if self.gpus else Message(N_("no GPU"))
+
+    @property
+    def page(self) -> str:
+        """Where it can be followed."""
+        return f"starting/{self.launch_id}"
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        raise NotImplementedError
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        raise NotImplementedError
+
+    def personal(self) -> Message:
+        """Return the body as its person may read it, who may know more than others."""
+        return self.body
+
+    def _say(self, template: str, **more: object) -> Message:
+        return Message.of(template, {"server": self.server_title, "size": self.size, **more})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queued(NewsItem):
+    """It waits for its turn. ``again``: it was reclaimed before, and waits anew."""
+
+    kind = "queued"
+    position: int
+    wait: Message | None = None
+    again: bool = False
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("{server} waits, place {position}"), position=self.position)
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        first = self._say(
+            N_("{server} ({size}) waits for its turn again, on place {position}.")
+            if self.again
+            else N_("{server} ({size}) waits for its turn, on place {position}."),
+            position=self.position,
+        )
+        parts = [first, *([] if self.wait is None else [self.wait])]
+        return sentences([*parts, Message(N_("The page shows how far it is; there one can change it, or leave."))])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(NewsItem):
+    """Its turn came, and it starts; ``claim_by``: unused until then, it is given back.
+
+    ``borrowed``: beyond the group's guarantee, so that it may be taken back with notice.
+    """
+
+    kind = "started"
+    claim_by: float | None = None
+    node: str = ""
+    borrowed: bool = False
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("It is the turn of {server}: it starts"))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        parts = [self._say(N_("{server} ({size}) has waited and starts now."))]
+        if self.borrowed:
+            parts.append(Message(N_("It borrows what others leave unused, and may be asked back with notice.")))
+        if self.claim_by is not None:
+            parts.append(
+                self._say(
+                    N_("Open it until {until}; if nobody does, it is given back for the next one who waits."),
+                    until=clock_text(self.claim_by),
+                )
+            )
+        return sentences(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused(NewsItem):
+    """It waited, and cannot start any more; ``reason`` says why."""
+
+    kind = "refused"
+    reason: Message
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("{server} cannot start"))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        first = self._say(N_("{server} ({size}) was waiting and left the queue, for it cannot start any more."))
+        return sentences([first, self.reason])
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenBack(NewsItem):
+    """It started when its turn came, and was stopped since nobody used it for ``minutes``."""
+
+    kind = "given_back"
+    minutes: float
+
+    page = ""
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("{server} was given back"))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        return self._say(
+            N_(
+                "{server} ({size}) started when its turn came, and nobody opened it within {minutes} minutes: it was "
+                "given back. Start it again to wait for the next turn."
+            ),
+            minutes=float(self.minutes),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticeGiven(NewsItem):
+    """It borrows, and was asked back at ``at``: it ends at ``deadline``. ``for_whom`` says who comes back.
+
+    ``again``: what is reclaimed waits for another turn by itself.
+    """
+
+    kind = "notice"
+    deadline: float
+    for_whom: Message | None = None
+    again: bool = True
+
+    @property
+    def page(self) -> str:
+        """Where it can be given back at once."""
+        return f"release/{self.launch_id}"
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("{server} is asked back and ends at {until}"), until=clock_text(self.deadline))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        first = self._say(
+            N_(
+                "{server} ({size}) borrows what another group may count on, and that group needs it now. It is stopped "
+                "at {until}, in {minutes} minutes, if it is needed then still. Save your work before; what is in the "
+                "home folder stays."
+            ),
+            until=clock_text(self.deadline),
+            minutes=float(max(0, round((self.deadline - self.at) / 60))),
+        )
+        more = [Message(N_("Afterwards it waits for another turn by itself."))] if self.again else []
+        return sentences([first, *more])
+
+    def personal(self) -> Message:
+        """Return the body with who comes back."""
+        return self.body if self.for_whom is None else sentences([self.body, self.for_whom])
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticeWithdrawn(NewsItem):
+    """It is not asked back any more."""
+
+    kind = "notice_withdrawn"
+
+    page = ""
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("{server} may stay"))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        return self._say(N_("{server} ({size}) was asked back, and is not needed any more: it goes on running."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reclaimed(NewsItem):
+    """Its notice has passed, and it was stopped. ``again``: it waits for another turn."""
+
+    kind = "reclaimed"
+    again: bool = True
+
+    page = ""
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("{server} was stopped: what it borrowed is needed"))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        first = self._say(
+            N_("The notice for {server} ({size}) has passed, and it was stopped. What is in the home folder is kept.")
+        )
+        more = [Message(N_("It waits for another turn and starts again by itself."))] if self.again else []
+        return sentences([first, *more])
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndsSoon(NewsItem):
+    """It reaches the longest duration of its profile at ``ends``."""
+
+    kind = "ends_soon"
+    ends: float
+
+    page = ""
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("{server} ends at {until}"), until=clock_text(self.ends))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        return self._say(
+            N_(
+                "{server} ({size}) has run nearly as long as its profile allows: it is stopped at {until}. Save your "
+                "work before; what is in the home folder stays, and it can be started again."
+            ),
+            until=clock_text(self.ends),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SomebodyWaits(NewsItem):
+    """Somebody waits for ``wanted`` (``2 A100``), and this server holds it and seems unused since ``unused_since``."""
+
+    kind = "somebody_waits"
+    wanted: str
+    unused_since: float
+
+    @property
+    def page(self) -> str:
+        """Where it can be given back at once."""
+        return f"release/{self.launch_id}"
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("Somebody waits for {wanted}"), wanted=self.wanted)
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        return self._say(
+            N_(
+                "Somebody waits for {wanted}, and {server} ({size}) was not used since {since}. Whoever does not need "
+                "it now can give it back with one click; the home folder stays. Nothing happens to it otherwise."
+            ),
+            wanted=self.wanted,
+            since=clock_text(self.unused_since),
+        )
+
+
+KINDS: Mapping[str, type[NewsItem]] = {
+    one.kind: one
+    for one in (
+        Queued,
+        Started,
+        Refused,
+        GivenBack,
+        NoticeGiven,
+        NoticeWithdrawn,
+        Reclaimed,
+        EndsSoon,
+        SomebodyWaits,
+    )
+}
+
+
+class News(Protocol):
+    """Who passes news on. It takes one at once and never raises; whether it arrives is its own business."""
+
+    def tell(self, one: NewsItem) -> None: ...
+
+
+class NoNews:
+    """Passes nothing on."""
+
+    def tell(self, one: NewsItem) -> None:
+        """Take one."""

@@ -1,0 +1,68 @@
+"""What is told to people can be said for every kind, in every language, whatever a server is called."""
+
+import pytest
+
+from mlabhub.i18n import get_translator
+from mlabhub.messages import Message
+from mlabhub.service import news
+
+COMMON = {"user": "alice", "launch_id": "01J", "at": 1_732_233_600.0, "gpus": 2, "gpu_type": "a100"}
+ITEMS = {
+    "queued": news.Queued(server="train", position=3, wait=Message("Probably soon."), **COMMON),
+    "queued-again": news.Queued(server="train", position=1, again=True, **COMMON),
+    "started": news.Started(server="train", claim_by=1_732_234_500.0, borrowed=True, **COMMON),
+    "refused": news.Refused(server="train", reason=Message("The profile is gone."), **COMMON),
+    "given_back": news.GivenBack(server="train", minutes=15, **COMMON),
+    "notice": news.NoticeGiven(server="", deadline=1_732_234_200.0, for_whom=Message("bob comes back."), **COMMON),
+    "notice_withdrawn": news.NoticeWithdrawn(server="train", **COMMON),
+    "reclaimed": news.Reclaimed(server="train", **COMMON),
+    "ends_soon": news.EndsSoon(server="train", ends=1_732_234_200.0, **COMMON),
+    "somebody_waits": news.SomebodyWaits(server="train", wanted="1 A100", unused_since=1_732_230_000.0, **COMMON),
+}
+
+
+def test_every_kind_has_a_name_of_its_own_and_an_example_here() -> None:
+    assert {one.kind for one in ITEMS.values()} == set(news.KINDS)
+    assert len(news.KINDS) == 9
+
+
+@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("language", ["en", "zh_CN"])
+def test_every_kind_can_be_said(name: str, language: str) -> None:
+    t = get_translator(language)
+    one = ITEMS[name]
+    for text in (t.say(one.title), t.say(one.body), t.say(one.personal())):
+        assert text
+        assert "{" not in text
+        assert "2 A100" in text or "train" in text or "1 A100" in text or "Default" in text or "默认" in text
+
+
+@pytest.mark.parametrize("name", ["{user}", "a\r\nBcc: all@example.org", "%s", "x" * 10_000, "\x1b[2J"])
+def test_a_name_is_text_in_one_line_whatever_it_is(name: str) -> None:
+    one = news.Reclaimed(server="train", display_name=name, **COMMON)
+    assert "\n" not in str(one.title)
+    assert "\r" not in str(one.body)
+    assert str(one.title).isprintable()
+    assert len(str(one.body)) < 400
+    if "{" in name:
+        assert "{user}" in str(one.title)
+
+
+def test_who_comes_back_is_said_to_the_holder_alone() -> None:
+    one = ITEMS["notice"]
+    assert "bob" in str(one.personal())
+    assert "bob" not in str(one.title) + str(one.body)
+
+
+def test_the_notice_says_how_long_there_is() -> None:
+    assert "in 10 minutes" in str(ITEMS["notice"].body)
+
+
+def test_what_can_be_given_back_links_to_where_one_gives_it_back() -> None:
+    assert ITEMS["notice"].page == ITEMS["somebody_waits"].page == "release/01J"
+
+
+def test_nobody_listening_takes_everything() -> None:
+    silent: news.News = news.NoNews()
+    for one in ITEMS.values():
+        silent.tell(one)
