@@ -86,7 +86,8 @@ def _prune(data: Any, path: KeyPath) -> None:
 
 def _unknown_key(model: type[Model], path: KeyPath) -> Message:
     parent = _model_at(model, path[:-1])
-    known = list(parent.model_fields) if parent is not None else []
+    fields = parent.model_fields if parent is not None else {}
+    known = [field.alias or name for name, field in fields.items()]
     close = difflib.get_close_matches(str(path[-1]), known, 1)
     if close:
         return Message.of(

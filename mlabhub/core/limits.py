@@ -122,11 +122,13 @@ def soft_notes(
     request: LaunchRequest, placement: Placement, quotas: Quotas, holdings: Holdings, viewer: Viewer | None
 ) -> tuple[Reason, ...]:
     """Return a note for each soft cap that a request goes beyond which is admitted; no viewer is the user."""
-    soft = quotas.user_soft(request.user)
+    soft = quotas.user_soft(request.user, request.group)
     if not soft:
         return ()
     vector = amounts(request.cpu, request.memory_gib, placement.gpu_type, request.gpus)
-    beyond = _excesses(request.user, vector, quotas.user_limit(request.user), holdings.user(request.user))
+    beyond = _excesses(
+        request.user, vector, quotas.user_limit(request.user, request.group), holdings.user(request.user)
+    )
     template = YOUR_SOFT_CAP if viewer is None or viewer.name == request.user else SOFT_CAP
     return tuple(
         Reason("beyond_soft_cap", excess.say(template), excess.resource) for excess in beyond if excess.resource in soft
@@ -151,9 +153,10 @@ def _user_excesses(
     queue: Sequence[Waiting],
 ) -> Iterator[_Excess]:
     """Return the caps of the user that count now."""
-    user = request.user
-    for excess in _excesses(user, vector, quotas.user_limit(user), holdings.user(user)):
-        if excess.resource not in quotas.user_soft(user):
+    user, group = request.user, request.group
+    soft = quotas.user_soft(user, group)
+    for excess in _excesses(user, vector, quotas.user_limit(user, group), holdings.user(user)):
+        if excess.resource not in soft:
             yield excess
         elif others_wait(queue, request, excess.resource):
             yield _Excess(user, excess.resource, excess.asked, excess.limit, excess.usage, soft=True)

@@ -6,15 +6,13 @@ from what the installation has where that is told.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from mlabhub.core.capacity import Capacity
 from mlabhub.core.choices import FurtherOption, OptionSlug, option_faults
 from mlabhub.core.cross_references import OTHERS, cross_faults
 from mlabhub.core.gate import KEYS
@@ -24,9 +22,9 @@ from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.mounts import MountChoice
 from mlabhub.core.network import DEFAULT_EGRESS, Egress
 from mlabhub.core.options import NumberOption
-from mlabhub.core.quotas import Quotas
+from mlabhub.core.quotas import Quotas, default_payer
 from mlabhub.core.references import AllowedImages
-from mlabhub.core.schema import GpuType, KeyFault, Model, Paragraph, Slug, Text, key_faults
+from mlabhub.core.schema import Amount, GpuType, KeyFault, Model, Paragraph, Positive, Slug, Text, key_faults
 from mlabhub.core.storage import Storage
 from mlabhub.core.tools import TENSORBOARD, UNUSED_MINUTES, WORKBENCH, Kind, Minutes, ProfileTool, kind_faults
 from mlabhub.core.units import ANY_GPU
@@ -44,7 +42,6 @@ __all__ = [
     "ProfileSpec",
     "Quotas",
     "Storage",
-    "bounded_by",
     "default_choice",
     "default_payer",
     "opening_image",
@@ -55,6 +52,8 @@ LEAST_CPU = 0.1
 LEAST_MEMORY_GIB = 0.0625
 NO_GPUS = NumberOption(min=0, max=0, default=0)
 SHM = "shm_gib"
+
+AfterReclaim = Literal["queue", "end"]
 
 
 class ProfileSpec(Model):
@@ -119,6 +118,20 @@ class ProfileSpec(Model):
         default=False,
         strict=True,
         description="Whether people may mount what they have at places of their choice (storage.yaml: mount_prefixes).",
+    )
+    notice_seconds: Amount | None = Field(
+        default=None,
+        description="How long its servers are told before what they borrow is taken back; absent: as quotas.yaml says.",
+    )
+    longest_hours: Positive | None = Field(
+        default=None, description="After how many hours its servers end at the latest; absent: never."
+    )
+    reclaimable: bool = Field(
+        default=True, strict=True, description="Whether what its servers borrow may be taken back, after a notice."
+    )
+    after_reclaim: AfterReclaim = Field(
+        default="queue",
+        description="What becomes of a server that gave back: queue (it waits for its next turn) or end.",
     )
 
     @model_validator(mode="after")
@@ -319,60 +332,12 @@ def default_choice(catalog: Catalog, groups: Sequence[str], visible: Sequence[Pr
     return None if first is None else DefaultChoice(first)
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """The most that one machine has of each; ``gpus`` by type, those that are not divided."""
-
-    cpu: float
-    memory_gib: float
-    gpus: tuple[tuple[str, int], ...]
-
-
-def bounds_of(capacity: Capacity) -> Bounds | None:
-    """Return the most that one machine has; None where there is none, so that nothing is known."""
-    nodes = capacity.nodes
-    if not nodes:
-        return None
-    counts = [Counter(gpu.type for gpu in node.gpus if not gpu.divided) for node in nodes]
-    gpus = tuple((gpu_type, max(count[gpu_type] for count in counts)) for gpu_type in capacity.gpu_types)
-    return Bounds(max(node.cpu for node in nodes), max(node.memory_gib for node in nodes), gpus)
-
-
-def bounded_by(profile: Profile, capacity: Capacity) -> Profile:
-    """Return the profile with the amounts that the largest machine can serve, for pages to offer.
-
-    Without any machine, nothing is known of what there is, and the profile stays as it is.
-    """
-    return bounded_within(profile, bounds_of(capacity))
-
-
-def bounded_within(profile: Profile, bounds: Bounds | None) -> Profile:
-    """Return the same by what `bounds_of` said."""
-    if bounds is None:
-        return profile
-    gpus = dict(bounds.gpus)
-    memory = profile.memory_gib.at_most(bounds.memory_gib)
-    bounded = {
-        "cpu": profile.cpu.at_most(bounds.cpu),
-        "memory_gib": memory,
-        "gpus": profile.gpus.at_most(max((gpus[one] for one in profile.offered_gpu_types(gpus)), default=0)),
-        "shm_gib": profile.shm_gib and profile.shm_gib.at_most(memory.max),
-    }
-    return profile.model_copy(update=bounded)
-
-
 def opening_image(catalog: Catalog, groups: Sequence[str], profile: Profile, default: DefaultChoice | None) -> str:
     """Return the image that a form opens on for a profile that is visible to ``groups``."""
     if default is not None and default.image is not None and default.profile.slug == profile.slug:
         return default.image
     shown = (image.slug for image in catalog.images_of(profile) if image.shown and image.open_to(groups))
     return next(shown, "")
-
-
-def default_payer(quotas: Quotas, groups: Sequence[str]) -> str | None:
-    """Return who pays when nothing is said: the first group with a quota, else the first group, else nobody."""
-    with_quota = (group for group in groups if group in quotas.groups)
-    return next(with_quota, groups[0] if groups else None)
 
 
 def _gpu_faults(spec: ProfileSpec) -> list[KeyFault]:

@@ -1,27 +1,35 @@
 """Quotas: what a group may always count on, what it may hold at most, and each person's own cap; and who sees whom.
 
 Guarantees: amounts are finite and not negative; a guarantee never exceeds the limit beside it. A resource that is
-absent from a limit is not limited by it; an absent guarantee is 0. A group without an entry is not limited as a group;
-a user without an entry has the caps of ``default``, and a user with one has those it does not name, ``soft`` included.
+absent from a limit is not limited by it; an absent guarantee is 0. A group without an entry is not limited as a group.
+A person's cap on a resource is their own; where they have none, that of the group that pays (``each``), and else that
+of ``default``; the same holds for ``soft``. It counts all that the person holds, whoever pays for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from mlabhub.core.moments import Moment, write_moment
 from mlabhub.core.privacy import Privacy
-from mlabhub.core.schema import Amount, KeyFault, Model, key_faults
-from mlabhub.core.units import GPU, GPU_PREFIX, RESOURCE_PATTERN, format_number, is_resource
+from mlabhub.core.schema import Amount, KeyFault, Model, Text, key_faults
+from mlabhub.core.tools import Minutes
+from mlabhub.core.units import GPU, GPU_PREFIX, RESOURCE_PATTERN, format_number, from_micro, is_resource, to_micro
 from mlabhub.messages import N_, Message
 
 DEFAULT_USER = "default"
 
 
 NO_RESOURCE = N_("is not a resource; there are cpu, memory_gib, servers, gpu, and gpu:TYPE such as gpu:a100")
+BEYOND_LIMIT = N_("guarantees {amount}, more than the limit of {limit} {bound}; lower one or raise the other")
+TYPES_BEYOND_LIMIT = N_(
+    "brings what is guaranteed by type to {amount}, more than the limit of {limit} {bound}; "
+    "lower one or raise the other"
+)
 NOT_SOFT = N_("must be true, false or a list of resources such as [gpu]")
 
 
@@ -48,31 +56,6 @@ Amounts = Annotated[
 ]
 
 
-class GroupQuota(Model):
-    """One group's share."""
-
-    guaranteed: Amounts = Field(default_factory=dict, description="What the group may always count on.")
-    limit: Amounts = Field(default_factory=dict, description="What its members may hold together at most.")
-
-    @model_validator(mode="after")
-    def _guarantees_fit(self) -> GroupQuota:
-        faults = []
-        for resource, amount in self.guaranteed.items():
-            bounds = [resource, GPU] if resource.startswith(GPU_PREFIX) else [resource]
-            for bound in bounds:
-                if amount > self.limit.get(bound, amount):
-                    message = Message.of(
-                        N_("guarantees {amount}, more than the limit of {limit} {bound}; lower one or raise the other"),
-                        amount=format_number(amount),
-                        limit=format_number(self.limit[bound]),
-                        bound=bound,
-                    )
-                    faults.append(KeyFault(("guaranteed", resource), message))
-        if faults:
-            raise key_faults(faults)
-        return self
-
-
 class UserCap(Model):
     """One person's cap: amounts of ``cpu``, ``memory_gib``, ``servers``, ``gpu`` and ``gpu:TYPE``, each a key."""
 
@@ -97,6 +80,71 @@ class UserCap(Model):
         return self.__pydantic_extra__
 
 
+class GroupQuota(Model):
+    """One group's share."""
+
+    guaranteed: Amounts = Field(default_factory=dict, description="What the group may always count on.")
+    limit: Amounts = Field(default_factory=dict, description="What its members may hold together at most.")
+    each: UserCap | None = Field(
+        default=None,
+        description="What one person may hold when the group pays, in place of what `default` of `users` says; "
+        "a person's own entry there goes before it.",
+    )
+
+    @model_validator(mode="after")
+    def _guarantees_fit(self) -> GroupQuota:
+        faults = [KeyFault(("guaranteed", resource), message) for resource, message in excesses_of(self)]
+        if faults:
+            raise key_faults(faults)
+        return self
+
+
+def excesses_of(quota: GroupQuota) -> Iterator[tuple[str, Message]]:
+    """Yield the guarantees that the limits beside them contradict, and say how.
+
+    Those by type are bounded by the limit on all GPUs as well, each of them and together.
+    """
+    typed = {one: amount for one, amount in quota.guaranteed.items() if one.startswith(GPU_PREFIX)}
+    contradicted = False
+    for resource, amount in quota.guaranteed.items():
+        for bound in [resource, GPU] if resource in typed else [resource]:
+            if to_micro(amount) > to_micro(quota.limit.get(bound, amount)):
+                contradicted = contradicted or bound == GPU
+                yield resource, _beyond(BEYOND_LIMIT, amount, quota.limit[bound], bound)
+    together = from_micro(sum(map(to_micro, typed.values())))
+    if typed and not contradicted and to_micro(together) > to_micro(quota.limit.get(GPU, together)):
+        yield next(reversed(typed)), _beyond(TYPES_BEYOND_LIMIT, together, quota.limit[GPU], GPU)
+
+
+def _beyond(text: str, amount: float, limit: float, bound: str) -> Message:
+    return Message.of(text, amount=format_number(amount), limit=format_number(limit), bound=bound)
+
+
+ALL_NODES = "*"
+
+
+class Maintenance(Model):
+    """A time in which machines take nothing new, and before which all that runs on them has to end."""
+
+    nodes: tuple[Text, ...] = Field(
+        min_length=1, description='Machines by their names, as `mlabhub gpus` shows them; ["*"]: all.'
+    )
+    start: Moment = Field(alias="from", description="When it begins, with the zone: 2026-12-01T18:00+01:00.")
+    until: Moment = Field(description="When it ends, with the zone.")
+    reason: Text = Field(description="What for; people read it.")
+
+    @model_validator(mode="after")
+    def _ends_after_its_start(self) -> Maintenance:
+        if self.until <= self.start:
+            message = Message.of(N_("must be later than from, {start}"), start=write_moment(self.start))
+            raise key_faults([KeyFault(("until",), message)])
+        return self
+
+    def concerns(self, node: str) -> bool:
+        """Whether it is about a machine."""
+        return node in self.nodes or ALL_NODES in self.nodes
+
+
 class Quotas(Model):
     """``quotas.yaml``."""
 
@@ -112,6 +160,19 @@ class Quotas(Model):
     notice_seconds: Amount = Field(
         default=600.0, description="How long a borrower is told before a borrowed GPU is taken back."
     )
+    claim_minutes: Minutes = Field(
+        default=15.0, description="How long a server that was started from the queue waits to be used."
+    )
+    half_life_days: Annotated[float, Field(strict=True, ge=0.01, le=3650, allow_inf_nan=False)] = Field(
+        default=7.0,
+        description="After how many days what somebody used counts half when it is decided whose turn it is.",
+    )
+    max_reclaims: int = Field(
+        default=3, strict=True, ge=0, le=1000, description="How often one launch may be taken back at most; 0: never."
+    )
+    maintenance: tuple[Maintenance, ...] = Field(
+        default=(), max_length=1000, description="When which machines are closed, so that nothing runs on them."
+    )
     cpu_overcommit: Annotated[float, Field(strict=True, ge=1, le=1000, allow_inf_nan=False)] = Field(
         default=1.0,
         description="How many times a machine's CPUs are handed out; one server never gets more than it has.",
@@ -122,18 +183,31 @@ class Quotas(Model):
         entry = self.groups.get(group) if group is not None else None
         return entry.limit if entry else {}
 
-    def user_limit(self, user: str) -> Mapping[str, float]:
-        """Return what ``user`` may hold at most, by caps hard and soft."""
-        own, default = self.users.get(user), self.users.get(DEFAULT_USER)
-        if own is None or default is None:
-            one = own or default
-            return one.limit if one else {}
-        return {**default.limit, **own.limit}
+    def user_limit(self, user: str, group: str | None = None) -> Mapping[str, float]:
+        """Return what ``user`` may hold at most when ``group`` pays, by caps hard and soft."""
+        caps = self._caps_of(user, group)
+        if len(caps) == 1:
+            return caps[0].limit
+        return {resource: amount for cap in reversed(caps) for resource, amount in cap.limit.items()}
 
-    def user_soft(self, user: str) -> frozenset[str]:
+    def user_soft(self, user: str, group: str | None = None) -> frozenset[str]:
         """Return the resources on which the cap of ``user`` counts only while others wait."""
-        own, default = self.users.get(user), self.users.get(DEFAULT_USER)
-        soft = own.soft if own is not None else None
-        if soft is None and default is not None:
-            soft = default.soft
-        return frozenset(self.user_limit(user) if soft is True else soft or ())
+        soft = next((cap.soft for cap in self._caps_of(user, group) if cap.soft is not None), ())
+        return frozenset(self.user_limit(user, group) if soft is True else soft or ())
+
+    def maintenance_of(self, node: str, now: float) -> Maintenance | None:
+        """Return the maintenance that closes a machine now, or else the next one that will."""
+        ahead = (one for one in self.maintenance if one.until > now and one.concerns(node))
+        return min(ahead, key=lambda one: one.start, default=None)
+
+    def _caps_of(self, user: str, group: str | None) -> list[UserCap]:
+        """Return the caps of a user, the first one first."""
+        entry = self.groups.get(group) if group is not None else None
+        caps = (self.users.get(user), entry.each if entry else None, self.users.get(DEFAULT_USER))
+        return [cap for cap in caps if cap is not None]
+
+
+def default_payer(quotas: Quotas, groups: Sequence[str]) -> str | None:
+    """Return who pays when nothing is said: the first group with a quota, else the first group, else nobody."""
+    with_quota = (group for group in groups if group in quotas.groups)
+    return next(with_quota, groups[0] if groups else None)

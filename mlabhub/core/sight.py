@@ -10,14 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mlabhub.core.bounds import Bounds, bounded_within, bounds_of
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.profiles import (
-    Bounds,
     Catalog,
     DefaultChoice,
     Profile,
-    bounded_within,
-    bounds_of,
     default_choice,
     opening_image,
     visible_profiles,

@@ -51,6 +51,16 @@ SINGLE = {
     "gpus: 1\n    gpu_types: [any]": None,
     "shm_gib: {min: 0, max: 4}": "shm_gib.min: must be 0.0625 or more",
     "shm_gib: [1, 2]": None,
+    "notice_seconds: 1800": None,
+    "notice_seconds: -1": "notice_seconds: must be 0 or more; it is -1",
+    "notice_seconds: .nan": "notice_seconds: must be ",
+    "longest_hours: 0.5": None,
+    "longest_hours: 0": "longest_hours: must be more than 0",
+    "longest_hours: 1d": 'longest_hours: must be a number, such as 2 or 0.5; it is "1d"',
+    "reclaimable: false": None,
+    "reclaimable: 0": "reclaimable: must be true or false; it is 0",
+    "after_reclaim: end": None,
+    "after_reclaim: restart": "after_reclaim: must be one of 'queue' or 'end'; it is \"restart\"",
     "cpus: 4": "cpus: is not a known key; did you mean cpu?",
     "shm_gib: {max: 4}": "shm_gib.min: is missing; add it",
     "pids: !!binary aGk=": 'pids: has the tag "tag:yaml.org,2002:binary"; remove it',
@@ -176,3 +186,58 @@ def test_one_key_of_an_image(folder, written, expected):
         assert faults == []
     else:
         assert [fault for fault in faults if f"images.yaml:5: images.old.{expected}" in fault]
+
+
+WINDOW = {"nodes": "[n1]", "from": "2026-12-01T18:00+01:00", "until": "2026-12-02 06:00:00Z", "reason": "New disks"}
+
+
+def window(**changes: str) -> str:
+    """Return a maintenance whose keys stand on lines 2 to 5; an empty change leaves a key out."""
+    keys = [f"{key}: {value}" for key, value in {**WINDOW, **changes}.items() if value]
+    return "maintenance:\n  - " + "\n    ".join(keys)
+
+
+NO_MOMENT = "must be a day, a time and a zone, such as 2026-12-01T18:00+01:00; it is"
+QUOTAS = {
+    "claim_minutes: 5": None,
+    "claim_minutes: 0": "1: claim_minutes: must be 0.01 or more; it is 0",
+    "claim_minutes: .inf": "1: claim_minutes: must be ",
+    "half_life_days: 14": None,
+    "half_life_days: 0": "1: half_life_days: must be 0.01 or more; it is 0",
+    "half_life_days: '7'": '1: half_life_days: must be a number, such as 2 or 0.5; it is "7"',
+    "max_reclaims: 0": None,
+    "max_reclaims: -1": "1: max_reclaims: must be 0 or more; it is -1",
+    "max_reclaims: 2.5": "1: max_reclaims: must be a whole number; it is 2.5",
+    "max_reclaims: true": "1: max_reclaims: must be a whole number; it is true",
+    "groups: {vision: {each: {gpu: 4, soft: [gpu]}}}": None,
+    "groups: {vision: {each: {gpus: 4}}}": "1: groups.vision.each.gpus: is not a resource",
+    "groups: {vision: {each: {gpu: -4}}}": "1: groups.vision.each.gpu: must be 0 or more; it is -4",
+    'groups: {v: {guaranteed: {"gpu:a100": 5, "gpu:t4": 5}, limit: {gpu: 10}}}': None,
+    'groups:\n  v:\n    guaranteed:\n      "gpu:a100": 5\n      "gpu:t4": 5\n    limit: {gpu: 9}': "5: groups.v."
+    "guaranteed.gpu:t4: brings what is guaranteed by type to 10, more than the limit of 9 gpu; lower one or raise the "
+    "other",
+    "maintenance: []": None,
+    window(): None,
+    window(nodes='["*"]'): None,
+    window(nodes="[]"): "2: maintenance[0].nodes: is empty; list at least one",
+    window(nodes="n1"): '2: maintenance[0].nodes: must be a list, such as [a, b]; it is "n1"',
+    window(reason=""): "2: maintenance[0].reason: is missing; add it",
+    window(until=""): "2: maintenance[0].until: is missing; add it",
+    window(until="2026-12-01T17:00Z"): "4: maintenance[0].until: must be later than from, 2026-12-01T17:00:00Z",
+    window(until="2026-12-01"): f'4: maintenance[0].until: {NO_MOMENT} "2026-12-01"',
+    window(until="2026-13-01T18:00Z"): f'4: maintenance[0].until: {NO_MOMENT} "2026-13-01T18:00Z"',
+    window(until="1764612000"): f"4: maintenance[0].until: {NO_MOMENT} 1764612000",
+    window(**{"from": "2026-12-01T18:00"}): "3: maintenance[0].from: says no zone, so that nobody knows when it is: "
+    "write 2026-12-01T18:00+01:00, say, or 2026-12-01T18:00Z for UTC",
+    window(**{"from": "", "start": "2026-12-01T18:00Z"}): "5: maintenance[0].start: is not a known key; known: nodes, "
+    "from, until, reason",
+}
+
+
+@pytest.mark.parametrize(("written", "expected"), QUOTAS.items(), ids=[text[:60] for text in QUOTAS])
+def test_one_key_of_the_quotas(folder, written, expected):
+    faults = faults_of(folder(quotas=f"{written}\n"))
+    if expected is None:
+        assert faults == []
+    else:
+        assert [fault for fault in faults if f"quotas.yaml:{expected}" in fault], faults

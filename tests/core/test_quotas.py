@@ -1,10 +1,12 @@
 """What quotas may say."""
 
 import math
+from datetime import datetime, timezone
 
 import pytest
 from pydantic import ValidationError
 
+from mlabhub.core.moments import NoMoment, read_moment, write_moment
 from mlabhub.core.quotas import Quotas
 
 
@@ -87,3 +89,71 @@ def test_every_contradiction_is_named():
         quotas(groups={"v": {"guaranteed": {"cpu": 2, "gpu": 3, "servers": 1}, "limit": {"cpu": 1, "gpu": 2}}})
     (error,) = caught.value.errors()
     assert [fault.at for fault in error["ctx"]["faults"]] == [("guaranteed", "cpu"), ("guaranteed", "gpu")]
+
+
+def test_the_cap_of_the_group_that_pays_goes_before_that_of_all():
+    read = quotas(
+        groups={"vision": {"each": {"gpu": 16, "soft": True}}, "nlp": {"limit": {"gpu": 4}}},
+        users={"default": {"gpu": 8, "servers": 4}, "bob": {"gpu": 2, "soft": False}},
+    )
+    assert read.user_limit("alice", "vision") == {"gpu": 16, "servers": 4}
+    assert read.user_soft("alice", "vision") == {"gpu", "servers"}
+    assert read.user_limit("alice", "nlp") == read.user_limit("alice") == {"gpu": 8, "servers": 4}
+    assert read.user_soft("alice", "nlp") == frozenset()
+    assert read.user_limit("bob", "vision") == {"gpu": 2, "servers": 4}
+    assert read.user_soft("bob", "vision") == frozenset()
+
+
+def test_maintenance_of_a_node():
+    def window(first: int, last: int, *nodes: str) -> dict[str, object]:
+        times = {"from": f"2026-12-{first:02}T00:00Z", "until": f"2026-12-{last:02}T00:00Z"}
+        return {**times, "nodes": nodes, "reason": "disks"}
+
+    def at(day: int) -> float:
+        return datetime(2026, 12, day, tzinfo=timezone.utc).timestamp()
+
+    read = quotas(maintenance=[window(20, 21, "*"), window(10, 12, "n1", "n2"), window(11, 14, "n2")])
+    starts = {
+        (node, day): found and found.start
+        for node in ("n1", "n2", "n3")
+        for day in (1, 10, 12, 14, 20, 21)
+        if (found := read.maintenance_of(node, at(day))) or True
+    }
+    assert starts == {
+        ("n1", 1): at(10), ("n1", 10): at(10), ("n1", 12): at(20), ("n1", 14): at(20), ("n1", 20): at(20),
+        ("n2", 1): at(10), ("n2", 10): at(10), ("n2", 12): at(11), ("n2", 14): at(20), ("n2", 20): at(20),
+        **{("n3", day): at(20) for day in (1, 10, 12, 14, 20)},
+        **{(node, 21): None for node in ("n1", "n2", "n3")},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-12-01T18:00+01:00", "2026-12-01T17:00:00Z"),
+        ("2026-12-01 18:00:30 +08", "2026-12-01T10:00:30Z"),
+        ("2026-12-01t18:00:00.5-0530", "2026-12-01T23:30:00Z"),
+        ("2024-02-29T00:00z", "2024-02-29T00:00:00Z"),
+    ],
+)
+def test_moments(text, utc):
+    assert write_moment(read_moment(text)) == utc
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-02-30T00:00Z",
+        "2026-12-01T24:00Z",
+        "2026-12-01T18:00",
+        "2026-12-01T18:00+16:00",
+        "friday",
+        None,
+        3,
+        "٢026",
+    ],
+)
+def test_no_moments(text):
+    with pytest.raises(NoMoment):
+        read_moment(text)

@@ -9,12 +9,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlabhub.core.admission import Capacity
+from mlabhub.core.bounds import bounded_by
 from mlabhub.core.gate import KEYS
 from mlabhub.core.profiles import (
     Catalog,
     LaunchRequest,
     NumberOption,
-    bounded_by,
     default_payer,
     visible_profiles,
 )

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlabhub.core.admission import Capacity
-from mlabhub.core.profiles import Catalog, bounded_by, default_choice, opening_image, visible_profiles
+from mlabhub.core.bounds import bounded_by
+from mlabhub.core.profiles import Catalog, default_choice, opening_image, visible_profiles
 from mlabhub.core.sight import offered_profiles, see
 from tests.core.examples import CATALOG, make_node
 from tests.core.test_images import LAB
