@@ -111,7 +111,7 @@ class Preview:
 
     ``key`` is the option that is wrong, empty if it is not one alone. ``state`` says whether waiting helps; ``notes``
     are what to know about a launch that starts. ``nearest`` are the launch options to change for one that starts now,
-    and ``advice`` says so, or what else can be done.
+    and ``advice`` says so, or what else can be done. ``wait`` is when one that waits would start.
     """
 
     starts_now: bool
@@ -122,6 +122,7 @@ class Preview:
     notes: tuple[Reason, ...] = ()
     nearest: Mapping[str, Any] | None = None
     advice: Message | None = None
+    wait: WaitRange | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,10 @@ class ServerView:
     ``tools`` are those that can be opened while it runs, each at ``mlabhub/open/TOOL`` below ``url``; ``open_url`` is
     where the first one is. ``notes`` are what to know about it as long as it runs: that a share is not there, say;
     ``ended`` is why it does not run, if nobody stopped it and the reason is known.
+
+    ``borrowed``: its group holds more than it is guaranteed, so that it may be taken back after ``notice_s``. One that
+    started from the queue is given back at ``claim_by`` unless it is used before. ``wanted`` is when its holder was
+    last asked to give it back, for somebody waits.
     """
 
     user: str
@@ -213,6 +218,10 @@ class ServerView:
     tools: tuple[str, ...] = ()
     open_url: str = ""
     ended: Message | None = None
+    borrowed: bool = False
+    notice_s: float | None = None
+    claim_by: float | None = None
+    wanted: float | None = None
 
 
 @dataclass(frozen=True)

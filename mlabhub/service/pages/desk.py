@@ -1,0 +1,33 @@
+"""What the pages ask of the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from mlabhub.service.views import LaunchAnswer, NoticeView, Person, Queued, QueueEntryView
+
+
+class QueueDesk(Protocol):
+    """The queue as people see it and act on it. Whoever acts for somebody else is an administrator.
+
+    All raise `NotFound` for an entry that does not wait, or that is not the actor's.
+    """
+
+    async def queue(self, actor: Person) -> tuple[QueueEntryView, ...]:
+        """Return everybody's entries, next first, as far as the actor may know them."""
+
+    async def notices(self, actor: Person, user: str) -> tuple[NoticeView, ...]:
+        """Return what a person was told to give back."""
+
+    async def leave(self, actor: Person, launch_id: str) -> None:
+        """Take an entry out of the queue."""
+
+    async def change(self, actor: Person, launch_id: str, user_options: Mapping[str, Any]) -> Queued | LaunchAnswer:
+        """Let an entry ask for something else; it keeps its place only if that is no more."""
+
+    async def nearest(self, actor: Person, launch_id: str) -> LaunchAnswer:
+        """Start the nearest choice that can start now, in place of what waits. Raises `LaunchRefused` if none can."""
+
+    async def move(self, actor: Person, launch_id: str, before: str | None = None) -> None:
+        """Move an entry before another one, None: to the front; for administrators."""
