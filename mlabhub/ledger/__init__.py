@@ -19,6 +19,7 @@ from mlabhub.ledger.records import (
     Reservation,
     State,
     StoredAnswer,
+    ToldStart,
 )
 from mlabhub.ledger.sql import SqlLedger
 from mlabhub.ledger.sqlite import check_disk, open_sqlite
@@ -44,6 +45,7 @@ __all__ = [
     "SqlLedger",
     "State",
     "StoredAnswer",
+    "ToldStart",
     "check_disk",
     "ledger_address",
     "look_at_postgresql",

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from mlabhub.errors import Unavailable
-from mlabhub.ledger.records import AuditEntry, Contents, PastRun, QueueEntry, Record, Reservation
+from mlabhub.ledger.records import AuditEntry, Contents, PastRun, QueueEntry, Record, Reservation, ToldStart
 
 MOST_LATEST = 100
 """How many launches back `Ledger.latest` looks."""
@@ -54,6 +54,9 @@ class Ledger(Protocol):
 
     def entry(self, launch_id: str) -> QueueEntry | None:
         """Return an entry of the queue, however old."""
+
+    def told_starts(self, since: float) -> tuple[ToldStart, ...]:
+        """Return what those were told whose turn came in the queue after that time, first first."""
 
     def past_runs(self, since: float) -> tuple[PastRun, ...]:
         """Return the launches that ran and ended after that time, those that ended first first."""

@@ -18,6 +18,7 @@ from mlabhub.ledger.records import (
     Record,
     Reservation,
     StoredAnswer,
+    ToldStart,
     run_of,
 )
 
@@ -98,6 +99,15 @@ class MemoryLedger:
     def entry(self, launch_id: str) -> QueueEntry | None:
         """Return an entry of the queue, however old."""
         return self._entries.get(launch_id)
+
+    def told_starts(self, since: float) -> tuple[ToldStart, ...]:
+        """Return what those were told whose turn came after that time."""
+        found = [
+            ToldStart(one.launch_id, one.created, one.told_earliest, one.told_latest, one.started)
+            for one in self._entries.values()
+            if one.started is not None and one.started >= since
+        ]
+        return tuple(sorted(found, key=lambda one: one.started))
 
     def past_runs(self, since: float) -> tuple[PastRun, ...]:
         """Return the launches that ran and ended after that time."""

@@ -40,8 +40,12 @@ queue = Table(
     Column("claim_by", Float),
     Column("reason", JSON(none_as_null=True)),
     Column("again_of", Text, nullable=False),
+    Column("told_earliest", Float),
+    Column("told_latest", Float),
+    Column("started", Float),
     Index("one_entry_per_server", "user", "server", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
     Index("queue_by_state", "state"),
+    Index("queue_by_start", "started"),
 )
 
 notices = Table(

@@ -121,7 +121,9 @@ class QueueEntry:
     ``waiting -> started`` when its turn came (then there is a reservation of the same ``launch_id``), ``-> claimed``
     when it was used; ``given_back`` if nobody used it until ``claim_by``. ``left``: its person left the queue.
     ``refused``: it cannot start any more, ``reason`` says why. One that was reclaimed waits again as a new entry:
-    ``again_of`` is the launch that was reclaimed, ``since`` and ``reclaims`` go on counting.
+    ``again_of`` is the launch that was reclaimed, ``since`` and ``reclaims`` go on counting. ``told_earliest`` and
+    ``told_latest`` are the range that its person was told when they asked (None: nobody could tell), ``started`` is
+    when its turn came.
     """
 
     launch_id: str
@@ -148,6 +150,9 @@ class QueueEntry:
     claim_by: float | None = None
     reason: Message | None = None
     again_of: str = ""
+    told_earliest: float | None = None
+    told_latest: float | None = None
+    started: float | None = None
 
     @property
     def active(self) -> bool:
@@ -222,6 +227,17 @@ class PastRun:
     memory_gib: float
     started: float
     ended: float
+
+
+@dataclass(frozen=True)
+class ToldStart:
+    """A queued launch whose turn came: what its person had been told when they asked, and when it was."""
+
+    launch_id: str
+    asked: float
+    earliest: float | None
+    latest: float | None
+    started: float
 
 
 def run_of(one: Reservation) -> PastRun | None:

@@ -28,6 +28,7 @@ from mlabhub.ledger.records import (
     Record,
     Reservation,
     StoredAnswer,
+    ToldStart,
     run_of,
 )
 from mlabhub.messages import Message
@@ -121,6 +122,14 @@ class SqlLedger:
         with self._reading() as connection:
             row = connection.execute(query).mappings().one_or_none()
         return None if row is None else queue_tables.entry_of(row)
+
+    def told_starts(self, since: float) -> tuple[ToldStart, ...]:
+        """Return what those were told whose turn came after that time; there is an index by that."""
+        of = queue_tables.queue.c
+        columns = of.launch_id, of.created, of.told_earliest, of.told_latest, of.started
+        query = sa.select(*columns).where(of.started >= since).order_by(of.started)
+        with self._reading() as connection:
+            return tuple(ToldStart(*row) for row in connection.execute(query))
 
     def past_runs(self, since: float) -> tuple[PastRun, ...]:
         """Return the launches that ran and ended after that time; there is an index by that."""

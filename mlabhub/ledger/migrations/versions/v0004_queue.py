@@ -37,6 +37,7 @@ def upgrade() -> None:
         _float("claim_by", nullable=True),
         sa.Column("reason", sa.JSON()),
         _text("again_of"),
+        *(_float(name, nullable=True) for name in ("told_earliest", "told_latest", "started")),
     )
     op.create_index(
         "one_entry_per_server",
@@ -47,6 +48,7 @@ def upgrade() -> None:
         postgresql_where=_ACTIVE,
     )
     op.create_index("queue_by_state", "queue", ["state"])
+    op.create_index("queue_by_start", "queue", ["started"])
     op.create_table(
         "notices",
         sa.Column("launch_id", sa.Text(), primary_key=True),
