@@ -10,45 +10,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
-from mlabhub.client import HubUser
 from mlabhub.client.transport import NoAnswer, NotSent
-from mlabhub.core.log_folders import source_of
 from mlabhub.core.names import check_display_name, check_user_name, is_server_name
-from mlabhub.core.privacy import Viewer
 from mlabhub.core.quote import quote
 from mlabhub.core.resolve import resolve
-from mlabhub.core.storage import places_for
-from mlabhub.core.tools import WORKBENCH
-from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
-from mlabhub.inventory import SavedLayer
-from mlabhub.ledger import AuditEntry, Reservation, StoredAnswer
+from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, Unavailable
+from mlabhub.ledger import Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
 from mlabhub.service.answers import Admitted, Refused, reasons_json, refusal
-from mlabhub.service.catalogue import fault_lines
 from mlabhub.service.decisions import Ground, Wish
-from mlabhub.service.kept import kept_choices, kept_image, kept_images
-from mlabhub.service.own_images import ImageDesk
-from mlabhub.service.patience import soon
+from mlabhub.service.kept import kept_image, kept_images
+from mlabhub.service.looks import Looks, check_may_act
 from mlabhub.service.previews import Scene, make_preview, with_every_choice
 from mlabhub.service.repeats import check_key, fingerprint_of, refusal_to_keep, repeat
 from mlabhub.service.views import (
     CatalogView,
     LaunchAnswer,
     LaunchStatus,
-    NodeView,
-    PastLaunch,
     Person,
     Preview,
     PreviewAnswer,
-    SavedImageView,
     ServerView,
     Step,
-    StorageView,
-    UsageView,
 )
 from mlabhub.service.world import World
 
@@ -61,11 +47,11 @@ START_DEADLINE_S = 300.0
 Settle = Callable[[str, str], Awaitable[None]]
 
 
-class Launcher:
+class Launcher(Looks):
     """Acts on servers for people. ``settle`` looks at one server at once when the ledger may be behind."""
 
     def __init__(self, world: World, settle: Settle, wake_reconciler: Callable[[], None]):
-        self._world = world
+        super().__init__(world)
         self._settle = settle
         self._wake = wake_reconciler
 
@@ -80,7 +66,7 @@ class Launcher:
         idempotency_key: str | None = None,
     ) -> LaunchAnswer:
         """Start a server: decide, reserve, ask the hub. Raises an `MLabError` with the reason if it does not start."""
-        _check_may_act(actor, user)
+        check_may_act(actor, user)
         _check_server_name(server_name)
         key = None if idempotency_key is None else (actor.name, check_key(idempotency_key))
         # An administrator's refusal names people whom another token of theirs may not be told of.
@@ -136,7 +122,7 @@ class Launcher:
         )
 
     async def _scene(self, actor: Person, user: str) -> Scene:
-        _check_may_act(actor, user)
+        check_may_act(actor, user)
         hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
         world, catalog = self._world, self._world.catalog()
         kept = await kept_images(world.ledger, catalog, user)
@@ -144,18 +130,13 @@ class Launcher:
             catalog=catalog,
             user=user,
             groups=hub_user.groups,
-            viewer=self._viewer(actor, hub_user),
+            viewer=self.viewer(actor, hub_user),
             holdings=world.writer.projection.holdings,
             queue=world.waitlist.at(now := world.clock()),
             capacity=capacity,
             now=now,
             kept_images=kept,
         )
-
-    def _viewer(self, person: Person, hub_user: HubUser | None = None) -> Viewer:
-        """Return what a person may know; the hub's own word on their groups counts, where it was asked."""
-        groups = hub_user.groups if hub_user is not None and hub_user.name == person.name else person.groups
-        return Viewer(person.name, frozenset(groups), person.admin, self._world.catalog().quotas.privacy)
 
     async def launch_status(self, launch_id: str) -> LaunchStatus:
         """Return how far a launch came. Raises `NotFound`."""
@@ -169,94 +150,9 @@ class Launcher:
         told = await self._world.hub.last_told(one.user, one.server) if listing.is_prepared(one) else None
         return listing.launch_status(one, self._world.settings.base_url, told)
 
-    async def servers(self, user: str) -> tuple[ServerView, ...]:
-        """Return all servers of a user, running or not. What is saved is left out while the backend is silent."""
-        hub_user, saved, latest = await asyncio.gather(
-            self._world.hub.user(user, stopped=True), self._saved(user), self._latest(user)
-        )
-        held = self._world.writer.projection.of_user(user)
-        return listing.server_views(hub_user, held, saved, self._world.settings.base_url, latest)
-
-    async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
-        """Return the last launch of each of a user's workbenches, newest first; none while the ledger is away."""
-        launches = [one for one in await self._latest(user) if one.kind == WORKBENCH]
-        return tuple(PastLaunch(one.server, one.display_name, one.created, one.options) for one in launches)
-
-    async def _latest(self, user: str) -> tuple[Reservation, ...]:
-        try:
-            return await asyncio.to_thread(self._world.ledger.latest, user)
-        except Unavailable as error:
-            log.warning("What %s launched before is not shown: %s", user, error.log_text)
-            return ()
-
-    async def path_in_server(self, user: str, path: str) -> str:
-        """Return where a user's server sees one of its paths: plain processes see the machine's own folders."""
-        if self._world.settings.backend != "process":
-            return path
-        groups = (await self._world.hub.user(user)).groups
-        return source_of(path, places_for(self._world.catalog().storage, user, groups))
-
-    async def saved_images(self, user: str) -> tuple[SavedImageView, ...]:
-        """Return the images that a user saved; none while the backend is silent, or where servers have no images."""
-        try:
-            own = await ImageDesk(self._world).own(user)
-        except MLabError as error:
-            log.warning("The images that %s saved are not shown: %s", user, error.log_text)
-            return ()
-        return tuple(SavedImageView(one.name, one.of_image, one.description) for one in own)
-
-    async def _saved(self, user: str) -> tuple[SavedLayer, ...]:
-        try:
-            return await soon(self._world.backend.saved(user))
-        except Unavailable as error:
-            log.warning("What %s saved is not shown: %s", user, error.log_text)
-            return ()
-
-    async def catalog_for(self, actor: Person) -> CatalogView:
-        """Return what the launch page shows to this person, by the groups that the hub has for them now."""
-        hub_user, capacity = await asyncio.gather(self._world.hub.user(actor.name), self._world.capacity.get())
-        actor = replace(actor, groups=hub_user.groups)
-        catalog = self._world.catalog()
-        kept = await kept_choices(self._world.ledger, catalog, actor.name)
-        projection = self._world.writer.projection
-        view = listing.catalog_view(actor, hub_user.groups, catalog, capacity, projection, self._viewer(actor))
-        return replace(view, kept_images=kept)
-
-    def catalog_faults(self, actor: Person) -> tuple[Message, ...]:
-        """Return why the configuration folder is not in force, for administrators: nobody else can mend it."""
-        return fault_lines(self._world.catalog.fault) if actor.admin else ()
-
-    async def nodes(self, actor: Person) -> tuple[NodeView, ...]:
-        """Return every node and GPU, and who holds it."""
-        capacity = await self._world.capacity.get()
-        projection = self._world.writer.projection
-        return listing.node_views(capacity, projection, self._world.catalog(), self._viewer(actor))
-
-    async def storage(self, actor: Person, user: str) -> tuple[StorageView, ...]:
-        """Return a person's folders and how much room they have."""
-        _check_may_act(actor, user)
-        groups = (await self._world.hub.user(user)).groups
-        catalog = self._world.catalog()
-        places = places_for(catalog.storage, user, groups)
-        elsewhere = self._world.settings.backend == "kube"
-        seen = [one.source for one in places if not elsewhere or catalog.kubernetes.is_seen_by_hub(one.source)]
-        return listing.storage_views(places, await self._world.disk.look(seen))
-
-    def quotas(self, actor: Person) -> tuple[tuple[UsageView, ...], tuple[UsageView, ...]]:
-        """Return usage and limits: of one's groups and oneself, for administrators of all groups and users."""
-        quotas, projection = self._world.catalog().quotas, self._world.writer.projection
-        groups, users = set(actor.groups), {actor.name}
-        if actor.admin:
-            groups |= {*quotas.groups, *(one.group for one in projection if one.group is not None)}
-            users |= {one.user for one in projection}
-        return (
-            tuple(listing.usage_of_group(name, quotas, projection.holdings) for name in sorted(groups)),
-            tuple(listing.usage_of_user(name, quotas, projection.holdings) for name in sorted(users)),
-        )
-
     async def stop(self, actor: Person, user: str, server_name: str) -> None:
         """Stop a server. Fine if it does not run."""
-        _check_may_act(actor, user)
+        check_may_act(actor, user)
         _check_server_name(server_name)
         now = self._world.clock()
         one = self._world.writer.projection.of_server(user, server_name)
@@ -280,20 +176,11 @@ class Launcher:
 
     async def reset(self, actor: Person, user: str, server_name: str) -> None:
         """Forget what was installed in a server, so that its next start begins from the image."""
-        _check_may_act(actor, user)
+        check_may_act(actor, user)
         _check_server_name(server_name)
         if self._world.writer.projection.of_server(user, server_name) is not None:
             raise LaunchRefused(N_("The server is running. Stop it first; what was installed can be reset then."))
         await self._world.backend.reset(user, server_name)
-
-    def all_held(self) -> tuple[ServerView, ...]:
-        """Return every server that holds something, of all users."""
-        return listing.held_views(self._world.writer.projection, self._world.settings.base_url)
-
-    async def audit(self, *, limit: int, before: int | None, user: str | None) -> tuple[AuditEntry, ...]:
-        """Return the newest entries of the audit first."""
-        ledger = self._world.ledger
-        return await asyncio.to_thread(lambda: ledger.audit(limit=limit, before=before, user=user))
 
     async def _prepare(
         self, actor: Person, user: str, server_name: str, display_name: str, options: dict[str, Any]
@@ -318,7 +205,7 @@ class Launcher:
             request=request,
             options=options,
             actor=actor.name,
-            viewer=self._viewer(actor, hub_user),
+            viewer=self.viewer(actor, hub_user),
             deadline_s=START_DEADLINE_S,
             display_name=display_name,
         )
@@ -381,17 +268,6 @@ class Launcher:
         launch_id = admitted.reservation.launch_id
         url = f"{self._world.settings.service_prefix}starting/{launch_id}"
         return LaunchAnswer("starting", launch_id, url, tuple(reasons_json(admitted.notes)))
-
-
-def _check_may_act(actor: Person, user: str) -> None:
-    if actor.name != user and not actor.admin:
-        raise NotPermitted(
-            Message.of(
-                N_("{actor} may not act for {user}: only administrators act for others."),
-                actor=quote(actor.name),
-                user=quote(user),
-            )
-        )
 
 
 def _check_server_name(name: str) -> None:

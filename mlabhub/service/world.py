@@ -19,6 +19,7 @@ from mlabhub.inventory import Backend
 from mlabhub.ledger import Ledger
 from mlabhub.messages import Message
 from mlabhub.service.census import Census
+from mlabhub.service.changes import Changes
 from mlabhub.service.disk import DiskUse
 from mlabhub.service.fetching import ImageFetcher
 from mlabhub.service.metrics import Metrics
@@ -88,6 +89,11 @@ class World:
 
     def __post_init__(self) -> None:
         self.fetcher = ImageFetcher(self.backend.images, self.clock)
+
+    @property
+    def changes(self) -> Changes:
+        """What tells that somebody's server, the queue or a quota changed."""
+        return self.writer.changes
 
     def note_decision(self, request: LaunchRequest, waiting: Waiting | None, *, admitted: bool) -> None:
         """Count a decision on a launch, and remember whether the person waits now."""

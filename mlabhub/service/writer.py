@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from mlabhub.errors import MLabError, Unavailable
-from mlabhub.ledger import AuditEntry, Ledger, LedgerConflict, LedgerUnavailable, Record
+from mlabhub.ledger import AuditEntry, KnownId, Ledger, LedgerConflict, LedgerUnavailable, Record, StoredAnswer
 from mlabhub.messages import N_, Message
+from mlabhub.service.changes import Changes
 from mlabhub.service.projection import REMEMBER_S, Projection
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_SILENT = AuditEntry, StoredAnswer, KnownId
+"""Records that change nothing that somebody follows."""
 _LARGEST_BATCH = 256
 _MOST_WAITING = 10_000
 
@@ -39,7 +42,7 @@ Act = Callable[[Projection], Outcome[T]]
 
 
 class Writer:
-    """Owns the projection and is the only one who commits."""
+    """Owns the projection and is the only one who commits. ``changes`` tells whoever follows."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float], observe_commit: Callable[[], Any] | None = None):
         self._ledger = ledger
@@ -52,6 +55,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
         self._projection: Projection | None = None
         self.fault: MLabError | None = None
+        self.changes = Changes()
 
     @property
     def projection(self) -> Projection:
@@ -144,6 +148,8 @@ class Writer:
         for future, answer in answers:
             if not future.done():
                 future.set_exception(answer) if isinstance(answer, MLabError) else future.set_result(answer)
+        if any(not isinstance(record, _SILENT) for record in records):
+            self.changes.note()
         return None
 
     async def _commit(self, records: list[Record]) -> None:
@@ -170,6 +176,7 @@ class Writer:
             self.fault = error
             raise
         self._projection = Projection(contents)
+        self.changes.note()
         return self._projection
 
     async def _in_thread(self, call: Callable[[Any], T], argument: Any) -> T:
