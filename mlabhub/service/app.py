@@ -145,7 +145,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
     def gpu_types() -> GpuTypes:
         return catalog().gpu_types
 
-    writer = Writer(ledger, time.time, metrics.commit_seconds.time)
+    writer = Writer(ledger, time.time, metrics.commit_seconds.time, metrics.count)
     world = World(
         settings=settings,
         ledger=ledger,

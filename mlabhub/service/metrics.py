@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter as Count
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from mlabhub.core.capacity import Capacity, Node
-from mlabhub.ledger import Reservation
+from mlabhub.ledger import QueueEntry, Reservation
+from mlabhub.service.tallies import ENTRY_EVENTS, NOTICE_EVENTS, Tally
 
 GPU_STATES = ("held", "free", "others", "unhealthy", "closed")
 """Of people's servers; to be had; of somebody else; broken; free, but their node takes no servers."""
 _START_S = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
+_WAIT_S = (1, 5, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
 _COMMIT_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
 
@@ -50,8 +52,40 @@ class Metrics:
             registry=self.registry,
             buckets=_START_S,
         )
-        for verdict in ("admit", "refuse"):
+        self.queue_events = Counter(
+            "mlabhub_queue_events_total",
+            f"What became of launches that waited: {', '.join(ENTRY_EVENTS)}",
+            ["event"],
+            registry=self.registry,
+        )
+        self.queue_wait_seconds = Histogram(
+            "mlabhub_queue_wait_seconds",
+            "From a launch that waits to its turn, those that started from the queue",
+            registry=self.registry,
+            buckets=_WAIT_S,
+        )
+        self.notices = Counter(
+            "mlabhub_notices_total",
+            f"Notices to give back what is borrowed: {', '.join(NOTICE_EVENTS)} (taken back)",
+            ["event"],
+            registry=self.registry,
+        )
+        self._queue = self._gauge("queue", "Launches that wait, by GPU type (any, none)", "type")
+        for verdict in ("admit", "refuse", "queue"):
             self.decisions.labels(verdict)
+        for event in ENTRY_EVENTS:
+            self.queue_events.labels(event)
+        for event in NOTICE_EVENTS:
+            self.notices.labels(event)
+
+    def count(self, tally: Tally) -> None:
+        """Count what happened in the queue."""
+        if tally.what == "notice":
+            self.notices.labels(tally.event).inc()
+            return
+        self.queue_events.labels(tally.event).inc()
+        if tally.seconds is not None:
+            self.queue_wait_seconds.observe(tally.seconds)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"mlabhub_{name}", text, labels, registry=self.registry)
@@ -61,13 +95,19 @@ class Metrics:
         reservations: Collection[Reservation],
         capacity: Capacity | None = None,
         ages: Mapping[str, float] | None = None,
+        queue: Iterable[QueueEntry] = (),
     ) -> bytes:
         """Return all measures in Prometheus' text format.
 
         ``capacity`` is None where it is not known; ``ages`` are those of the backend's watches, in seconds.
         """
-        for gauge in (self._servers, self._gpus, self._all_gpus, self._nodes, self._watch_age):
+        for gauge in (self._servers, self._gpus, self._all_gpus, self._nodes, self._watch_age, self._queue):
             gauge.clear()
+        self._queue.labels("any")
+        self._queue.labels("none")
+        for entry in queue:
+            if entry.state == "waiting":
+                self._queue.labels((entry.gpu_type or "any") if entry.gpus else "none").inc()
         for one in reservations:
             self._servers.labels(one.state).inc()
             if one.gpus:

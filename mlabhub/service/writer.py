@@ -21,6 +21,7 @@ from mlabhub.ledger import AuditEntry, KnownId, Ledger, LedgerConflict, LedgerUn
 from mlabhub.messages import N_, Message
 from mlabhub.service.changes import Changes
 from mlabhub.service.projection import REMEMBER_S, Projection
+from mlabhub.service.tallies import Tally, tally
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -44,10 +45,17 @@ Act = Callable[[Projection], Outcome[T]]
 class Writer:
     """Owns the projection and is the only one who commits. ``changes`` tells whoever follows."""
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float], observe_commit: Callable[[], Any] | None = None):
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        observe_commit: Callable[[], Any] | None = None,
+        count: Callable[[Tally], None] = lambda _: None,
+    ):
         self._ledger = ledger
         self._clock = clock
         self._observe_commit = observe_commit
+        self._count = count
         self._waiting: deque[tuple[Act[Any], asyncio.Future[Any]]] = deque()
         self._wake = asyncio.Event()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="ledger")
@@ -129,6 +137,7 @@ class Writer:
             return _fail([future for _, future in batch], error)
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         records: list[Record] = []
+        tallies: list[Tally] = []
         for act, future in batch:
             if future.done():  # who asked has gone away
                 continue
@@ -138,6 +147,8 @@ class Writer:
                 answers.append((future, error))
                 continue
             for record in outcome.records:
+                if (counted := tally(projection, record)) is not None:
+                    tallies.append(counted)
                 projection.apply(record)
             records.extend(outcome.records)
             answers.append((future, outcome.answer))
@@ -150,6 +161,8 @@ class Writer:
                 future.set_exception(answer) if isinstance(answer, MLabError) else future.set_result(answer)
         if any(not isinstance(record, _SILENT) for record in records):
             self.changes.note()
+        for counted in tallies:
+            self._count(counted)
         return None
 
     async def _commit(self, records: list[Record]) -> None:

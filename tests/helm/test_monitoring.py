@@ -77,6 +77,7 @@ def test_every_measure_of_the_service_is_on_the_dashboard() -> None:
         "mlabhub_gpus_held",  # what of mlabhub_gpus is held
         "mlabhub_start_seconds",
         "mlabhub_commit_seconds",
+        "mlabhub_queue_wait_seconds",
     }
     assert {"mlabhub_start_seconds_bucket", "mlabhub_commit_seconds_bucket"} <= shown
 

@@ -65,7 +65,8 @@ class MetricsHandler(ApiHandler):
         except MLabError:
             capacity = None
         ages = world.backend.ages() if isinstance(world.backend, Watching) else {}
-        self.finish(world.metrics.render(tuple(world.writer.projection), capacity, ages))
+        projection = world.writer.projection
+        self.finish(world.metrics.render(tuple(projection), capacity, ages, tuple(projection.queue.values())))
 
 
 class OpenApiHandler(JsonHandler):
