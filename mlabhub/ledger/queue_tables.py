@@ -43,6 +43,7 @@ queue = Table(
     Column("told_earliest", Float),
     Column("told_latest", Float),
     Column("started", Float),
+    Column("attempts", Integer, nullable=False),
     Index("one_entry_per_server", "user", "server", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
     Index("queue_by_state", "state"),
     Index("queue_by_start", "started"),

@@ -34,7 +34,8 @@ class Reservation:
     ``options`` are the asker's user_options without the launch_id, ``plan`` is what the backend is told to make of
     them (None for a server that was found and adopted). ``ready`` is when the hub was first seen to serve it,
     ``changed`` when the state last changed. ``failure`` is why it did not start, or ended by
-    itself. ``notes`` are what its owner is to know as long as it runs.
+    itself. ``notes`` are what its owner is to know as long as it runs. One that waited in the queue has ``since`` when,
+    and how often it was taken back before (``reclaims``).
     """
 
     launch_id: str
@@ -64,6 +65,8 @@ class Reservation:
     failure: Message | None = None
     notes: tuple[Message, ...] = ()
     kind: Kind = WORKBENCH
+    since: float | None = None
+    reclaims: int = 0
 
     @property
     def active(self) -> bool:
@@ -123,7 +126,8 @@ class QueueEntry:
     ``refused``: it cannot start any more, ``reason`` says why. One that was reclaimed waits again as a new entry:
     ``again_of`` is the launch that was reclaimed, ``since`` and ``reclaims`` go on counting. ``told_earliest`` and
     ``told_latest`` are the range that its person was told when they asked (None: nobody could tell), ``started`` is
-    when its turn came.
+    when its turn came. One whose start came to nothing without anybody's fault goes on waiting, ``attempts`` times by
+    now.
     """
 
     launch_id: str
@@ -153,6 +157,7 @@ class QueueEntry:
     told_earliest: float | None = None
     told_latest: float | None = None
     started: float | None = None
+    attempts: int = 0
 
     @property
     def active(self) -> bool:

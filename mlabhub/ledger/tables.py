@@ -93,6 +93,8 @@ reservations = Table(
     Column("failure", JSON(none_as_null=True)),
     Column("notes", JSON(none_as_null=True)),
     Column("kind", Text),
+    Column("since", Float),
+    Column("reclaims", Integer),
     Index("one_active_per_server", "user", "server", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),
     Index("released_lately", "released"),
 )
@@ -149,6 +151,7 @@ def reservation_of(row: RowMapping) -> Reservation:
     values["failure"] = None if values["failure"] is None else message_of(values["failure"])
     values["notes"] = tuple(message_of(note) for note in values["notes"] or ())
     values["kind"] = values["kind"] or WORKBENCH
+    values["reclaims"] = values["reclaims"] or 0
     return Reservation(**values)
 
 

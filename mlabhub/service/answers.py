@@ -9,7 +9,7 @@ from mlabhub.core.forecast import Nearest
 from mlabhub.core.reasons import Reason, sentences
 from mlabhub.core.waiting import Waiting
 from mlabhub.errors import LaunchRefused
-from mlabhub.ledger import Reservation
+from mlabhub.ledger import QueueEntry, Reservation
 from mlabhub.messages import N_, Message
 
 UNREACHABLE = N_(
@@ -33,6 +33,16 @@ class Refused:
     advice: Message | None = None
     nearest: Nearest | None = None
     waiting: Waiting | None = None
+
+
+@dataclass(frozen=True)
+class Waits:
+    """The entry of the queue under which a launch waits, why it does not start now, and what would start now."""
+
+    entry: QueueEntry
+    reasons: tuple[Reason, ...]
+    advice: Message | None = None
+    nearest: Nearest | None = None
 
 
 def used(launch_id: str) -> LaunchRefused:

@@ -195,11 +195,13 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
             service = make_service(world, hub_auth=make_hub_auth(settings, token), spawner_secret=secret)
             server = _listen(service.application, settings)
             reconciling = asyncio.create_task(service.reconciler.run(), name="reconciler")
+            queueing = asyncio.create_task(world.queue.run(), name="queue")
             gc.freeze()  # what is loaded stays: collections need not look at it again
             log.info("The service listens on %s", settings.service_url)
             await _until_stopped()
             server.stop()
             reconciling.cancel()
+            queueing.cancel()
             await server.close_all_connections()
         if own_hub is not None:
             await own_hub.close()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlabhub.core.admission import Capacity, Decision, decide
+from mlabhub.core.admission import Capacity, Decision, Placement, decide
 from mlabhub.core.capacity import products_of
 from mlabhub.core.forecast import Forecast, forecast, waits
 from mlabhub.core.identity import Identity
@@ -21,10 +21,11 @@ from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.reasons import Reason, sentences
 from mlabhub.core.units import format_gpus
 from mlabhub.core.waiting import Waiting
-from mlabhub.ledger import AuditEntry, KnownId, Record, Reservation, StoredAnswer
+from mlabhub.ledger import AuditEntry, KnownId, QueueEntry, Record, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
-from mlabhub.service.answers import Admitted, Refused, name_in_use, unknown, used
+from mlabhub.service.answers import Admitted, Refused, Waits, name_in_use, unknown, used
 from mlabhub.service.projection import Projection, make_holding
+from mlabhub.service.queue.acts import asked, enqueue, make_entry, waits_already
 from mlabhub.service.writer import Act, Outcome
 
 
@@ -32,7 +33,8 @@ from mlabhub.service.writer import Act, Outcome
 class Wish:
     """A launch that passed the gate; `admit` decides on it. ``options`` are without the launch_id.
 
-    ``viewer`` is who reads the answer.
+    ``viewer`` is who reads the answer. With ``may_wait`` it waits in the queue where it cannot start now; under the
+    ``launch_id`` of an entry that waits already, that one starts as it is asked for now, or goes on waiting.
     """
 
     launch_id: str
@@ -43,20 +45,29 @@ class Wish:
     deadline_s: float
     display_name: str = ""
     by_spawner: bool = False
+    may_wait: bool = False
+
+
+Turn = Callable[[Projection, LaunchRequest, str], Decision | None]
+"""Decides on a launch, by its id, where others wait whose turn may have come; None where that is not so."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What a decision stands on besides the projection; ``queue`` are those who wait."""
+    """What a decision stands on besides the projection; ``queue`` are those who wait.
+
+    ``turn`` is asked first: nobody takes what somebody who waits is about to get.
+    """
 
     catalog: Catalog
     capacity: Capacity
     identify: Callable[[Projection], Identity]
     queue: tuple[Waiting, ...] = ()
+    turn: Turn = lambda *_: None
 
 
-Answer = Admitted | Refused | StoredAnswer
-Keeper = Callable[[Admitted | Refused], StoredAnswer]
+Answer = Admitted | Refused | Waits | StoredAnswer
+Keeper = Callable[[Admitted | Refused | Waits], StoredAnswer]
 """Makes the answer that is kept under an ``Idempotency-Key``."""
 
 
@@ -80,41 +91,96 @@ def admit(
 
 
 def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep: Keeper | None) -> Outcome[Answer]:
-    request = wish.request
-    other = projection.of_server(request.user, request.server_name)
-    if other is not None:
-        told = Forecast(Decision("refuse", reasons=(name_in_use(other),)))
+    taken = _name_taken(projection, wish)
+    if taken is not None:
+        told = Forecast(Decision("refuse", reasons=(taken,)))
     else:
         told = _forecast(projection, wish, ground, now)
-    decision = told.decision
-    if decision.placement is None:
-        waiting = waits(request, decision, ground.catalog.quotas, ground.capacity, now)
-        answer: Admitted | Refused = Refused(decision.reasons, told.advice, told.nearest, waiting)
-        full = decision.reasons if other is not None else _full_reasons(projection, wish, ground, decision, now)
-        records: tuple[Record, ...] = (_refused(wish, full, now),)
+    placement = told.decision.placement
+    answer: Admitted | Refused | Waits
+    if placement is not None:
+        answer, records = _admit(projection, wish, ground, now, placement, told.decision.notes)
+    elif wish.may_wait and taken is None and not told.decision.never:
+        answer, records = _wait(projection, wish, told, now)
     else:
-        identity = ground.identify(projection)
-        plan = make_plan(
-            request,
-            launch_id=wish.launch_id,
-            identity=identity,
-            placement=decision.placement,
-            storage=ground.catalog.storage,
-            display_name=wish.display_name,
-            cpu_overcommit=ground.catalog.quotas.cpu_overcommit,
-            gpu_products=products_of(ground.capacity, decision.placement.gpu_type),
-        )
-        reservation = _reserve(wish, plan, now)
-        answer = Admitted(reservation, decision.notes)
-        records = (reservation, _admitted(wish, reservation, now), *_new_ids(projection, identity))
+        waiting = waits(wish.request, told.decision, ground.catalog.quotas, ground.capacity, now)
+        answer = Refused(told.decision.reasons, told.advice, told.nearest, waiting)
+        full = answer.reasons if taken is not None else _full_reasons(projection, wish, ground, told.decision, now)
+        records = (_refused(wish, full, now),)
     return Outcome(answer, (*records, keep(answer)) if keep else records)
+
+
+def _admit(
+    projection: Projection, wish: Wish, ground: Ground, now: float, placement: Placement, notes: tuple[Reason, ...]
+) -> tuple[Admitted, tuple[Record, ...]]:
+    entry = projection.queue.get(wish.launch_id)
+    reservation, records = grant(projection, wish, ground, now, placement, entry)
+    line = audit_of(reservation, now, wish.actor, "admit", admitted_words(reservation))
+    started = () if entry is None else (started_entry(entry, wish.request, wish.options, now),)
+    return Admitted(reservation, notes), (reservation, line, *records, *started)
+
+
+def grant(
+    projection: Projection,
+    wish: Wish,
+    ground: Ground,
+    now: float,
+    placement: Placement,
+    entry: QueueEntry | None = None,
+) -> tuple[Reservation, tuple[KnownId, ...]]:
+    """Return the reservation of a launch that starts at ``placement``, and the numbers that are new with it."""
+    identity = ground.identify(projection)
+    plan = make_plan(
+        wish.request,
+        launch_id=wish.launch_id,
+        identity=identity,
+        placement=placement,
+        storage=ground.catalog.storage,
+        display_name=wish.display_name,
+        cpu_overcommit=ground.catalog.quotas.cpu_overcommit,
+        gpu_products=products_of(ground.capacity, placement.gpu_type),
+    )
+    return _reserve(wish, plan, now, entry), _new_ids(projection, identity)
+
+
+def _wait(projection: Projection, wish: Wish, told: Forecast, now: float) -> tuple[Waits, tuple[Record, ...]]:
+    entry = projection.queue.get(wish.launch_id)
+    answer = Waits(entry or _entry(wish, now), told.decision.reasons, told.advice, told.nearest)
+    return answer, () if entry is not None else enqueue(projection, answer.entry, now)
+
+
+def _entry(wish: Wish, now: float) -> QueueEntry:
+    return make_entry(
+        wish.request,
+        launch_id=wish.launch_id,
+        options=wish.options,
+        actor=wish.actor,
+        display_name=wish.display_name,
+        now=now,
+    )
+
+
+def _name_taken(projection: Projection, wish: Wish) -> Reason | None:
+    """Return why the server's name cannot be had, if so: a launch of it runs, or another one waits."""
+    user, server = wish.request.user, wish.request.server_name
+    other = projection.of_server(user, server)
+    if other is not None:
+        return name_in_use(other)
+    entry = projection.entry_of_server(user, server)
+    return waits_already(entry) if entry is not None and entry.launch_id != wish.launch_id else None
 
 
 def _forecast(projection: Projection, wish: Wish, ground: Ground, now: float) -> Forecast:
     catalog = ground.catalog
     profile = catalog.profiles_by_slug[wish.request.profile]
     holdings, capacity = projection.holdings, ground.capacity
-    return forecast(wish.request, profile, catalog.quotas, holdings, ground.queue, capacity, now, wish.viewer)
+    turn = ground.turn(projection, wish.request, wish.launch_id)
+    if turn is not None and turn.placement is not None:
+        return Forecast(turn)
+    told = forecast(wish.request, profile, catalog.quotas, holdings, ground.queue, capacity, now, wish.viewer)
+    if turn is None or told.decision.placement is None:
+        return told
+    return Forecast(turn)  # there would be room, which is somebody else's who waits
 
 
 def _full_reasons(
@@ -127,7 +193,7 @@ def _full_reasons(
     return decide(wish.request, quotas, holdings, ground.queue, ground.capacity, now, EVERYTHING).reasons
 
 
-def _reserve(wish: Wish, plan: LaunchPlan, now: float) -> Reservation:
+def _reserve(wish: Wish, plan: LaunchPlan, now: float, entry: QueueEntry | None = None) -> Reservation:
     """Return the reservation of a launch that was admitted; a spawner's own is redeemed as it is made."""
     return Reservation(
         launch_id=wish.launch_id,
@@ -152,7 +218,14 @@ def _reserve(wish: Wish, plan: LaunchPlan, now: float) -> Reservation:
         plan=plan.to_dict(),
         kind=plan.kind,
         redeemed=now if wish.by_spawner else None,
+        since=entry.since if entry is not None else None,
+        reclaims=entry.reclaims if entry is not None else 0,
     )
+
+
+def started_entry(entry: QueueEntry, request: LaunchRequest, options: dict[str, Any], now: float) -> QueueEntry:
+    """Return an entry whose turn came, with what it starts as."""
+    return replace(entry, state="started", changed=now, claim_by=None, options=options, **asked(request))
 
 
 def active_launch(projection: Projection, launch_id: str, user: str, server: str) -> Reservation:
@@ -320,8 +393,9 @@ def _same_launch(known: Reservation, wish: Wish) -> Reservation:
     return known
 
 
-def _admitted(wish: Wish, one: Reservation, now: float) -> AuditEntry:
-    message = Message.of(
+def admitted_words(one: Reservation) -> Message:
+    """Say what a launch was given."""
+    return Message.of(
         N_("{profile} admitted on {node}: {cpu} CPU, {memory_gib} GiB, {gpus}; {payer} pays"),
         profile=one.profile,
         node=one.node,
@@ -330,7 +404,6 @@ def _admitted(wish: Wish, one: Reservation, now: float) -> AuditEntry:
         gpus=format_gpus(len(one.gpus), one.gpu_type) if one.gpus else Message(N_("no GPU")),
         payer=one.group or Message(N_("no group")),
     )
-    return audit_of(one, now, wish.actor, "admit", message)
 
 
 def _refused(wish: Wish, reasons: tuple[Reason, ...], now: float) -> AuditEntry:

@@ -18,7 +18,7 @@ from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation, StoredAnswer
 from mlabhub.messages import N_, Message, message_json
 from mlabhub.service import answers, decisions, moving
-from mlabhub.service.answers import Refused
+from mlabhub.service.answers import Refused, Waits
 from mlabhub.service.bodies import PlacedBody, ReleasedBody, ReserveBody, ShortBody
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_image
@@ -162,7 +162,7 @@ class SpawnerDesk:
         now = world.clock()
         ground = Ground(catalog, capacity, facts.choose, world.waitlist.at(now))
         answer = await world.writer.submit(decisions.admit(wish, ground, now))
-        assert not isinstance(answer, StoredAnswer)  # there was no Idempotency-Key
+        assert not isinstance(answer, StoredAnswer | Waits)  # there was no Idempotency-Key; spawners do not wait
         if isinstance(answer, Refused):
             world.note_decision(request, answer.waiting, admitted=False)
             return answer

@@ -20,7 +20,7 @@ from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, Un
 from mlabhub.ledger import Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
-from mlabhub.service.answers import Admitted, Refused, reasons_json, refusal
+from mlabhub.service.answers import Admitted, Refused, Waits, reasons_json, refusal
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_image, kept_images
 from mlabhub.service.looks import Looks, check_may_act
@@ -76,8 +76,9 @@ class Launcher(Looks):
         wish, ground = await self._prepare(actor, user, server_name, display_name, user_options)
         now = self._world.clock()
 
-        def keep(answer: Admitted | Refused) -> StoredAnswer:
+        def keep(answer: Admitted | Refused | Waits) -> StoredAnswer:
             assert key is not None
+            assert not isinstance(answer, Waits)
             if isinstance(answer, Refused):
                 return refusal_to_keep(key, fingerprint, now, refusal(answer))
             return StoredAnswer(*key, fingerprint, 201, dict(vars(self._answer(answer))), now)
@@ -91,6 +92,7 @@ class Launcher(Looks):
             if isinstance(answer, Refused):
                 self._world.note_decision(wish.request, answer.waiting, admitted=False)
                 raise refusal(answer)
+            assert not isinstance(answer, Waits)  # nobody asked to wait
             self._world.note_decision(wish.request, None, admitted=True)
             await self._ask_hub(answer.reservation, lambda error: key and refusal_to_keep(key, fingerprint, now, error))
             return self._answer(answer)

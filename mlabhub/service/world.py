@@ -5,6 +5,7 @@ Nothing below imports a clock, opens a file or a socket by itself; it takes its 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,7 +24,9 @@ from mlabhub.service.changes import Changes
 from mlabhub.service.disk import DiskUse
 from mlabhub.service.fetching import ImageFetcher
 from mlabhub.service.metrics import Metrics
+from mlabhub.service.news import News, NoNews
 from mlabhub.service.projection import Projection
+from mlabhub.service.queue.loop import QueueLoop
 from mlabhub.service.waitlist import Waitlist
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
@@ -85,10 +88,14 @@ class World:
     disk: DiskUse
     in_flight: set[str] = field(default_factory=set)
     waitlist: Waitlist = field(default_factory=Waitlist)
+    news: News = field(default_factory=NoNews)
+    monotonic: Callable[[], float] = time.monotonic
     fetcher: ImageFetcher = field(init=False)
+    queue: QueueLoop = field(init=False)
 
     def __post_init__(self) -> None:
         self.fetcher = ImageFetcher(self.backend.images, self.clock)
+        self.queue = QueueLoop(self)
 
     @property
     def changes(self) -> Changes:

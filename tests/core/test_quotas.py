@@ -120,8 +120,16 @@ def test_maintenance_of_a_node():
         if (found := read.maintenance_of(node, at(day))) or True
     }
     assert starts == {
-        ("n1", 1): at(10), ("n1", 10): at(10), ("n1", 12): at(20), ("n1", 14): at(20), ("n1", 20): at(20),
-        ("n2", 1): at(10), ("n2", 10): at(10), ("n2", 12): at(11), ("n2", 14): at(20), ("n2", 20): at(20),
+        ("n1", 1): at(10),
+        ("n1", 10): at(10),
+        ("n1", 12): at(20),
+        ("n1", 14): at(20),
+        ("n1", 20): at(20),
+        ("n2", 1): at(10),
+        ("n2", 10): at(10),
+        ("n2", 12): at(11),
+        ("n2", 14): at(20),
+        ("n2", 20): at(20),
         **{("n3", day): at(20) for day in (1, 10, 12, 14, 20)},
         **{(node, 21): None for node in ("n1", "n2", "n3")},
     }

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.JSON()),
         _text("again_of"),
         *(_float(name, nullable=True) for name in ("told_earliest", "told_latest", "started")),
+        sa.Column("attempts", sa.Integer(), nullable=False),
     )
     op.create_index(
         "one_entry_per_server",
@@ -73,8 +74,12 @@ def upgrade() -> None:
         _float("at"),
         _text("entry"),
     )
+    op.add_column("reservations", _float("since", nullable=True))
+    op.add_column("reservations", sa.Column("reclaims", sa.Integer()))
 
 
 def downgrade() -> None:
+    op.drop_column("reservations", "reclaims")
+    op.drop_column("reservations", "since")
     for table in ("nudges", "quota_changes", "notices", "queue"):
         op.drop_table(table)

@@ -1,0 +1,192 @@
+"""What the rules of sharing are told: machines, runs and waiters, made of the ledger and of what there is.
+
+Guarantees: pure; whatever holds something counts, whether or not anybody knows that it runs; what nobody can tell is
+never reclaimable; a waiter who cannot start whatever happens (its server's name is in use, its GPUs are held by others)
+has no machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mlabhub.core.capacity import Capacity, Node
+from mlabhub.core.holdings import Holdings
+from mlabhub.core.placement import free_count
+from mlabhub.core.profiles import Catalog, LaunchRequest, Profile
+from mlabhub.core.sharing.model import Ask, Machine, Notice, Run, Scene, Waiter
+from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, to_micro
+from mlabhub.core.waiting import Waiting
+from mlabhub.ledger import QueueEntry, Reservation
+from mlabhub.service.projection import Projection
+
+NOWHERE: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the ledger and the inventory do not say.
+
+    ``deadlines`` are those of notices by launch, as the service's own clock has them (see `deadlines`); where one is
+    absent, the ledger's counts. ``idle_since`` is when a launch was last used, where that is known. ``unasked`` are
+    entries that are not looked at this time.
+    """
+
+    deadlines: Mapping[str, float] = field(default_factory=dict)
+    idle_since: Mapping[str, float] = field(default_factory=dict)
+    unasked: frozenset[str] = frozenset()
+
+
+def scene_of(projection: Projection, catalog: Catalog, capacity: Capacity, facts: Facts, now: float) -> Scene:
+    """Return what a round is decided on. The catalogue's quotas are those in force at ``now``."""
+    holdings, quotas = projection.holdings, catalog.quotas
+    closes = closing_times(catalog, capacity, now)
+    return Scene(
+        machines=tuple(
+            _machine(node, holdings, quotas.cpu_overcommit, closes.get(node.name)) for node in capacity.nodes
+        ),
+        runs=tuple(_run(one, projection, catalog, facts) for one in projection),
+        waiters=tuple(_waiters(projection, capacity, facts)),
+        quotas=quotas,
+        now=now,
+    )
+
+
+def request_of(entry: QueueEntry) -> LaunchRequest:
+    """Return what an entry asks for, as far as deciding needs it: it is resolved anew before it starts."""
+    return LaunchRequest(
+        user=entry.user,
+        server_name=entry.server,
+        profile=entry.profile,
+        image=entry.image,
+        image_reference="",
+        group=entry.group,
+        gpu_type=entry.gpu_type,
+        gpus=entry.gpus,
+        gpu_ids=entry.gpu_ids,
+        cpu=entry.cpu,
+        memory_gib=entry.memory_gib,
+        shm_gib=0.0,
+        pids=0,
+        sudo=False,
+    )
+
+
+def waiting_of(entry: QueueEntry, blocked: str | None) -> Waiting | None:
+    """Return an entry as somebody who waits, as soft caps count them; None for who is in nobody's way.
+
+    ``blocked`` is what the last round said of it. Who is at a cap of their own waits for nobody.
+    """
+    if entry.state != "waiting" or blocked in ("cap", "backoff"):
+        return None
+    lacks = {GPU_PREFIX + entry.gpu_type if entry.gpu_type else GPU} if entry.gpus else {CPU, MEMORY}
+    return Waiting(request_of(entry), entry.since, frozenset(lacks), in_group=blocked == "limit")
+
+
+def closing_times(catalog: Catalog, capacity: Capacity, now: float) -> dict[str, float]:
+    """Return when maintenance begins on the nodes that have any before them; what has begun is at or before ``now``."""
+    closes: dict[str, float] = {}
+    for window in getattr(catalog.quotas, "maintenance", ()):
+        if window.until is not None and window.until <= now:
+            continue
+        for name in window.nodes or [node.name for node in capacity.nodes]:
+            closes[name] = min(window.start, closes.get(name, window.start))
+    return closes
+
+
+def notice_seconds(catalog: Catalog, profile: str) -> float:
+    """Return how long a launch of a profile is told before it is taken back."""
+    own = getattr(catalog.profiles_by_slug.get(profile), "notice_seconds", None)
+    return float(catalog.quotas.notice_seconds if own is None else own)
+
+
+def ends_by(one: Reservation, catalog: Catalog) -> float | None:
+    """Return when a launch ends at the latest, where its profile has a longest duration."""
+    hours = getattr(catalog.profiles_by_slug.get(one.profile), "longest_hours", None)
+    began = one.ready or one.held or one.created
+    return None if hours is None else began + 3600.0 * hours
+
+
+def may_be_reclaimed(one: Reservation, profile: Profile | None) -> bool:
+    """Whether a launch may be taken back: what is on its way, or what nobody can tell about, never is."""
+    return one.state == "held" and bool(getattr(profile, "reclaimable", True))
+
+
+def _machine(node: Node, holdings: Holdings, overcommit: float, closes: float | None) -> Machine:
+    usage, held = holdings.node(node.name), holdings.gpus
+    cpu = int((node.cpu_micro - to_micro(node.cpu_taken)) * overcommit)
+    memory = node.memory_micro - to_micro(node.memory_gib_taken)
+    free = {
+        gpu_type: free_count(node, gpu_type, sum(gpu.uuid not in held for gpu in gpus), usage)
+        for gpu_type, gpus in node.usable.items()
+    }
+    return Machine(
+        name=node.name,
+        gpus={one: max(0, len(gpus) - node.gpus_taken.get(one, 0)) for one, gpus in node.usable.items()},
+        cpu=cpu,
+        memory=memory,
+        free_gpus=free,
+        free_cpu=max(0, cpu - usage.get(CPU)),
+        free_memory=max(0, memory - usage.get(MEMORY)),
+        most_cpu=node.cpu_micro,
+        open=node.schedulable,
+        closes=closes,
+        profiles=None if node.for_all else node.exceptions,
+        exceptions=node.exceptions if node.for_all else frozenset(),
+    )
+
+
+def _run(one: Reservation, projection: Projection, catalog: Catalog, facts: Facts) -> Run:
+    profile = catalog.profiles_by_slug.get(one.profile)
+    notice = projection.notices.get(one.launch_id)
+    told = None
+    if notice is not None and notice.entry:  # one without an entry is about a longest duration
+        told = Notice(notice.at, facts.deadlines.get(one.launch_id, notice.deadline), notice.entry)
+    return Run(
+        id=one.launch_id,
+        user=one.user,
+        group=one.group,
+        ask=Ask(len(one.gpus), one.gpu_type, to_micro(one.cpu), to_micro(one.memory_gib), one.profile),
+        machine=one.node,
+        started=one.held or one.created,
+        notice_s=notice_seconds(catalog, one.profile),
+        reclaims=one.reclaims,
+        notice=told,
+        ends_by=ends_by(one, catalog),
+        idle_since=facts.idle_since.get(one.launch_id),
+        reclaimable=may_be_reclaimed(one, profile),
+        ending=one.state == "stopping",
+    )
+
+
+def _waiters(projection: Projection, capacity: Capacity, facts: Facts) -> Iterator[Waiter]:
+    for entry in projection.queue.values():
+        if entry.state == "waiting" and entry.launch_id not in facts.unasked:
+            yield waiter_of(entry, projection, capacity)
+
+
+def waiter_of(entry: QueueEntry, projection: Projection, capacity: Capacity) -> Waiter:
+    """Return an entry as the rules see it."""
+    return Waiter(
+        id=entry.launch_id,
+        user=entry.user,
+        group=entry.group,
+        ask=Ask(entry.gpus, entry.gpu_type, to_micro(entry.cpu), to_micro(entry.memory_gib), entry.profile),
+        since=entry.since,
+        priority=entry.priority,
+        reclaims=entry.reclaims,
+        not_before=entry.not_before,
+        machines=_machines(entry, projection, capacity),
+    )
+
+
+def _machines(entry: QueueEntry, projection: Projection, capacity: Capacity) -> frozenset[str] | None:
+    """Return where an entry can start; GPUs that were chosen by id have to be free."""
+    if projection.of_server(entry.user, entry.server) is not None:
+        return NOWHERE
+    if entry.gpu_ids is None:
+        return None
+    gpus = [capacity.gpus.get(uuid) for uuid in entry.gpu_ids]
+    free = [gpu for gpu in gpus if gpu is not None and gpu.usable and projection.holdings.is_free(gpu.uuid)]
+    nodes = {gpu.node for gpu in free}
+    return frozenset(nodes) if len(free) == len(gpus) and len(nodes) == 1 else NOWHERE
