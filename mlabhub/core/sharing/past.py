@@ -1,0 +1,174 @@
+"""What was used and asked for, halved again and again as time passes; how long things run.
+
+Guarantees: values; the past after a scene depends on the past before it and on that scene alone, and costs a look at
+what came and went. A past that is made of the list of runs that are over says the same of use as one that saw them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from mlabhub.core.sharing.lifetimes import Lifetimes
+from mlabhub.core.sharing.model import Run, Scene, Waiter
+from mlabhub.core.units import to_micro
+
+WEEK_S = 7 * 86400.0
+
+Amounts = tuple[float, float, float]
+"""GPUs, CPU and memory; the latter two in millionths."""
+
+NOTHING: Amounts = (0.0, 0.0, 0.0)
+
+
+class Use(NamedTuple):
+    """The decayed sum of what was used until ``at``, and what is used since."""
+
+    at: float
+    total: Amounts
+    rate: Amounts
+
+    def until(self, now: float, half_life_s: float) -> Amounts:
+        """Return the sum at a time."""
+        decay = math.log(2) / half_life_s
+        kept = math.exp(-decay * max(0.0, now - self.at))
+        gained = (1 - kept) / decay
+        (gpus, cpu, memory), (more_gpus, more_cpu, more_memory) = self.total, self.rate
+        return (gpus * kept + more_gpus * gained, cpu * kept + more_cpu * gained, memory * kept + more_memory * gained)
+
+    def changed(self, now: float, half_life_s: float, by: Amounts, sign: int) -> Use:
+        """Return it with more (1) or less (-1) used from ``now`` on."""
+        gpus, cpu, memory = self.rate
+        rate = (gpus + sign * by[0], cpu + sign * by[1], memory + sign * by[2])
+        return Use(max(now, self.at), self.until(now, half_life_s), rate)
+
+
+UNUSED = Use(-math.inf, NOTHING, NOTHING)
+
+
+class OverRun(Protocol):
+    """A run that is over, as the ledger keeps it: CPU in cores, memory in GiB."""
+
+    @property
+    def user(self) -> str:
+        """Whose it was."""
+
+    @property
+    def group(self) -> str | None:
+        """Which group paid."""
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs it had."""
+
+    @property
+    def cpu(self) -> float:
+        """Its cores."""
+
+    @property
+    def memory_gib(self) -> float:
+        """Its memory."""
+
+    @property
+    def started(self) -> float:
+        """When it started."""
+
+    @property
+    def ended(self) -> float:
+        """When it ended."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What groups and people used, what groups asked for, and how long things ran, as of ``at``."""
+
+    half_life_s: float = WEEK_S
+    at: float = -math.inf
+    groups: Mapping[str | None, Use] = field(default_factory=dict)
+    people: Mapping[str, Use] = field(default_factory=dict)
+    asked: Mapping[tuple[str | None, str | None], tuple[float, float]] = field(default_factory=dict)
+    """GPUs asked for by group and type: when last, and the decayed number."""
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    waiting: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, over: Iterable[OverRun], half_life_s: float = WEEK_S) -> Past:
+        """Return the past that a list of runs is, which are over; what runs comes with the next scene."""
+        groups: dict[str | None, Use] = {}
+        people: dict[str, Use] = {}
+        lifetimes = Lifetimes()
+        for run in sorted(over, key=lambda one: one.ended):
+            by = (float(run.gpus), float(to_micro(run.cpu)), float(to_micro(run.memory_gib)))
+            for uses, key in ((groups, run.group), (people, run.user)):
+                _add_over(uses, key, run, by, half_life_s)  # type: ignore[arg-type]
+            if run.gpus:
+                lifetimes = lifetimes.ended(run.ended - run.started, by_itself=True)
+        return cls(half_life_s, groups=groups, people=people, lifetimes=lifetimes)
+
+    def after(self, scene: Scene) -> Past:
+        """Return the past as of a scene: what came and what went since the last one."""
+        now = max(self.at, scene.now)
+        runs = {run.id: run for run in scene.runs}
+        waiting = frozenset(waiter.id for waiter in scene.waiters)
+        came, went = runs.keys() - self.runs.keys(), self.runs.keys() - runs.keys()
+        fresh = (waiting | came) - self.waiting - self.runs.keys()
+        if not came and not went and waiting == self.waiting:
+            return self
+        groups, people = dict(self.groups), dict(self.people)
+        lifetimes = self.lifetimes
+        for run in [self.runs[one] for one in sorted(went)]:
+            self._change(groups, people, run, now, -1)
+            if run.ask.gpus:
+                lifetimes = lifetimes.ended(now - run.started, by_itself=not _was_reclaimed(run, now))
+        for run in [runs[one] for one in sorted(came)]:
+            self._change(groups, people, run, min(now, max(run.started, self.at)), 1)
+        asked = self._asked_after(scene, fresh, now) if fresh else self.asked
+        return Past(self.half_life_s, now, groups, people, asked, lifetimes, runs, waiting)
+
+    def average(self, uses: Use | None, now: float) -> Amounts:
+        """Return what was used on the average, the last half-life counting most."""
+        if uses is None:
+            return NOTHING
+        decay = math.log(2) / self.half_life_s
+        gpus, cpu, memory = uses.until(now, self.half_life_s)
+        return (gpus * decay, cpu * decay, memory * decay)
+
+    def asked_per_s(self, group: str | None, gpu_type: str | None, now: float) -> float:
+        """Return how many GPUs of a type a group asked for in a second, on the average of late; None: of any type."""
+        at, sum_of = self.asked.get((group, gpu_type), (now, 0.0))
+        return sum_of * math.exp(-max(0.0, now - at) / ASKED_S) / ASKED_S
+
+    def _change(self, groups: dict[str | None, Use], people: dict[str, Use], run: Run, now: float, sign: int) -> None:
+        by = (float(run.ask.gpus), float(run.ask.cpu), float(run.ask.memory))
+        groups[run.group] = groups.get(run.group, UNUSED).changed(now, self.half_life_s, by, sign)
+        people[run.user] = people.get(run.user, UNUSED).changed(now, self.half_life_s, by, sign)
+
+    def _asked_after(
+        self, scene: Scene, fresh: frozenset[str], now: float
+    ) -> Mapping[tuple[str | None, str | None], tuple[float, float]]:
+        asked = dict(self.asked)
+        everybody: list[Waiter | Run] = [*scene.waiters, *scene.runs]
+        for one in everybody:
+            if one.id in fresh and one.ask.gpus:
+                key = (one.group, one.ask.gpu_type)
+                at, sum_of = asked.get(key, (now, 0.0))
+                asked[key] = (now, sum_of * math.exp(-max(0.0, now - at) / ASKED_S) + one.ask.gpus)
+        return asked
+
+
+ASKED_S = 86400.0
+"""Over how long it is counted how often owners ask."""
+
+
+def _add_over(uses: dict[str | None, Use], key: str | None, run: OverRun, by: Amounts, half_life_s: float) -> None:
+    use = uses.get(key, UNUSED)
+    alone = Use(run.started, NOTHING, by).until(run.ended, half_life_s)
+    gpus, cpu, memory = use.until(run.ended, half_life_s)
+    uses[key] = Use(max(use.at, run.ended), (gpus + alone[0], cpu + alone[1], memory + alone[2]), NOTHING)
+
+
+def _was_reclaimed(run: Run, now: float) -> bool:
+    return run.notice is not None and (run.ending or run.notice.deadline <= now)

@@ -1,0 +1,38 @@
+"""What a site, or a replay, may turn: how patient and how generous the rules are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The tunables; times in seconds."""
+
+    max_reclaims: int = 3
+    """How often one request is taken back at most; the quotas may say less, not more."""
+
+    back_off_s: float = 900.0
+    """How long one waits after it was taken back; twice as long after the second time, and so on."""
+
+    overtake_s: float = 4 * 3600.0
+    """How long one that finds no room is overtaken by smaller ones; then a machine is kept free for it."""
+
+    most_claims: float = 0.05
+    """The part of the machines that is kept free for those who borrow, at most; one at least."""
+
+    before_closing_s: float = 1800.0
+    """How long before its maintenance a machine gets nothing new."""
+
+    patience_s: float = 4 * 3600.0
+    """How long an owner waits at most, beyond the notice, where others are likely to end by themselves."""
+
+    reserve_s: float = 3600.0
+    """Owners who are likely to come back within this time find room: that much is not lent."""
+
+    most_reserve: float = 0.05
+    """The part of the GPUs of a type that is not lent, at most."""
+
+    def back_off(self, reclaims: int) -> float:
+        """Return how long a request waits that was taken back for the ``reclaims``-th time."""
+        return self.back_off_s * 2.0 ** max(0, reclaims - 1)

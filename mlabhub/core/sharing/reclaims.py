@@ -1,0 +1,157 @@
+"""Who is told to give back, and for whom: the plan in which the least is lost.
+
+Guarantees: whoever is in a plan is beyond their group's guarantee when their turn in it comes, may be taken back, and
+was not told to give back already; what they give back, with what is free and about to be free, is enough for the owner,
+on one machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from mlabhub.core.sharing.lifetimes import Lifetimes
+from mlabhub.core.sharing.model import Ask, Run, Waiter
+from mlabhub.core.sharing.places import Room, Rooms
+from mlabhub.core.sharing.policy import Policy
+from mlabhub.core.sharing.shares import Shares, vector_of
+
+Amounts = tuple[int, int, int]
+
+
+class Plan(NamedTuple):
+    """Where an owner starts once ``victims`` have given back; ``cost`` is what is lost, in seconds of GPUs."""
+
+    room: Room
+    gpu_type: str
+    victims: tuple[Run, ...]
+    cost: float
+
+    @property
+    def coming(self) -> Amounts:
+        """What is about to be free on the machine."""
+        return add_up(self.gpu_type, (*self.victims, *leaving_soon(self.room)))
+
+
+def add_up(gpu_type: str | None, runs: Iterable[Run]) -> Amounts:
+    """Return the GPUs of a type, the CPU and the memory of runs."""
+    gpus = cpu = memory = 0
+    for run in runs:
+        gpus += run.ask.gpus if run.ask.gpu_type == gpu_type else 0
+        cpu += run.ask.cpu
+        memory += run.ask.memory
+    return gpus, cpu, memory
+
+
+def leaving_soon(room: Room) -> list[Run]:
+    """Return the runs on a machine that end already."""
+    return [run for run in room.runs if run.ending]
+
+
+def covers(room: Room, gpu_type: str | None, ask: Ask, coming: Amounts) -> bool:
+    """Whether an ask fits with what is coming free."""
+    return (
+        (gpu_type is None or room.gpus.get(gpu_type, 0) + coming[0] >= ask.gpus)
+        and room.cpu + coming[1] >= ask.cpu
+        and room.memory + coming[2] >= ask.memory
+    )
+
+
+def loss_of(run: Run, shares: Shares, now: float) -> float:
+    """Return what is lost if a run is taken back after its notice: seconds of GPUs, more for who lost before."""
+    age = max(0.0, now - run.started) + run.notice_s
+    lost = run.ask.gpus * age * (1 + run.reclaims)
+    if run.idle_since is not None:
+        lost *= 0.25
+    if shares.over(run.group, shares.leaving.get(run.group)) < run.ask.gpus * 1_000_000:
+        lost *= 1.25
+    return lost
+
+
+class Reclaims:
+    """Finds plans in one round."""
+
+    def __init__(self, rooms: Rooms, shares: Shares, policy: Policy, most: int, now: float, lives: Lifetimes) -> None:
+        self._rooms = rooms
+        self._shares = shares
+        self._policy = policy
+        self._most = most
+        self._now = now
+        self._lives = lives
+
+    def may_give_back(self, run: Run) -> bool:
+        """Whether a run may be told to give back, as for itself."""
+        return bool(run.ask.gpus) and run.reclaimable and not run.ending and run.reclaims < self._most
+
+    def best_plan(self, waiter: Waiter, gpu_types: Sequence[str]) -> Plan | None:
+        """Return the plan that loses least, or None where no one may give back enough."""
+        best: Plan | None = None
+        for gpu_type in gpu_types:
+            for room in self._rooms.possible(waiter, gpu_type):
+                plan = self._plan_on(waiter.ask, room, gpu_type)
+                if plan is not None and (best is None or plan.cost < best.cost):
+                    best = plan
+        return best
+
+    def _plan_on(self, ask: Ask, room: Room, gpu_type: str) -> Plan | None:
+        soon = add_up(gpu_type, leaving_soon(room))
+        if covers(room, gpu_type, ask, soon):
+            return Plan(room, gpu_type, (), 0.0)
+        able = [run for run in room.runs if run.notice is None and self.may_give_back(run)]
+        all_of = add_up(gpu_type, able)
+        if not covers(room, gpu_type, ask, _sum(soon, all_of)):
+            return None
+        costs = {run.id: loss_of(run, self._shares, self._now) for run in able}
+        enough = lambda runs: covers(room, gpu_type, ask, _sum(soon, add_up(gpu_type, runs)))  # noqa: E731
+        found = self._cheapest(able, gpu_type, costs, enough)
+        return None if found is None else Plan(room, gpu_type, found, sum(costs[run.id] for run in found))
+
+    def _cheapest(
+        self, able: list[Run], gpu_type: str, costs: dict[str, float], enough: Callable[[Sequence[Run]], bool]
+    ) -> tuple[Run, ...] | None:
+        """Return the one run that is enough, or several together, whichever loses less."""
+        found: list[tuple[float, tuple[Run, ...]]] = []
+        for run in able:
+            if enough((run,)) and self.are_beyond((run,)):
+                found.append((costs[run.id], (run,)))
+        chosen: list[Run] = []
+        for run in sorted(able, key=lambda one: (one.ask.gpu_type != gpu_type, costs[one.id] / one.ask.gpus, one.id)):
+            if self.are_beyond((*chosen, run)):
+                chosen.append(run)
+                if enough(chosen):
+                    break
+        if enough(chosen):
+            kept = without_needless(chosen, costs, enough)
+            if self.are_beyond(kept):
+                found.append((sum(costs[run.id] for run in kept), tuple(kept)))
+        return min(found, key=lambda one: (one[0], [run.id for run in one[1]]), default=(0.0, None))[1]
+
+    def are_beyond(self, runs: Sequence[Run]) -> bool:
+        """Whether each one's group is beyond its guarantee when its turn comes, one after the other."""
+        gone: dict[str | None, dict[str, int]] = {}
+        for run in runs:
+            vector = vector_of(run.ask, None)
+            if run.group not in gone:
+                gone[run.group] = dict(self._shares.leaving.get(run.group, {}))
+            less = gone[run.group]
+            if not self._shares.beyond(run.group, vector, less):
+                return False
+            for resource, amount in vector.items():
+                less[resource] = less.get(resource, 0) + amount
+        return True
+
+
+def without_needless(
+    runs: Sequence[Run], costs: dict[str, float], enough: Callable[[Sequence[Run]], bool]
+) -> list[Run]:
+    """Return the runs without those that are not needed, dearest first."""
+    kept = list(runs)
+    for run in sorted(runs, key=lambda one: (-costs[one.id], one.id)):
+        rest = [one for one in kept if one is not run]
+        if enough(rest):
+            kept = rest
+    return kept
+
+
+def _sum(one: Amounts, other: Amounts) -> Amounts:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
