@@ -1,0 +1,216 @@
+"""How long servers last: what they lasted before, and so what is left of those that run.
+
+Guarantees: pure and deterministic; the order in which runs were added does not matter; adding and taking away cost the
+same however much is known; a pool takes a few hundred bytes however many runs are in it. Without history the answer is
+None, never a number.
+
+How it is computed. Durations are counted in buckets, each `RATIO` times as long as the one before, so that a tail of
+any length is kept. The hazard of a bucket, the share of those that reached it and ended in it, is Kaplan's and
+Meier's estimate: what still runs counts among those that reached it, as long as it has run. There are four pools: all
+(with and without GPUs apart), of a group, of a profile, of a person with a profile. Each one's hazard is drawn towards
+that of the one before as if `WEIGHT` runs of that had been seen, so that few runs say little and many say all.
+Beyond the longest tenth the hazard by bucket is drawn towards that of the whole tail (a Pareto tail, by Hill's
+estimator on buckets); nothing is said beyond `BEYOND` times the longest that was ever seen.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+RATIO = 1.2
+SHORTEST_S = 30.0
+BUCKETS = 72
+"""The last one ends after 150 days."""
+WEIGHT = 6.0
+LEAST = 5
+"""So many runs with (or without) GPUs have to be over before anything is said of others of that kind."""
+BEYOND = 2.0
+
+_LOG = math.log(RATIO)
+_TAIL = 0.9
+_TAIL_WEIGHT = 3.0
+_TAIL_HAZARDS = (0.02, 0.9)
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Whose server it is, and of what kind: what its duration is guessed by. An unknown profile is empty."""
+
+    user: str
+    group: str | None
+    profile: str
+    gpus: bool
+
+    def pools(self) -> tuple[Key, ...]:
+        """Return the pools that it belongs to, the most general first."""
+        general: tuple[Key, ...] = ((self.gpus,), (self.gpus, "group", self.group))
+        if not self.profile:
+            return general
+        return (*general, ("profile", self.profile), ("person", self.user, self.profile))
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A distribution of durations: the cumulative hazard at the buckets' ends, and the longest it can speak of."""
+
+    hazard: Sequence[float]
+    most_s: float
+
+    def remaining(self, age: float, spent: Sequence[float]) -> list[float]:
+        """Return how much longer it lasts, in seconds, having run for ``age``: for each of the rising ``spent``.
+
+        One of ``spent`` is minus the logarithm of the share that still runs then; `inf` where nobody can tell.
+        """
+        hazard, most, age = self.hazard, self.most_s, max(age, 0.0)
+        position = _position(age)
+        base = self._at(position)
+        low, answer = min(int(position), BUCKETS), []
+        for one in spent:
+            target = base + one
+            low = bisect_right(hazard, target, low) - 1
+            lasted = math.inf
+            if low < BUCKETS:
+                lasted = _duration(low + (target - hazard[low]) / (hazard[low + 1] - hazard[low]))
+            answer.append(max(lasted - age, 0.0) if lasted <= most else math.inf)
+        return answer
+
+    def _at(self, position: float) -> float:
+        low = min(int(position), BUCKETS - 1)
+        return self.hazard[low] + (position - low) * (self.hazard[low + 1] - self.hazard[low])
+
+
+class Durations:
+    """What past runs lasted."""
+
+    def __init__(self) -> None:
+        self._pools: dict[Key, array[int]] = {}
+
+    def add(self, kind: Kind, lasted: float) -> None:
+        """Count a run that is over."""
+        self._change(kind, lasted, 1)
+
+    def remove(self, kind: Kind, lasted: float) -> None:
+        """Forget a run that was added, when it is too long ago."""
+        self._change(kind, lasted, -1)
+
+    def _change(self, kind: Kind, lasted: float, sign: int) -> None:
+        bucket = min(int(_position(max(lasted, 0.0))), BUCKETS - 1)
+        for key in kind.pools():
+            pool = self._pools.setdefault(key, array("l", bytes(8 * (BUCKETS + 1))))
+            pool[bucket] += sign
+            pool[BUCKETS] += sign
+            if not pool[BUCKETS]:
+                del self._pools[key]
+
+    def count(self, key: Key) -> int:
+        """Return how many runs are in a pool."""
+        pool = self._pools.get(key)
+        return 0 if pool is None else pool[BUCKETS]
+
+    def pool(self, key: Key) -> Sequence[int] | None:
+        """Return how many runs ended in each bucket of a pool."""
+        return self._pools.get(key)
+
+
+class Lasting:
+    """The same, with what runs now; valid until the durations change. ``running`` are what runs, and for how long."""
+
+    def __init__(self, durations: Durations, running: Iterable[tuple[Kind, float]] = ()):
+        self._durations = durations
+        self._censored: dict[Key, dict[int, int]] = {}
+        self._oldest = 0.0
+        self._hazards: dict[tuple[Key, ...], list[float]] = {}
+        self._sums: dict[tuple[Key, ...], Curve] = {}
+        self._curves: dict[Kind, Curve | None] = {}
+        for kind, age in running:
+            self._oldest = max(self._oldest, age)
+            bucket = min(int(_position(max(age, 0.0))), BUCKETS - 1)
+            for key in kind.pools():
+                pool = self._censored.setdefault(key, {})
+                pool[bucket] = pool.get(bucket, 0) + 1
+
+    def curve(self, kind: Kind) -> Curve | None:
+        """Return how long one of a kind lasts; None while too little is known of its like."""
+        if kind not in self._curves:
+            self._curves[kind] = self._make(kind)
+        return self._curves[kind]
+
+    def _make(self, kind: Kind) -> Curve | None:
+        root, *others = kind.pools()
+        if self._durations.count(root) < LEAST:
+            return None
+        chain = [root]
+        for key in others:
+            if self._durations.count(key) or key in self._censored:
+                chain.append(key)
+        link = tuple(chain)  # a profile's pool is drawn towards one for each group that uses it
+        if link not in self._sums:
+            total, sums = 0.0, [0.0]
+            for hazard in self._hazard(link):
+                total -= math.log1p(-hazard)
+                sums.append(total)
+            self._sums[link] = Curve(sums, BEYOND * max(self._longest(root), self._oldest))
+        return self._sums[link]
+
+    def _hazard(self, link: tuple[Key, ...]) -> list[float]:
+        known = self._hazards.get(link)
+        if known is None:
+            known = self._drawn(link[-1], self._hazard(link[:-1])) if len(link) > 1 else self._root(link[-1])
+            self._hazards[link] = known
+        return known
+
+    def _longest(self, root: Key) -> float:
+        pool = self._durations.pool(root) or ()
+        return _duration(max(bucket for bucket in range(BUCKETS) if pool[bucket]) + 1)
+
+    def _counts(self, key: Key) -> list[tuple[float, float]]:
+        """Return for each bucket how many ended in it, and how many reached it."""
+        ended = self._durations.pool(key)
+        censored = self._censored.get(key, {})
+        reached = 0.0
+        counts: list[tuple[float, float]] = []
+        for bucket in range(BUCKETS - 1, -1, -1):
+            died, lived = ended[bucket] if ended else 0, censored.get(bucket, 0)
+            reached += died
+            counts.append((died, reached + lived / 2))
+            reached += lived
+        counts.reverse()
+        return counts
+
+    def _root(self, key: Key) -> list[float]:
+        counts = self._counts(key)
+        died = sum(one for one, _ in counts)
+        seen, first = 0.0, BUCKETS
+        for bucket, (one, _) in enumerate(counts):
+            seen += one
+            if seen >= _TAIL * died:
+                first = bucket
+                break
+        reached = sum(at_risk for _, at_risk in counts[first:])
+        low, high = _TAIL_HAZARDS
+        tail = min(high, max(low, sum(one for one, _ in counts[first:]) / reached))
+        return [
+            (one + _TAIL_WEIGHT * tail) / (at_risk + _TAIL_WEIGHT) if bucket >= first else one / at_risk
+            for bucket, (one, at_risk) in enumerate(counts)
+        ]
+
+    def _drawn(self, key: Key, general: Sequence[float]) -> list[float]:
+        return [
+            (died + WEIGHT * hazard) / (at_risk + WEIGHT)
+            for (died, at_risk), hazard in zip(self._counts(key), general, strict=True)
+        ]
+
+
+def _position(duration: float) -> float:
+    """Return where a duration is among the buckets: 2.5 is in the middle of the third."""
+    return duration / SHORTEST_S if duration <= SHORTEST_S else 1 + math.log(duration / SHORTEST_S) / _LOG
+
+
+def _duration(position: float) -> float:
+    return position * SHORTEST_S if position <= 1 else SHORTEST_S * math.exp((position - 1) * _LOG)
