@@ -201,10 +201,22 @@ class Lasting:
         ]
 
     def _drawn(self, key: Key, general: Sequence[float]) -> list[float]:
-        return [
-            (died + WEIGHT * hazard) / (at_risk + WEIGHT)
-            for (died, at_risk), hazard in zip(self._counts(key), general, strict=True)
-        ]
+        """Return the hazards of a pool, drawn towards more general ones."""
+        ended, censored = self._durations.pool(key) or _NONE, self._censored.get(key) or {}
+        reached, hazards = WEIGHT, [0.0] * BUCKETS
+        for bucket in range(BUCKETS - 1, -1, -1):
+            died = ended[bucket]
+            reached += died
+            if bucket in censored:
+                lived = censored[bucket]
+                hazards[bucket] = (died + WEIGHT * general[bucket]) / (reached + lived / 2)
+                reached += lived
+            else:
+                hazards[bucket] = (died + WEIGHT * general[bucket]) / reached
+        return hazards
+
+
+_NONE = (0,) * BUCKETS
 
 
 def _position(duration: float) -> float:

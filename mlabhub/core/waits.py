@@ -1,0 +1,255 @@
+"""When would there be room for those who wait, and for what somebody could ask for now.
+
+Guarantees: pure and deterministic: the same scene gives the same ranges, whoever asks and in whatever order; a range is
+ordered and never in the past; where nobody can tell, it is None and never a number. One `Outlook` is shared by all who
+look at a scene: it goes only as far as it is asked to, and goes no way twice.
+
+How it is computed. There are `SCENARIOS` scenarios. In each of them every run ends at a quantile of what is left of its
+like (`durations`), all quantiles once over the scenarios, mixed by the run's id so that the runs' lengths are
+independent of one another. In each, those who wait start in the rules' order on the machine where the least is left
+over, run for a quantile of their own, and make room again. The range is from the tenth to the ninetieth of a hundred.
+
+What is assumed:
+
+- A run ends by its own limit, by the deadline of a notice that it was given, and before the maintenance of its machine.
+  Without history it lasts until that limit; without a limit either, nobody can tell.
+- Nobody else comes whom the rules put before those who wait. The order stays; smaller ones go past a larger one unless
+  the rules keep a machine for that one.
+- What is closed and not by a maintenance stays so. Quotas change when it is planned that they do.
+- Somebody who asks now comes after all who wait; who is owed it waits for no longer than the notice to borrowers,
+  where there are any whom it can be taken from. Once a limit and, before it, room were found, the room is still there.
+- With requests of several sizes a longer run may let somebody start earlier, as another one finds no room before it:
+  the rules themselves have these anomalies of packing. With one size, more before somebody is never earlier.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+
+from mlabhub.core.durations import Kind, Lasting
+from mlabhub.core.outlook.board import ENDING_S, Counter, Need, charges_of, limits_for, make_board
+from mlabhub.core.outlook.play import Play, first_within
+from mlabhub.core.quotas import Quotas
+from mlabhub.core.sharing.model import Ask, Round, Run, Scene
+
+SCENARIOS = 13
+"""A prime, so that every step through it comes to each once."""
+EARLIEST, LATEST = 0.1, 0.9
+
+_FINE = 256
+_SPENT = tuple(
+    tuple(-math.log1p(-(number + (part + 0.5) / _FINE) / SCENARIOS) for part in range(_FINE))
+    for number in range(SCENARIOS)
+)
+"""Minus the logarithms of the shares that still run, by scenario, each part as often as any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """From when until when something probably starts; None where nobody can tell."""
+
+    earliest: float | None
+    latest: float | None
+
+
+UNKNOWN = Range(None, None)
+
+
+@dataclass(slots=True)
+class Holder:
+    """A person and the group that pays: what they hold, by limits; which runs and waiters count; how that changes."""
+
+    names: tuple[str, str]
+    usage: dict[Counter, int]
+    runs: dict[int, list[tuple[Counter, int]]]
+    waiting: list[int]
+    changes: list[list[tuple[float, Counter, int]]] = field(default_factory=list)
+
+
+class Outlook:
+    """How things may go on from a scene after a round was planned on it.
+
+    ``longest`` is how many seconds servers of a profile last at most, ``quotas`` which are in force from when.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        told: Round,
+        lasting: Lasting,
+        *,
+        longest: Mapping[str, float] | None = None,
+        quotas: Sequence[tuple[float, Quotas]] = (),
+    ):
+        self.now = scene.now
+        self.has_history = False
+        self._lasting = lasting
+        self._longest = longest or {}
+        self._board = make_board(scene, told, quotas)
+        self._numbers = {one.id: number for number, one in enumerate(self._board.order)}
+        self._ends = self._make_ends(told)
+        lasts = self._make_lasts()
+        self._plays = [Play(self._board, sorted(self._ends[s]), lasts[s]) for s in range(SCENARIOS)]
+        self._asked: dict[object, Range] = {}
+        self._holders: dict[tuple[str, str | None], Holder] = {}
+
+    def wait_of(self, waiter: str) -> Range:
+        """Return when one who waits probably starts; unknown for who does not wait."""
+        number = self._numbers.get(waiter)
+        if number is None:
+            return UNKNOWN
+        return _range([play.start_of(number) for play in self._plays], self.now)
+
+    def wait_for(self, ask: Ask, user: str, group: str | None, owed_within: float | None = None) -> Range:
+        """Return when somebody who asks for it now would probably start.
+
+        ``owed_within`` are the seconds in which it is taken back for them from borrowers, None if it is not.
+        """
+        phases = [(at, limits_for(user, group, ask, quotas)) for at, quotas in self._board.bounds]
+        limited = any(needs for _, needs in phases)
+        key = (
+            ask.gpus,
+            ask.gpu_type,
+            ask.cpu,
+            ask.memory,
+            ask.profile,
+            owed_within,
+            (user, group) if limited else None,
+        )
+        if key not in self._asked:
+            starts = [self._start(play, ask) for play in self._plays]
+            if owed_within is not None:
+                starts = [min(start, self.now + owed_within) for start in starts]
+            if limited:
+                permitted = self._permitted(self._holder(user, group), phases)
+                starts = [max(start, limit) for start, limit in zip(starts, permitted, strict=True)]
+            self._asked[key] = _range(starts, self.now)
+        return self._asked[key]
+
+    def _start(self, play: Play, ask: Ask) -> float:
+        return max(play.first_room(ask), play.first_lent(ask))
+
+    def _permitted(self, holder: Holder, phases: Sequence[tuple[float, Sequence[Need]]]) -> list[float]:
+        """Return from when the limits of somebody who asks now permit it, after those who wait for the same."""
+        if len(phases) == 1 and not holder.waiting:
+            usage = holder.usage
+            if all(usage.get(counter, 0) + amount <= bound for counter, amount, bound in phases[0][1]):
+                return [self.now] * SCENARIOS
+        if not holder.changes:
+            holder.changes = [self._changes(holder, scenario) for scenario in range(SCENARIOS)]
+        return [max(self.now, first_within(phases, holder.usage, changes)) for changes in holder.changes]
+
+    def _holder(self, user: str, group: str | None) -> Holder:
+        """Return what counts for a person and the group that pays."""
+        known = self._holders.get((user, group))
+        if known is not None:
+            return known
+        names, board = (f"g:{group}", f"u:{user}"), self._board
+        usage: dict[Counter, int] = {}
+        runs = [n for n, one in enumerate(board.runs) if one.group == group or one.user == user]
+        waiting = [n for n, one in enumerate(board.order) if one.group == group or one.user == user]
+        holder = self._holders[user, group] = Holder(names, usage, {}, waiting)
+        for number in runs:
+            run = board.runs[number]
+            charges = [one for one in charges_of(run, run.ask.gpu_type) if one[0][0] in names]
+            holder.runs[number] = charges
+            for counter, amount in charges:
+                usage[counter] = usage.get(counter, 0) + amount
+        return holder
+
+    def _changes(self, holder: Holder, scenario: int) -> list[tuple[float, Counter, int]]:
+        """Return how what a person and a group hold will change in a scenario."""
+        play, changes = self._plays[scenario], []
+        for at, run in self._ends[scenario]:
+            changes += [(at, counter, -amount) for counter, amount in holder.runs.get(run, ())]
+        if holder.waiting:
+            play.run_out()
+        for number in holder.waiting:
+            waiter, start = self._board.order[number], play.starts[number]
+            if start < math.inf:
+                for counter, amount in charges_of(waiter, waiter.ask.gpu_type):
+                    if counter[0] in holder.names:
+                        changes += [(start, counter, amount), (play.stops[number], counter, -amount)]
+        return sorted(changes, key=lambda one: (one[0], -one[2]))
+
+    def _make_ends(self, told: Round) -> list[list[tuple[float, int]]]:
+        """Return the known ends of all runs in each scenario."""
+        now, ends = self.now, [[] for _ in range(SCENARIOS)]  # type: ignore[var-annotated]
+        deadlines = {one.run: one.deadline for one in told.notices}
+        withdrawn, over = set(told.withdrawn), set(told.reclaims)
+        for number, run in enumerate(self._board.runs):
+            if run.ending or run.id in over:
+                for one in ends:
+                    one.append((now + ENDING_S, number))
+                continue
+            limit = deadlines.get(run.id, math.inf)
+            if run.notice is not None and run.id not in withdrawn:
+                limit = min(limit, run.notice.deadline)
+            limit = self._limit_of(run, limit)
+            step, offset, parts = mixed(run.id)
+            left = self._left(run, max(0.0, now - run.started), parts)
+            for one in ends:
+                end = min(now + left[offset], limit)
+                if end < math.inf:
+                    one.append((max(end, now + ENDING_S), number))
+                offset = (offset + step) % SCENARIOS
+        return ends
+
+    def _limit_of(self, run: Run, limit: float) -> float:
+        if run.ends_by is not None:
+            limit = min(limit, run.ends_by)
+        spot = self._board.index.get(run.machine)
+        closed = self._board.spots[spot].closed if spot is not None else ()
+        return min(limit, closed[0][0]) if closed else limit
+
+    def _left(self, run: Run, age: float, parts: bytes) -> Sequence[float]:
+        curve = self._lasting.curve(Kind(run.user, run.group, run.ask.profile, run.ask.gpus > 0))
+        if curve is None:
+            return _FOR_EVER
+        self.has_history = True
+        return curve.remaining(age, [_SPENT[number][part] for number, part in enumerate(parts)])
+
+    def _make_lasts(self) -> list[list[float]]:
+        """Return how long those who wait will run in each scenario."""
+        lasts: list[list[float]] = [[] for _ in range(SCENARIOS)]
+        for waiter in self._board.order:
+            curve = self._lasting.curve(Kind(waiter.user, waiter.group, waiter.ask.profile, waiter.ask.gpus > 0))
+            step, offset, parts = mixed(waiter.id)
+            spent = [_SPENT[number][part] for number, part in enumerate(parts)]
+            whole = _FOR_EVER if curve is None else curve.remaining(0.0, spent)
+            longest = self._longest.get(waiter.ask.profile, math.inf)
+            for one in lasts:
+                one.append(min(whole[offset], longest))
+                offset = (offset + step) % SCENARIOS
+        return lasts
+
+
+_FOR_EVER = (math.inf,) * SCENARIOS
+
+
+@lru_cache(8192)
+def mixed(name: str) -> tuple[int, int, bytes]:
+    """Return how to go through the scenarios, and where within each: so that those of two names are independent."""
+    mix = blake2b(name.encode(), digest_size=SCENARIOS + 2).digest()
+    return 1 + mix[0] % (SCENARIOS - 1), mix[1] % SCENARIOS, mix[2:]
+
+
+def _range(starts: Sequence[float], now: float) -> Range:
+    ordered = sorted(starts)
+    earliest, latest = _quantile(ordered, EARLIEST), _quantile(ordered, LATEST)
+    return Range(None if earliest is None else max(earliest, now), None if latest is None else max(latest, now))
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float | None:
+    # Between what is right for one run (all quantiles are there) and for the first of many (a sample of so many).
+    place = share * (len(ordered) + 0.5) - 0.75
+    low = int(place)
+    first, second = ordered[low], ordered[min(low + 1, len(ordered) - 1)]
+    if first == second and first < math.inf:
+        return first
+    value = first + (second - first) * (place - low) if second < math.inf else math.inf
+    return value if value < math.inf else None
