@@ -169,6 +169,18 @@ def test_who_starts_in_this_round_takes_the_room():
     )
 
 
+def test_a_round_of_a_while_ago_knows_neither_who_came_nor_who_went():
+    told = Round(
+        starts=(Start("r1", "n1", "a100", borrowed=False),),
+        order=("gone", "w1"),
+        claims=(Claim("gone", "n1", "a100", 1, 0, 0), Claim("w1", "nowhere", "a100", 1, 0, 0)),
+        notices=(NewNotice("over", NOW, "gone"),),
+    )
+    people = [waiter("w3"), waiter("w2"), waiter("w1")]
+    outlook = look(ONE, [run(ends_by=NOW + HOUR)], people, told=told, longest=LONGEST)
+    assert [outlook.wait_of(f"w{n}") for n in (1, 2, 3)] == [exactly(NOW + n * HOUR) for n in (1, 2, 3)]
+
+
 def test_what_is_not_lent_is_waited_for():
     told = Round(order=("w1",), blocked={"w1": "reserve"}, kept={"a100": 1})
     runs = [run("r1", NOW + HOUR, on="n2")]

@@ -80,16 +80,17 @@ class Board:
 def make_board(scene: Scene, told: Round, quotas: Sequence[tuple[float, Quotas]] = ()) -> Board:
     """Prepare a scene after a round was planned on it. ``quotas`` are those in force from times to come."""
     spots, index, sorts = _spots(scene)
-    started = {start.waiter: start for start in told.starts}
     waiters = {one.id: one for one in scene.waiters}
-    runs = [
-        *scene.runs,
-        *(_started(waiters[one], start.machine, start.gpu_type, scene.now) for one, start in started.items()),
-    ]
-    for start in told.starts:
-        if start.machine in index:
-            _take(spots[index[start.machine]], waiters[start.waiter].ask, start.gpu_type)
+    runs, started = list(scene.runs), set()
+    for start in told.starts:  # a round of a while ago may tell of some that have started
+        if start.waiter in waiters:
+            started.add(start.waiter)
+            runs.append(_started(waiters[start.waiter], start.machine, start.gpu_type, scene.now))
+            if start.machine in index:
+                _take(spots[index[start.machine]], waiters[start.waiter].ask, start.gpu_type)
     order = [waiters[one] for one in told.order if one in waiters and one not in started]
+    known = started.union(told.order)
+    order += sorted((one for one in scene.waiters if one.id not in known), key=lambda one: (one.since, one.id))
     shapes, shape_of = _shapes(order, spots, sorts, scene.machines, index)
     bounds = [
         (-math.inf, scene.quotas),
