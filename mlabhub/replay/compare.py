@@ -1,0 +1,86 @@
+"""Several policies on the same workloads, side by side.
+
+Guarantees: pure but for what ``python -m mlabhub.replay.compare [WORKLOAD ...]`` prints.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from mlabhub.core.quotas import Quotas
+from mlabhub.replay.engine import Planner, live_rules, run
+from mlabhub.replay.model import Workload
+from mlabhub.replay.report import Report, report
+from mlabhub.replay.workloads import ALL
+
+Policy = Callable[[Workload, Quotas], Planner]
+
+HEADINGS = (
+    "policy",
+    "goodput",
+    "use",
+    "wait",
+    "p50",
+    "p95",
+    "debt",
+    "lost",
+    "reclaims",
+    "most",
+    "starved",
+    "frag",
+    "refused",
+)
+
+
+def row(name: str, one: Report) -> tuple[str, ...]:
+    """Return a line of figures: shares in percent, waits in minutes, debt and loss in GPU-hours, unusable GPUs."""
+    return (
+        name,
+        f"{one.span.goodput:.1%}",
+        f"{one.span.utilisation:.1%}",
+        f"{one.waits.mean / 60:.0f}",
+        f"{one.waits.p50 / 60:.0f}",
+        f"{one.waits.p95 / 60:.0f}",
+        f"{one.debt_gpu_hours:.0f}",
+        f"{one.lost_gpu_hours:.0f}",
+        str(one.reclaims),
+        str(one.most_reclaims),
+        str(one.starved),
+        f"{one.unusable_gpus:.1f}",
+        str(one.refused),
+    )
+
+
+def compare(
+    policies: Mapping[str, Policy] | None = None, workloads: Sequence[str] = tuple(ALL), seed: int | None = None
+) -> dict[str, dict[str, Report]]:
+    """Replay made workloads under each policy; return reports by workload and policy."""
+    found: dict[str, dict[str, Report]] = {}
+    for name in workloads:
+        made = ALL[name]() if seed is None else ALL[name](seed)
+        found[name] = {
+            policy: report(made.workload, made.quotas, run(made.workload, made.quotas, rules))
+            for policy, rules in (policies or {"live": live_rules}).items()
+        }
+    return found
+
+
+def table(found: Mapping[str, Mapping[str, Report]]) -> str:
+    """Return reports as text, in columns."""
+    lines = []
+    for name, by_policy in found.items():
+        rows = [HEADINGS, *(row(policy, one) for policy, one in by_policy.items())]
+        widths = [max(len(line[column]) for line in rows) for column in range(len(HEADINGS))]
+        lines.append(name)
+        for line in rows:
+            cells = [
+                line[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+            ]
+            lines.append("  " + "  ".join(cells))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table(compare(workloads=sys.argv[1:] or tuple(ALL))))
