@@ -11,7 +11,7 @@ from typing import Any
 from mlabhub import hubtemplates
 from mlabhub.browser_protocol import BrowserProtocol
 from mlabhub.logs import configure_logs
-from mlabhub.service.scopes import ACCESS_SCOPE, CUSTOM_SCOPES, SEE_ALL_SCOPE, SERVICE_SCOPES
+from mlabhub.service.scopes import ACCESS_SCOPE, CUSTOM_SCOPES, SEE_ALL_SCOPE, SERVICE_SCOPES, SET_QUOTAS_SCOPE
 from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 
 SPAWNERS = {
@@ -21,7 +21,10 @@ SPAWNERS = {
 }
 SUPERVISOR_NAME = "mlabhub-supervisor"
 COMMAND_LINE_NAME = "mlabhub-command-line"
-COMMAND_LINE_SCOPES = ("admin:users", "admin:groups", "read:servers", "tokens", ACCESS_SCOPE, SEE_ALL_SCOPE)
+COMMAND_LINE_SCOPES = (
+    *("admin:users", "admin:groups", "read:servers", "tokens"),
+    *(ACCESS_SCOPE, SEE_ALL_SCOPE, SET_QUOTAS_SCOPE),
+)
 START_SECONDS = {"container": 120, "process": 120, "kube": 600}
 """A container starts in seconds; the rest is Jupyter's own start on a busy machine.
 

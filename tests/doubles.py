@@ -48,6 +48,7 @@ class ScriptedHub:
     calls: list[str] = field(default_factory=list)
     starts: int = 0
     told: Message | None = None
+    empty_groups: tuple[str, ...] = ()
 
     def add_user(self, name: str, *groups: str, admin: bool = False) -> None:
         """Let the hub know a user."""
@@ -65,6 +66,11 @@ class ScriptedHub:
         """Return the active servers."""
         self._note("active_servers")
         return tuple(one for one in self.servers.values() if one.active)
+
+    async def groups(self) -> tuple[str, ...]:
+        """Return the groups of all users, and those that have nobody."""
+        self._note("groups")
+        return tuple(dict.fromkeys([*self.empty_groups, *(one for user in self.users.values() for one in user.groups)]))
 
     async def start(self, user: str, server: str, *, display_name: str, user_options: dict[str, Any]) -> None:
         """Start a server as the hub does: pending, spawner, ready."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -20,6 +21,7 @@ from mlabhub.core.quote import plain
 from mlabhub.errors import LaunchRefused, MLabError, NotFound, NotPermitted, Unavailable
 from mlabhub.messages import N_, Message, read_message
 
+T = TypeVar("T")
 _PAGE = 200
 _TOLD_SECONDS = 5.0
 _QUIET_SECONDS = 0.5
@@ -87,18 +89,28 @@ class HubClient:
 
     async def active_servers(self) -> tuple[HubServer, ...]:
         """Return every server that runs or is on its way up or down."""
-        users: dict[str, HubUser] = {}
+        users = {user.name: user async for user in self._all("users", _user, {"state": "active"})}
+        return tuple(server for user in users.values() for server in user.servers if server.active)
+
+    async def groups(self) -> tuple[str, ...]:
+        """Return the names of all groups."""
+        names = [name async for name in self._all("groups", lambda model: str(model["name"]), {})]
+        return tuple(dict.fromkeys(names))
+
+    async def _all(self, path: str, read: Callable[[Any], T], parameters: dict[str, str]) -> AsyncIterator[T]:
+        """Yield every item of a list, page by page."""
         offset: int | None = 0
         while offset is not None:
-            parameters = {"state": "active", "offset": str(offset), "limit": str(_PAGE)}
-            page = _good(await self._ask("GET", "users", params=parameters, headers=_PAGINATION))
+            query = {**parameters, "offset": str(offset), "limit": str(_PAGE)}
+            page = _good(await self._ask("GET", path, params=query, headers=_PAGINATION))
             try:
-                users.update((user.name, user) for user in map(_user, page["items"]))
+                items = [read(item) for item in page["items"]]
                 following = page["_pagination"]["next"]
                 offset = int(following["offset"]) if following else None
             except (KeyError, TypeError, ValueError) as error:
-                raise _unreachable(f"a page of users without {error}") from error
-        return tuple(server for user in users.values() for server in user.servers if server.active)
+                raise _unreachable(f"a page of {path} without {error}") from error
+            for item in items:
+                yield item
 
     async def start(self, user: str, server: str, *, display_name: str, user_options: dict[str, Any]) -> None:
         """Ask the hub to start a server. Its answer is no proof of anything: the spawner's word counts.

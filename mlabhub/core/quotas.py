@@ -11,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from mlabhub.core.moments import Moment, write_moment
@@ -62,6 +70,7 @@ class UserCap(Model):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[Resource, Amount]
 
+    _uncapped: frozenset[str] = PrivateAttr(frozenset())
     soft: Annotated[bool | tuple[str, ...] | None, BeforeValidator(_soft)] = Field(
         default=None,
         description="Whether these caps count only while others wait: true, false, or the resources whose caps are so.",
@@ -78,6 +87,17 @@ class UserCap(Model):
     def limit(self) -> Mapping[str, float]:
         """The amounts by resource."""
         return self.__pydantic_extra__
+
+    @property
+    def uncapped(self) -> frozenset[str]:
+        """The resources on which there is no cap, whatever the others' is."""
+        return self._uncapped
+
+    def without_caps_on(self, resources: frozenset[str]) -> UserCap:
+        """Return it with no cap on these, whatever the others' is."""
+        cap = self.model_copy()
+        cap._uncapped = resources
+        return cap
 
 
 class GroupQuota(Model):
@@ -188,7 +208,11 @@ class Quotas(Model):
         caps = self._caps_of(user, group)
         if len(caps) == 1:
             return caps[0].limit
-        return {resource: amount for cap in reversed(caps) for resource, amount in cap.limit.items()}
+        limit: dict[str, float] = {}
+        for cap in reversed(caps):
+            limit = {one: amount for one, amount in limit.items() if one not in cap.uncapped} if cap.uncapped else limit
+            limit |= cap.limit
+        return limit
 
     def user_soft(self, user: str, group: str | None = None) -> frozenset[str]:
         """Return the resources on which the cap of ``user`` counts only while others wait."""

@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlabhub.core.quota_changes import QuotaChange as QuotaChange
+from mlabhub.core.quota_changes import QuotaPart as QuotaPart
 from mlabhub.core.tools import WORKBENCH, Kind
 from mlabhub.messages import Message
 
@@ -178,32 +180,6 @@ class ReclaimNotice:
     entry: str
     state: NoticeState = "given"
     changed: float = 0.0
-
-
-QuotaPart = Literal["guaranteed", "limit", "cap"]
-
-
-@dataclass(frozen=True)
-class QuotaChange:
-    """A change of one resource of a group's ``guaranteed`` or ``limit``, or of a user's ``cap``.
-
-    ``amount`` replaces what the configuration says, or is added to it with ``added``; None takes a limit away. It is in
-    force from ``start`` until ``end`` (None: for good), unless it was taken back at ``undone``.
-    """
-
-    change_id: str
-    at: float
-    author: str
-    reason: str
-    part: QuotaPart
-    name: str
-    resource: str
-    amount: float | None
-    added: bool = False
-    start: float = 0.0
-    end: float | None = None
-    undone: float | None = None
-    undone_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ from mlabhub.service.identity import MachineAccounts
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.openapi import make_openapi
+from mlabhub.service.quota_catalogue import QuotaCatalogue
+from mlabhub.service.quota_desk import QuotaDesk
 from mlabhub.service.reconciler import Reconciler
 from mlabhub.service.routes import api_routes
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
@@ -87,6 +89,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
     reconciler = Reconciler(world)
     launcher = Launcher(world, reconciler.settle, reconciler.wake)
     desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake)
+    quota_desk = QuotaDesk(world)
     prefix = world.settings.service_prefix
     application = _Application(
         [
@@ -101,6 +104,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         launcher=launcher,
         reconciler=reconciler,
         desk=desk,
+        quota_desk=quota_desk,
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,
@@ -155,7 +159,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
         capacity=CapacityCache(chosen.capacity, time.monotonic, gpu_types, _fresh_for(settings)),
         census=Census(writer, ledger, chosen, time.time, gpu_types),
         accounts=accounts,
-        catalog=catalog,
+        catalog=QuotaCatalogue(catalog, writer, time.time),
         clock=time.time,
         make_launch_id=lambda: str(ULID()),
         metrics=metrics,
@@ -196,12 +200,14 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
             server = _listen(service.application, settings)
             reconciling = asyncio.create_task(service.reconciler.run(), name="reconciler")
             queueing = asyncio.create_task(world.queue.run(), name="queue")
+            noting = asyncio.create_task(world.quota_notes.run(), name="quota notes")
             gc.freeze()  # what is loaded stays: collections need not look at it again
             log.info("The service listens on %s", settings.service_url)
             await _until_stopped()
             server.stop()
             reconciling.cancel()
             queueing.cancel()
+            noting.cancel()
             await server.close_all_connections()
         if own_hub is not None:
             await own_hub.close()

@@ -12,11 +12,11 @@ from mlabhub.core.gpu_types import display_name_of
 from mlabhub.core.placement import free_count
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import Catalog, default_payer
-from mlabhub.core.quotas import Quotas
+from mlabhub.core.quotas import GroupQuota, Quotas
 from mlabhub.core.sight import offered_profiles, see
 from mlabhub.core.storage import Place, places_for
 from mlabhub.core.tools import WORKBENCH, Kind
-from mlabhub.core.units import CPU, MEMORY, format_gpus
+from mlabhub.core.units import CPU, GPU, MEMORY, format_gpus
 from mlabhub.inventory import SavedLayer
 from mlabhub.ledger import Reservation
 from mlabhub.messages import N_, Message
@@ -272,16 +272,29 @@ def _gpu_view(gpu: Gpu, projection: Projection, catalog: Catalog, viewer: Viewer
 
 def usage_of_group(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
     """Return what a group holds, may hold and may count on."""
-    quota = quotas.groups.get(name)
+    quota = quotas.groups.get(name, GroupQuota())
+    used = holdings.group(name).as_amounts()
     return UsageView(
-        name, holdings.group(name).as_amounts(), quotas.group_limit(name), quota.guaranteed if quota else {}
+        name,
+        used,
+        quota.limit,
+        quota.guaranteed,
+        borrowed={one: amount for one, amount in borrowed(quota, used, quotas).items() if amount},
+        each=quota.each.limit if quota.each else {},
     )
 
 
-def usage_of_user(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
-    """Return what a user holds and may hold."""
-    soft = tuple(sorted(quotas.user_soft(name)))
-    return UsageView(name, holdings.user(name).as_amounts(), quotas.user_limit(name), {}, soft)
+def borrowed(quota: GroupQuota, used: Mapping[str, float], quotas: Quotas) -> dict[str, float]:
+    """Return what a group holds beyond its guarantee, of what is guaranteed to it; of GPUs in all, to anybody."""
+    lent = any(one.startswith(GPU) for group in quotas.groups.values() for one in group.guaranteed)
+    resources = [one for one in used if one in quota.guaranteed or (one == GPU and lent)]
+    return {one: max(0.0, used[one] - quota.guaranteed.get(one, 0.0)) for one in resources}
+
+
+def usage_of_user(name: str, quotas: Quotas, holdings: Holdings, group: str | None = None) -> UsageView:
+    """Return what a user holds and may hold when ``group`` pays."""
+    soft = tuple(sorted(quotas.user_soft(name, group)))
+    return UsageView(name, holdings.user(name).as_amounts(), quotas.user_limit(name, group), {}, soft)
 
 
 def storage_views(places: Iterable[Place], rooms: Mapping[str, Room | None]) -> tuple[StorageView, ...]:
@@ -316,6 +329,11 @@ def catalog_view(
         default_group=default_payer(quotas, groups),
         user_usage=usage_of_user(person.name, quotas, holdings),
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
+        user_usage_by_group={
+            group: usage_of_user(person.name, quotas, holdings, group)
+            for group in groups
+            if group in quotas.groups and quotas.groups[group].each is not None
+        },
         nodes=node_views(capacity, projection, catalog, viewer),
         gpu_types=present,
         successors=_successors(catalog, groups),

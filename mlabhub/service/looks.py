@@ -13,6 +13,7 @@ from dataclasses import replace
 from mlabhub.client import HubUser
 from mlabhub.core.log_folders import source_of
 from mlabhub.core.privacy import Viewer
+from mlabhub.core.quotas import DEFAULT_USER
 from mlabhub.core.quote import quote
 from mlabhub.core.storage import places_for
 from mlabhub.core.tools import WORKBENCH
@@ -25,11 +26,13 @@ from mlabhub.service.catalogue import fault_lines
 from mlabhub.service.kept import kept_choices
 from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.patience import soon
+from mlabhub.service.quota_views import make_view
 from mlabhub.service.views import (
     CatalogView,
     NodeView,
     PastLaunch,
     Person,
+    QuotaChangeView,
     SavedImageView,
     ServerView,
     StorageView,
@@ -125,10 +128,19 @@ class Looks:
         groups, users = set(actor.groups), {actor.name}
         if actor.admin:
             groups |= {*quotas.groups, *(one.group for one in projection if one.group is not None)}
-            users |= {one.user for one in projection}
+            users |= {*(one.user for one in projection), *quotas.users} - {DEFAULT_USER}
+        now = self._world.clock()
+        live = [make_view(one, now) for one in self._world.catalog.changes.values() if one.in_force(now)]
+
+        def changed(name: str, *, user: bool) -> tuple[QuotaChangeView, ...]:
+            return tuple(one for one in live if one.name == name and (one.part == "cap") == user)
+
+        held = projection.holdings
+        of_groups = (listing.usage_of_group(name, quotas, held) for name in sorted(groups))
+        of_users = (listing.usage_of_user(name, quotas, held) for name in sorted(users))
         return (
-            tuple(listing.usage_of_group(name, quotas, projection.holdings) for name in sorted(groups)),
-            tuple(listing.usage_of_user(name, quotas, projection.holdings) for name in sorted(users)),
+            tuple(replace(one, changes=changed(one.name, user=False)) for one in of_groups),
+            tuple(replace(one, changes=changed(one.name, user=True)) for one in of_users),
         )
 
     def all_held(self) -> tuple[ServerView, ...]:

@@ -30,6 +30,7 @@ PARAMETERS = {
     "user": "A user's name at the hub, percent-encoded.",
     "server": f"A server's name at the hub; `{DEFAULT_SERVER}` (or nothing) is the default one, whose name is empty.",
     "launch_id": "A launch's id, a ULID.",
+    "change_id": "The id of a change of quotas.",
 }
 _PEOPLE: list[dict[str, list[str]]] = [{"hubLogin": []}, {"hubToken": []}]
 _SECURITY: dict[Who, list[dict[str, list[str]]]] = {

@@ -6,7 +6,7 @@ one writer at a time; whoever reads it between two awaits reads one consistent s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mlabhub.core.admission import Holding, Holdings
 from mlabhub.ledger import (
@@ -30,7 +30,7 @@ class Projection:
     """The active reservations and what hangs on them. ``numbers`` are all that users and groups were given.
 
     ``queue`` are the active entries by launch, ``notices`` those in force and ``nudges`` the last one by the holder's
-    launch; ``quota_changes`` are all.
+    launch; ``quota_changes`` are all, and another mapping after each change.
     """
 
     def __init__(self, contents: Contents):
@@ -45,7 +45,7 @@ class Projection:
         self.numbers: set[int] = set()
         self.queue: dict[str, QueueEntry] = {}
         self.notices: dict[str, ReclaimNotice] = {}
-        self.quota_changes: dict[str, QuotaChange] = {}
+        self.quota_changes: Mapping[str, QuotaChange] = {}
         self.nudges: dict[str, Nudge] = {}
         self._queued: dict[tuple[str, str], str] = {}
         everything: tuple[Record, ...] = (
@@ -78,7 +78,7 @@ class Projection:
             else:
                 self.notices.pop(record.launch_id, None)
         elif isinstance(record, QuotaChange):
-            self.quota_changes[record.change_id] = record
+            self.quota_changes = {**self.quota_changes, record.change_id: record}
         elif isinstance(record, Nudge):
             self.nudges[record.launch_id] = record
         else:

@@ -35,7 +35,7 @@ def refusal_to_keep(key: tuple[str, str], fingerprint: str, now: float, error: M
     return StoredAnswer(*key, fingerprint, error.status, error.to_dict(), now)
 
 
-def repeat(stored: StoredAnswer, fingerprint: str) -> LaunchAnswer:
+def same_request(stored: StoredAnswer, fingerprint: str) -> dict[str, Any]:
     """Return what the same request got before, or raise it. Raises `InvalidLaunch` for another request."""
     if stored.fingerprint != fingerprint:
         raise InvalidLaunch(
@@ -44,7 +44,12 @@ def repeat(stored: StoredAnswer, fingerprint: str) -> LaunchAnswer:
                 key=quote(stored.key),
             )
         )
-    if stored.status == 201:
-        return LaunchAnswer(**stored.body)
+    if stored.status < 400:
+        return stored.body
     error = dict(stored.body["error"])
     raise _KINDS.get(stored.status, LaunchRefused)(str(error.pop("message")), **error)
+
+
+def repeat(stored: StoredAnswer, fingerprint: str) -> LaunchAnswer:
+    """Return what the same launch got before, or raise it. Raises `InvalidLaunch` for another request."""
+    return LaunchAnswer(**same_request(stored, fingerprint))

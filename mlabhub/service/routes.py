@@ -11,14 +11,16 @@ from tornado.web import RequestHandler, url
 from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
-from mlabhub.service.handlers import images, launches, meta, servers, spawners
+from mlabhub.service.handlers import images, launches, meta, quotas, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
+from mlabhub.service.quota_bodies import QuotaChangesBody
 from mlabhub.service.views import (
     ImageView,
     LaunchAnswer,
     LaunchStatus,
     NodeView,
     PreviewAnswer,
+    QuotaChangeView,
     ServerView,
     StorageView,
     UsageView,
@@ -257,14 +259,55 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         API + "quotas",
-        servers.QuotasHandler,
+        quotas.QuotasHandler,
         (
             Call(
                 "get",
-                "What groups and people hold and may hold: one's own, for administrators all.",
+                "What groups and people hold and may hold now, with the changes in force: one's own, for "
+                "administrators all, and what is to be noted of it.",
                 "person",
                 200,
-                {"groups": tuple[UsageView, ...], "users": tuple[UsageView, ...]},
+                {"groups": tuple[UsageView, ...], "users": tuple[UsageView, ...], "notes": tuple[Message, ...]},
+            ),
+        ),
+    ),
+    Route(
+        API + "quotas/changes",
+        quotas.QuotaChangesHandler,
+        (
+            Call(
+                "get",
+                "The changes of quotas at run time, newest first: of one's groups and one's own, for administrators "
+                "all; with name=NAME only those of one group or user.",
+                "person",
+                200,
+                {"changes": tuple[QuotaChangeView, ...]},
+                query=("name",),
+            ),
+            Call(
+                "post",
+                "Change the quota of a group or user, at once or for a while; 409 if a guarantee would be beyond its "
+                "limit at any time. The same Idempotency-Key gives the same answer.",
+                "admin",
+                201,
+                {"changes": tuple[QuotaChangeView, ...], "said": tuple[Message, ...], "notes": tuple[Message, ...]},
+                QuotaChangesBody,
+                refusals=(404, 409, 422, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "quotas/changes/{change_id}",
+        quotas.QuotaChangeHandler,
+        (
+            Call(
+                "delete",
+                "Undo a change of quotas, whether it is in force or ahead; 409 if it is over, or if what is left would "
+                "contradict itself.",
+                "admin",
+                200,
+                QuotaChangeView,
+                refusals=(404, 409, 503),
             ),
         ),
     ),

@@ -13,10 +13,17 @@ ACCESS_SCOPE = f"access:services!service={SERVICE_NAME}"
 SEE_ALL_SCOPE = f"custom:{SERVICE_NAME}:see-all"
 """What a token that is no administrator's needs to see who holds what; the command line's on the hub's own machine."""
 
-CUSTOM_SCOPES = {SEE_ALL_SCOPE: {"description": "See who holds which GPU, and what else uses it; change nothing."}}
+SET_QUOTAS_SCOPE = f"custom:{SERVICE_NAME}:set-quotas"
+"""What a token that is no administrator's needs to change quotas; the command line's on the hub's own machine."""
+
+CUSTOM_SCOPES = {
+    SEE_ALL_SCOPE: {"description": "See who holds which GPU, and what else uses it; change nothing."},
+    SET_QUOTAS_SCOPE: {"description": "Change quotas at run time, and undo such changes."},
+}
 
 SERVICE_SCOPES = {
     "list:users": "find all active servers",
+    "list:groups": "tell a quota of a group that is not there",
     "read:users": "names, administrators, and the groups by which a launch is decided",
     "read:servers": "which servers run or are on their way",
     "start:servers": "start a server that was admitted",

@@ -10,6 +10,7 @@ from mlabhub.core.capacity import GpuProcess, Taker
 from mlabhub.core.forecast import State
 from mlabhub.core.network import NetworkSpec
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
+from mlabhub.core.quota_changes import QuotaPart
 from mlabhub.core.reasons import Reason
 from mlabhub.core.storage import Tier
 from mlabhub.core.tools import WORKBENCH, Kind
@@ -225,14 +226,42 @@ class ServerView:
 
 
 @dataclass(frozen=True)
+class QuotaChangeView:
+    """A change of quotas at run time, as `mlabhub.core.quota_changes.QuotaChange` has it; ``what`` says it in words."""
+
+    change_id: str
+    at: float
+    author: str
+    reason: str
+    part: QuotaPart
+    name: str
+    resource: str
+    amount: float | None
+    added: bool
+    start: float
+    end: float | None
+    undone: float | None
+    undone_by: str
+    state: Literal["in force", "ahead", "over", "undone"]
+    what: Message
+
+
+@dataclass(frozen=True)
 class UsageView:
-    """What a group or a user holds, and may hold, by resource; limits on those in ``soft`` count while others wait."""
+    """What a group or a user holds, and may hold, by resource; limits on those in ``soft`` count while others wait.
+
+    ``borrowed`` is what a group holds beyond its guarantee, and ``each`` what one person may hold when it pays;
+    ``changes`` are the changes of its quota that are in force.
+    """
 
     name: str
     used: Mapping[str, float]
     limit: Mapping[str, float]
     guaranteed: Mapping[str, float]
     soft: tuple[str, ...] = ()
+    borrowed: Mapping[str, float] = field(default_factory=dict)
+    each: Mapping[str, float] = field(default_factory=dict)
+    changes: tuple[QuotaChangeView, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -335,6 +364,7 @@ class CatalogView:
 
     ``places`` are the folders that a server of theirs sees: private ones, one per group, then extra shares. The
     defaults are what a form opens on: the profile, and by profile the image and the GPU type (None: any).
+    ``user_usage_by_group`` is the person's usage by the group that pays, where its cap is another than ``user_usage``.
     ``tensorboard`` is the profile of a TensorBoard alone, empty if there is none for this person.
     ``gpu_type_names`` are the names of the types for people. ``kept_images`` are retired ones, by the server that had
     one and may have it again, ``successors`` what takes the place of retired ones. ``network`` is what the site opens
@@ -347,6 +377,7 @@ class CatalogView:
     default_group: str | None
     user_usage: UsageView
     group_usage: tuple[UsageView, ...]
+    user_usage_by_group: Mapping[str, UsageView] = field(default_factory=dict, kw_only=True)
     nodes: tuple[NodeView, ...]
     gpu_types: tuple[str, ...]
     default_profile: str = ""

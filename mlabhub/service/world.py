@@ -6,7 +6,7 @@ Nothing below imports a clock, opens a file or a socket by itself; it takes its 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity
 from mlabhub.core.identity import Identity
 from mlabhub.core.profiles import Catalog, LaunchRequest
+from mlabhub.core.quota_changes import QuotaChange
 from mlabhub.core.waiting import Waiting
 from mlabhub.errors import MLabError
 from mlabhub.inventory import Backend
@@ -27,6 +28,7 @@ from mlabhub.service.metrics import Metrics
 from mlabhub.service.news import News, NoNews
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.loop import QueueLoop
+from mlabhub.service.quota_notes import QuotaNotes
 from mlabhub.service.waitlist import Waitlist
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
@@ -37,6 +39,7 @@ class Hub(Protocol):
 
     async def user(self, name: str, *, stopped: bool = False) -> HubUser: ...
     async def active_servers(self) -> tuple[HubServer, ...]: ...
+    async def groups(self) -> tuple[str, ...]: ...
     async def start(self, user: str, server: str, *, display_name: str, user_options: dict[str, Any]) -> None: ...
     async def stop(self, user: str, server: str) -> None: ...
     async def last_told(self, user: str, server: str) -> Message | None: ...
@@ -55,11 +58,21 @@ class IdentityFacts(Protocol):
 
 
 class CatalogInForce(Protocol):
-    """The catalogue, its storage located; ``fault`` says why the folder's newest state is not in force."""
+    """The catalogue with the quotas in force now, its storage located.
 
-    fault: MLabError | None
+    ``fault`` says why the folder's newest state is not in force; ``configured`` is without ``changes``, the quotas that
+    were changed at run time; ``contradictions`` say where folder and changes do not go together.
+    """
+
+    @property
+    def fault(self) -> MLabError | None: ...
+
+    @property
+    def changes(self) -> Mapping[str, QuotaChange]: ...
 
     def __call__(self) -> Catalog: ...
+    def configured(self) -> Catalog: ...
+    def contradictions(self) -> tuple[Message, ...]: ...
 
 
 class CapacitySource(Protocol):
@@ -92,8 +105,10 @@ class World:
     monotonic: Callable[[], float] = time.monotonic
     fetcher: ImageFetcher = field(init=False)
     queue: QueueLoop = field(init=False)
+    quota_notes: QuotaNotes = field(init=False)
 
     def __post_init__(self) -> None:
+        self.quota_notes = QuotaNotes(lambda: self.catalog, lambda: self.capacity, self.hub)
         self.fetcher = ImageFetcher(self.backend.images, self.clock)
         self.queue = QueueLoop(self)
 

@@ -73,6 +73,16 @@ async def test_every_page_is_read_and_nobody_counts_twice(hub: SmallHub, client:
     assert [(one.user, one.name, one.ready) for one in servers] == [("alice", "x", True), ("bob", "y", True)]
 
 
+async def test_groups(hub: SmallHub, client: HubClient) -> None:
+    first, second = (f"/hub/api/groups?offset={offset}&limit=200" for offset in (0, 200))
+    hub.answers[first] = (200, page([{"name": "vision", "kind": "group"}, {"name": "nlp"}], 200))
+    hub.answers[second] = (200, page([{"name": "nlp"}, {"name": "a/b é"}], None))
+    assert await client.groups() == ("vision", "nlp", "a/b é")
+    hub.answers[second] = (200, page([{"kind": "group"}], None))
+    with pytest.raises(Unavailable, match="a page of groups without 'name'"):
+        await client.groups()
+
+
 async def test_a_user_and_their_servers(hub: SmallHub, client: HubClient) -> None:
     options = {"profile": "gpu", "launch_id": "01A"}
     hub.answers["/hub/api/users/al%2Fice%20%C3%A9?include_stopped_servers=1"] = (

@@ -8,7 +8,7 @@ reconciler has looked a few times, hub, machine and ledger agree, and nothing is
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 from mlabhub.client.transport import NoAnswer
 from mlabhub.core.identity import Identity
 from mlabhub.core.profiles import Catalog
+from mlabhub.core.quota_changes import QuotaChange
 from mlabhub.errors import MLabError, Unavailable
 from mlabhub.ledger import LedgerUnavailable, MemoryLedger
+from mlabhub.messages import Message
 from mlabhub.service.bodies import ReleasedBody, ReserveBody
 from mlabhub.service.capacity import CapacityCache
 from mlabhub.service.census import Census
@@ -79,6 +81,15 @@ class FixedCatalog:
 
     def __call__(self) -> Catalog:
         return self.catalog
+
+    configured = __call__
+
+    @property
+    def changes(self) -> Mapping[str, QuotaChange]:
+        return {}
+
+    def contradictions(self) -> tuple[Message, ...]:
+        return ()
 
 
 @dataclass

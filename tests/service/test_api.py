@@ -438,7 +438,8 @@ async def test_lists(running: Running) -> None:
     everything = (await running.call("GET", "api/v1/servers?all=1", "admin")).json()["servers"]
     assert [one["user"] for one in everything] == ["alice"]
     quotas = (await running.call("GET", "api/v1/quotas")).json()
-    limits = {"limit": {"gpu:a100": 6.0}, "guaranteed": {}, "soft": []}
+    more = {"borrowed": {}, "each": {}, "changes": []}
+    limits = {"limit": {"gpu:a100": 6.0}, "guaranteed": {}, "soft": [], **more}
     assert quotas["groups"] == [{"name": "vision", "used": _gpu_use(), **limits}]
     assert [user["name"] for user in quotas["users"]] == ["alice"]
     metrics = (await running.call("GET", "metrics")).text

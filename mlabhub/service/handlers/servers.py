@@ -1,4 +1,4 @@
-"""Calls about servers, GPUs, quotas and the audit."""
+"""Calls about servers, GPUs and the audit."""
 
 from __future__ import annotations
 
@@ -52,15 +52,6 @@ class GpusHandler(ApiHandler):
         sees_all = bool(self.hub_auth.check_scopes({SEE_ALL_SCOPE}, self.current_user))
         reader = replace(self.person, admin=self.person.admin or sees_all)
         self.answer({"nodes": await self.launcher.nodes(reader)})
-
-
-class QuotasHandler(ApiHandler):
-    """``GET quotas``"""
-
-    async def get(self) -> None:
-        """List what groups and people hold and may hold."""
-        groups, users = self.launcher.quotas(self.person)
-        self.answer({"groups": groups, "users": users})
 
 
 class StorageHandler(ApiHandler):

@@ -21,7 +21,8 @@ MOST_TYPES = 4
 def head_sentences(view: CatalogView, group: str | None, t: Translator, other: str | None) -> list[str]:
     """Return what the person holds of what they may, and how the group that would pay stands."""
     present = view.gpu_types
-    own = list_text(t, (_own(view.user_usage, resource, t) for resource in _told(view.user_usage, present)))
+    person = view.user_usage_by_group.get(group or "", view.user_usage)
+    own = list_text(t, (_own(person, resource, t) for resource in _told(person, present)))
     sentences = [t(N_("{user} holds {what}."), user=other, what=own) if other else t(N_("You hold {what}."), what=own)]
     usage = usage_of(view, group)
     if usage is not None:

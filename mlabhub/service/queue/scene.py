@@ -85,13 +85,8 @@ def waiting_of(entry: QueueEntry, blocked: str | None) -> Waiting | None:
 
 def closing_times(catalog: Catalog, capacity: Capacity, now: float) -> dict[str, float]:
     """Return when maintenance begins on the nodes that have any before them; what has begun is at or before ``now``."""
-    closes: dict[str, float] = {}
-    for window in getattr(catalog.quotas, "maintenance", ()):
-        if window.until is not None and window.until <= now:
-            continue
-        for name in window.nodes or [node.name for node in capacity.nodes]:
-            closes[name] = min(window.start, closes.get(name, window.start))
-    return closes
+    windows = ((node.name, catalog.quotas.maintenance_of(node.name, now)) for node in capacity.nodes)
+    return {name: window.start for name, window in windows if window is not None}
 
 
 def notice_seconds(catalog: Catalog, profile: str) -> float:
