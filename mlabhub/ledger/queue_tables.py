@@ -58,6 +58,7 @@ notices = Table(
     Column("entry", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("changed", Float, nullable=False),
+    Column("told", Float),
 )
 
 quota_changes = Table(

@@ -172,7 +172,11 @@ NoticeState = Literal["given", "withdrawn", "done"]
 
 @dataclass(frozen=True)
 class ReclaimNotice:
-    """The notice to the holder of ``launch_id``; ``entry`` is for whom. One launch has one at a time: the last."""
+    """The notice to the holder of ``launch_id``; ``entry`` is for whom. One launch has one at a time: the last.
+
+    ``told`` is when a message about it was taken by the holder's mail server or chat; None if none was, or none is set
+    up. The pages show a notice in any case.
+    """
 
     launch_id: str
     at: float
@@ -180,6 +184,7 @@ class ReclaimNotice:
     entry: str
     state: NoticeState = "given"
     changed: float = 0.0
+    told: float | None = None
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def upgrade() -> None:
         *map(_float, ("at", "deadline")),
         *map(_text, ("entry", "state")),
         _float("changed"),
+        _float("told", nullable=True),
     )
     op.create_table(
         "quota_changes",
