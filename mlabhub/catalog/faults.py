@@ -20,6 +20,8 @@ from mlabhub.errors import InvalidConfiguration
 from mlabhub.messages import N_, Message
 
 KeyPath = tuple[str | int, ...]
+SECRET = object()
+"""In place of a value that is not to be repeated."""
 _NOT_KEYS = frozenset({"[key]", NUMBER, LIST})
 
 
@@ -83,12 +85,13 @@ def clean_path(location: Sequence[str | int]) -> KeyPath:
     return tuple(key for key in location if key not in _NOT_KEYS)
 
 
-def read_error(error: ErrorDetails) -> list[tuple[KeyPath, Message]]:
-    """Turn one of pydantic's errors into paths and sentences of ours."""
+def read_error(error: ErrorDetails, *, secret: bool = False) -> list[tuple[KeyPath, Message]]:
+    """Turn one of pydantic's errors into paths and sentences of ours. A ``secret`` value is not repeated."""
     path = clean_path(error["loc"])
     if error["type"] == FAULT:
         return [((*path, *fault.at), fault.message) for fault in error["ctx"]["faults"]]
-    return [(path, _describe(error["type"], error.get("ctx", {}), error["input"], str(error["msg"])))]
+    value = SECRET if secret else error["input"]
+    return [(path, _describe(error["type"], error.get("ctx", {}), value, str(error["msg"])))]
 
 
 _NOUNS = {
@@ -149,8 +152,12 @@ def _describe(kind: str, context: Mapping[str, Any], value: object, text: str) -
         return Message(N_("is empty; write something"))
     if kind == "too_short":
         return Message(N_("is empty; list at least one"))
+    if value is SECRET:
+        return Message.of(N_("cannot be this: {text}"), text=text)
     return Message.of(N_("cannot be {value}: {text}"), value=quote(value), text=text)
 
 
 def _must_be(what: Message, value: object) -> Message:
+    if value is SECRET:
+        return Message.of(N_("must be {what}"), what=what)
     return Message.of(N_("must be {what}; it is {value}"), what=what, value=quote(value))

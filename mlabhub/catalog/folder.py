@@ -1,7 +1,8 @@
 """Load the configuration folder: its files, checked one by one and against each other.
 
 Guarantees: all faults of all files are reported together, in the files' order; a `Catalog` is returned only if there is
-none. ``profiles.yaml`` must be there; for each other file that is not, a note says what holds instead.
+none. ``profiles.yaml`` must be there; for each other file that is not, a note says what holds instead. The file of
+notifications is not a part of the catalogue: `notifications` reads it, for whoever sends messages.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import Field, model_validator
 
 from mlabhub.catalog.faults import Fault, InvalidCatalog
 from mlabhub.catalog.notes import notes_on
+from mlabhub.catalog.notifications import FILE as NOTIFICATIONS_FILE
 from mlabhub.catalog.validate import validated
 from mlabhub.catalog.yaml_file import Document, read_document
 from mlabhub.core.cross_references import cluster_faults, cross_faults
@@ -178,10 +180,9 @@ def _stray_faults(folder: Path) -> list[Fault] | None:
     except OSError:
         return None
     for file in files:
-        if _looks_read(file.name) and file.name not in FILES:
-            message = Message.of(
-                N_("is not read by this version; remove or rename it. It reads: {known}"), known=quote_all(FILES)
-            )
+        if _looks_read(file.name) and file.name not in FILES and file.name != NOTIFICATIONS_FILE:
+            known = quote_all([*FILES, NOTIFICATIONS_FILE])
+            message = Message.of(N_("is not read by this version; remove or rename it. It reads: {known}"), known=known)
             faults.append(Fault(file, 1, (), message))
     return faults
 

@@ -27,8 +27,11 @@ FORMS: Mapping[str, type[Model]] = {NUMBER: NumberVariable, LIST: ListVariable}
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
-def validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
-    """Return the file's content as a model; what is wrong goes into the document's faults."""
+def validated(document: Document, model: type[AnyModel], *, secret: bool = False) -> AnyModel | None:
+    """Return the file's content as a model; what is wrong goes into the document's faults.
+
+    With ``secret`` no fault repeats a value.
+    """
     data = document.data
     if document.faults and data is None:
         return None
@@ -43,10 +46,10 @@ def validated(document: Document, model: type[AnyModel]) -> AnyModel | None:
             if detail["type"] == "extra_forbidden":
                 document.blame(clean_path(detail["loc"]), _unknown_key(model, detail["loc"]))
                 continue
-            for path, message in read_error(detail):
+            for path, message in read_error(detail, secret=secret):
                 if detail["input"] is not None or path not in unread:  # what could not be read stands there as null
                     document.blame(path, message)
-        _look_behind(document, model, data, details)
+        _look_behind(document, model, data, details, secret)
         return None
     return None if document.faults else validated
 
@@ -57,7 +60,9 @@ def _first_causes(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     return [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in parents]
 
 
-def _look_behind(document: Document, model: type[Model], data: Any, details: Sequence[ErrorDetails]) -> None:
+def _look_behind(
+    document: Document, model: type[Model], data: Any, details: Sequence[ErrorDetails], secret: bool
+) -> None:
     """Blame contradictions between keys that are hidden while a key beside them is wrong by itself."""
     pruned = copy.deepcopy(data)
     removed: set[KeyPath] = set()
@@ -71,7 +76,7 @@ def _look_behind(document: Document, model: type[Model], data: Any, details: Seq
     except ValidationError as error:
         known = {(fault.path, fault.message) for fault in document.faults}
         found = [detail for detail in error.errors(include_url=False) if detail["type"] == FAULT]
-        for path, message in (pair for detail in found for pair in read_error(detail)):
+        for path, message in (pair for detail in found for pair in read_error(detail, secret=secret)):
             if (path, message) not in known and path not in removed:
                 document.blame(path, message)
 

@@ -38,6 +38,14 @@ class Metrics:
         self.rounds = Counter(
             "mlabhub_reconciler_rounds_total", "Rounds of the reconciler, by result", ["result"], registry=self.registry
         )
+        self.notifications = Counter(
+            "mlabhub_notifications_total",
+            "Messages to people and channels, by what became of them",
+            ["result"],
+            registry=self.registry,
+        )
+        for result in ("sent", "retried", "dropped"):
+            self.notifications.labels(result)
         self._servers = self._gauge("servers", "Active reservations, by state", "state")
         self._gpus = self._gauge("gpus_held", "GPUs that are held, by type", "type")
         self._all_gpus = self._gauge("gpus", f"GPUs by type and state: {', '.join(GPU_STATES)}", "type", "state")

@@ -46,6 +46,8 @@ class NewsItem:
     @property
     def server_title(self) -> Message | str:
         """What the server is called."""
+        if not self.user:  # told where nobody may know whose it is
+            return Message(N_("A server"))
         name = self.display_name or self.server
         return plain(name) if name else Message(N_("Default server"))
 
