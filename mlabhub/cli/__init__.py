@@ -29,6 +29,7 @@ VERBS = {
     "doctor": ("mlabhub.cli.doctor:doctor", "Say what this machine lacks, with the fix in words."),
     "gpus": ("mlabhub.cli.gpus:gpus", "Show every GPU, and who holds it."),
     "image": ("mlabhub.cli.image:app", "Build, push, list and check the images that people work in."),
+    "notify": ("mlabhub.cli.notify:app", "Try the addresses that messages go to."),
     "reconcile": ("mlabhub.cli.reconcile:reconcile", "Compare hub, backend and ledger; --repair heals."),
     "backup": ("mlabhub.cli.backup:backup", "Write the installation into one file, also while it runs."),
     "restore": ("mlabhub.cli.backup:restore", "Put a backup back."),

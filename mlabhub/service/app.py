@@ -46,6 +46,7 @@ from mlabhub.service.handlers.meta import AliveHandler
 from mlabhub.service.identity import MachineAccounts
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.metrics import Metrics
+from mlabhub.service.notify import open_notifier
 from mlabhub.service.openapi import make_openapi
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
@@ -167,8 +168,10 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
     )
     await world.writer.start()
     watching = asyncio.create_task(catalog.watch(), name="catalogue")
+    notifier = open_notifier(settings, writer, lambda: catalog().quotas.privacy, metrics, time.time)
     try:
-        yield world
+        async with notifier as world.news:
+            yield world
     finally:
         watching.cancel()
         await world.fetcher.close()

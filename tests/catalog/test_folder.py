@@ -282,7 +282,7 @@ def test_files_that_would_be_ignored(folder, name):
     (path / ".hidden.yaml").write_text("harmless")
     assert faults_of(path) == [
         f"{name}:1: is not read by this version; remove or rename it. "
-        "It reads: profiles.yaml, images.yaml, quotas.yaml, storage.yaml, kubernetes.yaml"
+        "It reads: profiles.yaml, images.yaml, quotas.yaml, storage.yaml, kubernetes.yaml, notifications.yaml"
     ]
 
 
