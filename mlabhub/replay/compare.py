@@ -6,15 +6,14 @@ Guarantees: pure but for what ``python -m mlabhub.replay.compare [WORKLOAD ...]`
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from mlabhub.core.quotas import Quotas
-from mlabhub.replay.engine import Planner, live_rules, run
-from mlabhub.replay.model import Workload
+from mlabhub.replay.baselines import BASELINES
+from mlabhub.replay.engine import MakeRules, live_rules, run
 from mlabhub.replay.report import Report, report
 from mlabhub.replay.workloads import ALL
 
-Policy = Callable[[Workload, Quotas], Planner]
+POLICIES: Mapping[str, MakeRules] = {"mlabhub": live_rules, **BASELINES}
 
 HEADINGS = (
     "policy",
@@ -30,6 +29,7 @@ HEADINGS = (
     "starved",
     "frag",
     "refused",
+    "unfinished",
 )
 
 
@@ -49,11 +49,12 @@ def row(name: str, one: Report) -> tuple[str, ...]:
         str(one.starved),
         f"{one.unusable_gpus:.1f}",
         str(one.refused),
+        str(one.unfinished),
     )
 
 
 def compare(
-    policies: Mapping[str, Policy] | None = None, workloads: Sequence[str] = tuple(ALL), seed: int | None = None
+    policies: Mapping[str, MakeRules] | None = None, workloads: Sequence[str] = tuple(ALL), seed: int | None = None
 ) -> dict[str, dict[str, Report]]:
     """Replay made workloads under each policy; return reports by workload and policy."""
     found: dict[str, dict[str, Report]] = {}
@@ -61,7 +62,7 @@ def compare(
         made = ALL[name]() if seed is None else ALL[name](seed)
         found[name] = {
             policy: report(made.workload, made.quotas, run(made.workload, made.quotas, rules))
-            for policy, rules in (policies or {"live": live_rules}).items()
+            for policy, rules in (policies or POLICIES).items()
         }
     return found
 

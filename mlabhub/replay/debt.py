@@ -127,8 +127,10 @@ class Debt:
         return None, nobody
 
     def _admitted(self, one: Request, vector: Micro, used: Micro, mine: Micro) -> bool:
-        soft = self.quotas.user_soft(one.user)
-        cap = {key: to_micro(most) for key, most in self.quotas.user_limit(one.user).items() if key not in soft}
+        soft = self.quotas.user_soft(one.user, one.group)
+        cap = {
+            key: to_micro(most) for key, most in self.quotas.user_limit(one.user, one.group).items() if key not in soft
+        }
         limit = {key: to_micro(most) for key, most in self.quotas.group_limit(one.group).items()}
         return _fits(vector, mine, cap) and _fits(vector, used, limit)
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.quote import plain
 from mlabhub.core.sharing.model import Machine, Notice, Round, Run, Scene, Waiter
+from mlabhub.core.sharing.past import Past
+from mlabhub.core.sharing.policy import Policy
 from mlabhub.core.sharing.rounds import plan_round
 from mlabhub.core.units import to_micro
 from mlabhub.replay.model import Event, Kind, Node, Outcome, Request, Terms, Workload
@@ -26,25 +28,49 @@ TICK_SECONDS = 900.0
 PATIENCE_SECONDS = 60 * 86_400.0
 MOST_ROUNDS_AT_ONCE = 10_000
 
-Planner = Callable[[Scene], Round]
-"""Rules: they are given a scene at each round of one replay, in order of time. One planner serves one replay."""
-
 _END, _COME, _WAKE = 0, 1, 2
 
 
-def live_rules(workload: Workload, quotas: Quotas) -> Planner:
-    """Return the rules by which the service decides, ready for one replay."""
-    return plan_round
+def _at_once(reclaims: int) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides in one replay: ``plan`` is given a scene at each round, in order of time.
+
+    ``back_off`` says how many seconds one that was reclaimed for the so-manieth time is not looked at.
+    """
+
+    plan: Callable[[Scene], Round]
+    back_off: Callable[[int], float] = _at_once
+
+
+MakeRules = Callable[[Workload, Quotas], Rules]
+"""Makes rules ready for one replay."""
+
+
+def live_rules(workload: Workload, quotas: Quotas, policy: Policy | None = None) -> Rules:
+    """Return the rules by which the service decides."""
+    chosen = policy or Policy()
+    past = Past(half_life_s=quotas.half_life_days * 86_400.0)
+
+    def plan(scene: Scene) -> Round:
+        nonlocal past
+        past = past.after(scene)
+        return plan_round(scene, past, chosen)
+
+    return Rules(plan, chosen.back_off)
 
 
 def run(
     workload: Workload,
     quotas: Quotas,
-    rules: Callable[[Workload, Quotas], Planner] = live_rules,
+    make_rules: MakeRules = live_rules,
     terms: Mapping[str, Terms] | None = None,
 ) -> Outcome:
-    """Replay a workload under ``rules``; ``terms`` are the profiles' by slug."""
-    return _Replay(workload, quotas, rules(workload, quotas), terms or {}).run()
+    """Replay a workload under rules; ``terms`` are the profiles' by slug."""
+    return _Replay(workload, quotas, make_rules(workload, quotas), terms or {}).run()
 
 
 @dataclass
@@ -62,7 +88,7 @@ class _Place:
 class _Replay:
     workload: Workload
     quotas: Quotas
-    plan: Planner
+    rules: Rules
     terms: Mapping[str, Terms]
     events: list[Event] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
@@ -92,6 +118,8 @@ class _Replay:
         self.coming = len(self.workload.requests)
         for request in self.workload.requests:
             self._at(request.t, _COME, request.id)
+        for closed in self.quotas.maintenance:
+            self._wake(closed.until)
         while self.heap:
             self.now = self.heap[0][0]
             if not self.runs and not self.coming and self.now > self.progress + PATIENCE_SECONDS:
@@ -111,7 +139,7 @@ class _Replay:
             if not self.waiters and not self.notified:
                 return
             self.rounds += 1
-            round_ = self.plan(self._scene())
+            round_ = self.rules.plan(self._scene())
             self._apply(round_)
             if not round_.reclaims and not (self.heap and self.heap[0][0] <= self.now):
                 break
@@ -172,7 +200,7 @@ class _Replay:
     def _scene(self) -> Scene:
         machines = []
         for place in self.places.values():
-            if place.machine is None:
+            if place.machine is None or self.quotas.maintenance:
                 place.machine = self._machine(place)
             machines.append(place.machine)
         return Scene(tuple(machines), tuple(self.runs.values()), tuple(self.waiters.values()), self.quotas, self.now)
@@ -180,6 +208,7 @@ class _Replay:
     def _machine(self, place: _Place) -> Machine:
         node = place.node
         typed = node.gpu_type is not None and node.gpus > 0
+        closing = self.quotas.maintenance_of(node.name, self.now)
         return Machine(
             name=node.name,
             gpus={node.gpu_type: node.gpus} if typed and node.gpu_type else {},
@@ -189,6 +218,7 @@ class _Replay:
             free_cpu=place.cpu,
             free_memory=place.memory,
             most_cpu=to_micro(node.cpu),
+            closes=None if closing is None else closing.start,
         )
 
     def _apply(self, round_: Round) -> None:
@@ -221,6 +251,8 @@ class _Replay:
         if self._terms(request).ends_when_reclaimed:
             self._say(who, "ended", run_.machine, "its profile ends what was reclaimed")
             return
+        reclaims = run_.reclaims + 1
+        not_before = self.now + self.rules.back_off(reclaims)
         self.waiters[who] = Waiter(
             id=who,
             user=run_.user,
@@ -228,8 +260,11 @@ class _Replay:
             ask=request.ask,
             since=request.t,
             priority=request.priority,
-            reclaims=run_.reclaims + 1,
+            reclaims=reclaims,
+            not_before=not_before,
         )
+        if not_before > self.now:
+            self._wake(not_before)
         self._say(who, "queued", reason="waits again, with its whole duration")
 
     def _start(self, who: str, machine: str, gpu_type: str | None, borrowed: bool) -> None:

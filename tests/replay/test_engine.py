@@ -4,7 +4,7 @@ import pytest
 
 from mlabhub.core.sharing.model import NewNotice, Round, Scene, Start
 from mlabhub.core.sharing.rounds import plan_round
-from mlabhub.replay import Node, Request, Terms, Workload, report, run
+from mlabhub.replay import Node, Request, Rules, Terms, Workload, report, run
 from mlabhub.replay.workloads import ALL, quotas
 
 NODE = Node("n1", "a100", 2, 16.0, 64.0)
@@ -65,7 +65,7 @@ def reclaiming(workload, quotas_):
             return Round(notices=tuple(NewNotice(one.id, scene.now + one.notice_s, waiting[0].id) for one in new))
         return plan_round(scene)
 
-    return plan
+    return Rules(plan)
 
 
 @pytest.mark.parametrize("ends", [False, True], ids=["waits again", "ends"])
