@@ -11,6 +11,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -31,7 +32,10 @@ _PAGINATION = {"Accept": "application/jupyterhub-pagination+json"}
 
 @dataclass(frozen=True)
 class HubServer:
-    """A server as the hub sees it. ``pending`` is what the hub is doing with it: spawn, stop, check, or nothing."""
+    """A server as the hub sees it. ``pending`` is what the hub is doing with it: spawn, stop, check, or nothing.
+
+    ``last_activity`` (seconds since the epoch) is None where the hub does not know it.
+    """
 
     user: str
     name: str
@@ -41,6 +45,7 @@ class HubServer:
     url: str = ""
     started: str | None = None
     user_options: dict[str, Any] = field(default_factory=dict, hash=False)
+    last_activity: float | None = None
 
     @property
     def active(self) -> bool:
@@ -194,7 +199,17 @@ def _server(user: str, model: dict[str, Any]) -> HubServer:
         url=str(model.get("url") or ""),
         started=model.get("started"),
         user_options=options if isinstance(options, dict) else {},
+        last_activity=_moment(model.get("last_activity")),
     )
+
+
+def _moment(value: Any) -> float | None:
+    """Return a time of the hub's, ``2026-11-26T21:00:00.123456Z``, in seconds since the epoch; None if it is none."""
+    try:
+        found = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    except (AttributeError, ValueError):
+        return None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _said(line: str) -> Message | None:

@@ -1,7 +1,7 @@
 """The acts that change the ledger, each a function of the projection: admit, redeem, hold, mark, release.
 
 Guarantees: every act can be repeated (a lost answer costs nothing); none does I/O or reads a clock; a launch's id is
-good for one start of one server with one set of options, and never again once it was released.
+good for one start of one server with one set of options, and never again once a spawner had it and it was released.
 """
 
 from __future__ import annotations
@@ -66,6 +66,9 @@ class Ground:
     turn: Turn = lambda *_: None
 
 
+START_DEADLINE_S = 300.0
+"""How long a launch may stay unknown to the hub; the spawner's own deadline replaces it when it redeems the launch."""
+
 Answer = Admitted | Refused | Waits | StoredAnswer
 Keeper = Callable[[Admitted | Refused | Waits], StoredAnswer]
 """Makes the answer that is kept under an ``Idempotency-Key``."""
@@ -83,7 +86,7 @@ def admit(
         known = projection.launch(wish.launch_id)
         if known is not None:
             return Outcome(Admitted(_same_launch(known, wish)))
-        if projection.is_spent(wish.launch_id):
+        if projection.is_spent(wish.launch_id) and wish.launch_id not in projection.queue:
             raise used(wish.launch_id)
         return _decide(projection, wish, ground, now, keep)
 
@@ -225,7 +228,7 @@ def _reserve(wish: Wish, plan: LaunchPlan, now: float, entry: QueueEntry | None 
 
 def started_entry(entry: QueueEntry, request: LaunchRequest, options: dict[str, Any], now: float) -> QueueEntry:
     """Return an entry whose turn came, with what it starts as."""
-    return replace(entry, state="started", changed=now, claim_by=None, options=options, **asked(request))
+    return replace(entry, state="started", changed=now, started=now, claim_by=None, options=options, **asked(request))
 
 
 def active_launch(projection: Projection, launch_id: str, user: str, server: str) -> Reservation:
@@ -295,7 +298,7 @@ def release(
         known = projection.launch(launch_id)
         if known is None or (only is not None and known != only):
             return Outcome(None, (answer,) if answer else ())
-        released = _released(known, now, failure)
+        released = released_of(known, now, failure)
         records: tuple[Record, ...] = (released, audit_of(released, now, actor, "release", why))
         return Outcome(released, (*records, answer) if answer else records)
 
@@ -361,14 +364,14 @@ def adopt(
         adopted = replace(found, gpus=tuple(uuid for uuid in wanted if uuid not in kept), changed=now)
         records: list[Record] = []
         for one in evicted:
-            released = _released(one, now)
+            released = released_of(one, now)
             records += [released, audit_of(released, now, "reconciler", "release", why)]
         return Outcome(adopted, (*records, adopted, audit_of(adopted, now, "reconciler", "adopt", why)))
 
     return act
 
 
-def _released(one: Reservation, now: float, failure: Message | None = None) -> Reservation:
+def released_of(one: Reservation, now: float, failure: Message | None = None) -> Reservation:
     """Return what is kept of a launch that is over: all but its plan, which nobody can ask for again."""
     return replace(one, state="released", released=now, changed=now, plan=None, failure=failure or one.failure)
 

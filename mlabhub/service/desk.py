@@ -1,7 +1,8 @@
 """What spawners are told: may this server start, and exactly what; and what spawners tell: it runs, it is gone.
 
 Guarantees: a spawn that names a launch gets that launch or nothing; one that names none is decided on at the same gate
-as the launch page's; every call can be repeated with the same result.
+as the launch page's, and never waits: a launch that waits is no pending spawn; every call can be repeated with the same
+result.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from mlabhub.core.gate import check_launch_id
 from mlabhub.core.names import check_user_name
 from mlabhub.core.privacy import Viewer
+from mlabhub.core.reasons import NEVER
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation, StoredAnswer
@@ -22,8 +24,11 @@ from mlabhub.service.answers import Refused, Waits
 from mlabhub.service.bodies import PlacedBody, ReleasedBody, ReserveBody, ShortBody
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_image
+from mlabhub.service.queue.asking import ask
 from mlabhub.service.shortage import why_short
 from mlabhub.service.world import World
+
+TO_WAIT = N_("To wait for your turn, start it from the launch page: there it can queue.")
 
 
 class SpawnerDesk:
@@ -159,9 +164,8 @@ class SpawnerDesk:
             deadline_s=body.deadline,
             by_spawner=True,
         )
-        now = world.clock()
-        ground = Ground(catalog, capacity, facts.choose, world.waitlist.at(now))
-        answer = await world.writer.submit(decisions.admit(wish, ground, now))
+        ground = Ground(catalog, capacity, facts.choose, world.waitlist.at(world.clock()))
+        answer = await ask(world, wish, ground)
         assert not isinstance(answer, StoredAnswer | Waits)  # there was no Idempotency-Key; spawners do not wait
         if isinstance(answer, Refused):
             world.note_decision(request, answer.waiting, admitted=False)
@@ -185,4 +189,6 @@ def _refused(refused: Refused) -> dict[str, Any]:
     reasons = answers.reasons_json(refused.reasons)
     if refused.advice is not None:
         reasons.append({"code": "advice", "message": str(refused.advice), "resource": ""})
+    if not any(one.code in NEVER or one.code == "name_in_use" for one in refused.reasons):
+        reasons.append({"code": "advice", "message": str(Message(TO_WAIT)), "resource": ""})
     return {"decision": "refuse", "payer": None, "placement": None, "plan": None, "reasons": reasons}

@@ -21,7 +21,7 @@ from mlabhub.ledger import Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
 from mlabhub.service.answers import Admitted, Refused, Waits, reasons_json, refusal
-from mlabhub.service.decisions import Ground, Wish
+from mlabhub.service.decisions import START_DEADLINE_S, Ground, Wish
 from mlabhub.service.kept import kept_image, kept_images
 from mlabhub.service.looks import Looks, check_may_act
 from mlabhub.service.previews import Scene, make_preview, with_every_choice
@@ -41,9 +41,6 @@ from mlabhub.service.world import World
 __all__ = ["CatalogView", "LaunchAnswer", "LaunchStatus", "Launcher", "Person", "Preview", "ServerView", "Step"]
 
 log = logging.getLogger(__name__)
-START_DEADLINE_S = 300.0
-"""How long a launch may stay unknown to the hub; the spawner's own deadline replaces it when it redeems the launch."""
-
 Settle = Callable[[str, str], Awaitable[None]]
 
 

@@ -6,6 +6,7 @@ one writer at a time; whoever reads it between two awaits reads one consistent s
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from mlabhub.core.admission import Holding, Holdings
@@ -30,10 +31,15 @@ class Projection:
     """The active reservations and what hangs on them. ``numbers`` are all that users and groups were given.
 
     ``queue`` are the active entries by launch, ``notices`` those in force and ``nudges`` the last one by the holder's
-    launch; ``quota_changes`` are all, and another mapping after each change.
+    launch; ``quota_changes`` are all, and another mapping after each change. ``version`` is another one after every
+    change that a round of the queue could see, ``freed`` after everything that left more room, ``stir`` after
+    everything that such a round has to follow.
     """
 
+    _versions = itertools.count(1)
+
     def __init__(self, contents: Contents):
+        self.version = self.freed = self.stir = next(self._versions)
         self.holdings = Holdings()
         self._launches: dict[str, Reservation] = {}
         self._servers: dict[tuple[str, str], str] = {}
@@ -62,6 +68,10 @@ class Projection:
 
     def apply(self, record: Record) -> None:
         """Take over a record."""
+        if not isinstance(record, StoredAnswer | KnownId | AuditEntry):
+            self.version = next(self._versions)
+        if isinstance(record, QueueEntry | ReclaimNotice | QuotaChange) or self._is_awaited(record):
+            self.stir = self.version
         if isinstance(record, Reservation):
             self._apply_reservation(record)
         elif isinstance(record, StoredAnswer):
@@ -129,6 +139,9 @@ class Projection:
     def __len__(self) -> int:
         return len(self._launches)
 
+    def _is_awaited(self, record: Record) -> bool:
+        return isinstance(record, Reservation) and record.launch_id in self.queue
+
     def _apply_entry(self, entry: QueueEntry) -> None:
         if entry.active:
             self.queue[entry.launch_id] = entry
@@ -147,6 +160,7 @@ class Projection:
             self._users.setdefault(one.user, set()).add(one.launch_id)
             return
         self.holdings.remove(one.launch_id)
+        self.freed = self.stir = self.version
         self._spent[one.launch_id] = one.released if one.released is not None else one.changed
         if self._launches.pop(one.launch_id, None) is None:
             return
@@ -162,6 +176,7 @@ class Projection:
         known = self.holdings.get(one.launch_id)
         if known is not None and (known.node, known.gpus) != (one.node or None, one.gpus):
             self.holdings.remove(one.launch_id)
+            self.freed = self.stir = self.version
 
 
 def make_holding(one: Reservation) -> Holding:

@@ -185,7 +185,7 @@ class Reconciler:
         def wanted(user: str, server: str) -> bool:
             return only is None or (user, server) in only
 
-        return compare(
+        found = compare(
             [one for one in sight.hub if wanted(one.user, one.name)],
             [one for one in sight.backend if wanted(one.user, one.server_name)],
             [one for one in self._world.writer.projection if wanted(one.user, one.server)],
@@ -193,6 +193,9 @@ class Reconciler:
             in_flight=self._world.in_flight,
             past=past,
         )
+        # A stop that the queue goes on asking for is not given up.
+        ending = self._world.queue.hands.ending
+        return tuple(one for one in found if one.kind != "resume" or one.launch_id not in ending)
 
     async def _look(self) -> _Sight:
         """Ask both sides. The ledger is read after them: a server that one of them has was reserved before."""

@@ -14,6 +14,7 @@ from mlabhub.core.quotas import Quotas
 from mlabhub.core.waiting import Waiting
 from mlabhub.i18n import get_translator
 from mlabhub.messages import Message
+from mlabhub.service.desk import TO_WAIT
 from mlabhub.service.waitlist import MOST_WAITING, WAIT_S, Waitlist
 from tests.core.examples import make_request
 from tests.service.conftest import Running
@@ -131,7 +132,7 @@ async def test_a_spawners_refusal_counts_too(lab: Running) -> None:
     keywords: dict[str, Any] = {"user_options": options, "groups": (), "backend": "container", "deadline_s": 60}
     for _ in range(3):
         refused = await lab.spawner.reserve("bob", "x", launch_id=lab.world.make_launch_id(), **keywords)
-        assert refused.sentence == "1 GPU waits: none is free. Wait until a server stops."
+        assert refused.sentence == "1 GPU waits: none is free. Wait until a server stops. " + TO_WAIT
     assert [one.user for one in lab.world.waitlist.at(lab.world.clock())] == ["bob"]
     await lab.call("POST", "api/v1/servers/alice/big/stop")
     assert (await lab.spawner.reserve("bob", "x", launch_id=lab.world.make_launch_id(), **keywords)).admitted

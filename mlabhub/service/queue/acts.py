@@ -11,9 +11,9 @@ from typing import Any
 
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.reasons import Reason
-from mlabhub.core.units import format_gpus
+from mlabhub.core.units import ANY_GPU, format_gpus
 from mlabhub.errors import LaunchRefused, NotFound
-from mlabhub.ledger import AuditEntry, QueueEntry, Record
+from mlabhub.ledger import AuditEntry, QueueEntry, Record, Reservation
 from mlabhub.messages import N_, Message
 from mlabhub.service.projection import Projection
 from mlabhub.service.writer import Act, Outcome
@@ -50,6 +50,32 @@ def make_entry(
         display_name=display_name,
         options=options,
         **{"since": now, **more, **asked(request)},
+    )
+
+
+def make_entry_again(one: Reservation, launch_id: str, now: float, **more: Any) -> QueueEntry:
+    """Return the entry under which a launch that ran waits again, on the place that it had; ``more`` as above."""
+    wanted = one.options.get("gpu_type")
+    return QueueEntry(
+        launch_id=launch_id,
+        user=one.user,
+        server=one.server,
+        state="waiting",
+        since=one.created if one.since is None else one.since,
+        created=now,
+        changed=now,
+        actor=one.actor,
+        display_name=one.display_name,
+        group=one.group,
+        profile=one.profile,
+        image=one.image,
+        gpu_type=wanted if isinstance(wanted, str) and wanted != ANY_GPU else None,
+        gpus=len(one.gpus),
+        cpu=one.cpu,
+        memory_gib=one.memory_gib,
+        options=one.options,
+        again_of=one.launch_id,
+        **more,
     )
 
 

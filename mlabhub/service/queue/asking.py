@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 async def ask(
     world: World, wish: Wish, ground: Ground, *, key: tuple[str, str] | None = None, keep: Keeper | None = None
 ) -> Answer:
-    """Decide on a launch, durably. ``ground.queue`` and ``ground.turn`` are filled in here.
+    """Decide on a launch, durably. ``ground.turn`` is filled in here, those in the queue are added to ``ground.queue``.
 
     `Admitted`: its reservation is pending, and the hub has to be asked. `Waits`: its entry is durable. With a wish
     under the ``launch_id`` of an entry that waits, that one starts as it is asked for now if it can (`Admitted`), with
     what it asks for now; otherwise it goes on waiting as it was (`Waits` with ``may_wait``, `Refused` without).
     """
     await world.queue.settle()
-    ground = replace(ground, queue=world.queue.waiting(), turn=world.queue.turn(ground.capacity))
+    ground = replace(ground, queue=(*ground.queue, *world.queue.waiting()), turn=world.queue.turn(ground.capacity))
     return await world.writer.submit(decisions.admit(wish, ground, world.clock(), key=key, keep=keep))

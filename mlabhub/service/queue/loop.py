@@ -10,60 +10,129 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from mlabhub.core.admission import Decision
 from mlabhub.core.capacity import Capacity
-from mlabhub.core.profiles import LaunchRequest
-from mlabhub.core.sharing.model import Round
+from mlabhub.core.profiles import Catalog, LaunchRequest
+from mlabhub.core.sharing.model import Round, Scene
+from mlabhub.core.sharing.past import Past
+from mlabhub.core.sharing.rounds import plan_round
 from mlabhub.core.waiting import Waiting
+from mlabhub.errors import MLabError
 from mlabhub.ledger import Reservation
+from mlabhub.service.decisions import START_DEADLINE_S
 from mlabhub.service.projection import Projection
+from mlabhub.service.queue import checks
+from mlabhub.service.queue.care import Care
+from mlabhub.service.queue.checks import Checked
+from mlabhub.service.queue.deadlines import Deadlines
+from mlabhub.service.queue.hands import Hands
+from mlabhub.service.queue.outcomes import Settled
+from mlabhub.service.queue.rounds import Made, Planned, carry_out
+from mlabhub.service.queue.scene import Facts, room_of, scene_of, waiting_of
+from mlabhub.service.queue.telling import Teller
+from mlabhub.service.queue.turn import turn_of
 
 if TYPE_CHECKING:
     from mlabhub.service.world import World
 
 log = logging.getLogger(__name__)
+CALM_S = 30.0
+BUSY_S = 5.0
+"""How often it is looked while somebody waits: what there is may change without a word."""
+SOONEST_S = 0.05
+MOST_AT_ONCE = 32
+MOST_LOOKS = 20
+"""How often a round is planned anew at most, as those who would start are looked at, `MOST_AT_ONCE` at a time."""
+REMEMBER_RUNS = 4.0
+"""How many half-lives back past runs are read."""
 
 
 class QueueLoop:
-    """Makes rounds. ``last`` is what the last one came to."""
+    """Makes rounds. ``last`` is what the last one came to, ``error`` why it could not be made, if so."""
 
     def __init__(self, world: World):
         self._world = world
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._observers: list[Callable[[], None]] = []
+        self._deadlines = Deadlines(world.clock, world.monotonic)
+        self._teller = Teller(world)
+        self.hands = Hands(world, self._settled)
+        self._care = Care(world, self.hands, self._deadlines, self._teller)
+        self._past: Past | None = None
+        self._seen: tuple[object, ...] = ()
+        self._resumed = False
+        self._stir = 0
         self.last = Round()
+        self.error: MLabError | None = None
 
     def wake(self) -> None:
         """Make a round soon."""
         self._wake.set()
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Make rounds for ever: when woken, and whenever something is due."""
+        """Make rounds for ever: when woken, when the ledger changed, and whenever something is due."""
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    await self._round()
+                except MLabError as error:
+                    log.warning("No round of the queue: %s", error.log_text)
+                except Exception:
+                    log.exception("A round of the queue failed; the next one is in %s s", BUSY_S)
+                await self._rest(sleep)
+        finally:
+            await self.hands.close()
 
     async def round_now(self) -> Round:
         """Make a round, and wait until what follows from it at the hub was asked for. Raises an `MLabError`."""
+        await self._round()
+        await self.hands.finish()
         return self.last
 
     async def settle(self) -> None:
         """Make a round first if something ended since the last one and somebody waits: theirs is the turn."""
+        projection = self._world.writer.projection
+        if not any(one.state == "waiting" for one in projection.queue.values()):
+            return
+        if not self.is_settled(projection, await self._world.capacity.get()):
+            await self._round(unless_settled=True)
+
+    def is_settled(self, projection: Projection, capacity: Capacity) -> bool:
+        """Whether nothing ended, and nothing else left more room, since the last round."""
+        return self._seen == self._sight(projection, self._world.catalog(), capacity)
 
     def begin(self, one: Reservation) -> None:
         """Ask the hub to start a launch whose reservation was made from an entry of the queue; do not wait for it."""
+        self.hands.start(one)
 
     def turn(self, capacity: Capacity) -> Callable[[Projection, LaunchRequest, str], Decision | None]:
         """Return what `decisions.Ground` asks first: whether somebody who waits comes before a launch."""
-        return lambda projection, request, launch_id: None
+        catalog, now = self._world.catalog(), self._world.clock()
+
+        def ask(projection: Projection, request: LaunchRequest, launch_id: str) -> Decision | None:
+            if all(one.state != "waiting" or one.launch_id == launch_id for one in projection.queue.values()):
+                return None
+            return turn_of(projection, request, launch_id, catalog, capacity, self._facts(projection), now, self._plan)
+
+        return ask
 
     def waiting(self) -> tuple[Waiting, ...]:
         """Return those who wait, as soft caps count them."""
-        return ()
+        entries = self._world.writer.projection.queue.values()
+        found = (waiting_of(entry, self.blocked_of(entry.launch_id)) for entry in entries)
+        return tuple(one for one in found if one is not None)
 
     def order(self) -> tuple[str, ...]:
         """Return the entries that wait, next first: by the last round, those that came since then at the end."""
-        return ()
+        queue = self._world.writer.projection.queue
+        waiting = {launch_id: entry for launch_id, entry in queue.items() if entry.state == "waiting"}
+        known = [launch_id for launch_id in self.last.order if launch_id in waiting]
+        fresh = sorted(waiting.keys() - set(known), key=lambda one: (waiting[one].since, one))
+        return (*known, *fresh)
 
     def position_of(self, launch_id: str) -> int | None:
         """Return the position of an entry that waits, from 1."""
@@ -74,6 +143,177 @@ class QueueLoop:
         """Return in a word what an entry waits for, as `Round.blocked` has it; None before its first round."""
         return self.last.blocked.get(launch_id)
 
-    def observe(self, observer: Callable[[], None]) -> None:
-        """Call somebody whenever the queue, or what the last round said of it, changed. It must return at once."""
-        self._observers.append(observer)
+    # -- a round
+
+    async def _round(self, *, unless_settled: bool = False) -> None:
+        async with self._lock:
+            try:
+                capacity = await self._world.capacity.get()
+                if unless_settled and self.is_settled(self._world.writer.projection, capacity):
+                    return
+                await self._make(capacity)
+                self.error = None
+            except MLabError as error:
+                self.error = error
+                raise
+
+    async def _make(self, capacity: Capacity) -> None:
+        world = self._world
+        await world.writer.check()
+        await world.census.ensure()
+        await self._resume()
+        self._stir = world.writer.projection.stir
+        await self._care.tend(world.catalog())
+        self.hands.remind()
+        self._forget()
+        catalog = world.catalog()
+        seen = self._sight(world.writer.projection, catalog, capacity)
+        planned = await self._look(catalog, capacity, world.clock())
+        if not self._is_trivial(planned):
+            act = carry_out(planned, self._plan, world.clock(), world.make_launch_id, START_DEADLINE_S)
+            made = await world.writer.submit(act)
+            self._follow(made)
+            planned = replace(planned, round=made.round)
+            if made.left_over:
+                self.wake()
+        self._note(planned, seen)
+
+    async def _look(self, catalog: Catalog, capacity: Capacity, now: float) -> Planned:
+        """Plan until all that would start was looked at; refuse what may not start any more."""
+        checked: dict[str, Checked] = {}
+        for _ in range(MOST_LOOKS):
+            planned = self._planned(catalog, capacity, checked, now)
+            queue = self._world.writer.projection.queue
+            starting = [queue[start.waiter] for start in planned.round.starts]
+            todo = [one for one in starting if not (one.launch_id in checked and checked[one.launch_id].fits(one))]
+            if not todo:
+                return planned
+            looks = (checks.check(self._world, entry, catalog, capacity) for entry in todo[:MOST_AT_ONCE])
+            for one in await asyncio.gather(*looks):
+                checked[one.entry.launch_id] = await self._settle(one)
+        return self._planned(catalog, capacity, checked, now)
+
+    def _planned(self, catalog: Catalog, capacity: Capacity, checked: dict[str, Checked], now: float) -> Planned:
+        projection = self._world.writer.projection
+        facts = self._facts(projection, checked)
+        decided = self._plan(scene_of(projection, catalog, capacity, facts, now))
+        return Planned(catalog, capacity, facts, checked, projection.version, decided)
+
+    async def _settle(self, checked: Checked) -> Checked:
+        """Keep what looking at an entry came to."""
+        if checked.ready or (checked.request is None and checked.refusal is None):
+            return checked
+        entry = await self._world.writer.submit(checks.settle(checked, self._world.clock()))
+        if entry is None:
+            return checked
+        if entry.state == "refused":
+            self._teller.refused(entry)
+        return replace(checked, entry=entry)
+
+    def _is_trivial(self, planned: Planned) -> bool:
+        """Whether nothing follows from a round, so that there is nothing to keep."""
+        plan = planned.round
+        return not (plan.starts or plan.notices or plan.withdrawn or plan.reclaims)
+
+    def _follow(self, made: Made) -> None:
+        """Do what is durable now."""
+        for launch, notice in made.told:
+            self._deadlines.begin(launch.launch_id, notice.at, notice.deadline - notice.at)
+        for one, _, _ in made.started:
+            self.hands.start(one)
+        for one, _ in made.reclaimed:
+            self.hands.stop(one)
+        self._teller.made(made)
+
+    def _note(self, planned: Planned, seen: tuple[object, ...]) -> None:
+        """Keep what the round left, and tell whoever follows if that is something else than before."""
+        projection, now = self._world.writer.projection, self._world.clock()
+        scene = scene_of(projection, planned.catalog, planned.capacity, planned.facts, now)
+        self._past = self._remembered().after(scene)
+        made, before = planned.round, self.last
+        self.last, self._seen = made, seen
+        if (made.order, made.blocked) != (before.order, before.blocked):
+            self._world.changes.note()
+
+    async def _resume(self) -> None:
+        """Take up, once after each start, what the service before this one left undone."""
+        if self._resumed:
+            return
+        half_life = 86400.0 * self._world.catalog().quotas.half_life_days
+        since = self._world.clock() - REMEMBER_RUNS * half_life
+        over = await asyncio.to_thread(self._world.ledger.past_runs, since)
+        self._past = Past.of(over, half_life)
+        for one in list(self._world.writer.projection):
+            if one.state == "stopping":
+                self.hands.stop(one)
+        self._resumed = True
+
+    # -- what rounds stand on
+
+    def _plan(self, scene: Scene) -> Round:
+        return plan_round(scene, self._remembered().after(scene))
+
+    def _remembered(self) -> Past:
+        return self._past if self._past is not None else Past()
+
+    def _facts(self, projection: Projection, checked: dict[str, Checked] | None = None) -> Facts:
+        """Return what the ledger does not say: what is left of notices by a steady clock, and who cannot be asked."""
+        now = self._world.clock()
+        deadlines = {
+            notice.launch_id: now + self._deadlines.left(notice.launch_id, notice.at, notice.deadline)
+            for notice in projection.notices.values()
+        }
+        unasked = {
+            launch_id
+            for launch_id, one in (checked or {}).items()
+            if one.request is None and one.refusal is None and one.fits(projection.queue.get(launch_id))
+        }
+        return Facts(deadlines=deadlines, unasked=frozenset(unasked))
+
+    def _sight(self, projection: Projection, catalog: Catalog, capacity: Capacity) -> tuple[object, ...]:
+        """Return what is another one whenever somebody who waits may start who could not before."""
+        return (projection.freed, room_of(capacity), catalog.quotas)
+
+    def _forget(self) -> None:
+        projection = self._world.writer.projection
+        told = [(notice.launch_id, notice.at) for notice in projection.notices.values()]
+        claims = [(f"claim {one.launch_id}", one.changed) for one in projection.queue.values()]
+        self._deadlines.keep({*told, *claims})
+
+    def _settled(self, settled: Settled | None) -> None:
+        self._teller.settled(settled)
+        self.wake()
+
+    # -- when
+
+    async def _rest(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Wait until something is due, somebody wakes it, or something happened that a round has to follow."""
+        pause = asyncio.ensure_future(sleep(max(SOONEST_S, self._pause())))
+        woken = asyncio.ensure_future(self._wake.wait())
+        try:
+            while not (pause.done() or woken.done() or self._is_stirred()):
+                waits: set[asyncio.Future[Any]] = {pause, woken, self._world.changes.next()}
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if not pause.done():
+                await sleep(SOONEST_S)  # what happens together is followed together
+        finally:
+            pause.cancel()
+            woken.cancel()
+
+    def _is_stirred(self) -> bool:
+        try:
+            projection = self._world.writer.projection
+        except MLabError:
+            return False
+        return bool(projection.queue or projection.notices) and projection.stir != self._stir
+
+    def _pause(self) -> float:
+        try:
+            projection = self._world.writer.projection
+            busy = self.error is not None or projection.queue or projection.notices or self.hands.ending
+            calm = BUSY_S if busy else CALM_S
+            later = [one.not_before - self._world.clock() for one in projection.queue.values()]
+            soon = [one for one in later if one > 0]
+            return min(calm, self._care.due_in(self._world.catalog()), *soon)
+        except MLabError:
+            return BUSY_S

@@ -43,7 +43,7 @@ def scene_of(projection: Projection, catalog: Catalog, capacity: Capacity, facts
     closes = closing_times(catalog, capacity, now)
     return Scene(
         machines=tuple(
-            _machine(node, holdings, quotas.cpu_overcommit, closes.get(node.name)) for node in capacity.nodes
+            _machine(node, holdings, quotas.cpu_overcommit, closes.get(node.name), now) for node in capacity.nodes
         ),
         runs=tuple(_run(one, projection, catalog, facts) for one in projection),
         waiters=tuple(_waiters(projection, capacity, facts)),
@@ -89,25 +89,24 @@ def closing_times(catalog: Catalog, capacity: Capacity, now: float) -> dict[str,
     return {name: window.start for name, window in windows if window is not None}
 
 
-def notice_seconds(catalog: Catalog, profile: str) -> float:
+def notice_seconds(catalog: Catalog, profile: Profile | None) -> float:
     """Return how long a launch of a profile is told before it is taken back."""
-    own = getattr(catalog.profiles_by_slug.get(profile), "notice_seconds", None)
-    return float(catalog.quotas.notice_seconds if own is None else own)
+    own = profile.notice_seconds if profile is not None else None
+    return catalog.quotas.notice_seconds if own is None else own
 
 
-def ends_by(one: Reservation, catalog: Catalog) -> float | None:
+def ends_by(one: Reservation, profile: Profile | None) -> float | None:
     """Return when a launch ends at the latest, where its profile has a longest duration."""
-    hours = getattr(catalog.profiles_by_slug.get(one.profile), "longest_hours", None)
-    began = one.ready or one.held or one.created
-    return None if hours is None else began + 3600.0 * hours
+    hours = profile.longest_hours if profile is not None else None
+    return None if hours is None else (one.ready or one.held or one.created) + 3600.0 * hours
 
 
 def may_be_reclaimed(one: Reservation, profile: Profile | None) -> bool:
     """Whether a launch may be taken back: what is on its way, or what nobody can tell about, never is."""
-    return one.state == "held" and bool(getattr(profile, "reclaimable", True))
+    return one.state == "held" and (profile is None or profile.reclaimable)
 
 
-def _machine(node: Node, holdings: Holdings, overcommit: float, closes: float | None) -> Machine:
+def _machine(node: Node, holdings: Holdings, overcommit: float, closes: float | None, now: float) -> Machine:
     usage, held = holdings.node(node.name), holdings.gpus
     cpu = int((node.cpu_micro - to_micro(node.cpu_taken)) * overcommit)
     memory = node.memory_micro - to_micro(node.memory_gib_taken)
@@ -124,7 +123,7 @@ def _machine(node: Node, holdings: Holdings, overcommit: float, closes: float | 
         free_cpu=max(0, cpu - usage.get(CPU)),
         free_memory=max(0, memory - usage.get(MEMORY)),
         most_cpu=node.cpu_micro,
-        open=node.schedulable,
+        open=node.schedulable and (closes is None or closes > now),
         closes=closes,
         profiles=None if node.for_all else node.exceptions,
         exceptions=node.exceptions if node.for_all else frozenset(),
@@ -144,10 +143,10 @@ def _run(one: Reservation, projection: Projection, catalog: Catalog, facts: Fact
         ask=Ask(len(one.gpus), one.gpu_type, to_micro(one.cpu), to_micro(one.memory_gib), one.profile),
         machine=one.node,
         started=one.held or one.created,
-        notice_s=notice_seconds(catalog, one.profile),
+        notice_s=notice_seconds(catalog, profile),
         reclaims=one.reclaims,
         notice=told,
-        ends_by=ends_by(one, catalog),
+        ends_by=ends_by(one, profile),
         idle_since=facts.idle_since.get(one.launch_id),
         reclaimable=may_be_reclaimed(one, profile),
         ending=one.state == "stopping",
@@ -185,3 +184,18 @@ def _machines(entry: QueueEntry, projection: Projection, capacity: Capacity) -> 
     free = [gpu for gpu in gpus if gpu is not None and gpu.usable and projection.holdings.is_free(gpu.uuid)]
     nodes = {gpu.node for gpu in free}
     return frozenset(nodes) if len(free) == len(gpus) and len(nodes) == 1 else NOWHERE
+
+
+def room_of(capacity: Capacity) -> tuple[object, ...]:
+    """Return what there is to be had, as a value: what is measured, and how it is called, changes all the time."""
+    return tuple(
+        (
+            node.name,
+            node.schedulable,
+            node.cpu - node.cpu_taken,
+            node.memory_gib - node.memory_gib_taken,
+            tuple((gpu_type, len(gpus)) for gpu_type, gpus in node.usable.items()),
+            tuple(node.gpus_taken.items()),
+        )
+        for node in capacity.nodes
+    )

@@ -1,0 +1,55 @@
+"""Whether a launch that is asked for may start before those who wait.
+
+Guarantees: pure; the answer is the one of a whole round in which the newcomer takes part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mlabhub.core.admission import Decision
+from mlabhub.core.capacity import Capacity
+from mlabhub.core.profiles import Catalog, LaunchRequest
+from mlabhub.core.reasons import Reason
+from mlabhub.core.sharing.model import Round, Scene
+from mlabhub.messages import N_, Message
+from mlabhub.service.projection import Projection
+from mlabhub.service.queue.acts import make_entry
+from mlabhub.service.queue.rounds import place_on
+from mlabhub.service.queue.scene import Facts, scene_of, waiter_of
+
+PROMISED = N_("What is free is promised to those who wait already.")
+
+
+def turn_of(
+    projection: Projection,
+    request: LaunchRequest,
+    launch_id: str,
+    catalog: Catalog,
+    capacity: Capacity,
+    facts: Facts,
+    now: float,
+    plan: Callable[[Scene], Round],
+) -> Decision:
+    """Admit a launch where a round with it would start it now; else refuse it, as others come first."""
+    known = projection.queue.get(launch_id)
+    others = scene_of(projection, catalog, capacity, replace(facts, unasked=facts.unasked | {launch_id}), now)
+    entry = make_entry(
+        request,
+        launch_id=launch_id,
+        options={},
+        actor="",
+        display_name="",
+        now=now,
+        since=now if known is None else known.since,
+        priority=0 if known is None else known.priority,
+        reclaims=0 if known is None else known.reclaims,
+    )
+    scene = replace(others, waiters=(*others.waiters, waiter_of(entry, projection, capacity)))
+    decided = plan(scene)
+    start = next((one for one in decided.starts if one.waiter == launch_id), None)
+    place = None if start is None else place_on(request, start, catalog, projection.holdings, capacity)
+    if place is None:
+        return Decision("refuse", reasons=(Reason("promised", Message(PROMISED)),))
+    return Decision("admit", place)

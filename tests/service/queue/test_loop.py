@@ -1,0 +1,220 @@
+"""The queue from the first click to the start, and every way in which it may go otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlabhub.client import HubServer
+from mlabhub.client.transport import NotSent
+from mlabhub.core.resolve import resolve
+from mlabhub.errors import LaunchRefused, NotFound
+from mlabhub.service.answers import Admitted, Refused, Waits
+from mlabhub.service.queue import acts
+from mlabhub.service.queue.care import ACTIVITY_LAG_S
+from mlabhub.service.queue.outcomes import PAUSE_S
+from tests.doubles import Spawn, unreachable
+from tests.service.queue.lab import Lab, make_catalog
+from tests.service.simulation import FixedCatalog
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    one = await Lab(tmp_path).boot()
+    yield one
+    await one.halt()
+
+
+async def test_the_next_one_starts_when_there_is_room(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=2)
+    await lab.look()
+    assert lab.world.queue.position_of(waiting) == 1
+    assert lab.state(waiting) == "waiting"
+    await lab.stop("alice")
+    await lab.look()
+    assert lab.state(waiting) == "started"
+    assert lab.held(waiting) == "held"
+    assert lab.hub.servers["carol", ""].launch_id == waiting
+    assert lab.news.of("carol") == ["started"]
+    assert [act for act, user in lab.acts() if user == "carol"] == ["queue", "admit"]
+
+
+async def test_what_starts_now_starts(lab: Lab) -> None:
+    assert isinstance(await lab.ask("alice", gpus=2), Admitted)
+    assert not lab.projection.queue
+
+
+async def test_never_is_refused_at_once(lab: Lab) -> None:
+    answer = await lab.ask("alice", gpus=8)
+    assert isinstance(answer, Refused)
+    assert {one.code for one in answer.reasons} == {"never_fits"}
+    assert not lab.projection.queue
+
+
+async def test_nobody_takes_what_somebody_is_about_to_get(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    first = await lab.waits("carol", gpus=4)
+    await lab.stop("alice")
+    answer = await lab.ask("bob", gpus=1)
+    assert isinstance(answer, Waits)
+    await lab.look()
+    assert lab.state(first) == "started"
+    assert lab.held(first) == "held"
+
+
+async def test_one_server_waits_once(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    await lab.waits("carol", "x", gpus=1)
+    answer = await lab.ask("carol", "x", gpus=2)
+    assert isinstance(answer, Refused)
+    assert [one.code for one in answer.reasons] == ["name_in_use"]
+    assert isinstance(await lab.ask("carol", "y", gpus=2), Waits)
+
+
+async def test_a_person_waits_a_bounded_number_of_times(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acts, "MOST_OF_PERSON", 2)
+    await lab.runs("alice", gpus=4)
+    await lab.waits("carol", "x")
+    await lab.waits("carol", "y")
+    with pytest.raises(LaunchRefused, match="2 launches of carol wait already"):
+        await lab.ask("carol", "z")
+    await lab.waits("dave", "z")
+
+
+async def test_leave_change_and_move(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    first, second = await lab.waits("carol", "x", gpus=2), await lab.waits("carol", "y", gpus=1)
+    submit, now = lab.world.writer.submit, lab.now + 5
+    await submit(acts.move(second, first, "carol", now))
+    assert [one.launch_id for one in acts.own_order(lab.projection, "carol")] == [second, first]
+    await submit(acts.leave(second, "carol", now))
+    assert lab.state(second) == "left"
+    with pytest.raises(NotFound):
+        await submit(acts.leave(second, "carol", now))
+    since = lab.entry(first).since
+    for gpus, wanted in ((1, since), (3, now)):
+        options = {"profile": "gpu", "gpus": gpus}
+        request = resolve(lab.catalog(), "carol", ["nlp"], options, "x", present=("a100",))
+        await submit(acts.change(first, request, options, "carol", now))
+        assert (lab.entry(first).gpus, lab.entry(first).since) == (gpus, wanted)
+    assert [act for act, _ in lab.acts()][-4:] == ["move", "leave", "change", "change"]
+
+
+async def test_the_hub_is_down(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await lab.stop("alice")
+    lab.hub.fault = unreachable()
+    await lab.world.queue.round_now()
+    assert lab.state(waiting) == "waiting"  # who cannot be looked at goes on waiting
+    lab.hub.fault = None
+    await lab.look()
+    assert lab.state(waiting) == "started"
+
+
+async def test_the_hub_goes_away_at_the_start(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    since = lab.entry(waiting).since
+    await lab.stop("alice")
+    spawn, lab.hub.spawn = lab.hub.spawn, fails(NotSent("connection refused"))
+    await lab.look()
+    assert (lab.state(waiting), lab.entry(waiting).since, lab.held(waiting)) == ("waiting", since, "released")
+    lab.hub.spawn = spawn
+    await lab.look(PAUSE_S + 1)
+    assert (lab.state(waiting), lab.held(waiting)) == ("started", "held")
+
+
+async def test_the_hub_refuses(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await lab.stop("alice")
+    lab.hub.spawn = fails(LaunchRefused("Too many cooks."))
+    await lab.look()
+    assert lab.state(waiting) == "refused"
+    assert str(lab.entry(waiting).reason) == "Too many cooks."
+    assert lab.held(waiting) == "released"
+    assert lab.news.of("carol") == ["started", "refused"]
+
+
+def fails(error: Exception) -> Spawn:
+    async def spawn(user: str, server: str, options: dict[str, Any]) -> None:
+        raise error
+
+    return spawn
+
+
+async def test_who_lost_the_group_is_refused(tmp_path: Path) -> None:
+    lab = await Lab(tmp_path).boot()
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4, group="nlp")
+    lab.hub.add_user("carol")
+    await lab.stop("alice")
+    await lab.look()
+    assert lab.state(waiting) == "refused"
+    assert "nlp" in str(lab.entry(waiting).reason)
+    assert lab.news.of("carol") == ["refused"]
+    await lab.halt()
+
+
+async def test_changed_defaults_are_fine(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    lab.catalog = lab.world.catalog = FixedCatalog(make_catalog(cpu={"min": 1, "max": 8, "default": 3}))
+    await lab.stop("alice")
+    await lab.look()
+    assert lab.state(waiting) == "started"
+    assert lab.entry(waiting).cpu == 3
+
+
+async def test_used_in_time_is_kept(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await lab.stop("alice")
+    await lab.look()
+    await lab.look(31)
+    claim_by = lab.entry(waiting).claim_by
+    assert claim_by is not None
+    assert claim_by >= lab.now + 14 * 60
+    await lab.look(1)
+    lab.uses("carol")
+    await lab.look(31)
+    assert lab.state(waiting) == "claimed"
+    await lab.look(24 * 3600)
+    assert lab.held(waiting) == "held"
+
+
+async def test_unused_is_given_back_and_never_sooner(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    nextone = await lab.waits("bob", gpus=4)
+    await lab.stop("alice")
+    await lab.look()
+    await lab.look(1)
+    lab.hub.servers["carol", ""] = with_activity(lab, "carol", lab.now - 60)
+    await lab.look(15 * 60)
+    assert lab.held(waiting) == "held"
+    await lab.look(ACTIVITY_LAG_S + 1)
+    assert lab.state(waiting) == "given_back"
+    await lab.look()
+    assert lab.held(waiting) == "released"
+    assert lab.news.of("carol") == ["started", "given_back"]
+    assert lab.state(nextone) == "started"
+
+
+async def test_unknown_never_stops(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await lab.stop("alice")
+    for _ in range(10):
+        await lab.look(3600)
+    assert lab.held(waiting) == "held"
+
+
+def with_activity(lab: Lab, who: str, at: float) -> HubServer:
+    return replace(lab.hub.servers[who, ""], last_activity=at)
