@@ -28,6 +28,7 @@ VERBS = {
     "schema": ("mlabhub.cli.check:schema", "Print the JSON schema of the configuration folder."),
     "doctor": ("mlabhub.cli.doctor:doctor", "Say what this machine lacks, with the fix in words."),
     "gpus": ("mlabhub.cli.gpus:gpus", "Show every GPU, and who holds it."),
+    "quota": ("mlabhub.cli.quota:app", "Show quotas, and change them at run time."),
     "image": ("mlabhub.cli.image:app", "Build, push, list and check the images that people work in."),
     "notify": ("mlabhub.cli.notify:app", "Try the addresses that messages go to."),
     "reconcile": ("mlabhub.cli.reconcile:reconcile", "Compare hub, backend and ledger; --repair heals."),

@@ -32,10 +32,24 @@ class Service:
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what ``GET api/v1/PATH`` answers. Raises an `MLabError`."""
+        return self.ask("GET", path)
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return what ``POST api/v1/PATH`` answers to a body. Raises an `MLabError`."""
+        return self.ask("POST", path, body)
+
+    def delete(self, path: str) -> dict[str, Any]:
+        """Return what ``DELETE api/v1/PATH`` answers. Raises an `MLabError`."""
+        return self.ask("DELETE", path)
+
+    def ask(self, method: str, path: str, json: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what the service answers. Raises an `MLabError`."""
         try:
-            answer = httpx.get(
+            answer = httpx.request(
+                method,
                 f"{self.url}api/v1/{path}",
                 headers={"Authorization": f"token {self.token}"},
+                json=json,
                 timeout=TIMEOUT_S,
                 trust_env=not self.here,
             )
