@@ -89,7 +89,7 @@ class Durations:
     """What past runs lasted."""
 
     def __init__(self) -> None:
-        self._pools: dict[Key, array[int]] = {}
+        self._pools: dict[Key, Sequence[int]] = {}
 
     def add(self, kind: Kind, lasted: float) -> None:
         """Count a run that is over."""
@@ -102,27 +102,24 @@ class Durations:
     def _change(self, kind: Kind, lasted: float, sign: int) -> None:
         bucket = min(int(_position(max(lasted, 0.0))), BUCKETS - 1)
         for key in kind.pools():
-            pool = self._pools.setdefault(key, array("l", bytes(8 * (BUCKETS + 1))))
+            pool = array("q", self._pools.get(key, _NONE))  # never changed: whoever looks at it may go on
             pool[bucket] += sign
             pool[BUCKETS] += sign
-            if not pool[BUCKETS]:
+            if pool[BUCKETS]:
+                self._pools[key] = pool
+            else:
                 del self._pools[key]
 
-    def count(self, key: Key) -> int:
-        """Return how many runs are in a pool."""
-        pool = self._pools.get(key)
-        return 0 if pool is None else pool[BUCKETS]
-
-    def pool(self, key: Key) -> Sequence[int] | None:
-        """Return how many runs ended in each bucket of a pool."""
-        return self._pools.get(key)
+    def pools(self) -> dict[Key, Sequence[int]]:
+        """Return how many runs ended in each bucket of each pool, and behind the last one how many in all."""
+        return dict(self._pools)
 
 
 class Lasting:
-    """The same, with what runs now; valid until the durations change. ``running`` are what runs, and for how long."""
+    """The same as it was at one moment, with what ran then: ``running`` are these, and for how long they had run."""
 
     def __init__(self, durations: Durations, running: Iterable[tuple[Kind, float]] = ()):
-        self._durations = durations
+        self._pools = durations.pools()
         self._censored: dict[Key, dict[int, int]] = {}
         self._oldest = 0.0
         self._hazards: dict[tuple[Key, ...], list[float]] = {}
@@ -143,11 +140,11 @@ class Lasting:
 
     def _make(self, kind: Kind) -> Curve | None:
         root, *others = kind.pools()
-        if self._durations.count(root) < LEAST:
+        if self._count(root) < LEAST:
             return None
         chain = [root]
         for key in others:
-            if self._durations.count(key) or key in self._censored:
+            if self._count(key) or key in self._censored:
                 chain.append(key)
         link = tuple(chain)  # a profile's pool is drawn towards one for each group that uses it
         if link not in self._sums:
@@ -165,18 +162,21 @@ class Lasting:
             self._hazards[link] = known
         return known
 
+    def _count(self, key: Key) -> int:
+        return self._pools.get(key, _NONE)[BUCKETS]
+
     def _longest(self, root: Key) -> float:
-        pool = self._durations.pool(root) or ()
+        pool = self._pools[root]
         return _duration(max(bucket for bucket in range(BUCKETS) if pool[bucket]) + 1)
 
     def _counts(self, key: Key) -> list[tuple[float, float]]:
         """Return for each bucket how many ended in it, and how many reached it."""
-        ended = self._durations.pool(key)
+        ended = self._pools.get(key, _NONE)
         censored = self._censored.get(key, {})
         reached = 0.0
         counts: list[tuple[float, float]] = []
         for bucket in range(BUCKETS - 1, -1, -1):
-            died, lived = ended[bucket] if ended else 0, censored.get(bucket, 0)
+            died, lived = ended[bucket], censored.get(bucket, 0)
             reached += died
             counts.append((died, reached + lived / 2))
             reached += lived
@@ -202,7 +202,7 @@ class Lasting:
 
     def _drawn(self, key: Key, general: Sequence[float]) -> list[float]:
         """Return the hazards of a pool, drawn towards more general ones."""
-        ended, censored = self._durations.pool(key) or _NONE, self._censored.get(key) or {}
+        ended, censored = self._pools.get(key, _NONE), self._censored.get(key) or {}
         reached, hazards = WEIGHT, [0.0] * BUCKETS
         for bucket in range(BUCKETS - 1, -1, -1):
             died = ended[bucket]
@@ -216,7 +216,7 @@ class Lasting:
         return hazards
 
 
-_NONE = (0,) * BUCKETS
+_NONE: Sequence[int] = (0,) * (BUCKETS + 1)
 
 
 def _position(duration: float) -> float:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 
 from mlabhub.core.durations import Kind, Lasting
@@ -35,6 +35,7 @@ from mlabhub.core.outlook.board import ENDING_S, Counter, Need, charges_of, limi
 from mlabhub.core.outlook.play import Play, first_within
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.sharing.model import Ask, Round, Run, Scene
+from mlabhub.core.sharing.shares import Shares
 
 SCENARIOS = 13
 """A prime, so that every step through it comes to each once."""
@@ -68,6 +69,7 @@ class Holder:
     runs: dict[int, list[tuple[Counter, int]]]
     waiting: list[int]
     changes: list[list[tuple[float, Counter, int]]] = field(default_factory=list)
+    known: dict[object, list[float]] = field(default_factory=dict)
 
 
 class Outlook:
@@ -95,7 +97,13 @@ class Outlook:
         lasts = self._make_lasts()
         self._plays = [Play(self._board, sorted(self._ends[s]), lasts[s]) for s in range(SCENARIOS)]
         self._asked: dict[object, Range] = {}
+        self._owed: dict[object, float | None] = {}
         self._holders: dict[tuple[str, str | None], Holder] = {}
+
+    @property
+    def waiters(self) -> tuple[str, ...]:
+        """Those who wait, next first."""
+        return tuple(self._numbers)
 
     def wait_of(self, waiter: str) -> Range:
         """Return when one who waits probably starts; unknown for who does not wait."""
@@ -104,11 +112,9 @@ class Outlook:
             return UNKNOWN
         return _range([play.start_of(number) for play in self._plays], self.now)
 
-    def wait_for(self, ask: Ask, user: str, group: str | None, owed_within: float | None = None) -> Range:
-        """Return when somebody who asks for it now would probably start.
-
-        ``owed_within`` are the seconds in which it is taken back for them from borrowers, None if it is not.
-        """
+    def wait_for(self, ask: Ask, user: str, group: str | None) -> Range:
+        """Return when somebody who asks for it now would probably start."""
+        owed_within = self.owed_within(ask, group)
         phases = [(at, limits_for(user, group, ask, quotas)) for at, quotas in self._board.bounds]
         limited = any(needs for _, needs in phases)
         key = (
@@ -130,6 +136,48 @@ class Outlook:
             self._asked[key] = _range(starts, self.now)
         return self._asked[key]
 
+    def owed_within(self, ask: Ask, group: str | None) -> float | None:
+        """Return in how many seconds a group gets back from borrowers what it may count on; None where it does not.
+
+        That is where the group is owed the request, and those who borrow on one machine have what lacks there.
+        """
+        key = (ask.gpus, ask.gpu_type, group)
+        if key not in self._owed:
+            self._owed[key] = self._find_owed(ask, group)
+        return self._owed[key]
+
+    def _find_owed(self, ask: Ask, group: str | None) -> float | None:
+        if not ask.gpus or not self._shares.owed(group, ask.vector()):
+            return None
+        found = []
+        for (machine, gpu_type), runs in self._borrowers.items():
+            spot = self._board.index.get(machine)
+            if spot is None or ask.gpu_type not in (None, gpu_type):
+                continue
+            lacks, notice = ask.gpus - max(0, self._board.spots[spot].gpus.get(gpu_type, 0)), 0.0
+            for run in runs:
+                if lacks <= 0:
+                    break
+                lacks, notice = lacks - run.ask.gpus, max(notice, run.notice_s)
+            if lacks <= 0:
+                found.append(notice + ENDING_S)
+        return min(found, default=None)
+
+    @cached_property
+    def _shares(self) -> Shares:
+        return Shares(self._board.bounds[0][1], self._board.runs)
+
+    @cached_property
+    def _borrowers(self) -> dict[tuple[str, str], list[Run]]:
+        """The runs that could be taken back, by machine and type, those first that are told shortest before."""
+        found: dict[tuple[str, str], list[Run]] = {}
+        for run in sorted(self._board.runs, key=lambda one: one.notice_s):
+            gpu_type = run.ask.gpu_type
+            may = run.reclaimable and not run.ending and run.notice is None and gpu_type is not None
+            if may and run.ask.gpus and self._shares.beyond(run.group, run.ask.vector()):
+                found.setdefault((run.machine, gpu_type or ""), []).append(run)
+        return found
+
     def _start(self, play: Play, ask: Ask) -> float:
         return max(play.first_room(ask), play.first_lent(ask))
 
@@ -141,7 +189,11 @@ class Outlook:
                 return [self.now] * SCENARIOS
         if not holder.changes:
             holder.changes = [self._changes(holder, scenario) for scenario in range(SCENARIOS)]
-        return [max(self.now, first_within(phases, holder.usage, changes)) for changes in holder.changes]
+        key = tuple(needs for _, needs in phases)
+        if key not in holder.known:
+            times = [first_within(phases, holder.usage, changes) for changes in holder.changes]
+            holder.known[key] = [max(self.now, time) for time in times]
+        return holder.known[key]
 
     def _holder(self, user: str, group: str | None) -> Holder:
         """Return what counts for a person and the group that pays."""

@@ -29,7 +29,6 @@ from mlabhub.ledger.records import (
     Reservation,
     StoredAnswer,
     ToldStart,
-    run_of,
 )
 from mlabhub.messages import Message
 
@@ -133,11 +132,28 @@ class SqlLedger:
 
     def past_runs(self, since: float) -> tuple[PastRun, ...]:
         """Return the launches that ran and ended after that time; there is an index by that."""
-        ended = tables.reservations.c.released
-        query = sa.select(tables.reservations).where(ended >= since).order_by(ended)
+        of = tables.reservations.c
+        columns = (
+            *(of.launch_id, of.user, of.group, of.profile, of.gpu_type, of.gpus),
+            *(of.cpu, of.memory_gib, of.held, of.released),
+        )
+        query = sa.select(*columns).where(of.released >= since, of.held.is_not(None)).order_by(of.released)
         with self._reading() as connection:
-            found = (run_of(tables.reservation_of(row)) for row in connection.execute(query).mappings())
-            return tuple(run for run in found if run is not None)
+            return tuple(
+                PastRun(launch_id, user, group, profile, gpu_type, len(gpus), cpu, memory_gib, held, released)
+                for (
+                    launch_id,
+                    user,
+                    group,
+                    profile,
+                    gpu_type,
+                    gpus,
+                    cpu,
+                    memory_gib,
+                    held,
+                    released,
+                ) in connection.execute(query)
+            )
 
     def forget_answers(self, before: float) -> None:
         """Drop the stored answers that are older than that time."""

@@ -203,6 +203,10 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
             server = _listen(service.application, settings)
             reconciling = asyncio.create_task(service.reconciler.run(), name="reconciler")
             queueing = asyncio.create_task(world.queue.run(), name="queue")
+            forecasting = [
+                asyncio.create_task(world.forecasts.history.run(), name="history"),
+                asyncio.create_task(world.forecasts.run(), name="forecasts"),
+            ]
             noting = asyncio.create_task(world.quota_notes.run(), name="quota notes")
             gc.freeze()  # what is loaded stays: collections need not look at it again
             log.info("The service listens on %s", settings.service_url)
@@ -210,6 +214,8 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
             server.stop()
             reconciling.cancel()
             queueing.cancel()
+            for task in forecasting:
+                task.cancel()
             noting.cancel()
             await server.close_all_connections()
         if own_hub is not None:

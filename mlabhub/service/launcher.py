@@ -125,6 +125,7 @@ class Launcher(Looks):
         hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
         world, catalog = self._world, self._world.catalog()
         kept = await kept_images(world.ledger, catalog, user)
+        seen = await world.forecasts.look(capacity)
         return Scene(
             catalog=catalog,
             user=user,
@@ -135,6 +136,7 @@ class Launcher(Looks):
             capacity=capacity,
             now=now,
             kept_images=kept,
+            seen=seen,
         )
 
     async def launch_status(self, launch_id: str) -> LaunchStatus:

@@ -18,6 +18,7 @@ from mlabhub.core.reasons import Reason
 from mlabhub.core.resolve import resolve
 from mlabhub.core.tools import WORKBENCH
 from mlabhub.errors import MLabError
+from mlabhub.service.forecasts import NOTHING_SEEN, Seen
 from mlabhub.service.views import ChoiceView, Preview, PreviewAnswer
 
 MOST_CHOICES = 500
@@ -27,7 +28,8 @@ MOST_CHOICES = 500
 class Scene:
     """What previews stand on: one state of the hub, for a user's launches, as one viewer may see it.
 
-    ``kept_images`` are retired ones by server; ``known`` are decisions that were made on this state.
+    ``kept_images`` are retired ones by server, ``seen`` is when those who wait start; ``known`` are decisions that were
+    made on this state.
     """
 
     catalog: Catalog
@@ -39,6 +41,7 @@ class Scene:
     capacity: Capacity
     now: float
     kept_images: Mapping[str, str] = field(default_factory=dict)
+    seen: Seen = NOTHING_SEEN
     known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
 
 
@@ -66,6 +69,7 @@ def make_preview(scene: Scene, user_options: object, server_name: str = "", *, n
         notes=told.decision.notes,
         nearest=told.nearest.changes if told.nearest else None,
         advice=told.advice if nearest else None,
+        wait=scene.seen.wait_for(request) if told.state == "later" else None,
     )
 
 
@@ -85,7 +89,8 @@ def with_every_choice(scene: Scene, user_options: Mapping[str, Any], preview: Pr
         decision = _decide_once(scene, request)
         state = Forecast(decision).state
         choice = request.profile, request.gpu_type, request.gpus
-        views.append(ChoiceView(*choice, state, decision.reasons, decision.notes))
+        wait = scene.seen.wait_for(request) if state == "later" else None
+        views.append(ChoiceView(*choice, state, decision.reasons, decision.notes, wait))
     return PreviewAnswer(**vars(preview), choices=tuple(views), choices_left_out=left_out)
 
 

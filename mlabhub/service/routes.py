@@ -11,10 +11,11 @@ from tornado.web import RequestHandler, url
 from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
-from mlabhub.service.handlers import images, launches, meta, quotas, servers, spawners
+from mlabhub.service.handlers import forecasts, images, launches, meta, quotas, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
 from mlabhub.service.quota_bodies import QuotaChangesBody
 from mlabhub.service.views import (
+    ForecastAccuracy,
     ImageView,
     LaunchAnswer,
     LaunchStatus,
@@ -256,6 +257,11 @@ ROUTES: tuple[Route, ...] = (
         API + "gpus",
         servers.GpusHandler,
         (Call("get", "Every node and GPU, and who holds it.", "person", 200, {"nodes": tuple[NodeView, ...]}),),
+    ),
+    Route(
+        API + "forecast/accuracy",
+        forecasts.AccuracyHandler,
+        (Call("get", "How often people's turn came when they had been told.", "admin", 200, ForecastAccuracy),),
     ),
     Route(
         API + "quotas",

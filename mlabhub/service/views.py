@@ -52,6 +52,24 @@ class WaitRange:
 
 
 @dataclass(frozen=True)
+class ForecastAccuracy:
+    """What people were told when they began to wait, and when their turn came: of ``starts`` in so many weeks.
+
+    ``unknown`` were told that nobody can tell. Of the rest, ``within`` is the share that started in the range (eight of
+    ten is what ranges are made for), ``earlier`` and ``later`` are how many did not; ``median_error_s`` is how far off
+    the middle of the range was. None where nobody was told a range.
+    """
+
+    weeks: int
+    starts: int
+    unknown: int
+    within: float | None
+    earlier: int
+    later: int
+    median_error_s: float | None
+
+
+@dataclass(frozen=True)
 class QueueEntryView:
     """An entry of the queue, as one viewer may know it: ``user`` is a name, or somebody of a group, in words.
 
@@ -128,7 +146,10 @@ class Preview:
 
 @dataclass(frozen=True)
 class ChoiceView:
-    """The forecast for one profile with one number of GPUs of one type (None: any type), and its other defaults."""
+    """The forecast for one profile with one number of GPUs of one type (None: any type), and its other defaults.
+
+    ``wait`` is when one that waits would start.
+    """
 
     profile: str
     gpu_type: str | None
@@ -136,6 +157,7 @@ class ChoiceView:
     state: State
     reasons: tuple[Reason, ...]
     notes: tuple[Reason, ...]
+    wait: WaitRange | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from mlabhub.service.census import Census
 from mlabhub.service.changes import Changes
 from mlabhub.service.disk import DiskUse
 from mlabhub.service.fetching import ImageFetcher
+from mlabhub.service.forecasts import Forecasts
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.news import News, NoNews
 from mlabhub.service.projection import Projection
@@ -106,11 +107,13 @@ class World:
     fetcher: ImageFetcher = field(init=False)
     queue: QueueLoop = field(init=False)
     quota_notes: QuotaNotes = field(init=False)
+    forecasts: Forecasts = field(init=False)
 
     def __post_init__(self) -> None:
         self.quota_notes = QuotaNotes(lambda: self.catalog, lambda: self.capacity, self.hub)
         self.fetcher = ImageFetcher(self.backend.images, self.clock)
         self.queue = QueueLoop(self)
+        self.forecasts = Forecasts(self)
 
     @property
     def changes(self) -> Changes:

@@ -189,9 +189,19 @@ def test_what_is_not_lent_is_waited_for():
 
 
 def test_an_owner_waits_no_longer_than_the_notice():
-    outlook = look(ONE, [run(ends_by=NOW + HOUR)])
-    assert outlook.wait_for(ask(), "alice", None, owed_within=600.0) == exactly(NOW + 600)
-    assert outlook.wait_for(ask(), "alice", None, owed_within=2 * HOUR) == exactly(NOW + HOUR)
+    quotas = Quotas.model_validate({"groups": {"vision": {"guaranteed": {"gpu": 2}}}})
+    two = [machine(gpus=2, used=2)]
+    runs = [run("r1", NOW + HOUR, group="nlp"), run("r2", NOW + HOUR, group="nlp")]
+    outlook = look(two, runs, in_force=quotas)
+    assert outlook.wait_for(ask(), "alice", "vision") == exactly(NOW + 600 + ENDING_S)
+    assert outlook.wait_for(ask(2), "alice", "vision") == exactly(NOW + 600 + ENDING_S)
+    assert outlook.wait_for(ask(), "alice", "nlp") == exactly(NOW + HOUR)  # owed nothing
+    assert look(two, runs).wait_for(ask(), "alice", "vision") == exactly(NOW + HOUR)
+    kept = [replace(one, reclaimable=False) for one in runs]
+    assert look(two, kept, in_force=quotas).wait_for(ask(), "alice", "vision") == exactly(NOW + HOUR)
+    apart = [machine("n1", used=1), machine("n2", used=1)]
+    both = [runs[0], replace(runs[1], machine="n2")]
+    assert look(apart, both, in_force=quotas).wait_for(ask(2), "alice", "vision") == UNKNOWN
 
 
 def test_nobody_is_looked_at_before_their_time():

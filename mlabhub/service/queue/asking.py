@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlabhub.service import decisions
+from mlabhub.service.answers import Waits
 from mlabhub.service.decisions import Answer, Ground, Keeper, Wish
 
 if TYPE_CHECKING:
@@ -27,4 +28,7 @@ async def ask(
     """
     await world.queue.settle()
     ground = replace(ground, queue=(*ground.queue, *world.queue.waiting()), turn=world.queue.turn(ground.capacity))
-    return await world.writer.submit(decisions.admit(wish, ground, world.clock(), key=key, keep=keep))
+    answer = await world.writer.submit(decisions.admit(wish, ground, world.clock(), key=key, keep=keep))
+    if isinstance(answer, Waits) and answer.entry.told_earliest is None:
+        await world.forecasts.note_told(answer.entry, ground.capacity)
+    return answer

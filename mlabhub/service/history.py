@@ -1,0 +1,159 @@
+"""What ran before: how long people's servers last, what groups and people used, and how good forecasts were.
+
+Guarantees: kept in memory and bounded, whatever the ledger holds; read in a thread, the first time and then what ended
+since; while the ledger does not answer, what was read before counts, and where nothing was, nothing is known. A run is
+counted once, however often it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from sys import intern
+from typing import NamedTuple
+
+from mlabhub.core.durations import Durations, Kind, Lasting
+from mlabhub.core.sharing.past import Past
+from mlabhub.errors import Unavailable
+from mlabhub.ledger import Ledger, PastRun, Reservation, ToldStart
+from mlabhub.service.views import ForecastAccuracy
+
+log = logging.getLogger(__name__)
+WEEKS = 8
+KEPT_S = WEEKS * 7 * 86400.0
+MOST_RUNS = 100_000
+"""The latest ones; more would take more than some dozens of MB."""
+REFRESH_S = 60.0
+OVERLAP_S = 600.0
+"""What ended shortly before the last one that is known is read again: a clock may have stepped."""
+LASTING_S = 60.0
+"""For how long what runs is taken to have run as long as before."""
+
+
+class Over(NamedTuple):
+    """A run that is over, small."""
+
+    launch_id: str
+    user: str
+    group: str | None
+    profile: str
+    gpus: int
+    cpu: float
+    memory_gib: float
+    started: float
+    ended: float
+
+    @property
+    def kind(self) -> Kind:
+        """Its like."""
+        return Kind(self.user, self.group, self.profile, self.gpus > 0)
+
+
+class History:
+    """The runs of the last weeks. ``number`` changes whenever they do; ``known``: they were read once at least."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float]):
+        self._ledger = ledger
+        self._clock = clock
+        self._runs: deque[Over] = deque()
+        self._ids: set[str] = set()
+        self._reading = asyncio.Lock()
+        self._durations = Durations()
+        self._lasting: tuple[int, float, Lasting] | None = None
+        self.number = 0
+        self.known = False
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Read what ended, now and again, for ever."""
+        while True:
+            await self.refresh()
+            await sleep(REFRESH_S)
+
+    async def refresh(self) -> None:
+        """Read what ended since the last time. The ledger may be away: then nothing changes."""
+        async with self._reading:
+            now = self._clock()
+            since = now - KEPT_S
+            if self._runs:
+                since = max(since, min(self._runs[-1].ended, now) - OVERLAP_S)
+            try:
+                found = await asyncio.to_thread(self._read, since)
+            except Unavailable as error:
+                log.warning("What ended lately is not known: %s", error.log_text)
+                return
+            self._take(found, now)
+            self.known = True
+
+    def lasting(self, running: Iterable[Reservation], now: float) -> Lasting:
+        """Return how long servers last, from what is over and from what runs now."""
+        known = self._lasting
+        if known is None or known[0] != self.number or not 0 <= now - known[1] < LASTING_S:
+            ages = ((_kind_of(one), now - (one.held or one.created)) for one in running if one.held is not None)
+            known = self._lasting = (self.number, now, Lasting(self._durations, ages))
+        return known[2]
+
+    def past(self, half_life_s: float) -> Past:
+        """Return what the rules know of what groups and people used."""
+        return Past.of(self._runs, half_life_s)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def _read(self, since: float) -> list[Over]:
+        return [_over(run) for run in self._ledger.past_runs(since)]
+
+    def _take(self, found: Iterable[Over], now: float) -> None:
+        before = self.number
+        for run in found:
+            if run.launch_id not in self._ids:
+                self._ids.add(run.launch_id)
+                self._runs.append(run)
+                self._durations.add(run.kind, run.ended - run.started)
+                self.number += 1
+        while self._runs and (len(self._runs) > MOST_RUNS or self._runs[0].ended < now - KEPT_S):
+            old = self._runs.popleft()
+            self._ids.discard(old.launch_id)
+            self._durations.remove(old.kind, old.ended - old.started)
+            self.number += 1
+        if self.number != before:
+            log.debug("%d runs of the last %d weeks are known", len(self._runs), WEEKS)
+
+    async def accuracy(self) -> ForecastAccuracy:
+        """Return how good the forecasts of the last weeks were. Raises `Unavailable`."""
+        starts = await asyncio.to_thread(self._ledger.told_starts, self._clock() - KEPT_S)
+        return accuracy_of(starts)
+
+
+def accuracy_of(starts: Sequence[ToldStart]) -> ForecastAccuracy:
+    """Compare what people were told with what happened."""
+    early = late = 0
+    errors = []
+    for one in starts:
+        if one.earliest is None or one.latest is None:
+            continue
+        early += one.started < one.earliest
+        late += one.started > one.latest
+        errors.append(abs(one.started - (one.earliest + one.latest) / 2))
+    told = len(errors)
+    return ForecastAccuracy(
+        weeks=WEEKS,
+        starts=len(starts),
+        unknown=len(starts) - told,
+        within=(told - early - late) / told if told else None,
+        earlier=early,
+        later=late,
+        median_error_s=statistics.median(errors) if errors else None,
+    )
+
+
+def _kind_of(one: Reservation) -> Kind:
+    return Kind(one.user, one.group, one.profile, bool(one.gpus))
+
+
+def _over(run: PastRun) -> Over:
+    group = None if run.group is None else intern(run.group)
+    about = (run.launch_id, intern(run.user), group, intern(run.profile))
+    return Over(*about, run.gpus, run.cpu, run.memory_gib, run.started, run.ended)

@@ -1,0 +1,184 @@
+"""The history that forecasts stand on, what people are told of it, and how good it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mlabhub.core.durations import LEAST, Kind
+from mlabhub.ledger import LedgerUnavailable, MemoryLedger, PastRun, QueueEntry, Record, Reservation, ToldStart
+from mlabhub.messages import Message
+from mlabhub.service import history as history_module
+from mlabhub.service.history import KEPT_S, History, accuracy_of
+from mlabhub.service.projection import Projection
+from mlabhub.service.writer import Outcome
+from tests.service.conftest import Running
+
+NOW = 1e9
+HOUR = 3600.0
+
+
+def over(number: int, lasted: float, ended: float = NOW - HOUR, **values: Any) -> Reservation:
+    """Return a launch with one GPU that is over."""
+    usual: dict[str, Any] = {"user": "bob", "group": "vision", "profile": "gpu", "gpus": (f"g{number}",)}
+    return Reservation(
+        **{
+            **usual,
+            "launch_id": f"P{number}",
+            "server": f"s{number}",
+            "state": "released",
+            "created": ended - lasted - 5,
+            "changed": ended,
+            "deadline": 0.0,
+            "held": ended - lasted,
+            "released": ended,
+            **values,
+        }
+    )
+
+
+class Away(MemoryLedger):
+    """A ledger that may be away."""
+
+    away = True
+
+    def past_runs(self, since: float) -> tuple[PastRun, ...]:
+        if self.away:
+            raise LedgerUnavailable(Message("The disk is full."))
+        return super().past_runs(since)
+
+
+LIKE = Kind("bob", "vision", "gpu", True)
+
+
+async def test_what_ended_is_read_once_and_forgotten_after_weeks() -> None:
+    ledger, now = MemoryLedger(), [NOW]
+    history = History(ledger, lambda: now[0])
+    ledger.commit([over(n, HOUR) for n in range(20)])
+    ledger.commit([over(99, HOUR, ended=NOW - KEPT_S - 5)])
+    assert not history.known
+    for _ in range(2):
+        await history.refresh()
+        assert (len(history), history.known) == (20, True)
+    lasting = history.lasting((), NOW)
+    assert lasting.curve(LIKE) is not None
+    assert history.lasting((), NOW + 1) is lasting  # worked out once
+    ledger.commit([over(30, HOUR, ended=NOW - 5)])
+    await history.refresh()
+    assert len(history) == 21
+    assert history.lasting((), NOW + 1) is not lasting
+    use = history.past(7 * 86400.0).people["bob"]
+    assert use.total[0] > 0.9 * 21 * HOUR
+    now[0] = NOW + KEPT_S - 60
+    await history.refresh()
+    assert len(history) == 1
+    assert history.lasting((), now[0]).curve(LIKE) is None
+
+
+async def test_while_the_ledger_is_away_what_was_known_counts() -> None:
+    ledger = Away()
+    ledger.commit([over(n, HOUR) for n in range(LEAST)])
+    history = History(ledger, lambda: NOW)
+    await history.refresh()
+    assert not history.known
+    assert history.lasting((), NOW).curve(LIKE) is None
+    ledger.away = False
+    await history.refresh()
+    assert history.lasting((), NOW).curve(LIKE) is not None
+    ledger.away = True
+    await history.refresh()
+    assert len(history) == LEAST
+
+
+async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "MOST_RUNS", 50)
+    ledger = MemoryLedger()
+    ledger.commit([over(n, HOUR, ended=NOW - 1000 + n) for n in range(80)])
+    history = History(ledger, lambda: NOW)
+    await history.refresh()
+    assert len(history) == 50
+    await history.refresh()
+    assert len(history) == 50
+
+
+def test_accuracy_by_hand() -> None:
+    starts = [
+        ToldStart("a", 0.0, 100.0, 200.0, 150.0),
+        ToldStart("b", 0.0, 100.0, 200.0, 200.0),
+        ToldStart("c", 0.0, 100.0, 200.0, 260.0),
+        ToldStart("d", 0.0, 100.0, 200.0, 40.0),
+        ToldStart("e", 0.0, None, None, 40.0),
+        ToldStart("f", 0.0, 100.0, None, 120.0),
+    ]
+    found = accuracy_of(starts)
+    assert (found.starts, found.unknown, found.within, found.earlier, found.later) == (6, 2, 0.5, 1, 1)
+    assert found.median_error_s == 80.0
+    nothing = accuracy_of([])
+    assert (nothing.within, nothing.median_error_s, nothing.unknown) == (None, None, 0)
+
+
+async def keep(running: Running, *records: Record) -> None:
+    def act(_: Projection) -> Outcome[None]:
+        return Outcome(None, records)
+
+    await running.world.writer.submit(act)
+
+
+PREVIEW = "api/v1/launches/preview"
+
+
+async def fill(running: Running) -> None:
+    """Let carol hold all the GPUs."""
+    count = sum(len(node.gpus) for node in running.backend.nodes)
+    for number in range(count):
+        await running.spawn("carol", f"s{number}", {"profile": "gpu", "gpus": 1, "cpu": 1, "memory_gib": 1})
+
+
+async def preview(running: Running) -> dict[str, Any]:
+    body = {"user_options": {"profile": "gpu", "gpus": 1}}
+    answer = await running.call("POST", PREVIEW, json=body)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_every_choice_that_waits_has_a_range_once_there_is_history(running: Running) -> None:
+    await fill(running)
+    told = await preview(running)
+    assert told["state"] == "later"
+    assert told["wait"]["earliest"] is told["wait"]["latest"] is None
+    assert "no history yet" in told["wait"]["say"]
+    now = running.world.clock()
+    await keep(running, *(over(n, HOUR, now - 60 - n, user="carol", group="nlp") for n in range(30)))
+    await running.world.forecasts.history.refresh()
+    running.world.forecasts.latest = type(running.world.forecasts.latest)(-1e18)
+    told = await preview(running)
+    assert now <= told["wait"]["earliest"] <= told["wait"]["latest"] <= now + 3 * HOUR
+    assert told["wait"]["say"].startswith(("Probably", "Not today"))
+    for choice in told["choices"]:
+        assert (choice["wait"] is not None) == (choice["state"] == "later"), choice
+    assert any(choice["wait"] for choice in told["choices"])
+    assert (await preview(running))["wait"] == told["wait"]  # worked out once
+
+
+async def test_how_good_forecasts_were_is_for_administrators(running: Running) -> None:
+    now = running.world.clock()
+    entry = QueueEntry(
+        "E1",
+        "alice",
+        "",
+        "claimed",
+        now - 100,
+        now - 100,
+        now,
+        told_earliest=now - 60,
+        told_latest=now - 20,
+        started=now - 30,
+    )
+    await keep(running, entry)
+    address = "api/v1/forecast/accuracy"
+    assert (await running.call("GET", address)).status_code == 403
+    found = (await running.call("GET", address, "admin")).json()
+    assert (found["starts"], found["within"], found["unknown"], found["weeks"]) == (1, 1.0, 0, 8)
+    assert found["median_error_s"] == pytest.approx(10)
