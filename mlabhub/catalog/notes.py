@@ -6,16 +6,16 @@ Guarantees: pure; a folder that is as it should be has no notes.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlabhub.catalog.cluster_notes import notes_on_cluster
 from mlabhub.catalog.faults import KeyPath
 from mlabhub.core.gpu_types import default_gpu_type
 from mlabhub.core.profiles import Catalog, Profile
-from mlabhub.core.quotas import DEFAULT_USER, Quotas
+from mlabhub.core.quotas import DEFAULT_USER, Quotas, UserCap
 from mlabhub.core.quote import quote_all
-from mlabhub.core.units import GPU_PREFIX
+from mlabhub.core.units import GPU, GPU_PREFIX, format_number, from_micro, to_micro
 from mlabhub.messages import N_, Message
 
 PUBLIC = frozenset({"docker.io", "ghcr.io", "index.docker.io", "quay.io", "registry-1.docker.io"})
@@ -44,6 +44,7 @@ def notes_on(catalog: Catalog) -> Iterator[Note]:
     yield from _on_gpu_types(catalog)
     yield from _on_quotas(catalog)
     yield from _on_soft_caps(catalog.quotas)
+    yield from _on_guarantees(catalog.quotas)
     for key, message in notes_on_cluster(catalog):
         yield Note("kubernetes.yaml", key, message)
 
@@ -108,6 +109,8 @@ def _on_quotas(catalog: Catalog) -> Iterator[Note]:
     limits: list[tuple[KeyPath, Iterable[str]]] = []
     for group, quota in catalog.quotas.groups.items():
         limits += [(("groups", group, "limit"), quota.limit), (("groups", group, "guaranteed"), quota.guaranteed)]
+        if quota.each is not None:
+            limits.append((("groups", group, "each"), quota.each.limit))
     general = catalog.quotas.user_limit(DEFAULT_USER)
     for user in catalog.quotas.users:
         own = catalog.quotas.user_limit(user)
@@ -121,11 +124,33 @@ def _on_quotas(catalog: Catalog) -> Iterator[Note]:
 
 def _on_soft_caps(quotas: Quotas) -> Iterator[Note]:
     """Find caps that are called soft and are not there."""
-    for user, cap in quotas.users.items():
+    caps: list[tuple[KeyPath, UserCap, Mapping[str, float]]] = [
+        (("users", user), cap, quotas.user_limit(user)) for user, cap in quotas.users.items()
+    ]
+    caps += [
+        (("groups", group, "each"), quota.each, quotas.user_limit(DEFAULT_USER, group))
+        for group, quota in quotas.groups.items()
+        if quota.each is not None
+    ]
+    for path, cap, limit in caps:
         for index, resource in enumerate(cap.soft if isinstance(cap.soft, tuple) else ()):
-            if resource not in quotas.user_limit(user):
+            if resource not in limit:
                 message = Message.of(N_("has no cap on {resource}, so it cannot be soft"), resource=resource)
-                yield Note("quotas.yaml", ("users", user, "soft", index), message)
+                yield Note("quotas.yaml", (*path, "soft", index), message)
+
+
+def _on_guarantees(quotas: Quotas) -> Iterator[Note]:
+    """Find guarantees by type that the one on all GPUs holds down: beyond it, a type is borrowed."""
+    for group, quota in quotas.groups.items():
+        typed = [one for one in quota.guaranteed if one.startswith(GPU_PREFIX)]
+        together = from_micro(sum(to_micro(quota.guaranteed[one]) for one in typed))
+        if typed and GPU in quota.guaranteed and together > quota.guaranteed[GPU]:
+            message = Message.of(
+                N_("guarantees {amount} GPUs by type, but only {total} in all: what goes beyond that is borrowed"),
+                amount=format_number(together),
+                total=format_number(quota.guaranteed[GPU]),
+            )
+            yield Note("quotas.yaml", ("groups", group, "guaranteed"), message)
 
 
 def _unknown_type(gpu_type: str, catalog: Catalog) -> Message:

@@ -22,6 +22,7 @@ from pathlib import Path
 from mlabhub.catalog import load_catalog
 from mlabhub.cli.doctor_gpus import look_at_gpus
 from mlabhub.cli.doctor_ledger import look_at_ledger
+from mlabhub.cli.doctor_quotas import look_at_quotas
 from mlabhub.cli.doctor_site import assess_docker_mirrors, check_site
 from mlabhub.cli.doctor_storage import look_at_storage
 from mlabhub.cli.findings import Check, Status, ask, read_text
@@ -78,6 +79,7 @@ def run_checks(machine: Machine) -> list[Check]:
         *((check_cluster,) if of_cluster else CHECKS_OF_SERVERS_HERE),
         check_state_disk,
         check_ledger,
+        check_quotas,
         check_port,
         check_subdomains,
         check_clock,
@@ -180,6 +182,11 @@ def check_engine_disk(machine: Machine) -> Check | None:
 def check_ledger(machine: Machine) -> Check:
     """Where reservations and audit are kept."""
     return look_at_ledger(machine.settings, machine.state_dir)
+
+
+def check_quotas(machine: Machine) -> Sequence[Check]:
+    """Guarantees beyond what there is, groups that are not there."""
+    return look_at_quotas(machine.settings)
 
 
 def check_state_disk(machine: Machine) -> Check:

@@ -29,6 +29,7 @@ class Service:
     url: str
     token: str
     here: bool
+    timeout_s: float = TIMEOUT_S
 
     def get(self, path: str) -> dict[str, Any]:
         """Return what ``GET api/v1/PATH`` answers. Raises an `MLabError`."""
@@ -50,7 +51,7 @@ class Service:
                 f"{self.url}api/v1/{path}",
                 headers={"Authorization": f"token {self.token}"},
                 json=json,
-                timeout=TIMEOUT_S,
+                timeout=self.timeout_s,
                 trust_env=not self.here,
             )
             body = answer.json()

@@ -106,6 +106,10 @@ class Looks:
         """Return why the configuration folder is not in force, for administrators: nobody else can mend it."""
         return fault_lines(self._world.catalog.fault) if actor.admin else ()
 
+    def quota_notes(self, actor: Person) -> tuple[Message, ...]:
+        """Return what is to be noted of the quotas in force, for administrators."""
+        return self._world.quota_notes() if actor.admin else ()
+
     async def nodes(self, actor: Person) -> tuple[NodeView, ...]:
         """Return every node and GPU, and who holds it."""
         capacity = await self._world.capacity.get()

@@ -74,6 +74,19 @@ NOTES = {
         {"quotas": {"{gpu: 2}": "{gpu: 2, soft: [gpu, cpu]}"}},
         "quotas.yaml:2: users.alice.soft[1]: has no cap on cpu, so it cannot be soft",
     ),
+    "soft without a cap of each": (
+        {"quotas": {'limit: {"gpu:t4": 2}': "each: {cpu: 2, soft: [servers]}"}},
+        "quotas.yaml:1: groups.nlp.each.soft[0]: has no cap on servers, so it cannot be soft",
+    ),
+    "unknown type in a cap of each": (
+        {"quotas": {'limit: {"gpu:t4": 2}': 'each: {"gpu:h200": 2}'}},
+        "quotas.yaml:1: groups.nlp.each.gpu:h200: gpu_types has no h200; it has: a100, t4",
+    ),
+    "more by type than in all": (
+        {"quotas": {"limit": "guaranteed", '"gpu:t4": 2': '"gpu:t4": 2, "gpu:a100": 1, gpu: 2.5'}},
+        "quotas.yaml:1: groups.nlp.guaranteed: guarantees 3 GPUs by type, but only 2.5 in all: what goes beyond that "
+        "is borrowed",
+    ),
     "image in no profile": (
         {"profiles": {"[base, nlp]": "[base]"}},
         "images.yaml:3: images.nlp: is in no profile, so nobody can choose it",

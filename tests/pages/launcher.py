@@ -178,10 +178,15 @@ class MemoryLauncher:
         self.past: dict[str, list[PastLaunch]] = {}
         self.down: MLabError | None = None
         self.faults: tuple[Message, ...] = ()
+        self.notes: tuple[Message, ...] = ()
 
     def catalog_faults(self, actor: Person) -> tuple[Message, ...]:
         """Return the faults that were set, to administrators."""
         return self.faults if actor.admin else ()
+
+    def quota_notes(self, actor: Person) -> tuple[Message, ...]:
+        """Return the notes that were set, to administrators."""
+        return self.notes if actor.admin else ()
 
     async def launch(
         self,

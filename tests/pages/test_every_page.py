@@ -93,6 +93,18 @@ class TestConfiguration:
         assert "And 2 more" in page
         assert "in force" not in (await (await login("alice")).get(path)).text
 
+    async def test_administrators_see_what_is_to_be_noted_of_quotas(
+        self, login: Login, launcher: MemoryLauncher
+    ) -> None:
+        admin = await login("root")
+        assert "cannot be kept" not in (await admin.get("")).text
+        launcher.notes = (Message.of("{message}", message=HOSTILE), Message("More than there is."))
+        page = (await admin.get("")).text
+        assert "Quotas cannot be kept as they are; notes: 2." in page
+        assert "&lt;img src" in page
+        assert "More than there is." in page
+        assert "cannot be kept" not in (await (await login("alice")).get("")).text
+
 
 class TestEveryPage:
     @pytest.mark.parametrize("path", PAGES)

@@ -10,6 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mlabhub.cli import app, exit_status
+from mlabhub.cli.doctor_quotas import look_at_quotas
+from mlabhub.cli.findings import Check
 from mlabhub.errors import MLabError
 from mlabhub.service.scopes import SEE_ALL_SCOPE, SET_QUOTAS_SCOPE
 from tests.service.conftest import Running
@@ -117,3 +119,17 @@ async def test_elsewhere_an_account_of_ones_own_counts(running: Running, monkeyp
     monkeypatch.setenv("MLABHUB_TOKEN", "t-admin")
     assert (await asyncio.to_thread(runner.invoke, app, argv)).exit_code == 0
     assert [one.author for one in running.projection.quota_changes.values()] == ["admin"]
+
+
+async def test_doctor_tells_what_cannot_be_kept(machine: Running) -> None:
+    def look() -> list[Check]:
+        return list(look_at_quotas(machine.settings))
+
+    assert [one.status for one in await asyncio.to_thread(look)] == ["ok"]
+    await done(machine, "set", "nlp", "--guaranteed", "gpu=64", "--reason", "much")
+    (found,) = await asyncio.to_thread(look)
+    assert found.status == "better"
+    assert "Groups are guaranteed 64 GPU together, and the machines have 8 GPU: nlp 64 GPU." in found.found
+    (machine.settings.secrets_dir / "command-line-token").write_text("wrong")
+    assert await asyncio.to_thread(look) == []
+    assert look_at_quotas(None) == ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
 from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
@@ -206,15 +206,16 @@ class PageHandler(HubOAuthenticated, RequestHandler):
             isolated=site.backend != "process",
             simulated=bool(site.simulate_gpus),
             xsrf=self.xsrf_token.decode("ascii"),
-            catalog_faults=self._catalog_faults(),
+            catalog_faults=self._for_administrators("catalog_faults"),
+            quota_notes=self._for_administrators("quota_notes"),
             **values,
         )
 
-    def _catalog_faults(self) -> list[str]:
-        """Return why the configuration folder is not in force, if the person who asks can mend it."""
+    def _for_administrators(self, what: Literal["catalog_faults", "quota_notes"]) -> list[str]:
+        """Return why the configuration is not in force, or cannot be kept, if the person who asks can mend it."""
         if self.current_user is None or not self.person.admin:
             return []
-        return [self.t.say(line) for line in self.launcher.catalog_faults(self.person)]
+        return [self.t.say(line) for line in getattr(self.launcher, what)(self.person)]
 
     def _other_languages(self) -> list[tuple[str, str, str]]:
         """Return tag, name and address of this page in each other language; after a post, of the page itself."""
