@@ -9,9 +9,10 @@ from urllib.parse import quote
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
 from mlabhub.core.gpu_types import display_name_of
+from mlabhub.core.payers import freest_payer
 from mlabhub.core.placement import free_count
 from mlabhub.core.privacy import Viewer
-from mlabhub.core.profiles import Catalog, default_payer
+from mlabhub.core.profiles import Catalog
 from mlabhub.core.quotas import GroupQuota, Quotas
 from mlabhub.core.sight import offered_profiles, see
 from mlabhub.core.storage import Place, places_for
@@ -286,9 +287,14 @@ def usage_of_group(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
 
 def borrowed(quota: GroupQuota, used: Mapping[str, float], quotas: Quotas) -> dict[str, float]:
     """Return what a group holds beyond its guarantee, of what is guaranteed to it; of GPUs in all, to anybody."""
-    lent = any(one.startswith(GPU) for group in quotas.groups.values() for one in group.guaranteed)
+    lent = lends_gpus(quotas)
     resources = [one for one in used if one in quota.guaranteed or (one == GPU and lent)]
     return {one: max(0.0, used[one] - quota.guaranteed.get(one, 0.0)) for one in resources}
+
+
+def lends_gpus(quotas: Quotas) -> bool:
+    """Whether anybody is guaranteed GPUs, so that what others hold beyond their own guarantee may be asked back."""
+    return any(one.startswith(GPU) for group in quotas.groups.values() for one in group.guaranteed)
 
 
 def usage_of_user(name: str, quotas: Quotas, holdings: Holdings, group: str | None = None) -> UsageView:
@@ -326,7 +332,8 @@ def catalog_view(
             image for image in catalog.images if image.slug in slugs and image.shown and image.open_to(groups)
         ),
         groups=tuple(groups),
-        default_group=default_payer(quotas, groups),
+        default_group=freest_payer(quotas, groups, holdings),
+        lends=lends_gpus(quotas),
         user_usage=usage_of_user(person.name, quotas, holdings),
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
         user_usage_by_group={
