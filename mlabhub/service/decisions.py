@@ -323,9 +323,18 @@ def change(
         if projection.launch(expected.launch_id) != expected:
             return Outcome(None)
         changed = replace(expected, **{"changed": now, **changes})
-        return Outcome(changed, (changed, audit_of(changed, now, actor, act_name, why)))
+        ended = _ended(projection, changed) if act_name == "stop" else ()
+        return Outcome(changed, (changed, *ended, audit_of(changed, now, actor, act_name, why)))
 
     return act
+
+
+def _ended(projection: Projection, one: Reservation) -> tuple[QueueEntry, ...]:
+    """Return the entry of a launch that somebody ends: it is not to wait again."""
+    entry = projection.queue.get(one.launch_id)
+    if one.state != "stopping" or entry is None or entry.state != "started":
+        return ()
+    return (replace(entry, state="claimed", changed=one.changed),)
 
 
 def note_ready(one: Reservation, now: float) -> Act[Reservation | None]:

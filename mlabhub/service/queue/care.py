@@ -50,8 +50,6 @@ class Care:
                 await self._follow(entry)
             elif one is None:
                 await self._settle(entry)
-            elif one.state == "stopping":
-                await self._submit(outcomes.claim(entry.launch_id, outcomes.ACTOR, self._world.clock()))
             elif one.ready is not None and one.state == "held":
                 await self._claim(entry, one, catalog.quotas.claim_minutes)
         for notice in list(projection.notices.values()):

@@ -110,11 +110,10 @@ class Hands:
 
     async def _undo(self, one: Reservation, refusal: Message | None) -> None:
         """Give back what was not started. Where something of it may run, the reconciler ends it first."""
-        if await self._world.may_run(one.launch_id):
-            return
         act = not_started(one.launch_id, refusal, self._world.clock(), self._world.make_launch_id)
         try:
-            self._settled(await self._world.writer.submit(act))
+            if not await self._world.may_run(one.launch_id):
+                self._settled(await self._world.writer.submit(act))
         except MLabError as error:
             log.warning("Not noted that it did not start: %s", error.log_text)
 

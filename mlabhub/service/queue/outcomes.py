@@ -77,7 +77,7 @@ def over(
     def act(projection: Projection) -> Outcome[Settled | None]:
         if projection.queue.get(entry.launch_id) != entry or projection.launch(entry.launch_id) is not None:
             return Outcome(None)
-        if past is not None and past.held is not None:
+        if past is not None and past.ready is not None:
             claimed = replace(entry, state="claimed", changed=now)
             return Outcome(Settled(claimed), (claimed, audit_of(entry, now, ACTOR, "claim", Message(ENDED))))
         taken = past is not None and past.redeemed is not None

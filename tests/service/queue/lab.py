@@ -6,6 +6,7 @@ Whatever is durable survives `crash`, which is what ``kill -9`` leaves; everythi
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import MLabError
-from mlabhub.ledger import QueueEntry, Reservation, open_ledger
+from mlabhub.ledger import Ledger, LedgerUnavailable, QueueEntry, Reservation, open_ledger
 from mlabhub.service.answers import Admitted, Waits
 from mlabhub.service.bodies import ReleasedBody, ReserveBody
 from mlabhub.service.capacity import CapacityCache
@@ -88,45 +89,95 @@ class Numbers:
         return Identity(self.user, number, number)
 
 
-class MovableLedger:
-    """A ledger that can be away. Everything goes to the real one."""
+class Killed(LedgerUnavailable):
+    """The service is dead: nothing that it does has any effect."""
 
-    def __init__(self, ledger: Any):
-        self._ledger = ledger
+
+class MovableLedger:
+    """A ledger that can be away. Everything goes to the real one; each call is a point at which a service may die."""
+
+    def __init__(self, ledger: Ledger, lab: Lab):
+        self.real = ledger
         self.away: Exception | None = None
+        self._lab = lab
 
     def __getattr__(self, name: str) -> Any:
-        if self.away is not None and name in ("commit", "check", "load", "reservation", "entry", "past_runs"):
-            raise self.away
-        return getattr(self._ledger, name)
+        call = getattr(self.real, name)
+
+        def gate(*values: Any, **more: Any) -> Any:
+            if self.away is not None:
+                raise self.away
+            if self._lab.dies_here(f"before {name}"):
+                raise self._lab.die()
+            result = call(*values, **more)
+            if self._lab.dies_here(f"after {name}"):
+                raise self._lab.die()
+            return result
+
+        return gate
+
+
+class Gate:
+    """What is outside of the service, as the service reaches it: each call is a point at which it may die."""
+
+    def __init__(self, real: Any, lab: Lab):
+        self._real = real
+        self._lab = lab
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._real, name)
+        if not asyncio.iscoroutinefunction(call):
+            return call
+        ledger = self._lab.ledger
+
+        async def gate(*values: Any, **more: Any) -> Any:
+            await self._point(ledger, f"before {name}")
+            result = await call(*values, **more)
+            await self._point(ledger, f"after {name}")
+            return result
+
+        return gate
+
+    async def _point(self, ledger: MovableLedger, where: str) -> None:
+        if self._lab.dies_here(where):
+            self._lab.die()
+        if isinstance(ledger.away, Killed):
+            await asyncio.Event().wait()
 
 
 class Lab:
     """One installation."""
 
-    def __init__(self, folder: Path, catalog: Catalog | None = None, nodes: tuple[Node, ...] = ()):
+    def __init__(
+        self, folder: Path, catalog: Catalog | None = None, nodes: tuple[Node, ...] = (), memory: Ledger | None = None
+    ):
         self.settings = Settings.model_construct(base_url="/", state_dir=folder, instance="i", database="")
         self.catalog = FixedCatalog(catalog or make_catalog())
         self.now, self.mono, self.count = START, 0.0, 0
         self.backend = ScriptedBackend(nodes=nodes or (make_node(gpus=4),))
         self.hub = ScriptedHub(spawn=self.spawn, stop_takes=self.despawn)
         self.news = Inbox()
+        self.memory = memory
+        self.points: int | None = None
+        self.died = ""
         for name, groups in PEOPLE.items():
             self.hub.add_user(name, *groups)
 
     async def boot(self) -> Lab:
         """Start the service."""
-        self.ledger = MovableLedger(await asyncio.to_thread(open_ledger, self.settings))
+        self.points = None
+        self.ledger = MovableLedger(self.memory or await asyncio.to_thread(open_ledger, self.settings), self)
+        hub, backend = Gate(self.hub, self), Gate(self.backend, self)
         writer = Writer(self.ledger, lambda: self.now)
         await writer.start()
         self.world = World(
             settings=self.settings,
             ledger=self.ledger,
             writer=writer,
-            hub=self.hub,
-            backend=self.backend,
-            capacity=CapacityCache(self.backend.capacity, lambda: self.mono, fresh_s=0.0),
-            census=Census(writer, self.ledger, self.backend, lambda: self.now),
+            hub=hub,
+            backend=backend,
+            capacity=CapacityCache(backend.capacity, lambda: self.mono, fresh_s=0.0),
+            census=Census(writer, self.ledger, backend, lambda: self.now),
             accounts=Numbers(),
             catalog=self.catalog,
             clock=lambda: self.now,
@@ -149,7 +200,39 @@ class Lab:
         """Kill the service: nothing that is not durable is finished."""
         await self.world.queue.hands.close()
         await self.world.writer.stop()
-        self.ledger._ledger.close()
+        if self.memory is None:
+            self.ledger.real.close()
+
+    def dies_here(self, where: str) -> bool:
+        """Count a point at which the service may die; whether this is the one."""
+        if self.points is None or isinstance(self.ledger.away, Killed):
+            return False
+        self.points -= 1
+        if self.points:
+            return False
+        self.died = where
+        return True
+
+    def die(self) -> Killed:
+        """Let the service die here."""
+        self.ledger.away = Killed("The service is dead.")
+        return self.ledger.away
+
+    async def until_killed(self, story: Coroutine[Any, Any, None], points: int) -> bool:
+        """Live through a story until the service dies at its n-th point; whether it did. Then it is started again."""
+        self.points = points
+        telling = asyncio.create_task(story)
+        while not telling.done() and not isinstance(self.ledger.away, Killed):
+            await asyncio.wait({telling}, timeout=0.005)
+        killed = isinstance(self.ledger.away, Killed)
+        if not killed:
+            self.points = None
+            await telling
+            return False
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+        await self.crash()
+        return True
 
     def make_launch_id(self) -> str:
         """Return the next launch id."""
