@@ -1,0 +1,147 @@
+"""Somebody is waiting: who could be asked to give back what they seem not to use.
+
+Guarantees: nobody is asked who is using theirs, or of whom nobody can tell; nobody within an hour after they were asked
+before; nobody who was told to give back already, and not the person who waits. Those who are asked for one request
+hold, together with what is free, all that it needs on one node, or what their own group is beyond its limit by; none of
+them could be left out. Of several ways the one that asks the fewest, and those whose servers were unused longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlabhub.core.sharing.model import Round, Run, Scene, Waiter
+from mlabhub.core.sharing.places import Room, Rooms
+from mlabhub.core.sharing.reclaims import add_up, covers, without_needless
+from mlabhub.core.units import to_micro
+
+ONCE_S = 3600.0
+"""A person is asked at most once in this time."""
+AGAIN_S = 900.0
+"""For one request others are asked after this time at the earliest."""
+PATIENCE_S = 60.0
+"""Nobody is asked for a request that has only just come."""
+MOST = 5
+"""People asked at one time."""
+MOST_WAITERS = 50
+"""Requests that are looked at, next first."""
+
+HELPED_BY_ROOM = frozenset({"room", "claimed", "reserve"})
+LIMIT = "limit"
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Ask the holder of ``run``, unused since ``idle_since``, for ``waiter``."""
+
+    run: str
+    user: str
+    waiter: str
+    idle_since: float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """When people were asked last, by name, and for whom, by the request that waits."""
+
+    users: Mapping[str, float]
+    waiters: Mapping[str, float]
+
+
+def plan_askings(scene: Scene, last: Round, asked: Asked, idle_s: float) -> tuple[Asking, ...]:
+    """Return who is to be asked now. ``last`` is the round that ``scene`` came to; runs say since when they are unused."""
+    now = scene.now
+    idle: dict[str, Run] = {run.id: run for run in _unused(scene, asked, idle_s)}
+    askings: list[Asking] = []
+    users: set[str] = set()
+    waiters = {waiter.id: waiter for waiter in scene.waiters}
+    for waiter_id in last.order[:MOST_WAITERS]:
+        waiter = waiters.get(waiter_id)
+        if waiter is None or now - waiter.since < PATIENCE_S or _lately(asked.waiters.get(waiter_id), now, AGAIN_S):
+            continue
+        candidates = [run for run in idle.values() if run.user != waiter.user]
+        chosen = _for_one(scene, last, waiter, candidates)
+        if len(users | {run.user for run in chosen}) > MOST:
+            break
+        for run in chosen:
+            del idle[run.id]
+            users.add(run.user)
+            askings.append(Asking(run.id, run.user, waiter.id, run.idle_since or 0.0))
+        # A person is asked once, by whatever of theirs is needed for that one request.
+        idle = {run.id: run for run in idle.values() if run.user not in users}
+    return tuple(askings)
+
+
+def _unused(scene: Scene, asked: Asked, idle_s: float) -> Iterator[Run]:
+    for run in scene.runs:
+        if run.idle_since is None or scene.now - run.idle_since < idle_s or run.ending or run.notice is not None:
+            continue
+        if not _lately(asked.users.get(run.user), scene.now, ONCE_S):
+            yield run
+
+
+def _lately(at: float | None, now: float, seconds: float) -> bool:
+    """Whether that was within some time; also if the clock was put back since."""
+    return at is not None and abs(now - at) < seconds
+
+
+def _for_one(scene: Scene, last: Round, waiter: Waiter, candidates: Sequence[Run]) -> list[Run]:
+    """Return whose giving back lets a request start; nobody where that does not help, or nobody is needed."""
+    blocked = last.blocked.get(waiter.id)
+    if blocked == LIMIT:
+        return _within_group(scene, waiter, candidates)
+    return _on_a_machine(scene, last, waiter, candidates) if blocked in HELPED_BY_ROOM else []
+
+
+def _on_a_machine(scene: Scene, last: Round, waiter: Waiter, candidates: Sequence[Run]) -> list[Run]:
+    rooms = Rooms(scene.machines, scene.now, 0.0)
+    for claim in last.claims:
+        room = rooms.by_name.get(claim.machine)
+        if room is not None and claim.waiter != waiter.id:
+            room.cpu, room.memory = room.cpu - claim.cpu, room.memory - claim.memory
+            if claim.gpu_type in room.gpus:
+                room.gpus[claim.gpu_type] -= claim.gpus
+    ways = []
+    for gpu_type in rooms.types_of(waiter.ask):
+        for room in rooms.possible(waiter, gpu_type):
+            here = [run for run in candidates if run.machine == room.machine.name]
+            chosen = _fewest(room, gpu_type, waiter, here)
+            if chosen:
+                ways.append((len({run.user for run in chosen}), max(map(_since, chosen)), room.machine.name, chosen))
+    return min(ways, key=lambda way: way[:3])[3] if ways else []
+
+
+def _fewest(room: Room, gpu_type: str | None, waiter: Waiter, here: Sequence[Run]) -> list[Run]:
+    """Return whom to ask on one machine: nobody if all together would not do, or if there is room without them."""
+
+    def enough(runs: Sequence[Run]) -> bool:
+        return covers(room, gpu_type, waiter.ask, add_up(gpu_type, runs))
+
+    if not enough(here):
+        return []
+    # The most recently used are left out first.
+    return without_needless(here, {run.id: _since(run) for run in here}, enough)
+
+
+def _within_group(scene: Scene, waiter: Waiter, candidates: Sequence[Run]) -> list[Run]:
+    """Return whom of the group to ask so that it is within its limit with the request."""
+    limit = {key: to_micro(amount) for key, amount in scene.quotas.group_limit(waiter.group).items()}
+    used: dict[str, int] = dict(waiter.ask.vector())
+    for run in scene.runs:
+        if run.group == waiter.group:
+            for key, amount in run.ask.vector().items():
+                used[key] = used.get(key, 0) + amount
+    beyond = {key: used[key] - amount for key, amount in limit.items() if used.get(key, 0) > amount}
+
+    def enough(runs: Sequence[Run]) -> bool:
+        return all(sum(run.ask.vector().get(key, 0) for run in runs) >= amount for key, amount in beyond.items())
+
+    own = [run for run in candidates if run.group == waiter.group]
+    if not beyond or not enough(own):
+        return []
+    return without_needless(own, {run.id: _since(run) for run in own}, enough)
+
+
+def _since(run: Run) -> float:
+    return run.idle_since or 0.0
