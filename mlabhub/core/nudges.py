@@ -50,7 +50,10 @@ class Asked:
 
 
 def plan_askings(scene: Scene, last: Round, asked: Asked, idle_s: float) -> tuple[Asking, ...]:
-    """Return who is to be asked now. ``last`` is the round that ``scene`` came to; runs say since when they are unused."""
+    """Return who is to be asked now. ``last`` is the round that ``scene`` came to.
+
+    A run's ``idle_since`` says since when it is unused, None where nobody can tell.
+    """
     now = scene.now
     idle: dict[str, Run] = {run.id: run for run in _unused(scene, asked, idle_s)}
     askings: list[Asking] = []

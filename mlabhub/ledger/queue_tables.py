@@ -85,6 +85,7 @@ nudges = Table(
     Column("launch_id", Text, primary_key=True),
     Column("at", Float, nullable=False),
     Column("entry", Text, nullable=False),
+    Column("user", Text, nullable=False),
 )
 
 

@@ -189,11 +189,12 @@ class ReclaimNotice:
 
 @dataclass(frozen=True)
 class Nudge:
-    """The holder of ``launch_id`` was asked at ``at`` to give back what the waiting ``entry`` needs."""
+    """``user``, who holds ``launch_id``, was asked at ``at`` to give back what the waiting ``entry`` needs."""
 
     launch_id: str
     at: float
     entry: str
+    user: str = ""
 
 
 Record = Reservation | AuditEntry | StoredAnswer | KnownId | QueueEntry | ReclaimNotice | QuotaChange | Nudge

@@ -47,6 +47,7 @@ from mlabhub.service.identity import MachineAccounts
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.notify import open_notifier
+from mlabhub.service.nudging import Nudging
 from mlabhub.service.openapi import make_openapi
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
@@ -171,6 +172,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
     notifier = open_notifier(settings, writer, lambda: catalog().quotas.privacy, metrics, time.time)
     try:
         async with notifier as world.news:
+            world.unused_after_s = world.news.unused_after_s
             yield world
     finally:
         watching.cancel()
@@ -201,22 +203,21 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
         async with open_world(settings, hub=chosen, backend=backend) as world:
             service = make_service(world, hub_auth=make_hub_auth(settings, token), spawner_secret=secret)
             server = _listen(service.application, settings)
-            reconciling = asyncio.create_task(service.reconciler.run(), name="reconciler")
-            queueing = asyncio.create_task(world.queue.run(), name="queue")
-            forecasting = [
-                asyncio.create_task(world.forecasts.history.run(), name="history"),
-                asyncio.create_task(world.forecasts.run(), name="forecasts"),
-            ]
-            noting = asyncio.create_task(world.quota_notes.run(), name="quota notes")
+            loops = {
+                "reconciler": service.reconciler.run(),
+                "queue": world.queue.run(),
+                "history": world.forecasts.history.run(),
+                "forecasts": world.forecasts.run(),
+                "nudging": Nudging(world, world.unused_after_s).run(),
+                "quota notes": world.quota_notes.run(),
+            }
+            tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
             gc.freeze()  # what is loaded stays: collections need not look at it again
             log.info("The service listens on %s", settings.service_url)
             await _until_stopped()
             server.stop()
-            reconciling.cancel()
-            queueing.cancel()
-            for task in forecasting:
+            for task in tasks:
                 task.cancel()
-            noting.cancel()
             await server.close_all_connections()
         if own_hub is not None:
             await own_hub.close()

@@ -132,6 +132,7 @@ class Projection:
         """Drop the answers and released launches older than that time."""
         self._spent = {one: at for one, at in self._spent.items() if at >= before}
         self._answers = {key: answer for key, answer in self._answers.items() if answer.created >= before}
+        self.nudges = {key: nudge for key, nudge in self.nudges.items() if nudge.at >= before}
 
     def __iter__(self) -> Iterator[Reservation]:
         return iter(self._launches.values())

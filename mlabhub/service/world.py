@@ -83,6 +83,10 @@ class CapacitySource(Protocol):
     async def look(self) -> Capacity: ...
 
 
+UNUSED_AFTER_S = 1800.0
+"""How long a server was not used before its owner may be asked to give it back, unless the site says otherwise."""
+
+
 @dataclass
 class World:
     """The parts of one service process. ``in_flight`` are the launches that are being asked of the hub right now."""
@@ -103,6 +107,7 @@ class World:
     in_flight: set[str] = field(default_factory=set)
     waitlist: Waitlist = field(default_factory=Waitlist)
     news: News = field(default_factory=NoNews)
+    unused_after_s: Callable[[], float] = lambda: UNUSED_AFTER_S
     monotonic: Callable[[], float] = time.monotonic
     fetcher: ImageFetcher = field(init=False)
     queue: QueueLoop = field(init=False)

@@ -18,6 +18,8 @@ from mlabhub.ledger import (
     Ledger,
     LedgerConflict,
     MemoryLedger,
+    Nudge,
+    ReclaimNotice,
     Reservation,
     StoredAnswer,
     open_postgresql,
@@ -255,3 +257,17 @@ def _commit(ledger: Ledger, one: Reservation) -> bool:
     except LedgerConflict:
         return False
     return True
+
+
+def test_notices_and_questions_are_kept_one_a_launch(ledger: Ledger) -> None:
+    first = ReclaimNotice("r1", 100.0, 700.0, "w1", changed=100.0)
+    told = replace(first, told=101.5)
+    ended = ReclaimNotice("r2", 100.0, 700.0, "w1", state="withdrawn", changed=300.0)
+    asked = Nudge("r3", 100.0, "w1", AWKWARD["a template"])
+    again = replace(asked, at=4000.0, entry="w2")
+    ledger.commit([first, ended, asked])
+    ledger.commit([told, again])
+    contents = ledger.load(0.0)
+    assert contents.notices == (told,)
+    assert contents.nudges == (again,)
+    assert ledger.load(4001.0).nudges == ()

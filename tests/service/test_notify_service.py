@@ -49,13 +49,13 @@ async def commit(world: World, *records: Record) -> None:
     await world.writer.submit(lambda _: Outcome(None, records))
 
 
-async def with_notice(one: Running, seconds: float = 600) -> ReclaimNotice:
+async def with_notice(one: Running, seconds: float = 600, entry: str = "for-whom") -> ReclaimNotice:
     """Let alice run something and be told to give it back."""
     await one.spawn("alice", "train", {"profile": "gpu", "group": "vision"})
     reservation = one.of_server("alice", "train")
     assert reservation is not None
     now = one.world.clock()
-    notice = ReclaimNotice(reservation.launch_id, now, now + seconds, "for-whom", changed=now)
+    notice = ReclaimNotice(reservation.launch_id, now, now + seconds, entry, changed=now)
     await commit(one.world, notice)
     return notice
 
@@ -90,7 +90,7 @@ async def test_it_is_recorded_that_the_holder_was_told(tmp_path: Path, receiver:
         notice = await with_notice(one)
         reservation = one.of_server("alice", "train")
         assert reservation is not None
-        one.world.news.tell(notice_of(reservation, at=notice.at, deadline=notice.deadline))
+        one.world.news.tell(notice_of(reservation, notice))
         await until(lambda: notice_in(one.projection).told is not None)
         assert replace(notice_in(one.projection), told=None) == notice
     assert len(receiver.got) == 1
@@ -117,7 +117,7 @@ async def test_a_channel_that_took_it_does_not_count_as_the_holder(tmp_path: Pat
         notice = await with_notice(one)
         reservation = one.of_server("alice", "train")
         assert reservation is not None
-        one.world.news.tell(notice_of(reservation, at=notice.at, deadline=notice.deadline))
+        one.world.news.tell(notice_of(reservation, notice))
         await until(lambda: len(receiver.got) == 1)
         await asyncio.sleep(0.1)
         assert notice_in(one.projection).told is None
@@ -133,7 +133,7 @@ async def test_a_newer_notice_is_not_marked_by_the_message_about_an_older_one(
         reservation = one.of_server("alice", "train")
         assert reservation is not None
         await commit(one.world, replace(notice, at=notice.at + 5, deadline=notice.deadline + 5))
-        one.world.news.tell(notice_of(reservation, at=notice.at, deadline=notice.deadline))
+        one.world.news.tell(notice_of(reservation, notice))
         await until(lambda: len(receiver.got) == 1)
         await asyncio.sleep(0.1)
         assert notice_in(one.projection).told is None
@@ -156,6 +156,16 @@ async def test_only_notices_that_still_count_are_told_again(running: Running) ->
     await commit(running.world, replace(notice, state="withdrawn"))
     assert tell_again(running.projection, heard, notice.at + 1) == 0
     assert [(one.user, one.server, one.kind) for one in heard.items] == [("alice", "train", "notice")]
+
+
+async def test_the_end_of_a_longest_duration_is_told_again_as_what_it_is(tmp_path: Path, receiver: Receiver) -> None:
+    settings = make_settings(tmp_path)
+    async with run_service(settings) as one:
+        await with_notice(one, entry="")
+    configure(tmp_path, for_people(receiver))
+    async with run_service(settings, one.hub, one.backend) as again:
+        await until(lambda: notice_in(again.projection).told is not None)
+    assert "has run nearly as long as its profile allows" in receiver.got[0]["message"]
 
 
 async def test_decisions_go_on_while_every_receiver_hangs(tmp_path: Path, receiver: Receiver) -> None:

@@ -17,7 +17,7 @@ from mlabhub.core.privacy import EVERYTHING, Privacy, Viewer
 from mlabhub.core.reasons import name_holder
 from mlabhub.i18n import Translator
 from mlabhub.messages import N_, Message
-from mlabhub.service.news import NewsItem, NoticeGiven, Refused
+from mlabhub.service.news import EndsSoon, NewsItem, NoticeGiven, Refused
 
 WORTH_S = 3600.0
 """How long a message is worth sending, unless it has a date of its own."""
@@ -44,7 +44,7 @@ class Letter:
     @property
     def urgent(self) -> bool:
         """Whether others wait until it is sent: it has a countdown."""
-        return isinstance(self.item, NoticeGiven)
+        return isinstance(self.item, NoticeGiven | EndsSoon)
 
 
 def letters_about(one: NewsItem, loaded: LoadedNotifications, privacy: Privacy) -> Iterator[Letter]:
@@ -52,7 +52,9 @@ def letters_about(one: NewsItem, loaded: LoadedNotifications, privacy: Privacy) 
     settings = loaded.settings
     if settings is None:
         return
-    expires = one.deadline if isinstance(one, NoticeGiven) else one.at + WORTH_S
+    expires = one.at + WORTH_S
+    if isinstance(one, NoticeGiven | EndsSoon):
+        expires = one.deadline if isinstance(one, NoticeGiven) else one.ends
 
     def letter(place: tuple[str, str], channel: Channel, reader: Viewer | None) -> Iterator[Letter]:
         kinds = (FOR_PEOPLE if reader is None else FOR_CHANNELS) if channel.kinds is None else channel.kinds

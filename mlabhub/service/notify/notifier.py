@@ -11,15 +11,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from mlabhub.catalog import LoadedNotifications, notifications_file, read_notifications
+from mlabhub.core.notifications import Notifications
 from mlabhub.core.privacy import Privacy
 from mlabhub.errors import MLabError
 from mlabhub.i18n import get_translator
-from mlabhub.ledger import Reservation
+from mlabhub.ledger import ReclaimNotice, Reservation
 from mlabhub.service.metrics import Metrics
-from mlabhub.service.news import News, NewsItem, NoticeGiven
+from mlabhub.service.news import EndsSoon, News, NewsItem, NoticeGiven
 from mlabhub.service.notify import wire
 from mlabhub.service.notify.letters import Letter, letters_about, write
 from mlabhub.service.notify.post import Post, Send
@@ -52,6 +54,11 @@ class Notifier:
         except Exception as error:  # its text may have an address
             log.error("News of the kind %s could not be passed on: %s", one.kind, type(error).__name__)
 
+    def unused_after_s(self) -> float:
+        """Return how long a server was not used before its owner is asked to give it back."""
+        settings = self._loaded().settings or Notifications()
+        return 60.0 * settings.somebody_waits_after_minutes
+
     def begin(self) -> None:
         """Send from now on: the file has been read."""
         early, self._early = self._early, None
@@ -70,12 +77,13 @@ def note_told(writer: Writer, clock: Callable[[], float]) -> Callable[[Letter], 
 
     async def note(letter: Letter) -> None:
         item = letter.item
-        if letter.reader is not None or not isinstance(item, NoticeGiven):
+        if letter.reader is not None or not isinstance(item, NoticeGiven | EndsSoon):
             return
+        deadline = item.deadline if isinstance(item, NoticeGiven) else item.ends
 
         def act(projection: Projection) -> Outcome[None]:
             notice = projection.notices.get(item.launch_id)
-            if notice is None or notice.told is not None or notice.deadline != item.deadline:
+            if notice is None or notice.told is not None or notice.deadline != deadline:
                 return Outcome(None)
             return Outcome(None, (replace(notice, told=clock()),))
 
@@ -93,24 +101,26 @@ def tell_again(projection: Projection, news: News, now: float) -> int:
     for notice in projection.notices.values():
         one = projection.launch(notice.launch_id)
         if one is not None and notice.told is None and notice.deadline > now:
-            news.tell(notice_of(one, at=notice.at, deadline=notice.deadline))
+            news.tell(notice_of(one, notice))
             count += 1
     return count
 
 
-def notice_of(one: Reservation, *, at: float, deadline: float) -> NoticeGiven:
-    """Return the news of a notice for a launch."""
-    return NoticeGiven(
-        user=one.user,
-        launch_id=one.launch_id,
-        server=one.server,
-        display_name=one.display_name,
-        group=one.group,
-        gpus=len(one.gpus),
-        gpu_type=one.gpu_type,
-        at=at,
-        deadline=deadline,
-    )
+def notice_of(one: Reservation, notice: ReclaimNotice) -> NoticeGiven | EndsSoon:
+    """Return the news of a notice for a launch; one without an entry is about the launch's longest duration."""
+    common: dict[str, Any] = {
+        "user": one.user,
+        "launch_id": one.launch_id,
+        "server": one.server,
+        "display_name": one.display_name,
+        "group": one.group,
+        "gpus": len(one.gpus),
+        "gpu_type": one.gpu_type,
+        "at": notice.at,
+    }
+    if notice.entry:
+        return NoticeGiven(**common, deadline=notice.deadline)
+    return EndsSoon(**common, ends=notice.deadline)
 
 
 @asynccontextmanager

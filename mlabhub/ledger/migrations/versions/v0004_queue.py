@@ -73,7 +73,7 @@ def upgrade() -> None:
         "nudges",
         sa.Column("launch_id", sa.Text(), primary_key=True),
         _float("at"),
-        _text("entry"),
+        *map(_text, ("entry", "user")),
     )
     op.add_column("reservations", _float("since", nullable=True))
     op.add_column("reservations", sa.Column("reclaims", sa.Integer()))
