@@ -144,7 +144,7 @@ ALL_NODES = "*"
 
 
 class Maintenance(Model):
-    """A time in which machines take nothing new, and before which all that runs on them has to end."""
+    """A time in which machines are closed: nothing new starts there."""
 
     nodes: tuple[Text, ...] = Field(
         min_length=1, description='Machines by their names, as `mlabhub gpus` shows them; ["*"]: all.'
@@ -191,7 +191,7 @@ class Quotas(Model):
         default=3, strict=True, ge=0, le=1000, description="How often one launch may be taken back at most; 0: never."
     )
     maintenance: tuple[Maintenance, ...] = Field(
-        default=(), max_length=1000, description="When which machines are closed, so that nothing runs on them."
+        default=(), max_length=1000, description="When which machines are closed, so that nothing new starts on them."
     )
     cpu_overcommit: Annotated[float, Field(strict=True, ge=1, le=1000, allow_inf_nan=False)] = Field(
         default=1.0,
