@@ -16,10 +16,25 @@ class Policy:
     """How long one waits after it was taken back; twice as long after the second time, and so on."""
 
     overtake_s: float = 4 * 3600.0
-    """How long one that finds no room is overtaken by smaller ones; then a machine is kept free for it."""
+    """How long one that finds no room is overtaken by smaller ones, at least, until a machine is kept free for it."""
 
     most_claims: float = 0.05
     """The part of the machines that is kept free for those who borrow, at most; one at least."""
+
+    idle_for_large: float = 0.01
+    """The part of all GPUs' time that may be idle for a large request, for as long as it has waited."""
+
+    idle_for_owners: float = 0.05
+    """The same for an owner for whom nobody may give back enough."""
+
+    ski: float = 1.0
+    """An owner waits beyond the notice until that costs this part of what would be lost, at most."""
+
+    hold_hanging: bool = True
+    """Experimental."""
+
+    eagerness: float = 1.0
+    """Above 1, what is lent is taken back sooner where it might end by itself; below 1, later."""
 
     before_closing_s: float = 1800.0
     """How long before its maintenance a machine gets nothing new."""

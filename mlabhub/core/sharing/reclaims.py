@@ -7,16 +7,15 @@ on one machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from mlabhub.core.sharing.coming import Amounts, add_up, covers, leaving_soon, until_room
 from mlabhub.core.sharing.lifetimes import Lifetimes
 from mlabhub.core.sharing.model import Ask, Run, Waiter
 from mlabhub.core.sharing.places import Room, Rooms
 from mlabhub.core.sharing.policy import Policy
 from mlabhub.core.sharing.shares import Shares, vector_of
-
-Amounts = tuple[int, int, int]
 
 
 class Plan(NamedTuple):
@@ -31,30 +30,6 @@ class Plan(NamedTuple):
     def coming(self) -> Amounts:
         """What is about to be free on the machine."""
         return add_up(self.gpu_type, (*self.victims, *leaving_soon(self.room)))
-
-
-def add_up(gpu_type: str | None, runs: Iterable[Run]) -> Amounts:
-    """Return the GPUs of a type, the CPU and the memory of runs."""
-    gpus = cpu = memory = 0
-    for run in runs:
-        gpus += run.ask.gpus if run.ask.gpu_type == gpu_type else 0
-        cpu += run.ask.cpu
-        memory += run.ask.memory
-    return gpus, cpu, memory
-
-
-def leaving_soon(room: Room) -> list[Run]:
-    """Return the runs on a machine that end already."""
-    return [run for run in room.runs if run.ending]
-
-
-def covers(room: Room, gpu_type: str | None, ask: Ask, coming: Amounts) -> bool:
-    """Whether an ask fits with what is coming free."""
-    return (
-        (gpu_type is None or room.gpus.get(gpu_type, 0) + coming[0] >= ask.gpus)
-        and room.cpu + coming[1] >= ask.cpu
-        and room.memory + coming[2] >= ask.memory
-    )
 
 
 def loss_of(run: Run, shares: Shares, now: float) -> float:
@@ -92,6 +67,32 @@ class Reclaims:
                 if plan is not None and (best is None or plan.cost < best.cost):
                     best = plan
         return best
+
+    def is_worth(self, ask: Ask, plan: Plan, overdue: float, owners_waiting: int) -> bool:
+        """Whether it is time to take back: an owner waited as long as it costs, or room is not likely to come soon.
+
+        A second of waiting costs the owner's GPUs and lets those grow that would be lost; what it may save is all that
+        would be lost, as often as room comes by itself, for which other owners wait as well.
+        """
+        lost = sum(run.ask.gpus * (self._now - run.started) for run in plan.victims)
+        if ask.gpus * overdue >= self._policy.ski * lost:
+            return True
+        grows = sum(run.ask.gpus for run in plan.victims)
+        rate = self._room_rate(ask, plan) * ask.gpus / max(ask.gpus, owners_waiting)
+        return rate * lost < self._policy.eagerness * (ask.gpus + grows)
+
+    def _room_rate(self, ask: Ask, plan: Plan) -> float:
+        """Return how often in a second room is likely to come for an ask by itself."""
+        rate = 0.0
+        for room in self._rooms.of_type(plan.gpu_type):
+            alone = 0.0
+            for run in room.runs:
+                if run.ask.gpus and covers(room, plan.gpu_type, ask, add_up(plan.gpu_type, (run,))):
+                    alone += self._lives.rate(max(0.0, self._now - run.started))
+            if not alone and room is plan.room:
+                alone = 1 / max(60.0, until_room(room, plan.gpu_type, ask, self._lives, self._now))
+            rate += alone
+        return rate
 
     def _plan_on(self, ask: Ask, room: Room, gpu_type: str) -> Plan | None:
         soon = add_up(gpu_type, leaving_soon(room))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from mlabhub.core.sharing.coming import add_up, covers, leaving_soon
 from mlabhub.core.sharing.draining import drain
 from mlabhub.core.sharing.lending import kept_of
 from mlabhub.core.sharing.model import Claim, NewNotice, Round, Run, Scene, Start, Waiter
@@ -19,7 +20,7 @@ from mlabhub.core.sharing.order import fair_order, totals_of
 from mlabhub.core.sharing.past import Past
 from mlabhub.core.sharing.places import Hold, Room, Rooms
 from mlabhub.core.sharing.policy import Policy
-from mlabhub.core.sharing.reclaims import Plan, Reclaims, add_up, covers, leaving_soon, loss_of, without_needless
+from mlabhub.core.sharing.reclaims import Plan, Reclaims, loss_of, without_needless
 from mlabhub.core.sharing.shares import Shares, Vector, vector_of
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS
 
@@ -47,6 +48,8 @@ class _Planner:
         self.soft: list[Waiter] = []
         self.kept: dict[str, int] = {}
         self.told: dict[str, list[Run]] = {}
+        self.gpus_in_all = sum(sum(machine.gpus.values()) for machine in scene.machines)
+        self.owners_waiting = 0
         self._failed: dict[object, str] = {}
 
     def plan(self) -> Round:
@@ -108,6 +111,7 @@ class _Planner:
                 self._withdraw(self.told.pop(waiter.id, ()))
                 continue
             self.shares.promise(waiter.group, vector_of(waiter.ask, owed[0]))
+            self.owners_waiting += waiter.ask.gpus
             self._make_room(waiter, owed)
             self.blocked[waiter.id] = self._why_no_room(waiter, owed)
         for waiter_id, runs in self.told.items():
@@ -146,10 +150,24 @@ class _Planner:
         for run in plan.victims:
             self.shares.leave(run.group, vector_of(run.ask, None))
         self.told[waiter.id] = list(plan.victims)
-        if plan.victims and all(run.notice is not None and run.notice.deadline <= self.now for run in plan.victims):
-            self.reclaims += [run.id for run in plan.victims]
+        if plan.victims and self._is_over(plan):
+            if self._is_time(waiter, plan):
+                self.reclaims += [run.id for run in plan.victims]
+            elif not self.policy.hold_hanging:
+                return True
         self.holds[waiter.id] = plan.room.hold(waiter.ask, plan.gpu_type, plan.coming)
         return True
+
+    def _is_over(self, plan: Plan) -> bool:
+        """Whether everybody's notice is over."""
+        return all(run.notice is not None and run.notice.deadline <= self.now for run in plan.victims)
+
+    def _is_time(self, waiter: Waiter, plan: Plan) -> bool:
+        """Whether waiting longer for somebody to end would cost more than is lost."""
+        overdue = self.now - max(run.notice.deadline for run in plan.victims if run.notice is not None)
+        if overdue >= self.policy.patience_s:
+            return True
+        return self.reclaim.is_worth(waiter.ask, plan, overdue, self.owners_waiting)
 
     def _still_good(self, waiter: Waiter, types: Sequence[str], told: Sequence[Run]) -> Plan | None:
         """Return what remains of a plan: those whose giving back is still needed, all on one machine."""
@@ -188,7 +206,8 @@ class _Planner:
             hold.room.release(hold)
 
     def _hold_where_soonest(self, waiter: Waiter, types: tuple[str | None, ...]) -> None:
-        hold = drain(self.rooms, waiter, types, self.past.lifetimes, self.now)
+        worth = self.policy.idle_for_owners * (self.now - waiter.since + self.scene.quotas.notice_seconds)
+        hold = drain(self.rooms, waiter, types, self.past.lifetimes, self.now, worth * self.gpus_in_all)
         if hold is not None:
             self.holds[waiter.id] = hold
 
@@ -202,22 +221,25 @@ class _Planner:
         self.kept = kept_of(self.shares, self.past, self.rooms, totals, self.now, self.policy)
         started = {start.waiter for start in self.starts}
         rest = [one for one in order if one.id not in started and one.id not in self.blocked]
-        for waiter in self._overtaken(rest):
-            self._try_to_lend(waiter)
-            if self.blocked.get(waiter.id) in ("room", "claimed"):
-                self._hold_where_soonest(waiter, self._permitted(waiter, soft_counts=True))
-            started.add(waiter.id)
-        for waiter in rest:
-            if waiter.id not in started:
-                self._try_to_lend(waiter)
-
-    def _overtaken(self, waiters: Sequence[Waiter]) -> list[Waiter]:
-        """Return those for whom a machine is kept free: they waited longest, and too long."""
-        since = self.now - self.policy.overtake_s
-        old = [one for one in waiters if one.ask.gpus and one.since <= since and one.not_before <= self.now]
-        old = [one for one in old if self._permitted(one, soft_counts=True)]
         most = max(1, int(self.policy.most_claims * len(self.rooms.by_name)))
-        return sorted(old, key=lambda one: (one.since, one.id))[:most]
+        for waiter in rest:
+            self._try_to_lend(waiter)
+            if most and self.blocked.get(waiter.id) in ("room", "claimed") and self._hold_if_overtaken(waiter):
+                most -= 1
+
+    def _hold_if_overtaken(self, waiter: Waiter) -> bool:
+        """Keep room for one that waited long, unless it costs more idle time of GPUs than its waiting is worth."""
+        waited = self.now - waiter.since
+        if waited < self.policy.overtake_s or not waiter.ask.gpus:
+            return False
+        types = self._permitted(waiter, soft_counts=True)
+        spent = self.policy.idle_for_large * waited * self.gpus_in_all
+        hold = drain(self.rooms, waiter, types, self.past.lifetimes, self.now, spent)
+        if hold is None:
+            return False
+        self.holds[waiter.id] = hold
+        self._failed.clear()
+        return True
 
     def _try_to_lend(self, waiter: Waiter) -> None:
         reason = self._why_not_now(waiter)
