@@ -8,31 +8,36 @@ that it names.
 
 Reasons' codes: ``group_limit`` and ``user_limit`` (not now), ``group_never`` and ``user_never`` (more than the limit
 itself), ``no_room`` (not now), ``never_fits`` (no machine could ever hold it), ``no_such_gpu``, ``gpu_held``,
-``gpu_sick``, ``gpu_busy`` and ``gpu_unsure`` (a GPU asked for by id). What waiting does not cure comes first. An
-admission may carry the note ``beyond_soft_cap``.
+``gpu_sick``, ``gpu_busy`` and ``gpu_unsure`` (a GPU asked for by id), ``claimed`` (what is free is promised to others)
+and ``reserve`` (it is not lent). What waiting does not cure comes first. An admission may carry the notes
+``beyond_soft_cap`` and ``borrowed``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from mlabhub.core.borrowing import borrowed_note, is_owed
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
 from mlabhub.core.holdings import ACTIVE_STATES, Holding, Holdings
 from mlabhub.core.limits import keeps_limits, limit_reasons, soft_notes
-from mlabhub.core.placement import find_place
+from mlabhub.core.placement import find_place, free_rooms
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.reasons import NEVER, Reason
+from mlabhub.core.sharing.standing import NOTHING, Standing
 from mlabhub.core.shortage import could_hold, why_no_place
-from mlabhub.core.units import GPU_PREFIX, amounts
+from mlabhub.core.units import CPU, GPU, GPU_PREFIX, amounts
 from mlabhub.core.waiting import Waiting
+from mlabhub.messages import N_, Message
 
 __all__ = [
     "ACTIVE_STATES",
     "NEVER",
+    "NOTHING",
     "Capacity",
     "Decision",
     "Gpu",
@@ -41,6 +46,7 @@ __all__ = [
     "Node",
     "Placement",
     "Reason",
+    "Standing",
     "Verdict",
     "Viewer",
     "Waiting",
@@ -48,17 +54,24 @@ __all__ = [
     "would_start",
 ]
 
+CLAIMED = N_("What is free is promised to those who wait already.")
+RESERVED = N_("What is free is kept for those who may count on it and are likely to need it soon.")
+
 Verdict = Literal["admit", "queue", "refuse"]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer: ``placement`` when admitted, else at least one reason; ``notes`` are what to know of an admission."""
+    """The answer: ``placement`` when admitted, else at least one reason; ``notes`` are what to know of an admission.
+
+    ``borrowed``: it goes beyond its group's guarantee, and may be taken back for others.
+    """
 
     verdict: Verdict
     placement: Placement | None = None
     reasons: tuple[Reason, ...] = ()
     notes: tuple[Reason, ...] = ()
+    borrowed: bool = False
 
     @property
     def never(self) -> bool:
@@ -74,8 +87,12 @@ def decide(
     capacity: Capacity,
     now: float,
     viewer: Viewer | None = None,
+    standing: Standing = NOTHING,
 ) -> Decision:
     """Admit a request at a placement, or refuse it with reasons.
+
+    ``standing`` is what the last round left: room that is promised to others is not free, and who borrows leaves what
+    is kept for owners.
 
     ``queue`` are the people who wait: soft caps count for all others. ``viewer`` is who reads the reasons; without one
     it is the user, of whose groups only the paying one is known. ``now`` is what later rules decide by.
@@ -85,21 +102,79 @@ def decide(
     overcommit = quotas.cpu_overcommit
     vector = amounts(request.cpu, request.memory_gib, None, request.gpus)
     placement = find_place(request, gpu_types or wanted, overcommit, holdings, capacity)
+    kept_back: tuple[Reason, ...] = ()
+    if placement is not None and standing is not NOTHING:
+        placement, kept_back = _beside(standing, request, gpu_types or wanted, quotas, holdings, capacity, placement)
     closed = () if gpu_types else wanted
     if placement is not None and not closed and keeps_limits(request, vector, quotas, holdings, queue):
-        return Decision("admit", placement, notes=soft_notes(request, placement, quotas, holdings, viewer))
+        return _admitted(request, placement, quotas, holdings, viewer)
     viewer = viewer or _as_user(request, quotas)
     reasons = limit_reasons(request, vector, quotas, holdings, queue, viewer)
     for gpu_type in closed:
         typed = {GPU_PREFIX + gpu_type: request.gpus}
         reasons += limit_reasons(request, typed, quotas, holdings, queue, viewer)
-    if placement is None:
+    if placement is None and kept_back:
+        reasons += kept_back
+    elif placement is None:
         lacking = why_no_place(request, gpu_types or wanted, overcommit, holdings, capacity, viewer)
         if gpu_types and any(reason.code == "never_fits" for reason in lacking):
             shut = [gpu_type for gpu_type in wanted if gpu_type not in gpu_types]
             lacking = _what_may_open(request, shut, quotas, holdings, queue, capacity, viewer) or lacking
         reasons += lacking
     return Decision("refuse", reasons=tuple(sorted(reasons, key=lambda reason: reason.code not in NEVER)))
+
+
+def _admitted(
+    request: LaunchRequest, placement: Placement, quotas: Quotas, holdings: Holdings, viewer: Viewer | None
+) -> Decision:
+    notes = soft_notes(request, placement, quotas, holdings, viewer)
+    borrowed = borrowed_note(request, placement.gpu_type, quotas, holdings)
+    if borrowed is not None:
+        notes = (*notes, borrowed)
+    return Decision("admit", placement, notes=notes, borrowed=borrowed is not None)
+
+
+def _beside(
+    standing: Standing,
+    request: LaunchRequest,
+    gpu_types: Sequence[str],
+    quotas: Quotas,
+    holdings: Holdings,
+    capacity: Capacity,
+    placement: Placement,
+) -> tuple[Placement | None, tuple[Reason, ...]]:
+    """Return a place beside what the last round left, or None and why; ``placement`` is the one without that."""
+    found: Placement | None = placement
+    if standing.claims:
+        claims = standing.by_node
+        found = find_place(request, gpu_types, quotas.cpu_overcommit, holdings, capacity, claims)
+        if found is None:
+            return None, (Reason("claimed", Message(CLAIMED), GPU if request.gpus else CPU),)
+    if not request.gpus or not any(standing.kept.get(one) for one in gpu_types):
+        return found, ()
+    lent = [one for one in gpu_types if _is_lent(standing, request, one, quotas, holdings, capacity)]
+    if len(lent) < len(gpu_types):
+        found = None
+        if lent:
+            found = find_place(request, lent, quotas.cpu_overcommit, holdings, capacity, standing.by_node)
+    return found, () if found is not None else (Reason("reserve", Message(RESERVED), GPU),)
+
+
+def _is_lent(
+    standing: Standing,
+    request: LaunchRequest,
+    gpu_type: str,
+    quotas: Quotas,
+    holdings: Holdings,
+    capacity: Capacity,
+) -> bool:
+    """Whether enough GPUs of a type are left for owners, or it is an owner who asks."""
+    kept = standing.kept.get(gpu_type, 0)
+    if not kept or is_owed(request, gpu_type, quotas, holdings):
+        return True
+    whichever = request if request.gpu_ids is None else replace(request, gpu_ids=None)
+    rooms = free_rooms(whichever, (gpu_type,), quotas.cpu_overcommit, holdings, capacity, standing.by_node)
+    return sum(len(room.gpus) for room in rooms) - request.gpus >= kept
 
 
 def _what_may_open(
@@ -126,7 +201,12 @@ def _as_user(request: LaunchRequest, quotas: Quotas) -> Viewer:
 
 
 def would_start(
-    request: LaunchRequest, quotas: Quotas, holdings: Holdings, queue: Sequence[Waiting], capacity: Capacity
+    request: LaunchRequest,
+    quotas: Quotas,
+    holdings: Holdings,
+    queue: Sequence[Waiting],
+    capacity: Capacity,
+    standing: Standing = NOTHING,
 ) -> bool:
     """Return whether `decide` admits a request, without the words."""
     vector = amounts(request.cpu, request.memory_gib, None, request.gpus)
@@ -136,7 +216,10 @@ def would_start(
     gpu_types = _open_types(request, wanted, quotas, holdings, queue)
     if request.gpus and not gpu_types:
         return False
-    return find_place(request, gpu_types, quotas.cpu_overcommit, holdings, capacity) is not None
+    place = find_place(request, gpu_types, quotas.cpu_overcommit, holdings, capacity)
+    if place is None or standing is NOTHING:
+        return place is not None
+    return _beside(standing, request, gpu_types, quotas, holdings, capacity, place)[0] is not None
 
 
 def _wanted_types(request: LaunchRequest, capacity: Capacity) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def waits(request: LaunchRequest, decision: Decision, quotas: Quotas, capacity: 
     codes = {reason.code for reason in decision.reasons}
     in_group = "group_limit" in codes  # whatever room others make, the group's limit stands in the way
     lacks = {one.resource for one in decision.reasons if one.resource and (one.code == "group_limit" or not in_group)}
-    if not lacks or not codes <= {"no_room", "group_limit"}:
+    if not lacks or not codes <= {"no_room", "group_limit", "claimed", "reserve"}:
         return None
     if not would_start(request, quotas, Holdings(), (), capacity):
         return None

@@ -7,14 +7,18 @@ fewest GPUs of that type are left, then the least CPU and memory; a server witho
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
 from mlabhub.core.holdings import Holdings, Usage
 from mlabhub.core.profiles import LaunchRequest
+from mlabhub.core.sharing.model import Claim
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, from_micro, to_micro
+
+Claims = Mapping[str, Sequence[Claim]]
+NO_CLAIMS: Claims = {}
 
 _NO_TYPE: tuple[None] = (None,)
 
@@ -43,13 +47,21 @@ def needs_of(request: LaunchRequest) -> dict[str, int]:
 
 
 def find_place(
-    request: LaunchRequest, gpu_types: Sequence[str], overcommit: float, holdings: Holdings, capacity: Capacity
+    request: LaunchRequest,
+    gpu_types: Sequence[str],
+    overcommit: float,
+    holdings: Holdings,
+    capacity: Capacity,
+    claims: Claims = NO_CLAIMS,
 ) -> Placement | None:
-    """Return the best place for a request whose GPUs may be of any one of ``gpu_types``, or None."""
+    """Return the best place for a request whose GPUs may be of any one of ``gpu_types``, or None.
+
+    What is claimed on a node is not free.
+    """
     gpus, cpu, memory = request.gpus, to_micro(request.cpu), to_micro(request.memory_gib)
     fitting = (
         room
-        for room in free_rooms(request, gpu_types, overcommit, holdings, capacity)
+        for room in free_rooms(request, gpu_types, overcommit, holdings, capacity, claims)
         if len(room.gpus) >= gpus and room.cpu >= cpu and room.memory >= memory
     )
     best = min(fitting, key=attrgetter("rank"), default=None)
@@ -60,7 +72,12 @@ def find_place(
 
 
 def free_rooms(
-    request: LaunchRequest, gpu_types: Sequence[str], overcommit: float, holdings: Holdings, capacity: Capacity
+    request: LaunchRequest,
+    gpu_types: Sequence[str],
+    overcommit: float,
+    holdings: Holdings,
+    capacity: Capacity,
+    claims: Claims = NO_CLAIMS,
 ) -> Iterator[Room]:
     """Return what is free on each node that takes servers, by GPU type; only the GPUs chosen by id, if any."""
     for node in capacity.nodes:
@@ -71,6 +88,8 @@ def free_rooms(
             room: Room | None = notes.get((gpu_type, overcommit))
             if room is None or room.node is not node:
                 room = notes[gpu_type, overcommit] = _free_room(node, gpu_type, overcommit, holdings)
+            if claims and node.name in claims:
+                room = _unclaimed(room, claims[node.name])
             yield room if request.gpu_ids is None else _asked(room, request.gpu_ids)
 
 
@@ -108,6 +127,13 @@ def free_count(node: Node, gpu_type: str, unheld: int, usage: Usage) -> int:
 def _room(node: Node, gpu_type: str | None, gpus: Sequence[Gpu], cpu: int, memory: int) -> Room:
     rank = (len(gpus), len(node.gpus), cpu, memory, node.name, gpu_type or "")
     return Room(node, gpu_type, gpus, cpu, memory, rank)
+
+
+def _unclaimed(room: Room, claims: Sequence[Claim]) -> Room:
+    gpus = sum(one.gpus for one in claims if one.gpu_type == room.gpu_type)
+    cpu = max(0, room.cpu - sum(one.cpu for one in claims))
+    memory = max(0, room.memory - sum(one.memory for one in claims))
+    return _room(room.node, room.gpu_type, room.gpus[: max(0, len(room.gpus) - gpus)], cpu, memory)
 
 
 def _asked(room: Room, gpu_ids: Collection[str]) -> Room:

@@ -24,7 +24,7 @@ class Policy:
     idle_for_large: float = 0.01
     """The part of all GPUs' time that may be idle for a large request, for as long as it has waited."""
 
-    idle_for_owners: float = 0.05
+    idle_for_owners: float = 0.01
     """The same for an owner for whom nobody may give back enough."""
 
     ski: float = 1.0
@@ -33,13 +33,13 @@ class Policy:
     hold_hanging: bool = True
     """Experimental."""
 
-    eagerness: float = 1.0
+    eagerness: float = 0.5
     """Above 1, what is lent is taken back sooner where it might end by itself; below 1, later."""
 
     before_closing_s: float = 1800.0
     """How long before its maintenance a machine gets nothing new."""
 
-    patience_s: float = 4 * 3600.0
+    patience_s: float = 86400.0
     """How long an owner waits at most, beyond the notice, where others are likely to end by themselves."""
 
     reserve_s: float = 3600.0
