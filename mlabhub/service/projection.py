@@ -31,15 +31,15 @@ class Projection:
     """The active reservations and what hangs on them. ``numbers`` are all that users and groups were given.
 
     ``queue`` are the active entries by launch, ``notices`` those in force and ``nudges`` the last one by the holder's
-    launch; ``quota_changes`` are all, and another mapping after each change. ``version`` is another one after every
-    change that a round of the queue could see, ``freed`` after everything that left more room, ``stir`` after
-    everything that such a round has to follow.
+    launch; ``quota_changes`` are all, and another mapping after each change. For the rounds of the queue there are
+    numbers that are others: ``version`` after every change that a round could see, ``queued`` after each of ``queue``,
+    ``freed`` after everything that left more room, ``stir`` after everything that a round has to follow.
     """
 
     _versions = itertools.count(1)
 
     def __init__(self, contents: Contents):
-        self.version = self.freed = self.stir = next(self._versions)
+        self.version = self.freed = self.stir = self.queued = next(self._versions)
         self.holdings = Holdings()
         self._launches: dict[str, Reservation] = {}
         self._servers: dict[tuple[str, str], str] = {}
@@ -144,6 +144,7 @@ class Projection:
         return isinstance(record, Reservation) and record.launch_id in self.queue
 
     def _apply_entry(self, entry: QueueEntry) -> None:
+        self.queued = self.version
         if entry.active:
             self.queue[entry.launch_id] = entry
             self._queued[entry.user, entry.server] = entry.launch_id

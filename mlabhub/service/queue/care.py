@@ -55,9 +55,8 @@ class Care:
         for notice in list(projection.notices.values()):
             if projection.launch(notice.launch_id) is None:
                 await self._submit(outcomes.drop_notice(notice, self._world.clock()))
-        for one in list(projection):
-            if one.state == "held":
-                await self._end(one, catalog)
+        for one in self._bounded(catalog):
+            await self._end(one, catalog)
 
     def due_in(self, catalog: Catalog) -> float:
         """Return in how many seconds something of this is due."""
@@ -65,11 +64,20 @@ class Care:
         due = [LOOK_S for entry in projection.queue.values() if entry.state == "started"]
         for notice in projection.notices.values():
             due.append(self._deadlines.left(notice.launch_id, notice.at, notice.deadline))
-        for one in projection:
+        for one in self._bounded(catalog):
             end = ends_by(one, catalog.profiles_by_slug.get(one.profile))
             if end is not None and one.launch_id not in projection.notices:
                 due.append(end - self._told_before(one, catalog) - now)
         return min(due, default=float("inf"))
+
+    def _bounded(self, catalog: Catalog) -> list[Reservation]:
+        """Return what runs and has a longest duration, or was told of it."""
+        projection = self._world.writer.projection
+        profiles = {profile.slug for profile in catalog.profiles if profile.longest_hours is not None}
+        told = {notice.launch_id for notice in projection.notices.values() if not notice.entry}
+        if not profiles and not told:
+            return []
+        return [one for one in projection if one.state == "held" and (one.profile in profiles or one.launch_id in told)]
 
     async def _follow(self, entry: QueueEntry) -> None:
         """An entry that is to wait after its launch is taken back: that may have come to nothing."""

@@ -31,7 +31,7 @@ from mlabhub.service.queue.deadlines import Deadlines
 from mlabhub.service.queue.hands import Hands
 from mlabhub.service.queue.outcomes import Settled
 from mlabhub.service.queue.rounds import Made, Planned, carry_out
-from mlabhub.service.queue.scene import Facts, room_of, scene_of, waiting_of
+from mlabhub.service.queue.scene import Facts, Known, room_of, scene_of, waiting_of
 from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue.turn import turn_of
 
@@ -62,6 +62,9 @@ class QueueLoop:
         self.hands = Hands(world, self._settled)
         self._care = Care(world, self.hands, self._deadlines, self._teller)
         self._past: Past | None = None
+        self._known: dict[str, Known] = {}
+        self._waiting: tuple[int, Round, tuple[Waiting, ...]] | None = None
+        self._room: tuple[Capacity, tuple[object, ...]] | None = None
         self._seen: tuple[object, ...] = ()
         self._resumed = False
         self._stir = 0
@@ -116,15 +119,21 @@ class QueueLoop:
         def ask(projection: Projection, request: LaunchRequest, launch_id: str) -> Decision | None:
             if all(one.state != "waiting" or one.launch_id == launch_id for one in projection.queue.values()):
                 return None
-            return turn_of(projection, request, launch_id, catalog, capacity, self._facts(projection), now, self._plan)
+            scene = scene_of(
+                projection, catalog, capacity, self._facts(projection, skipped=launch_id), now, self._known
+            )
+            return turn_of(projection, request, launch_id, catalog, capacity, scene, self._plan)
 
         return ask
 
     def waiting(self) -> tuple[Waiting, ...]:
         """Return those who wait, as soft caps count them."""
-        entries = self._world.writer.projection.queue.values()
-        found = (waiting_of(entry, self.blocked_of(entry.launch_id)) for entry in entries)
-        return tuple(one for one in found if one is not None)
+        projection = self._world.writer.projection
+        key = (projection.queued, self.last)
+        if self._waiting is None or self._waiting[0] != key[0] or self._waiting[1] is not key[1]:
+            found = (waiting_of(entry, self.blocked_of(entry.launch_id)) for entry in projection.queue.values())
+            self._waiting = (*key, tuple(one for one in found if one is not None))
+        return self._waiting[2]
 
     def order(self) -> tuple[str, ...]:
         """Return the entries that wait, next first: by the last round, those that came since then at the end."""
@@ -196,8 +205,8 @@ class QueueLoop:
     def _planned(self, catalog: Catalog, capacity: Capacity, checked: dict[str, Checked], now: float) -> Planned:
         projection = self._world.writer.projection
         facts = self._facts(projection, checked)
-        decided = self._plan(scene_of(projection, catalog, capacity, facts, now))
-        return Planned(catalog, capacity, facts, checked, projection.version, decided)
+        scene = scene_of(projection, catalog, capacity, facts, now, self._known)
+        return Planned(catalog, capacity, facts, checked, projection.version, self._plan(scene), scene)
 
     async def _settle(self, checked: Checked) -> Checked:
         """Keep what looking at an entry came to."""
@@ -227,9 +236,7 @@ class QueueLoop:
 
     def _note(self, planned: Planned, seen: tuple[object, ...]) -> None:
         """Keep what the round left, and tell whoever follows if that is something else than before."""
-        projection, now = self._world.writer.projection, self._world.clock()
-        scene = scene_of(projection, planned.catalog, planned.capacity, planned.facts, now)
-        self._past = self._remembered().after(scene)
+        self._past = self._remembered().after(planned.scene)
         made, before = planned.round, self.last
         self.last, self._seen = made, seen
         if (made.order, made.blocked) != (before.order, before.blocked):
@@ -256,7 +263,9 @@ class QueueLoop:
     def _remembered(self) -> Past:
         return self._past if self._past is not None else Past()
 
-    def _facts(self, projection: Projection, checked: dict[str, Checked] | None = None) -> Facts:
+    def _facts(
+        self, projection: Projection, checked: dict[str, Checked] | None = None, *, skipped: str | None = None
+    ) -> Facts:
         """Return what the ledger does not say: what is left of notices by a steady clock, and who cannot be asked."""
         now = self._world.clock()
         deadlines = {
@@ -268,11 +277,13 @@ class QueueLoop:
             for launch_id, one in (checked or {}).items()
             if one.request is None and one.refusal is None and one.fits(projection.queue.get(launch_id))
         }
-        return Facts(deadlines=deadlines, unasked=frozenset(unasked))
+        return Facts(deadlines=deadlines, unasked=frozenset(unasked | {skipped} if skipped else unasked))
 
     def _sight(self, projection: Projection, catalog: Catalog, capacity: Capacity) -> tuple[object, ...]:
         """Return what is another one whenever somebody who waits may start who could not before."""
-        return (projection.freed, room_of(capacity), catalog.quotas)
+        if self._room is None or self._room[0] is not capacity:
+            self._room = (capacity, room_of(capacity))
+        return (projection.freed, self._room[1], catalog.quotas)
 
     def _forget(self) -> None:
         projection = self._world.writer.projection

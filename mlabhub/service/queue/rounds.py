@@ -53,6 +53,7 @@ class Planned:
     checked: Mapping[str, Checked]
     version: int
     round: Round
+    scene: Scene
 
 
 @dataclass

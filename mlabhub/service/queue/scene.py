@@ -8,7 +8,8 @@ has no machine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from mlabhub.core.capacity import Capacity, Node
 from mlabhub.core.holdings import Holdings
@@ -21,6 +22,14 @@ from mlabhub.ledger import QueueEntry, Reservation
 from mlabhub.service.projection import Projection
 
 NOWHERE: frozenset[str] = frozenset()
+
+
+class Known(NamedTuple):
+    """A run, and what it was made of."""
+
+    launch: Reservation
+    catalog: Catalog
+    run: Run
 
 
 @dataclass(frozen=True)
@@ -37,15 +46,25 @@ class Facts:
     unasked: frozenset[str] = frozenset()
 
 
-def scene_of(projection: Projection, catalog: Catalog, capacity: Capacity, facts: Facts, now: float) -> Scene:
-    """Return what a round is decided on. The catalogue's quotas are those in force at ``now``."""
+def scene_of(
+    projection: Projection,
+    catalog: Catalog,
+    capacity: Capacity,
+    facts: Facts,
+    now: float,
+    known: dict[str, Known] | None = None,
+) -> Scene:
+    """Return what a round is decided on. The catalogue's quotas are those in force at ``now``.
+
+    ``known`` are the runs of a scene before this one, by launch: those that are the same still are taken from there.
+    """
     holdings, quotas = projection.holdings, catalog.quotas
     closes = closing_times(catalog, capacity, now)
     return Scene(
         machines=tuple(
             _machine(node, holdings, quotas.cpu_overcommit, closes.get(node.name), now) for node in capacity.nodes
         ),
-        runs=tuple(_run(one, projection, catalog, facts) for one in projection),
+        runs=tuple(_runs(projection, catalog, facts, {} if known is None else known)),
         waiters=tuple(_waiters(projection, capacity, facts)),
         quotas=quotas,
         now=now,
@@ -107,6 +126,17 @@ def may_be_reclaimed(one: Reservation, profile: Profile | None) -> bool:
 
 
 def _machine(node: Node, holdings: Holdings, overcommit: float, closes: float | None, now: float) -> Machine:
+    notes, key = holdings.notes(node), ("machine", overcommit)
+    kept: tuple[Node, Machine] | None = notes.get(key)
+    if kept is None or kept[0] is not node:
+        kept = notes[key] = (node, _make_machine(node, holdings, overcommit))
+    machine = kept[1]
+    if closes is None and machine.open == node.schedulable:
+        return machine
+    return replace(machine, closes=closes, open=node.schedulable and (closes is None or closes > now))
+
+
+def _make_machine(node: Node, holdings: Holdings, overcommit: float) -> Machine:
     usage, held = holdings.node(node.name), holdings.gpus
     cpu = int((node.cpu_micro - to_micro(node.cpu_taken)) * overcommit)
     memory = node.memory_micro - to_micro(node.memory_gib_taken)
@@ -123,19 +153,34 @@ def _machine(node: Node, holdings: Holdings, overcommit: float, closes: float | 
         free_cpu=max(0, cpu - usage.get(CPU)),
         free_memory=max(0, memory - usage.get(MEMORY)),
         most_cpu=node.cpu_micro,
-        open=node.schedulable and (closes is None or closes > now),
-        closes=closes,
+        open=node.schedulable,
         profiles=None if node.for_all else node.exceptions,
         exceptions=node.exceptions if node.for_all else frozenset(),
     )
 
 
-def _run(one: Reservation, projection: Projection, catalog: Catalog, facts: Facts) -> Run:
+def _runs(projection: Projection, catalog: Catalog, facts: Facts, known: dict[str, Known]) -> Iterator[Run]:
+    """Yield what runs, and keep in ``known`` what was made of it."""
+    before, notices, idle = dict(known), projection.notices, facts.idle_since
+    known.clear()
+    for one in projection:
+        launch_id = one.launch_id
+        kept = before.get(launch_id)
+        if kept is None or kept.launch is not one or kept.catalog is not catalog:
+            kept = Known(one, catalog, _run(one, catalog))
+        known[launch_id] = kept
+        notice = notices.get(launch_id)
+        if notice is None and launch_id not in idle:
+            yield kept.run
+            continue
+        told = None
+        if notice is not None and notice.entry:  # one without an entry is about a longest duration
+            told = Notice(notice.at, facts.deadlines.get(launch_id, notice.deadline), notice.entry)
+        yield replace(kept.run, notice=told, idle_since=idle.get(launch_id))
+
+
+def _run(one: Reservation, catalog: Catalog) -> Run:
     profile = catalog.profiles_by_slug.get(one.profile)
-    notice = projection.notices.get(one.launch_id)
-    told = None
-    if notice is not None and notice.entry:  # one without an entry is about a longest duration
-        told = Notice(notice.at, facts.deadlines.get(one.launch_id, notice.deadline), notice.entry)
     return Run(
         id=one.launch_id,
         user=one.user,
@@ -145,9 +190,7 @@ def _run(one: Reservation, projection: Projection, catalog: Catalog, facts: Fact
         started=one.held or one.created,
         notice_s=notice_seconds(catalog, profile),
         reclaims=one.reclaims,
-        notice=told,
         ends_by=ends_by(one, profile),
-        idle_since=facts.idle_since.get(one.launch_id),
         reclaimable=may_be_reclaimed(one, profile),
         ending=one.state == "stopping",
     )

@@ -17,7 +17,7 @@ from mlabhub.messages import N_, Message
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.acts import make_entry
 from mlabhub.service.queue.rounds import place_on
-from mlabhub.service.queue.scene import Facts, scene_of, waiter_of
+from mlabhub.service.queue.scene import waiter_of
 
 PROMISED = N_("What is free is promised to those who wait already.")
 
@@ -28,13 +28,11 @@ def turn_of(
     launch_id: str,
     catalog: Catalog,
     capacity: Capacity,
-    facts: Facts,
-    now: float,
+    others: Scene,
     plan: Callable[[Scene], Round],
 ) -> Decision:
-    """Admit a launch where a round with it would start it now; else refuse it, as others come first."""
-    known = projection.queue.get(launch_id)
-    others = scene_of(projection, catalog, capacity, replace(facts, unasked=facts.unasked | {launch_id}), now)
+    """Admit a launch where a round with it would start it now; else refuse it, as ``others`` come first."""
+    known, now = projection.queue.get(launch_id), others.now
     entry = make_entry(
         request,
         launch_id=launch_id,
