@@ -55,6 +55,11 @@ class QuotaCatalogue:
             self._changes = self._writer.projection.quota_changes
         return self._changes
 
+    def renewed(self, catalog: Catalog) -> Catalog:
+        """Return a catalogue of a moment ago with the quotas in force now: a decision made in its turn needs these."""
+        quotas = self().quotas
+        return catalog if catalog.quotas is quotas else catalog.model_copy(update={"quotas": quotas})
+
     def look(self) -> None:
         """Read the folder if it has changed and then was left alone for a while."""
         self._source.look()

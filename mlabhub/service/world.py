@@ -61,7 +61,8 @@ class IdentityFacts(Protocol):
 class CatalogInForce(Protocol):
     """The catalogue with the quotas in force now, its storage located.
 
-    ``fault`` says why the folder's newest state is not in force; ``configured`` is without ``changes``, the quotas that
+    ``fault`` says why the folder's newest state is not in force; ``renewed`` is an older one with the quotas in force
+    now, for a decision that is made later than it was prepared; ``configured`` is without ``changes``, the quotas that
     were changed at run time; ``contradictions`` say where folder and changes do not go together.
     """
 
@@ -73,6 +74,7 @@ class CatalogInForce(Protocol):
 
     def __call__(self) -> Catalog: ...
     def configured(self) -> Catalog: ...
+    def renewed(self, catalog: Catalog) -> Catalog: ...
     def contradictions(self) -> tuple[Message, ...]: ...
 
 

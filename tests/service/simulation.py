@@ -84,6 +84,9 @@ class FixedCatalog:
 
     configured = __call__
 
+    def renewed(self, catalog: Catalog) -> Catalog:
+        return catalog
+
     @property
     def changes(self) -> Mapping[str, QuotaChange]:
         return {}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlabhub.core.moments import write_moment
-from mlabhub.errors import MLabError
+from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.ledger import LedgerUnavailable
 from mlabhub.service.scopes import SET_QUOTAS_SCOPE
 from tests.service.conftest import Running
@@ -273,3 +273,19 @@ async def test_what_a_group_borrows_and_what_each_may_hold(running: Running) -> 
     assert (now["borrowed"], now["each"]) == ({"gpu": 3.0, "gpu:a100": 1.0}, {"gpu": 3.0})
     assert await launch(running, 1, "carol") == 201
     assert (await usage(running, "nlp", "carol"))["borrowed"] == {"gpu": 1.0}
+
+
+async def test_a_launch_that_was_being_prepared_gets_the_quotas_of_its_turn(running: Running) -> None:
+    accounts: Any = running.world.accounts
+    look_up = accounts.look_up
+
+    async def meanwhile(user: str, groups: Any) -> Any:
+        found = await look_up(user, groups)
+        await change(running, group="vision", limit={"gpu": 0}, reason="closed")
+        return found
+
+    accounts.look_up = meanwhile
+    with pytest.raises(LaunchRefused, match="vision may hold no GPU: its limit is 0"):
+        await running.spawn("alice", "x", {"profile": "gpu"})
+    accounts.look_up = look_up
+    assert len(running.projection) == 0

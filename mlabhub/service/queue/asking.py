@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from mlabhub.service import decisions
 from mlabhub.service.answers import Waits
 from mlabhub.service.decisions import Answer, Ground, Keeper, Wish
+from mlabhub.service.projection import Projection
+from mlabhub.service.writer import Outcome
 
 if TYPE_CHECKING:
     from mlabhub.service.world import World
@@ -28,7 +30,13 @@ async def ask(
     """
     await world.queue.settle()
     ground = replace(ground, queue=(*ground.queue, *world.queue.waiting()), turn=world.queue.turn(ground.capacity))
-    answer = await world.writer.submit(decisions.admit(wish, ground, world.clock(), key=key, keep=keep))
+    now = world.clock()
+
+    def act(projection: Projection) -> Outcome[Answer]:
+        renewed = replace(ground, catalog=world.catalog.renewed(ground.catalog))  # quotas may have changed since
+        return decisions.admit(wish, renewed, now, key=key, keep=keep)(projection)
+
+    answer = await world.writer.submit(act)
     if isinstance(answer, Waits) and answer.entry.told_earliest is None:
         await world.forecasts.note_told(answer.entry, ground.capacity)
     return answer

@@ -34,6 +34,7 @@ from mlabhub.service.queue.rounds import Made, Planned, carry_out
 from mlabhub.service.queue.scene import Facts, Known, room_of, scene_of, waiting_of
 from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue.turn import turn_of
+from mlabhub.service.writer import Act, Outcome
 
 if TYPE_CHECKING:
     from mlabhub.service.world import World
@@ -114,9 +115,10 @@ class QueueLoop:
 
     def turn(self, capacity: Capacity) -> Callable[[Projection, LaunchRequest, str], Decision | None]:
         """Return what `decisions.Ground` asks first: whether somebody who waits comes before a launch."""
-        catalog, now = self._world.catalog(), self._world.clock()
+        now = self._world.clock()
 
         def ask(projection: Projection, request: LaunchRequest, launch_id: str) -> Decision | None:
+            catalog = self._world.catalog()
             if all(one.state != "waiting" or one.launch_id == launch_id for one in projection.queue.values()):
                 return None
             scene = scene_of(
@@ -179,13 +181,21 @@ class QueueLoop:
         seen = self._sight(world.writer.projection, catalog, capacity)
         planned = await self._look(catalog, capacity, world.clock())
         if not self._is_trivial(planned):
-            act = carry_out(planned, self._plan, world.clock(), world.make_launch_id, START_DEADLINE_S)
-            made = await world.writer.submit(act)
+            made = await world.writer.submit(self._carry_out(planned, world.clock()))
             self._follow(made)
             planned = replace(planned, round=made.round)
             if made.left_over:
                 self.wake()
         self._note(planned, seen)
+
+    def _carry_out(self, planned: Planned, now: float) -> Act[Made]:
+        """Return what makes a round durable, by the quotas that are in force when its turn comes."""
+
+        def act(projection: Projection) -> Outcome[Made]:
+            renewed = replace(planned, catalog=self._world.catalog.renewed(planned.catalog))
+            return carry_out(renewed, self._plan, now, self._world.make_launch_id, START_DEADLINE_S)(projection)
+
+        return act
 
     async def _look(self, catalog: Catalog, capacity: Capacity, now: float) -> Planned:
         """Plan until all that would start was looked at; refuse what may not start any more."""
