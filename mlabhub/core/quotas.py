@@ -227,7 +227,8 @@ class Quotas(Model):
     def _caps_of(self, user: str, group: str | None) -> list[UserCap]:
         """Return the caps of a user, the first one first."""
         entry = self.groups.get(group) if group is not None else None
-        caps = (self.users.get(user), entry.each if entry else None, self.users.get(DEFAULT_USER))
+        own = self.users.get(user) if user != DEFAULT_USER else None
+        caps = (own, entry.each if entry else None, self.users.get(DEFAULT_USER))
         return [cap for cap in caps if cap is not None]
 
 

@@ -98,6 +98,7 @@ def test_the_cap_of_the_group_that_pays_goes_before_that_of_all():
     )
     assert read.user_limit("alice", "vision") == {"gpu": 16, "servers": 4}
     assert read.user_soft("alice", "vision") == {"gpu", "servers"}
+    assert read.user_limit("default", "vision") == {"gpu": 16, "servers": 4}, "who has no entry, whatever the name"
     assert read.user_limit("alice", "nlp") == read.user_limit("alice") == {"gpu": 8, "servers": 4}
     assert read.user_soft("alice", "nlp") == frozenset()
     assert read.user_limit("bob", "vision") == {"gpu": 2, "servers": 4}
