@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta, tzinfo
 
-from mlabhub.core.waits import Range
+from mlabhub.core.corrections import Range
 from mlabhub.messages import N_, Message
 
 SOON_S = 60 * 60.0

@@ -13,7 +13,8 @@ What is assumed:
 
 - A run ends by its own limit, by the deadline of a notice that it was given, and before the maintenance of its machine.
   Without history it lasts until that limit; without a limit either, nobody can tell.
-- Nobody else comes whom the rules put before those who wait. The order stays; smaller ones go past a larger one unless
+- Nobody else comes whom the rules put before those who wait; how far that is wrong on the whole is learned from
+  earlier forecasts (`corrections`). The order stays; smaller ones go past a larger one unless
   the rules keep a machine for that one.
 - What is closed and not by a maintenance stays so. Quotas change when it is planned that they do.
 - Somebody who asks now comes after all who wait; who is owed it waits for no longer than the notice to borrowers,
@@ -30,6 +31,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 
+from mlabhub.core.corrections import NONE, UNKNOWN, Correction, Range
 from mlabhub.core.durations import Kind, Lasting
 from mlabhub.core.outlook.board import ENDING_S, Counter, Need, charges_of, limits_for, make_board
 from mlabhub.core.outlook.play import Play, first_within
@@ -49,17 +51,6 @@ _SPENT = tuple(
 """Minus the logarithms of the shares that still run, by scenario, each part as often as any other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """From when until when something probably starts; None where nobody can tell."""
-
-    earliest: float | None
-    latest: float | None
-
-
-UNKNOWN = Range(None, None)
-
-
 @dataclass(slots=True)
 class Holder:
     """A person and the group that pays: what they hold, by limits; which runs and waiters count; how that changes."""
@@ -75,7 +66,8 @@ class Holder:
 class Outlook:
     """How things may go on from a scene after a round was planned on it.
 
-    ``longest`` is how many seconds servers of a profile last at most, ``quotas`` which are in force from when.
+    ``longest`` is how many seconds servers of a profile last at most, ``quotas`` which are in force from when;
+    ``correction`` is what earlier forecasts call for.
     """
 
     def __init__(
@@ -86,7 +78,9 @@ class Outlook:
         *,
         longest: Mapping[str, float] | None = None,
         quotas: Sequence[tuple[float, Quotas]] = (),
+        correction: Correction = NONE,
     ):
+        self.correction = correction
         self.now = scene.now
         self.has_history = False
         self._lasting = lasting
@@ -107,6 +101,10 @@ class Outlook:
 
     def wait_of(self, waiter: str) -> Range:
         """Return when one who waits probably starts; unknown for who does not wait."""
+        return self.correction.apply(self.reckoned_of(waiter), self.now)
+
+    def reckoned_of(self, waiter: str) -> Range:
+        """Return the same before it is corrected."""
         number = self._numbers.get(waiter)
         if number is None:
             return UNKNOWN
@@ -114,6 +112,10 @@ class Outlook:
 
     def wait_for(self, ask: Ask, user: str, group: str | None) -> Range:
         """Return when somebody who asks for it now would probably start."""
+        return self.correction.apply(self.reckoned_for(ask, user, group), self.now)
+
+    def reckoned_for(self, ask: Ask, user: str, group: str | None) -> Range:
+        """Return the same before it is corrected."""
         owed_within = self.owed_within(ask, group)
         phases = [(at, limits_for(user, group, ask, quotas)) for at, quotas in self._board.bounds]
         limited = any(needs for _, needs in phases)

@@ -103,7 +103,10 @@ class MemoryLedger:
     def told_starts(self, since: float) -> tuple[ToldStart, ...]:
         """Return what those were told whose turn came after that time."""
         found = [
-            ToldStart(one.launch_id, one.created, one.told_earliest, one.told_latest, one.started)
+            ToldStart(
+                *(one.launch_id, one.created, one.told_earliest, one.told_latest, one.started),
+                *(one.reckoned_earliest, one.reckoned_latest),
+            )
             for one in self._entries.values()
             if one.started is not None and one.started >= since
         ]

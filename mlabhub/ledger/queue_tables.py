@@ -42,6 +42,8 @@ queue = Table(
     Column("again_of", Text, nullable=False),
     Column("told_earliest", Float),
     Column("told_latest", Float),
+    Column("reckoned_earliest", Float),
+    Column("reckoned_latest", Float),
     Column("started", Float),
     Column("attempts", Integer, nullable=False),
     Index("one_entry_per_server", "user", "server", unique=True, sqlite_where=_ACTIVE, postgresql_where=_ACTIVE),

@@ -127,7 +127,8 @@ class QueueEntry:
     when it was used; ``given_back`` if nobody used it until ``claim_by``. ``left``: its person left the queue.
     ``refused``: it cannot start any more, ``reason`` says why. One that was reclaimed waits again as a new entry:
     ``again_of`` is the launch that was reclaimed, ``since`` and ``reclaims`` go on counting. ``told_earliest`` and
-    ``told_latest`` are the range that its person was told when they asked (None: nobody could tell), ``started`` is
+    ``told_latest`` are the range that its person was told when they asked (None: nobody could tell),
+    ``reckoned_...`` the same before it was corrected by how good forecasts had been; ``started`` is
     when its turn came. One whose start came to nothing without anybody's fault goes on waiting, ``attempts`` times by
     now.
     """
@@ -158,6 +159,8 @@ class QueueEntry:
     again_of: str = ""
     told_earliest: float | None = None
     told_latest: float | None = None
+    reckoned_earliest: float | None = None
+    reckoned_latest: float | None = None
     started: float | None = None
     attempts: int = 0
 
@@ -225,6 +228,8 @@ class ToldStart:
     earliest: float | None
     latest: float | None
     started: float
+    reckoned_earliest: float | None = None
+    reckoned_latest: float | None = None
 
 
 def run_of(one: Reservation) -> PastRun | None:

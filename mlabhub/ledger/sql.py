@@ -125,7 +125,8 @@ class SqlLedger:
     def told_starts(self, since: float) -> tuple[ToldStart, ...]:
         """Return what those were told whose turn came after that time; there is an index by that."""
         of = queue_tables.queue.c
-        columns = of.launch_id, of.created, of.told_earliest, of.told_latest, of.started
+        told = of.told_earliest, of.told_latest, of.started, of.reckoned_earliest, of.reckoned_latest
+        columns = of.launch_id, of.created, *told
         query = sa.select(*columns).where(of.started >= since).order_by(of.started)
         with self._reading() as connection:
             return tuple(ToldStart(*row) for row in connection.execute(query))

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mlabhub.core.capacity import Capacity
+from mlabhub.core.corrections import UNKNOWN, Range
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.quota_changes import effective, next_change
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.sharing.model import Ask
 from mlabhub.core.units import to_micro
 from mlabhub.core.wait_words import say_wait
-from mlabhub.core.waits import UNKNOWN, Outlook, Range
+from mlabhub.core.waits import Outlook
 from mlabhub.errors import MLabError
 from mlabhub.ledger import QueueEntry
 from mlabhub.service.history import History
@@ -63,11 +64,24 @@ class Seen:
 
     def range_for(self, request: LaunchRequest) -> Range | None:
         """Return the same without words."""
+        reckoned = self.reckoned_for(request)
+        return None if reckoned is None or self.outlook is None else self.outlook.correction.apply(reckoned, self.at)
+
+    def reckoned_for(self, request: LaunchRequest) -> Range | None:
+        """Return the same before it is corrected."""
         if self.outlook is None or request.gpu_ids is not None:
             return None
-        found = self.outlook.wait_for(ask_of(request), request.user, request.group)
+        found = self.outlook.reckoned_for(ask_of(request), request.user, request.group)
         # By what is looked at here it would start: what stands in its way is none of that, as a soft cap is not.
         return None if found.latest is not None and found.latest <= self.at else found
+
+    def reckoned_of(self, entry: QueueEntry) -> Range:
+        """Return when one that waits would start, before that is corrected."""
+        if self.outlook is None:
+            return UNKNOWN
+        if entry.launch_id in self.ranges:
+            return self.outlook.reckoned_of(entry.launch_id)
+        return self.reckoned_for(request_of(entry)) or UNKNOWN
 
 
 NOTHING_SEEN = Seen(-math.inf)
@@ -97,12 +111,19 @@ class Forecasts:
         """Keep beside a new entry when it is expected to start, so that it can be compared later; return it."""
         seen = await self.look(capacity)
         found = seen.ranges.get(entry.launch_id) or seen.range_for(request_of(entry)) or UNKNOWN
+        reckoned = seen.reckoned_of(entry)
 
         def act(projection: Projection) -> Outcome[None]:
             known = projection.queue.get(entry.launch_id)
             if known is None or known.state != "waiting" or known.told_earliest is not None:
                 return Outcome(None)
-            told = replace(known, told_earliest=found.earliest, told_latest=found.latest)
+            told = replace(
+                known,
+                told_earliest=found.earliest,
+                told_latest=found.latest,
+                reckoned_earliest=reckoned.earliest,
+                reckoned_latest=reckoned.latest,
+            )
             return Outcome(None, () if told == known else (told,))
 
         try:
@@ -148,10 +169,11 @@ class Forecasts:
         numbers = world.changes.number, self.history.number
         scene = scene_of(projection, catalog, capacity, Facts(), now)
         lasting, told = self.history.lasting(projection, now), world.queue.last
+        correction = self.history.correction(projection.queue.values(), now)
         longest, quotas = longest_of(catalog), quotas_ahead(world.catalog, now)
 
         def work_out() -> Seen:
-            outlook = Outlook(scene, told, lasting, longest=longest, quotas=quotas)
+            outlook = Outlook(scene, told, lasting, longest=longest, quotas=quotas, correction=correction)
             ranges = {one: outlook.wait_of(one) for one in outlook.waiters}
             return Seen(now, outlook, ranges, {one: wait_range(ranges[one], now, outlook) for one in ranges})
 

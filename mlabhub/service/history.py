@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from sys import intern
 from typing import NamedTuple
 
+from mlabhub.core.corrections import Correction, Range, Reckoned, learn
 from mlabhub.core.durations import Durations, Kind, Lasting
 from mlabhub.core.sharing.past import Past
 from mlabhub.errors import Unavailable
-from mlabhub.ledger import Ledger, PastRun, Reservation, ToldStart
+from mlabhub.ledger import Ledger, PastRun, QueueEntry, Reservation, ToldStart
 from mlabhub.service.views import ForecastAccuracy
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ WEEKS = 8
 KEPT_S = WEEKS * 7 * 86400.0
 MOST_RUNS = 100_000
 """The latest ones; more would take more than some dozens of MB."""
+MOST_RECKONED = 1000
+"""So many of the last forecasts are learned from, and more than are needed are known, so that none is counted twice."""
 REFRESH_S = 60.0
 OVERLAP_S = 600.0
 """What ended shortly before the last one that is known is read again: a clock may have stepped."""
@@ -62,6 +65,7 @@ class History:
         self._ids: set[str] = set()
         self._reading = asyncio.Lock()
         self._durations = Durations()
+        self._reckoned: dict[str, Reckoned] = {}
         self._lasting: tuple[int, float, Lasting] | None = None
         self.number = 0
         self.known = False
@@ -81,10 +85,12 @@ class History:
                 since = max(since, min(self._runs[-1].ended, now) - OVERLAP_S)
             try:
                 found = await asyncio.to_thread(self._read, since)
+                starts = await asyncio.to_thread(self._ledger.told_starts, self._starts_since(now))
             except Unavailable as error:
                 log.warning("What ended lately is not known: %s", error.log_text)
                 return
             self._take(found, now)
+            self._learn(starts)
             self.known = True
 
     def lasting(self, running: Iterable[Reservation], now: float) -> Lasting:
@@ -98,6 +104,24 @@ class History:
     def past(self, half_life_s: float) -> Past:
         """Return what the rules know of what groups and people used."""
         return Past.of(self._runs, half_life_s)
+
+    def correction(self, waiting: Iterable[QueueEntry], now: float) -> Correction:
+        """Return how forecasts have to be corrected, by those that were made before."""
+        late = [_reckoned(one.created, one.reckoned_earliest, one.reckoned_latest, now) for one in waiting]
+        return learn(tuple(self._reckoned.values()), late)
+
+    def _starts_since(self, now: float) -> float:
+        last = next(reversed(self._reckoned.values()), None)
+        return now - KEPT_S if last is None else min(last.started, now) - OVERLAP_S
+
+    def _learn(self, starts: Iterable[ToldStart]) -> None:
+        for one in starts:
+            if one.launch_id not in self._reckoned:
+                about = (one.asked, one.reckoned_earliest, one.reckoned_latest, one.started)
+                self._reckoned[one.launch_id] = _reckoned(*about)
+                self.number += 1
+        while len(self._reckoned) > MOST_RECKONED:
+            del self._reckoned[next(iter(self._reckoned))]
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -147,6 +171,10 @@ def accuracy_of(starts: Sequence[ToldStart]) -> ForecastAccuracy:
         later=late,
         median_error_s=statistics.median(errors) if errors else None,
     )
+
+
+def _reckoned(asked: float, earliest: float | None, latest: float | None, started: float) -> Reckoned:
+    return Reckoned(asked, Range(earliest, latest), started)
 
 
 def _kind_of(one: Reservation) -> Kind:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlabhub.core.corrections import UNKNOWN, Range
 from mlabhub.core.wait_words import say_wait
-from mlabhub.core.waits import UNKNOWN, Range
 
 ZONE = timezone(timedelta(hours=1))
 NOW = datetime(2026, 11, 26, 13, 50, tzinfo=ZONE).timestamp()

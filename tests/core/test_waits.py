@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlabhub.core.corrections import UNKNOWN, Range
 from mlabhub.core.durations import Durations, Kind, Lasting
 from mlabhub.core.outlook.board import ENDING_S
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.sharing.model import Ask, Claim, Machine, NewNotice, Notice, Round, Run, Scene, Start, Waiter
 from mlabhub.core.units import to_micro
-from mlabhub.core.waits import SCENARIOS, UNKNOWN, Outlook, Range, mixed
+from mlabhub.core.waits import SCENARIOS, Outlook, mixed
 
 NOW = 1000.0
 NO_HISTORY = Lasting(Durations())

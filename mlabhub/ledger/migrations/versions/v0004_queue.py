@@ -37,7 +37,8 @@ def upgrade() -> None:
         _float("claim_by", nullable=True),
         sa.Column("reason", sa.JSON()),
         _text("again_of"),
-        *(_float(name, nullable=True) for name in ("told_earliest", "told_latest", "started")),
+        *(_float(name, nullable=True) for name in ("told_earliest", "told_latest")),
+        *(_float(name, nullable=True) for name in ("reckoned_earliest", "reckoned_latest", "started")),
         sa.Column("attempts", sa.Integer(), nullable=False),
     )
     op.create_index(
