@@ -69,7 +69,7 @@ class Ground:
         self.rooms = {
             one.name: _Room(dict(one.free_gpus), one.free_cpu, one.free_memory, one.most_cpu)
             for one in scene.machines
-            if one.open
+            if one.open and (one.closes is None or one.closes > scene.now)
         }
         self.by_group: dict[str | None, dict[str, int]] = {}
         self.by_user: dict[str, dict[str, int]] = {}
