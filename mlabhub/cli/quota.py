@@ -17,12 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mlabhub.cli.dates import FORMS, read_when, show_moment
+from mlabhub.cli.quota_replay import replay
 from mlabhub.cli.remote import find_service
 from mlabhub.core.quote import plain, quote
 from mlabhub.core.units import format_number, is_amount, is_resource
 from mlabhub.errors import NotFound
 
 app = typer.Typer(help="Show quotas, change them at run time, and tell who changed what.", no_args_is_help=True)
+app.command()(replay)
 
 Json = dict[str, Any]
 State = Annotated[

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mlabhub.replay.baselines import BASELINES
+from mlabhub.replay.check import check
 from mlabhub.replay.engine import MakeRules, live_rules, run
 from mlabhub.replay.report import Report, report
-from mlabhub.replay.workloads import ALL
+from mlabhub.replay.workloads import ALL, Made
 
 POLICIES: Mapping[str, MakeRules] = {"mlabhub": live_rules, **BASELINES}
 
@@ -30,6 +32,7 @@ HEADINGS = (
     "frag",
     "refused",
     "unfinished",
+    "broken",
 )
 
 
@@ -50,6 +53,7 @@ def row(name: str, one: Report) -> tuple[str, ...]:
         f"{one.unusable_gpus:.1f}",
         str(one.refused),
         str(one.unfinished),
+        str(len(one.notes)),
     )
 
 
@@ -61,10 +65,16 @@ def compare(
     for name in workloads:
         made = ALL[name]() if seed is None else ALL[name](seed)
         found[name] = {
-            policy: report(made.workload, made.quotas, run(made.workload, made.quotas, rules))
-            for policy, rules in (policies or POLICIES).items()
+            policy: _report(made, rules, policy not in BASELINES) for policy, rules in (policies or POLICIES).items()
         }
     return found
+
+
+def _report(made: Made, rules: MakeRules, notices: bool) -> Report:
+    """Replay one policy; what it broke is counted among the notes."""
+    outcome = run(made.workload, made.quotas, rules)
+    broken = check(made.workload, made.quotas, outcome.events, notices=notices)
+    return replace(report(made.workload, made.quotas, outcome), notes=broken)
 
 
 def table(found: Mapping[str, Mapping[str, Report]]) -> str:

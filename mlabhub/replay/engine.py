@@ -11,6 +11,7 @@ a reclaimed one takes no time; it waits again with its whole duration, unless it
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -238,10 +239,13 @@ class _Replay:
         for new in round_.notices:
             run_ = self.runs[new.run]
             self.notified += run_.notice is None
-            self.runs[new.run] = replace(run_, notice=Notice(self.now, new.deadline, new.waiter))
-            reason = f"{self._who(new.waiter)} needs it; runs until {new.deadline:.0f} at least"
+            deadline = new.deadline
+            while self.now < deadline < self.now + run_.notice_s + 1e-3 and deadline - self.now < run_.notice_s:
+                deadline = math.nextafter(deadline, math.inf)  # a full notice, also to who subtracts times
+            self.runs[new.run] = replace(run_, notice=Notice(self.now, deadline, new.waiter))
+            reason = f"{self._who(new.waiter)} needs it; runs until {deadline:.0f} at least"
             self._say(new.run, "notice", run_.machine, reason)
-            self._wake(new.deadline)
+            self._wake(deadline)
 
     def _reclaim(self, who: str) -> None:
         notice = self.runs[who].notice

@@ -20,7 +20,7 @@ class Impossible:
 
     def __init__(self, nodes: tuple[Node, ...], quotas: Quotas) -> None:
         self._quotas = quotas
-        self._capacity = Capacity(tuple(_as_capacity(node, quotas) for node in nodes))
+        self._capacity = capacity_of(nodes)
         self._known: dict[object, str] = {}
 
     def reason(self, request: Request) -> str:
@@ -36,7 +36,12 @@ class Impossible:
         return self._known[key]
 
 
-def _as_capacity(node: Node, quotas: Quotas) -> CapacityNode:
+def capacity_of(nodes: tuple[Node, ...]) -> Capacity:
+    """Return a workload's cluster as admission knows one."""
+    return Capacity(tuple(map(_as_capacity, nodes)))
+
+
+def _as_capacity(node: Node) -> CapacityNode:
     gpus = tuple(
         Gpu(uuid=f"{node.name}/{index}", type=node.gpu_type or "", node=node.name, name="")
         for index in range(node.gpus)

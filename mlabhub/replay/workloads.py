@@ -271,6 +271,23 @@ def week(seed: int = 9, count: int = 5_000) -> Made:
     return Made("week", timed(made, arrivals(random, count, 7 * DAY), nodes), quotas(shares))
 
 
+def example(seed: int = 10) -> Made:
+    """Two days of a small lab: what docs/examples/replay holds."""
+    nodes = cluster(a100=1, t4=1)
+    kinds = [
+        Kind(3, (1, 1, 2, 4), "a100", 3 * HOUR, 1.0, longest_s=DAY),
+        Kind(3, (1,), "t4", 2 * HOUR, 0.8, interactive=True, cpu_per_gpu=4, memory_per_gpu=32),
+        NOTEBOOK,
+        CPU_ONLY,
+    ]
+    lab = mixed(seed, nodes, [("vision", 2), ("speech", 1), ("guests", 2)], kinds, 0.9, 2)
+    shares = {
+        "vision": {"guaranteed": {"gpu": 6.0, "gpu:a100": 4.0}, "limit": {"gpu": 14.0}},
+        "speech": {"guaranteed": {"gpu": 4.0, "gpu:a100": 2.0}},
+    }
+    return Made("example", lab, quotas(shares, users={"default": {"gpu": 8}}))
+
+
 ALL: dict[str, Callable[..., Made]] = {
     "heavy-tail": heavy_tail,
     "day-and-night": day_and_night,

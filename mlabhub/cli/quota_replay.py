@@ -1,0 +1,232 @@
+"""``mlabhub quota replay``: a change of quotas judged before it is made, on a workload that was recorded or made.
+
+Guarantees: nothing is asked of a hub and nothing is changed, but the file of ``--out``; a fault in what is read is one
+sentence and exit status 2. What is only worth knowing goes to stderr.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mlabhub.catalog import default_directory, load_catalog, load_quotas
+from mlabhub.core.profiles import Catalog
+from mlabhub.core.quota_sums import notes_on_sums
+from mlabhub.core.quotas import Quotas
+from mlabhub.core.quote import plain
+from mlabhub.core.units import format_number
+from mlabhub.errors import InvalidConfiguration
+from mlabhub.replay import InvalidWorkload, Outcome, Report, Terms, Workload, live_rules, read_workload, report, run
+from mlabhub.replay.baselines import BASELINES
+from mlabhub.replay.check import check
+from mlabhub.replay.never import capacity_of
+from mlabhub.replay.reader import MOST_LINE_BYTES
+
+OURS = "mlabhub"
+MOST_FINDINGS_SHOWN = 20
+
+
+def replay(
+    workload: Annotated[
+        Path, typer.Argument(help="The workload: JSON Lines, as they are or compressed by gzip.", show_default=False)
+    ],
+    config: Annotated[
+        Path | None, typer.Option(help="A configuration folder: its quotas.yaml, and what profiles say of notices.")
+    ] = None,
+    quotas: Annotated[
+        Path | None, typer.Option(help="A file of quotas, YAML or JSON, in place of the folder's.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write each event there, JSON Lines in order of time.")] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Also replay simpler policies, and a model of Kueue, and print all side by side."
+        ),
+    ] = False,
+    checked: Annotated[
+        bool, typer.Option("--check", help="Hold every event against what is promised; exit status 1 if one breaks it.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Replay a workload under the real rules and these quotas: waits, debts to guarantees, what was taken back."""
+    limits, terms = read_quotas(config, quotas)
+    found = read_file(workload)
+    for note in (*found.notes, *map(str, notes_on_sums(limits, capacity_of(found.nodes)))):
+        typer.echo(f"note: {note}", err=True)
+    outcome = run(found, limits, live_rules, terms)
+    if out is not None:
+        write_events(out, outcome, workload)
+    reports = {OURS: report(found, limits, outcome)}
+    if compare:
+        for name, make_rules in BASELINES.items():
+            reports[name] = report(found, limits, run(found, limits, make_rules, terms))
+    findings = check(found, limits, outcome.events, terms) if checked else ()
+    if as_json:
+        typer.echo(json.dumps(document(reports, findings if checked else None)))
+    else:
+        show(Console(highlight=False), found, reports, checked)
+    for finding in findings[:MOST_FINDINGS_SHOWN]:
+        typer.echo(f"mlabhub: {finding}", err=True)
+    if findings or outcome.stranded:
+        if outcome.stranded:
+            names = ", ".join(plain(one) for one in outcome.stranded[:5])
+            typer.echo(f"mlabhub: {len(outcome.stranded)} requests never started: {names}.", err=True)
+        raise typer.Exit(1)
+
+
+def read_quotas(config: Path | None, quotas: Path | None) -> tuple[Quotas, dict[str, Terms]]:
+    """Return the quotas that count, and what each profile says of what is taken back.
+
+    A folder without profiles is enough: then only its ``quotas.yaml`` is read.
+    """
+    folder = config if config is not None else default_directory()
+    if config is not None and not (folder / "profiles.yaml").exists():
+        file = folder / "quotas.yaml"
+        if quotas is None and not file.exists():
+            raise InvalidConfiguration(f"{folder} has neither profiles.yaml nor quotas.yaml. Name a folder that has.")
+        return load_quotas(file if quotas is None else quotas), {}
+    if config is None and quotas is not None:
+        return load_quotas(quotas), {}
+    catalog = load_catalog(folder)
+    return (catalog.quotas if quotas is None else load_quotas(quotas)), terms_of(catalog)
+
+
+def terms_of(catalog: Catalog) -> dict[str, Terms]:
+    """Return what the profiles say of what is taken back."""
+    return {
+        one.slug: Terms(
+            notice_s=one.notice_seconds,
+            reclaimable=one.reclaimable,
+            ends_when_reclaimed=one.after_reclaim == "end",
+            longest_s=None if one.longest_hours is None else one.longest_hours * 3600.0,
+        )
+        for one in catalog.profiles
+    }
+
+
+def read_file(file: Path) -> Workload:
+    """Return a file's workload; whether it is compressed is seen from its first bytes."""
+    try:
+        return read_workload(lines_of(file))
+    except InvalidWorkload as error:
+        raise InvalidWorkload(f"{file}: {error}") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidWorkload(f"{file}: it was compressed by gzip and is cut off or damaged ({error}).") from None
+    except OSError as error:
+        raise InvalidConfiguration(f"{file} cannot be read: {error.strerror or error}. Name a file that can.") from None
+
+
+def lines_of(file: Path) -> Iterator[bytes]:
+    """Yield a file's lines, no more of one at a time than a line may have."""
+    with file.open("rb") as raw:
+        packed = raw.peek(2)[:2] == b"\x1f\x8b"
+        with gzip.open(raw) if packed else raw as text:
+            while line := text.readline(MOST_LINE_BYTES + 1):
+                yield line
+
+
+def write_events(file: Path, outcome: Outcome, workload: Path) -> None:
+    """Write the events as JSON Lines."""
+    if file.exists() and workload.exists() and file.samefile(workload):
+        raise InvalidConfiguration(f"--out {file} is the workload itself. Name another file.")
+    with file.open("w") as lines:
+        for event in outcome.events:
+            lines.write(json.dumps(event.to_dict()) + "\n")
+
+
+def document(reports: Mapping[str, Report], findings: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return all figures as one document: those of our rules at its top, all policies by name where there are more."""
+    found: dict[str, Any] = reports[OURS].to_dict()
+    if findings is not None:
+        found["findings"] = list(findings)
+    if len(reports) > 1:
+        found["policies"] = {name: one.to_dict() for name, one in reports.items()}
+    return found
+
+
+def show(console: Console, workload: Workload, reports: Mapping[str, Report], checked: bool) -> None:
+    """Print the figures as tables."""
+    ours = reports[OURS]
+    console.print(
+        f"{ours.requests} requests on {len(workload.nodes)} machines with {workload.gpus} GPUs; the last one came "
+        f"after {hours(ours.span.seconds)}, the last one ended after {hours(ours.whole.seconds)}.",
+        soft_wrap=True,
+    )
+    console.print(policies(reports))
+    console.print(groups(ours))
+    starved = ", ".join(plain(one) for one in ours.starved_ids[:5])
+    if ours.starved:
+        more = ", …" if ours.starved > 5 else ""
+        console.print(f"Overtaken again and again, and waited far longer than others of their kind: {starved}{more}")
+    if checked:
+        console.print("Every event was checked.")
+
+
+def policies(reports: Mapping[str, Report]) -> Table:
+    """Return the table of figures, a row for each and a column a policy."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in reports:
+        table.add_column(plain(name), justify="right", no_wrap=True)
+    for heading, cells in figures(list(reports.values())):
+        table.add_row(heading, *cells)
+    return table
+
+
+def figures(reports: list[Report]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each figure with its values."""
+    yield "goodput", [share(one.span.goodput) for one in reports]
+    yield "GPUs in use", [share(one.span.utilisation) for one in reports]
+    yield "goodput to the end", [share(one.whole.goodput) for one in reports]
+    yield "wait: mean", [hours(one.waits.mean) for one in reports]
+    yield "wait: median", [hours(one.waits.p50) for one in reports]
+    yield "wait: 95 %", [hours(one.waits.p95) for one in reports]
+    yield "wait: longest", [hours(one.waits.longest) for one in reports]
+    yield "owed, GPU-hours", [number(one.debt_gpu_hours) for one in reports]
+    yield "lost, GPU-hours", [number(one.lost_gpu_hours) for one in reports]
+    yield "reclaims", [str(one.reclaims) for one in reports]
+    yield "most of one", [str(one.most_reclaims) for one in reports]
+    yield "notices withdrawn", [str(one.withdrawn) for one in reports]
+    yield "starved", [str(one.starved) for one in reports]
+    yield "unusable GPUs", [f"{one.unusable_gpus:.1f}" for one in reports]
+    yield "of the free ones", [share(one.fragmented) for one in reports]
+    yield "refused", [str(one.refused) for one in reports]
+    yield "never served", [str(one.unfinished) for one in reports]
+
+
+def groups(one: Report) -> Table:
+    """Return the table of waits and debts by group."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("group", "requests", "wait, mean", "half", "95 %", "longest", "owed, GPU-hours"):
+        table.add_column(heading, justify="left" if heading == "group" else "right")
+    for name, waits in one.waits_by_group.items():
+        owed = number(one.debt_by_group.get(name, 0.0))
+        times = [hours(value) for value in (waits.mean, waits.p50, waits.p95, waits.longest)]
+        table.add_row(plain(name) if name else "(none)", str(waits.count), *times, owed)
+    return table
+
+
+def share(value: float) -> str:
+    """Print a share: ``73.8 %``."""
+    return f"{value * 100:.1f} %"
+
+
+def number(value: float) -> str:
+    """Print an amount of GPU-hours."""
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+
+def hours(seconds: float) -> str:
+    """Print a length of time: ``40 s``, ``12 min``, ``3.5 h``, ``6.2 d``."""
+    for unit, size in (("d", 86_400.0), ("h", 3600.0)):
+        if seconds >= 2 * size or (unit == "h" and seconds >= size):
+            return f"{seconds / size:.1f} {unit}"
+    return f"{format_number(round(seconds / 60))} min" if seconds >= 60 else f"{seconds:.0f} s"
