@@ -8,10 +8,10 @@ them could be left out. Of several ways the one that asks the fewest, and those 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlabhub.core.sharing.model import Round, Run, Scene, Waiter
+from mlabhub.core.sharing.model import Claim, Round, Run, Scene, Waiter
 from mlabhub.core.sharing.places import Room, Rooms
 from mlabhub.core.sharing.reclaims import add_up, covers, without_needless
 from mlabhub.core.units import to_micro
@@ -24,7 +24,7 @@ PATIENCE_S = 60.0
 """Nobody is asked for a request that has only just come."""
 MOST = 5
 """People asked at one time."""
-MOST_WAITERS = 50
+MOST_WAITERS = 20
 """Requests that are looked at, next first."""
 
 HELPED_BY_ROOM = frozenset({"room", "claimed", "reserve"})
@@ -54,8 +54,7 @@ def plan_askings(scene: Scene, last: Round, asked: Asked, idle_s: float) -> tupl
 
     A run's ``idle_since`` says since when it is unused, None where nobody can tell.
     """
-    now = scene.now
-    idle: dict[str, Run] = {run.id: run for run in _unused(scene, asked, idle_s)}
+    now, site = scene.now, _Site(scene, last, _unused(scene, asked, idle_s))
     askings: list[Asking] = []
     users: set[str] = set()
     waiters = {waiter.id: waiter for waiter in scene.waiters}
@@ -63,16 +62,13 @@ def plan_askings(scene: Scene, last: Round, asked: Asked, idle_s: float) -> tupl
         waiter = waiters.get(waiter_id)
         if waiter is None or now - waiter.since < PATIENCE_S or _lately(asked.waiters.get(waiter_id), now, AGAIN_S):
             continue
-        candidates = [run for run in idle.values() if run.user != waiter.user]
-        chosen = _for_one(scene, last, waiter, candidates)
+        chosen = site.choose(waiter, last.blocked.get(waiter_id))
         if len(users | {run.user for run in chosen}) > MOST:
-            break
-        for run in chosen:
-            del idle[run.id]
-            users.add(run.user)
-            askings.append(Asking(run.id, run.user, waiter.id, run.idle_since or 0.0))
+            continue
         # A person is asked once, by whatever of theirs is needed for that one request.
-        idle = {run.id: run for run in idle.values() if run.user not in users}
+        users |= {run.user for run in chosen}
+        site.leave_out({run.user for run in chosen})
+        askings += [Asking(run.id, run.user, waiter.id, _since(run)) for run in chosen]
     return tuple(askings)
 
 
@@ -89,30 +85,59 @@ def _lately(at: float | None, now: float, seconds: float) -> bool:
     return at is not None and abs(now - at) < seconds
 
 
-def _for_one(scene: Scene, last: Round, waiter: Waiter, candidates: Sequence[Run]) -> list[Run]:
-    """Return whose giving back lets a request start; nobody where that does not help, or nobody is needed."""
-    blocked = last.blocked.get(waiter.id)
-    if blocked == LIMIT:
-        return _within_group(scene, waiter, candidates)
-    return _on_a_machine(scene, last, waiter, candidates) if blocked in HELPED_BY_ROOM else []
+class _Site:
+    """What is free beyond what is promised, and who could be asked, by machine."""
 
+    def __init__(self, scene: Scene, last: Round, unused: Iterable[Run]) -> None:
+        self._scene = scene
+        self._rooms = Rooms(scene.machines, scene.now, 0.0)
+        self._claims: dict[str, list[Claim]] = {}
+        self._unused: dict[str, list[Run]] = {}
+        for claim in last.claims:
+            self._claims.setdefault(claim.waiter, []).append(claim)
+            self._keep(claim, 1)
+        for run in unused:
+            self._unused.setdefault(run.machine, []).append(run)
 
-def _on_a_machine(scene: Scene, last: Round, waiter: Waiter, candidates: Sequence[Run]) -> list[Run]:
-    rooms = Rooms(scene.machines, scene.now, 0.0)
-    for claim in last.claims:
-        room = rooms.by_name.get(claim.machine)
-        if room is not None and claim.waiter != waiter.id:
-            room.cpu, room.memory = room.cpu - claim.cpu, room.memory - claim.memory
+    def leave_out(self, users: Collection[str]) -> None:
+        """Ask these no more."""
+        if users:
+            self._unused = {name: [run for run in runs if run.user not in users] for name, runs in self._unused.items()}
+
+    def choose(self, waiter: Waiter, blocked: str | None) -> list[Run]:
+        """Return whose giving back lets a request start; nobody where that does not help, or nobody is needed."""
+        if blocked == LIMIT:
+            return _within_group(self._scene, waiter, [run for runs in self._unused.values() for run in runs])
+        if blocked not in HELPED_BY_ROOM:
+            return []
+        own = self._claims.get(waiter.id, ())
+        for claim in own:
+            self._keep(claim, -1)
+        try:
+            return self._on_a_machine(waiter)
+        finally:
+            for claim in own:
+                self._keep(claim, 1)
+
+    def _on_a_machine(self, waiter: Waiter) -> list[Run]:
+        ways = []
+        for gpu_type in self._rooms.types_of(waiter.ask):
+            for room in self._rooms.possible(waiter, gpu_type):
+                here = [run for run in self._unused.get(room.machine.name, ()) if run.user != waiter.user]
+                chosen = _fewest(room, gpu_type, waiter, here) if here else []
+                if chosen:
+                    ways.append(
+                        (len({run.user for run in chosen}), max(map(_since, chosen)), room.machine.name, chosen)
+                    )
+        return min(ways, key=lambda way: way[:3])[3] if ways else []
+
+    def _keep(self, claim: Claim, sign: int) -> None:
+        room = self._rooms.by_name.get(claim.machine)
+        if room is not None:
+            room.cpu -= sign * claim.cpu
+            room.memory -= sign * claim.memory
             if claim.gpu_type in room.gpus:
-                room.gpus[claim.gpu_type] -= claim.gpus
-    ways = []
-    for gpu_type in rooms.types_of(waiter.ask):
-        for room in rooms.possible(waiter, gpu_type):
-            here = [run for run in candidates if run.machine == room.machine.name]
-            chosen = _fewest(room, gpu_type, waiter, here)
-            if chosen:
-                ways.append((len({run.user for run in chosen}), max(map(_since, chosen)), room.machine.name, chosen))
-    return min(ways, key=lambda way: way[:3])[3] if ways else []
+                room.gpus[claim.gpu_type] -= sign * claim.gpus
 
 
 def _fewest(room: Room, gpu_type: str | None, waiter: Waiter, here: Sequence[Run]) -> list[Run]:
@@ -140,7 +165,7 @@ def _within_group(scene: Scene, waiter: Waiter, candidates: Sequence[Run]) -> li
     def enough(runs: Sequence[Run]) -> bool:
         return all(sum(run.ask.vector().get(key, 0) for run in runs) >= amount for key, amount in beyond.items())
 
-    own = [run for run in candidates if run.group == waiter.group]
+    own = [run for run in candidates if run.group == waiter.group and run.user != waiter.user]
     if not beyond or not enough(own):
         return []
     return without_needless(own, {run.id: _since(run) for run in own}, enough)
