@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mlabhub.core.sharing.coming import add_up, covers
 from mlabhub.core.sharing.model import Claim, Round, Run, Scene, Waiter
 from mlabhub.core.sharing.places import Room, Rooms
-from mlabhub.core.sharing.reclaims import add_up, covers, without_needless
+from mlabhub.core.sharing.reclaims import without_needless
 from mlabhub.core.units import to_micro
 
 ONCE_S = 3600.0
