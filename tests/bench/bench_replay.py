@@ -2,8 +2,8 @@
 
     python -m tests.bench.bench_replay [--requests 5000]
 
-Prints one line of JSON: seconds of processor time for the replay under the live rules, for the figures, and for the check
-of every event; how many rounds that were, and microseconds a round.
+Prints one line of JSON: seconds of processor time for the replay under the live rules, for the figures, and for holding
+every event against what is promised; how many rounds that were, and microseconds a round.
 """
 
 from __future__ import annotations
