@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mlabhub.core.capacity import Capacity
-from mlabhub.core.quotas import GroupQuota, Quotas
+from mlabhub.core.quotas import ALL_NODES, GroupQuota, Quotas
 from mlabhub.core.quote import plain
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, format_amount, from_micro, to_micro
 from mlabhub.messages import N_, Message
@@ -63,6 +63,13 @@ def _listed(resource: str, parts: dict[str, int]) -> str:
     largest = sorted(((amount, name) for name, amount in parts.items() if amount), key=lambda one: (-one[0], one[1]))
     told = [f"{plain(name)} {format_amount(resource, from_micro(amount))}" for amount, name in largest[:MOST_GROUPS]]
     return ", ".join(told) + (", …" if len(largest) > MOST_GROUPS else "")
+
+
+def unknown_machines(quotas: Quotas, capacity: Capacity, now: float) -> tuple[str, ...]:
+    """Return the machines of a maintenance, now or ahead, that are not there; none where no machine is known."""
+    there = {ALL_NODES, *(node.name for node in capacity.nodes)}
+    named = (name for one in quotas.maintenance if one.until > now for name in one.nodes)
+    return tuple(dict.fromkeys(name for name in named if name not in there)) if capacity.nodes else ()
 
 
 def unknown_groups(quotas: Quotas, known: Iterable[str]) -> tuple[str, ...]:

@@ -287,14 +287,9 @@ def usage_of_group(name: str, quotas: Quotas, holdings: Holdings) -> UsageView:
 
 def borrowed(quota: GroupQuota, used: Mapping[str, float], quotas: Quotas) -> dict[str, float]:
     """Return what a group holds beyond its guarantee, of what is guaranteed to it; of GPUs in all, to anybody."""
-    lent = lends_gpus(quotas)
+    lent = any(one.startswith(GPU) for group in quotas.groups.values() for one in group.guaranteed)
     resources = [one for one in used if one in quota.guaranteed or (one == GPU and lent)]
     return {one: max(0.0, used[one] - quota.guaranteed.get(one, 0.0)) for one in resources}
-
-
-def lends_gpus(quotas: Quotas) -> bool:
-    """Whether anybody is guaranteed GPUs, so that what others hold beyond their own guarantee may be asked back."""
-    return any(one.startswith(GPU) for group in quotas.groups.values() for one in group.guaranteed)
 
 
 def usage_of_user(name: str, quotas: Quotas, holdings: Holdings, group: str | None = None) -> UsageView:
@@ -333,7 +328,6 @@ def catalog_view(
         ),
         groups=tuple(groups),
         default_group=freest_payer(quotas, groups, holdings),
-        lends=lends_gpus(quotas),
         user_usage=usage_of_user(person.name, quotas, holdings),
         group_usage=tuple(usage_of_group(group, quotas, holdings) for group in groups),
         user_usage_by_group={

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mlabhub.core.quota_sums import notes_on_sums, unknown_groups
+from mlabhub.core.quota_sums import notes_on_sums, unknown_groups, unknown_machines
 from mlabhub.core.quote import quote_all
 from mlabhub.errors import MLabError
 from mlabhub.messages import N_, Message
 
 if TYPE_CHECKING:
-    from mlabhub.service.world import CapacitySource, CatalogInForce, Hub
+    from mlabhub.service.world import World
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S = 60.0
 
+UNKNOWN_MACHINES = N_("A maintenance in quotas.yaml names {machines}: there is no such machine, so nothing is closed.")
 UNKNOWN_GROUPS = N_(
     "The hub has no group {groups}, which quotas.yaml or a change of quotas names: that quota is nobody's yet."
 )
@@ -29,10 +29,8 @@ UNKNOWN_GROUPS = N_(
 class QuotaNotes:
     """Call it for what was found last."""
 
-    def __init__(self, catalog: Callable[[], CatalogInForce], capacity: Callable[[], CapacitySource], hub: Hub):
-        self._catalog = catalog
-        self._capacity = capacity
-        self._hub = hub
+    def __init__(self, world: World):
+        self._world = world
         self._notes: tuple[Message, ...] = ()
 
     def __call__(self) -> tuple[Message, ...]:
@@ -41,7 +39,7 @@ class QuotaNotes:
 
     async def look(self) -> tuple[Message, ...]:
         """Look now."""
-        catalog = self._catalog()
+        catalog = self._world.catalog
         quotas = catalog().quotas
         notes = [*catalog.contradictions(), *await self._on_machines(), *await self._on_groups(list(quotas.groups))]
         for one in notes:
@@ -61,19 +59,22 @@ class QuotaNotes:
 
     async def _on_machines(self) -> list[Message]:
         try:
-            capacity = await self._capacity().get()
+            capacity = await self._world.capacity.get()
         except MLabError as error:
             log.debug("Quotas are not held against the machines: %s", error.log_text)
             return []
-        return list(notes_on_sums(self._catalog()().quotas, capacity))
+        quotas = self._world.catalog().quotas
+        notes = list(notes_on_sums(quotas, capacity))
+        unknown = unknown_machines(quotas, capacity, self._world.clock())
+        return [*notes, Message.of(UNKNOWN_MACHINES, machines=quote_all(unknown))] if unknown else notes
 
     async def _on_groups(self, named: list[str]) -> list[Message]:
         if not named:
             return []
         try:
-            known = await self._hub.groups()
+            known = await self._world.hub.groups()
         except MLabError as error:
             log.debug("Quotas are not held against the hub's groups: %s", error.log_text)
             return []
-        unknown = unknown_groups(self._catalog()().quotas, known)
+        unknown = unknown_groups(self._world.catalog().quotas, known)
         return [Message.of(UNKNOWN_GROUPS, groups=quote_all(unknown))] if unknown else []

@@ -387,7 +387,6 @@ class CatalogView:
     ``places`` are the folders that a server of theirs sees: private ones, one per group, then extra shares. The
     defaults are what a form opens on: the profile, and by profile the image and the GPU type (None: any).
     ``user_usage_by_group`` is the person's usage by the group that pays, where its cap is another than ``user_usage``.
-    ``lends``: some group is guaranteed GPUs, so that what others take beyond a guarantee of their own is borrowed.
     ``tensorboard`` is the profile of a TensorBoard alone, empty if there is none for this person.
     ``gpu_type_names`` are the names of the types for people. ``kept_images`` are retired ones, by the server that had
     one and may have it again, ``successors`` what takes the place of retired ones. ``network`` is what the site opens
@@ -401,7 +400,6 @@ class CatalogView:
     user_usage: UsageView
     group_usage: tuple[UsageView, ...]
     user_usage_by_group: Mapping[str, UsageView] = field(default_factory=dict, kw_only=True)
-    lends: bool = field(default=False, kw_only=True)
     nodes: tuple[NodeView, ...]
     gpu_types: tuple[str, ...]
     default_profile: str = ""

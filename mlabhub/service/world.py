@@ -117,7 +117,7 @@ class World:
     forecasts: Forecasts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.quota_notes = QuotaNotes(lambda: self.catalog, lambda: self.capacity, self.hub)
+        self.quota_notes = QuotaNotes(self)
         self.fetcher = ImageFetcher(self.backend.images, self.clock)
         self.queue = QueueLoop(self)
         self.forecasts = Forecasts(self)
