@@ -40,6 +40,7 @@ from mlabhub.service.bodylimit import LimitBodies
 from mlabhub.service.capacity import FRESH_S, WATCHED_S, CapacityCache, GpuTypes
 from mlabhub.service.catalogue import CatalogSource
 from mlabhub.service.census import Census
+from mlabhub.service.closing import ClosingCapacity
 from mlabhub.service.desk import SpawnerDesk
 from mlabhub.service.disk import DiskUse, room_of
 from mlabhub.service.handlers.meta import AliveHandler
@@ -158,7 +159,11 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
         writer=writer,
         hub=hub,
         backend=chosen,
-        capacity=CapacityCache(chosen.capacity, time.monotonic, gpu_types, _fresh_for(settings)),
+        capacity=ClosingCapacity(
+            CapacityCache(chosen.capacity, time.monotonic, gpu_types, _fresh_for(settings)),
+            lambda: catalog().quotas,
+            time.time,
+        ),
         census=Census(writer, ledger, chosen, time.time, gpu_types),
         accounts=accounts,
         catalog=QuotaCatalogue(catalog, writer, time.time),

@@ -296,6 +296,36 @@ class EndsSoon(NewsItem):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MachineCloses(NewsItem):
+    """Its machine is maintained from ``closes`` on; ``reason`` is what for."""
+
+    kind = "machine_closes"
+    closes: float
+    node: str
+    reason: str
+
+    page = ""
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("The machine of {server} is maintained from {at} on"), at=clock_text(self.closes))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        return self._say(
+            N_(
+                "{server} ({size}) runs on {node}, which is maintained from {at} on: {reason}. It may end then without "
+                "another word. Save your work before; what is in the home folder stays."
+            ),
+            node=plain(self.node),
+            at=clock_text(self.closes),
+            reason=plain(self.reason),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SomebodyWaits(NewsItem):
     """Somebody waits for ``wanted`` (``2 A100``), and this server holds it and seems unused since ``unused_since``."""
 
@@ -337,6 +367,7 @@ KINDS: Mapping[str, type[NewsItem]] = {
         NoticeWithdrawn,
         Reclaimed,
         EndsSoon,
+        MachineCloses,
         SomebodyWaits,
     )
 }

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mlabhub.core.profiles import Catalog
+from mlabhub.core.quotas import Quotas
 from mlabhub.errors import MLabError, NotFound
 from mlabhub.ledger import QueueEntry, ReclaimNotice, Reservation
 from mlabhub.service.queue import outcomes
@@ -30,6 +31,9 @@ LOOK_S = 30.0
 LEAST_TOLD_S = 600.0
 """How long before its longest duration the owner of a server is told at least."""
 
+TOLD_BEFORE_CLOSING_S = 86400.0
+"""How long before its machine is maintained the owner of a server is told."""
+
 
 class Care:
     """Looks after what was started, and what has to end."""
@@ -40,6 +44,7 @@ class Care:
         self._deadlines = deadlines
         self._teller = teller
         self._looked: dict[str, float] = {}
+        self._told_closings: set[tuple[str, float]] = set()
 
     async def tend(self, catalog: Catalog) -> None:
         """Look at all of it once."""
@@ -57,6 +62,8 @@ class Care:
                 await self._submit(outcomes.drop_notice(notice, self._world.clock()))
         for one in self._bounded(catalog):
             await self._end(one, catalog)
+        if catalog.quotas.maintenance:
+            self._tell_closings(catalog.quotas)
 
     def due_in(self, catalog: Catalog) -> float:
         """Return in how many seconds something of this is due."""
@@ -69,6 +76,18 @@ class Care:
             if end is not None and one.launch_id not in projection.notices:
                 due.append(end - self._told_before(one, catalog) - now)
         return min(due, default=float("inf"))
+
+    def _tell_closings(self, quotas: Quotas) -> None:
+        """Tell each who runs on a machine that is maintained soon, once; after a start of the service, once more."""
+        now, projection = self._world.clock(), self._world.writer.projection
+        windows = {one.node: quotas.maintenance_of(one.node, now) for one in projection if one.node}
+        for one in projection:
+            window = windows.get(one.node)
+            if window is None or one.state != "held" or not now < window.start <= now + TOLD_BEFORE_CLOSING_S:
+                continue
+            if (one.launch_id, window.start) not in self._told_closings:
+                self._told_closings.add((one.launch_id, window.start))
+                self._teller.closes(one, window)
 
     def _bounded(self, catalog: Catalog) -> list[Reservation]:
         """Return what runs and has a longest duration, or was told of it."""

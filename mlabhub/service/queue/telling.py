@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlabhub.core.privacy import Viewer
+from mlabhub.core.quotas import Maintenance
 from mlabhub.ledger import QueueEntry, ReclaimNotice, Reservation
 from mlabhub.messages import N_, Message
 from mlabhub.service import news
@@ -72,6 +73,10 @@ class Teller:
     def ends_soon(self, one: Reservation, deadline: float) -> None:
         """Tell that a longest duration is reached soon."""
         self._tell(news.EndsSoon, one, ends=deadline)
+
+    def closes(self, one: Reservation, window: Maintenance) -> None:
+        """Tell that the machine of a launch is maintained soon."""
+        self._tell(news.MachineCloses, one, closes=window.start, node=one.node, reason=window.reason)
 
     def _again(self, one: Reservation) -> bool:
         profile = self._world.catalog().profiles_by_slug.get(one.profile)
