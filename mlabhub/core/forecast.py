@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from mlabhub.core.admission import Decision, decide, would_start
+from mlabhub.core.admission import NOTHING, Decision, Standing, decide, would_start
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.holdings import Holdings
 from mlabhub.core.options import NumberOption
@@ -108,12 +108,13 @@ def forecast(
     viewer: Viewer | None = None,
     *,
     nearest: bool = True,
+    standing: Standing = NOTHING,
 ) -> Forecast:
     """Return what would happen to a request that was made from ``profile``; without ``nearest``, only the decision."""
-    decision = decide(request, quotas, holdings, queue, capacity, now, viewer)
+    decision = decide(request, quotas, holdings, queue, capacity, now, viewer, standing)
     if decision.placement is not None or not nearest:
         return Forecast(decision)
-    return Forecast(decision, _find_nearest(request, profile, quotas, holdings, queue, capacity))
+    return Forecast(decision, _find_nearest(request, profile, quotas, holdings, queue, capacity, standing))
 
 
 def _find_nearest(
@@ -123,6 +124,7 @@ def _find_nearest(
     holdings: Holdings,
     queue: Sequence[Waiting],
     capacity: Capacity,
+    standing: Standing,
 ) -> Nearest | None:
     """Return the first choice that starts: with less CPU or memory; fewer GPUs; of another type; or all of it."""
     tried = 0
@@ -131,7 +133,9 @@ def _find_nearest(
     def starts(changes: Mapping[str, Any]) -> bool:
         nonlocal tried
         tried += 1
-        return tried <= MOST_TRIED and would_start(replace(request, **changes), quotas, holdings, queue, capacity)
+        return tried <= MOST_TRIED and would_start(
+            replace(request, **changes), quotas, holdings, queue, capacity, standing
+        )
 
     others = list(_other_gpus(request, profile, capacity))
     smaller = _smaller(request, profile)

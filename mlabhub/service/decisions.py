@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlabhub.core.admission import Capacity, Decision, Placement, decide
+from mlabhub.core.admission import NOTHING, Capacity, Decision, Placement, Standing, decide
 from mlabhub.core.capacity import products_of
 from mlabhub.core.forecast import Forecast, forecast, waits
 from mlabhub.core.identity import Identity
@@ -48,8 +48,8 @@ class Wish:
     may_wait: bool = False
 
 
-Turn = Callable[[Projection, LaunchRequest, str], Decision | None]
-"""Decides on a launch, by its id, where others wait whose turn may have come; None where that is not so."""
+Turn = Callable[[Projection, LaunchRequest, str], Decision | Standing]
+"""Decides on a launch, by its id, where others wait whose turn may have come; else says what is not to be had."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Ground:
     capacity: Capacity
     identify: Callable[[Projection], Identity]
     queue: tuple[Waiting, ...] = ()
-    turn: Turn = lambda *_: None
+    turn: Turn = lambda *_: NOTHING
 
 
 START_DEADLINE_S = 300.0
@@ -178,12 +178,14 @@ def _forecast(projection: Projection, wish: Wish, ground: Ground, now: float) ->
     profile = catalog.profiles_by_slug[wish.request.profile]
     holdings, capacity = projection.holdings, ground.capacity
     turn = ground.turn(projection, wish.request, wish.launch_id)
-    if turn is not None and turn.placement is not None:
+    about = wish.request, profile, catalog.quotas, holdings, ground.queue, capacity, now, wish.viewer
+    if isinstance(turn, Standing):
+        return forecast(*about, standing=turn)
+    if turn.placement is not None:
         return Forecast(turn)
-    told = forecast(wish.request, profile, catalog.quotas, holdings, ground.queue, capacity, now, wish.viewer)
-    if turn is None or told.decision.placement is None:
-        return told
-    return Forecast(turn)  # there would be room, which is somebody else's who waits
+    told = forecast(*about)
+    # Where there would be room, it is somebody else's who waits.
+    return told if told.decision.placement is None else Forecast(turn)
 
 
 def _full_reasons(

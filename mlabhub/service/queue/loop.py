@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlabhub.core.admission import Decision
+from mlabhub.core.admission import Decision, Standing
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.sharing.model import Round, Scene
 from mlabhub.core.sharing.past import Past
+from mlabhub.core.sharing.policy import Policy
 from mlabhub.core.sharing.rounds import plan_round
 from mlabhub.core.waiting import Waiting
 from mlabhub.errors import MLabError
@@ -65,10 +66,12 @@ class QueueLoop:
         self._past: Past | None = None
         self._known: dict[str, Known] = {}
         self._waiting: tuple[int, Round, tuple[Waiting, ...]] | None = None
+        self._left: tuple[Round, Standing] | None = None
         self._room: tuple[Capacity, tuple[object, ...]] | None = None
         self._seen: tuple[object, ...] = ()
         self._resumed = False
         self._stir = 0
+        self.policy = Policy()
         self.last = Round()
         self.error: MLabError | None = None
 
@@ -113,20 +116,29 @@ class QueueLoop:
         """Ask the hub to start a launch whose reservation was made from an entry of the queue; do not wait for it."""
         self.hands.start(one)
 
-    def turn(self, capacity: Capacity) -> Callable[[Projection, LaunchRequest, str], Decision | None]:
-        """Return what `decisions.Ground` asks first: whether somebody who waits comes before a launch."""
+    def turn(self, capacity: Capacity) -> Callable[[Projection, LaunchRequest, str], Decision | Standing]:
+        """Return what `decisions.Ground` asks first: whether somebody who waits comes before a launch.
+
+        Where nothing ended since the last round, what that one left says so; else a whole round in which it takes part.
+        """
         now = self._world.clock()
 
-        def ask(projection: Projection, request: LaunchRequest, launch_id: str) -> Decision | None:
-            catalog = self._world.catalog()
+        def ask(projection: Projection, request: LaunchRequest, launch_id: str) -> Decision | Standing:
             if all(one.state != "waiting" or one.launch_id == launch_id for one in projection.queue.values()):
-                return None
-            scene = scene_of(
-                projection, catalog, capacity, self._facts(projection, skipped=launch_id), now, self._known
-            )
+                return Standing(kept=self.last.kept)
+            if self.is_settled(projection, capacity):
+                left = self._standing()
+                return left.without(launch_id) if launch_id in projection.queue else left
+            catalog, facts = self._world.catalog(), self._facts(projection, skipped=launch_id)
+            scene = scene_of(projection, catalog, capacity, facts, now, self._known)
             return turn_of(projection, request, launch_id, catalog, capacity, scene, self._plan)
 
         return ask
+
+    def _standing(self) -> Standing:
+        if self._left is None or self._left[0] is not self.last:
+            self._left = (self.last, Standing.after(self.last))
+        return self._left[1]
 
     def waiting(self) -> tuple[Waiting, ...]:
         """Return those who wait, as soft caps count them."""
@@ -268,7 +280,7 @@ class QueueLoop:
     # -- what rounds stand on
 
     def _plan(self, scene: Scene) -> Round:
-        return plan_round(scene, self._remembered().after(scene))
+        return plan_round(scene, self._remembered().after(scene), self.policy)
 
     def _remembered(self) -> Past:
         return self._past if self._past is not None else Past()

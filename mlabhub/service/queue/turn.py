@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from mlabhub.core.admission import Decision
+from mlabhub.core.admission import CLAIMED, RESERVED, Decision
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.reasons import Reason
 from mlabhub.core.sharing.model import Round, Scene
-from mlabhub.messages import N_, Message
+from mlabhub.messages import Message
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.acts import make_entry
 from mlabhub.service.queue.rounds import place_on
 from mlabhub.service.queue.scene import waiter_of
-
-PROMISED = N_("What is free is promised to those who wait already.")
 
 
 def turn_of(
@@ -49,5 +47,7 @@ def turn_of(
     start = next((one for one in decided.starts if one.waiter == launch_id), None)
     place = None if start is None else place_on(request, start, catalog, projection.holdings, capacity)
     if place is None:
-        return Decision("refuse", reasons=(Reason("promised", Message(PROMISED)),))
+        kept = decided.blocked.get(launch_id) == "reserve"
+        reason = Reason("reserve", Message(RESERVED)) if kept else Reason("claimed", Message(CLAIMED))
+        return Decision("refuse", reasons=(reason,))
     return Decision("admit", place)

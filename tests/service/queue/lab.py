@@ -16,6 +16,7 @@ from mlabhub.core.identity import Identity
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.resolve import resolve
+from mlabhub.core.sharing.policy import Policy
 from mlabhub.errors import MLabError
 from mlabhub.ledger import Ledger, LedgerUnavailable, QueueEntry, Reservation, open_ledger
 from mlabhub.service.answers import Admitted, Waits
@@ -187,6 +188,8 @@ class Lab:
             news=self.news,
             monotonic=lambda: self.mono,
         )
+        # What is tried here is what follows from a round; when it is worth it to take something back is the rules'.
+        self.world.queue.policy = Policy(patience_s=0.0, ski=0.0)
         self.reconciler = Reconciler(self.world)
         self.desk = SpawnerDesk(self.world, self.reconciler.supersede, self.reconciler.wake)
         return self
