@@ -22,6 +22,7 @@ from pathlib import Path
 from mlabhub.catalog import load_catalog
 from mlabhub.cli.doctor_gpus import look_at_gpus
 from mlabhub.cli.doctor_ledger import look_at_ledger
+from mlabhub.cli.doctor_messages import look_at_messages
 from mlabhub.cli.doctor_quotas import look_at_quotas
 from mlabhub.cli.doctor_site import assess_docker_mirrors, check_site
 from mlabhub.cli.doctor_storage import look_at_storage
@@ -80,6 +81,7 @@ def run_checks(machine: Machine) -> list[Check]:
         check_state_disk,
         check_ledger,
         check_quotas,
+        check_messages,
         check_port,
         check_subdomains,
         check_clock,
@@ -187,6 +189,11 @@ def check_ledger(machine: Machine) -> Check:
 def check_quotas(machine: Machine) -> Sequence[Check]:
     """Guarantees beyond what there is, groups that are not there."""
     return look_at_quotas(machine.settings)
+
+
+def check_messages(machine: Machine) -> Sequence[Check]:
+    """The addresses of messages."""
+    return look_at_messages(machine.settings)
 
 
 def check_state_disk(machine: Machine) -> Check:

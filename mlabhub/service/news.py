@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import ClassVar, Protocol
 
 from mlabhub.core.quote import plain
@@ -20,8 +20,8 @@ from mlabhub.messages import N_, Message
 
 
 def clock_text(at: float) -> str:
-    """Return a time as every language reads it, in the zone of this machine: ``2026-11-26 14:05``."""
-    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
+    """Return a time as every language reads it, in the zone of this machine: ``2026-11-26 14:05 CST``."""
+    return f"{datetime.fromtimestamp(at, timezone.utc).astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mlabhub.cli.doctor_messages import look_at_messages
+from mlabhub.settings import Settings
 from tests.catalog.conftest import PROFILES
 from tests.service.receivers import Receiver, http_receiver
 
@@ -89,3 +91,19 @@ def test_without_a_file_there_is_nothing_to_try(tmp_path: Path) -> None:
     status, said = mlabhub(tmp_path, "notify", "test", str(tmp_path))
     assert status == 2
     assert "no messages are set up" in said
+
+
+def test_doctor_says_what_is_wrong_and_no_address(tmp_path: Path) -> None:
+    settings = Settings.model_construct(config_dir=tmp_path)
+    assert look_at_messages(None) == look_at_messages(settings) == ()
+    file = tmp_path / "notifications.yaml"
+    file.touch(0o600)
+    for text, status, words in (
+        (f"site: {{a: {{url: 'json://u:{SECRET}@h/'}}}}", "ok", "addresses: 1"),
+        (f"site: {{a: {{url: 'nonsense://u:{SECRET}@h/'}}}}", "missing", "faults: 1"),
+    ):
+        file.write_text(text)
+        (check,) = look_at_messages(settings)
+        assert (check.status, words in check.found) == (status, True)
+        assert SECRET not in str(check)
+    assert "site.a.url" in check.fix

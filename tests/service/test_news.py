@@ -1,5 +1,7 @@
 """What is told to people can be said for every kind, in every language, whatever a server is called."""
 
+import time
+
 import pytest
 
 from mlabhub.i18n import get_translator
@@ -60,6 +62,15 @@ def test_the_notice_says_how_long_there_is() -> None:
 
 def test_what_can_be_given_back_links_to_where_one_gives_it_back() -> None:
     assert ITEMS["notice"].page == ITEMS["somebody_waits"].page == "release/01J"
+
+
+def test_times_say_their_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for zone, text in (("UTC", "2024-11-22 00:00 UTC"), ("Asia/Shanghai", "2024-11-22 08:00 CST")):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        assert news.clock_text(COMMON["at"]) == text
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_nobody_listening_takes_everything() -> None:
