@@ -19,6 +19,7 @@ from mlabhub.core.units import GPU, GPU_PREFIX, format_number, from_micro, to_mi
 from mlabhub.messages import N_, Message
 
 QuotaPart = Literal["guaranteed", "limit", "each", "cap"]
+Target = tuple[QuotaPart, str, str]
 MOST = 1e12
 
 GUARANTEE_CUT = N_("{group}: {resource} {contradiction}. The guarantee counts up to the limit, until that is mended.")
@@ -54,7 +55,7 @@ class QuotaChange:
         return self.undone is None and self.start <= now and (self.end is None or now < self.end)
 
     @property
-    def target(self) -> tuple[QuotaPart, str, str]:
+    def target(self) -> Target:
         """The number that it is about."""
         return self.part, self.name, self.resource
 
@@ -92,6 +93,9 @@ def check_changes(
     quotas: Quotas, before: Sequence[QuotaChange], after: Sequence[QuotaChange], now: float
 ) -> Message | None:
     """Say what would contradict itself at any moment from ``now`` on by ``after``, and did not by ``before``."""
+    names = {one.name for one in {*before} ^ {*after} if one.part != "cap"}
+    before, after = ([one for one in made if one.name in names and one.part != "cap"] for made in (before, after))
+    quotas = Quotas(groups={name: group for name, group in quotas.groups.items() if name in names})
     moments = {now, *(moment for one in (*before, *after) for moment in _moments(one) if moment > now)}
     for moment in sorted(moments):
         known = set(_contradicted(quotas, before, moment))
@@ -130,15 +134,37 @@ def _changed(quotas: Quotas, changes: Iterable[QuotaChange], now: float) -> Quot
     live = sorted((one for one in changes if one.in_force(now)), key=lambda one: (one.at, one.change_id))
     if not live:
         return quotas
+    values: dict[Target, float | None] = {}
     for one in live:
-        value = _applied(one, value_of(quotas, *one.target))
-        if one.part == "cap":
-            cap = _with_cap(quotas.users.get(one.name), one.resource, value)
-            quotas = quotas.model_copy(update={"users": {**quotas.users, one.name: cap}})
+        values[one.target] = _applied(one, _value_now(quotas, values, one.target))
+    groups, users = dict(quotas.groups), dict(quotas.users)
+    for (part, name), amounts in _by_part(values).items():
+        if part == "cap":
+            users[name] = _with_caps(users.get(name), amounts)
         else:
-            group = _with_amount(quotas.groups.get(one.name, GroupQuota()), one.part, one.resource, value)
-            quotas = quotas.model_copy(update={"groups": {**quotas.groups, one.name: group}})
-    return quotas
+            groups[name] = _with_amounts(groups.get(name, GroupQuota()), part, amounts)
+    return quotas.model_copy(update={"groups": groups, "users": users})
+
+
+def _value_now(quotas: Quotas, values: Mapping[Target, float | None], target: Target) -> float | None:
+    """Return a number as the changes before have left it."""
+    if target in values:
+        return values[target]
+    part, name, resource = target
+    usual: Target = ("cap", DEFAULT_USER, resource)
+    if part in ("each", "cap") and usual in values:
+        group = quotas.groups.get(name)
+        own = quotas.users.get(name) if part == "cap" else group.each if group is not None else None
+        if own is None or (resource not in own.limit and resource not in own.uncapped):
+            return values[usual]
+    return value_of(quotas, part, name, resource)
+
+
+def _by_part(values: Mapping[Target, float | None]) -> dict[tuple[QuotaPart, str], dict[str, float | None]]:
+    parts: dict[tuple[QuotaPart, str], dict[str, float | None]] = {}
+    for (part, name, resource), value in values.items():
+        parts.setdefault((part, name), {})[resource] = value
+    return parts
 
 
 def _applied(change: QuotaChange, value: float | None) -> float | None:
@@ -155,21 +181,20 @@ def _cap_of(own: UserCap | None, default: UserCap | None, resource: str) -> floa
     return default.limit.get(resource) if default is not None else None
 
 
-def _with_cap(cap: UserCap | None, resource: str, value: float | None) -> UserCap:
+def _with_caps(cap: UserCap | None, changed: Mapping[str, float | None]) -> UserCap:
     cap = cap or UserCap()
-    amounts = {**{one: amount for one, amount in cap.limit.items() if one != resource}}
-    if value is not None:
-        amounts[resource] = value
-    uncapped = (cap.uncapped - {resource}) | ({resource} if value is None else set())
-    return UserCap(soft=cap.soft, **amounts).without_caps_on(uncapped)
+    uncapped = (cap.uncapped - changed.keys()) | {resource for resource, value in changed.items() if value is None}
+    return UserCap(soft=cap.soft, **_amounts(cap.limit, changed)).without_caps_on(uncapped)
 
 
-def _with_amount(group: GroupQuota, part: QuotaPart, resource: str, value: float | None) -> GroupQuota:
+def _with_amounts(group: GroupQuota, part: QuotaPart, changed: Mapping[str, float | None]) -> GroupQuota:
     if part == "each":
-        return group.model_copy(update={"each": _with_cap(group.each, resource, value)})
-    amounts = dict(group.guaranteed if part == "guaranteed" else group.limit)
-    amounts.pop(resource, None)
-    return group.model_copy(update={part: amounts if value is None else {**amounts, resource: value}})
+        return group.model_copy(update={"each": _with_caps(group.each, changed)})
+    return group.model_copy(update={part: _amounts(group.guaranteed if part == "guaranteed" else group.limit, changed)})
+
+
+def _amounts(before: Mapping[str, float], changed: Mapping[str, float | None]) -> dict[str, float]:
+    return {resource: value for resource, value in {**before, **changed}.items() if value is not None}
 
 
 def _within_limits(group: GroupQuota) -> GroupQuota:

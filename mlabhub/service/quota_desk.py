@@ -29,6 +29,13 @@ from mlabhub.service.views import QuotaChangeView
 from mlabhub.service.world import World
 from mlabhub.service.writer import Act, Outcome
 
+MOST_LIVE = 100
+MOST_SHOWN = 1000
+TOO_MANY = N_(
+    "{name} has {count} changes in force or ahead, and may have {most}: undo some, or write what is meant into "
+    "quotas.yaml."
+)
+
 Keep = Callable[[dict[str, Any]], StoredAnswer] | None
 
 NO_GROUP = N_(
@@ -81,13 +88,15 @@ class QuotaDesk:
     def history(
         self, *, groups: frozenset[str] | None = None, user: str | None = None, only: str | None = None
     ) -> tuple[QuotaChangeView, ...]:
-        """Return changes, newest first: all, or those about ``groups`` and ``user``; with ``only`` one name's."""
+        """Return the last changes, newest first: all, or those about ``groups`` and ``user``; ``only``: of one name."""
         now = self._world.clock()
-        return tuple(
-            make_view(one, now)
-            for one in sorted(self._world.catalog.changes.values(), key=lambda one: (-one.at, one.change_id))
+        found = [
+            one
+            for one in self._world.catalog.changes.values()
             if (only is None or one.name == only) and (groups is None or concerns(one, groups, user))
-        )
+        ]
+        found.sort(key=lambda one: (-one.at, one.change_id))
+        return tuple(make_view(one, now) for one in found[:MOST_SHOWN])
 
     async def _check_names(self, wanted: Wanted) -> None:
         """Raise `InvalidChange` or `NotFound` for a group, a user or a GPU type that nobody knows."""
@@ -129,6 +138,7 @@ def _make(
         if key is not None and (stored := projection.answer(*key)) is not None and stored.final:
             return Outcome(stored)
         before = tuple(projection.quota_changes.values())
+        _check_number(before, made, now)
         _check_sums(configured, before, made, now)
         told = check_changes(configured, before, (*before, *made), now)
         if told is not None:
@@ -139,6 +149,17 @@ def _make(
         return Outcome(answer, (*made, *entries, *kept))
 
     return act
+
+
+def _check_number(before: tuple[QuotaChange, ...], made: tuple[QuotaChange, ...], now: float) -> None:
+    """Raise `LaunchRefused` where a name has more changes than anybody can follow."""
+    first = made[0]
+    of_user = first.part == "cap"
+    live = [one for one in before if one.name == first.name and (one.part == "cap") == of_user]
+    count = sum(state_of(one, now) in ("in force", "ahead") for one in live)
+    if count + len(made) > MOST_LIVE:
+        message = Message.of(TOO_MANY, name=quote(first.name), count=count, most=MOST_LIVE)
+        raise LaunchRefused(message, code="too_many_quota_changes")
 
 
 def _check_sums(configured: Quotas, before: tuple[QuotaChange, ...], made: tuple[QuotaChange, ...], now: float) -> None:

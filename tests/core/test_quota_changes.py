@@ -183,7 +183,7 @@ def any_changes(draw):
     return tuple(made)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(any_quotas(), any_changes(), st.permutations(range(6)), TIMES)
 def test_whatever_was_changed(base, changes, order, now):
     found = effective(base, changes, now)
@@ -211,7 +211,7 @@ def test_whatever_was_changed(base, changes, order, now):
         assert effective(base, changes, moment) == found, "between two changes it stays the same"
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(any_quotas(), any_changes(), TIMES)
 def test_what_passes_the_check_never_contradicts(base, changes, now):
     live = tuple(replace(one, undone=None) for one in changes)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from mlabhub.core.moments import write_moment
 from mlabhub.errors import LaunchRefused, MLabError
-from mlabhub.ledger import LedgerUnavailable
+from mlabhub.ledger import LedgerUnavailable, QuotaChange
+from mlabhub.service.quota_desk import MOST_LIVE
 from mlabhub.service.scopes import SET_QUOTAS_SCOPE
+from mlabhub.service.writer import Outcome
 from tests.service.conftest import Running
 from tests.service.test_api import error_of
 
@@ -36,8 +39,6 @@ async def launch(running: Running, gpus: int, who: str = "alice", server: str = 
 
 def set_clock(running: Running, ahead: float) -> float:
     """Let the service's clock be that much ahead; return what it says."""
-    import time
-
     running.world.clock = lambda: time.time() + ahead
     running.world.catalog._clock = running.world.clock  # type: ignore[attr-defined]
     return running.world.clock()
@@ -289,3 +290,22 @@ async def test_a_launch_that_was_being_prepared_gets_the_quotas_of_its_turn(runn
         await running.spawn("alice", "x", {"profile": "gpu"})
     accounts.look_up = look_up
     assert len(running.projection) == 0
+
+
+async def test_nobody_has_more_changes_than_one_can_follow(running: Running) -> None:
+    first = running.world.clock() + 1000
+    ahead = tuple(
+        QuotaChange(
+            f"c{one}", one, "admin", "r", "limit", "vision", "gpu:a100", 1, True, first + one, first + 9999 + one
+        )
+        for one in range(MOST_LIVE - 1)
+    )
+    await running.world.writer.submit(lambda _: Outcome(None, ahead))
+    began = time.monotonic()
+    await change(running, **WEEK)
+    took = time.monotonic() - began
+    error = error_of(await running.call("POST", CHANGES, "admin", json=WEEK), 409)
+    assert f'"vision" has {MOST_LIVE} changes in force or ahead' in error["message"]
+    await change(running, user="vision-user", status=404, cap={"gpu": 1}, reason="r")
+    await change(running, user="alice", cap={"gpu": 1}, reason="r")
+    assert took < 5, "the last one is checked against all the others at every moment ahead"
