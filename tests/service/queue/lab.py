@@ -6,6 +6,7 @@ Whatever is durable survives `crash`, which is what ``kill -9`` leaves; everythi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,7 +134,8 @@ class Gate:
 
         async def gate(*values: Any, **more: Any) -> Any:
             await self._point(ledger, f"before {name}")
-            result = await call(*values, **more)
+            # What was asked for goes on when the service dies.
+            result = await asyncio.shield(asyncio.ensure_future(call(*values, **more)))
             await self._point(ledger, f"after {name}")
             return result
 
@@ -305,7 +307,8 @@ class Lab:
         for one in list(self.backend.running.values()):
             if (one.user, one.server_name) == (user, server):
                 del self.backend.running[one.launch_id]
-                await self.desk.released(user, server, ReleasedBody(launch_id=one.launch_id))
+                with contextlib.suppress(MLabError):  # nobody waits for that answer; the reconciler sees it
+                    await self.desk.released(user, server, ReleasedBody(launch_id=one.launch_id))
 
     # -- time
 

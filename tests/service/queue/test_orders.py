@@ -1,0 +1,144 @@
+"""Requests, ends, deaths and outages in any order: no GPU twice, nobody lost, everybody has a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlabhub.errors import MLabError
+from mlabhub.ledger import LedgerUnavailable, MemoryLedger
+from mlabhub.service.answers import Admitted, Waits
+from mlabhub.service.queue import acts
+from tests.doubles import unreachable
+from tests.service.queue.lab import PEOPLE, Lab, make_catalog
+from tests.service.queue.test_crashes import check_agreement
+
+QUOTAS = {
+    "groups": {"nlp": {"guaranteed": {"gpu": 2}, "limit": {"gpu": 3}}, "vision": {"guaranteed": {"gpu": 1}}},
+    "notice_seconds": 60,
+}
+WHAT = ("ask", "ask", "ask", "stop", "look", "look", "leave", "move", "die", "hub", "ledger", "use")
+OVER = ("claimed", "given_back", "left", "refused")
+
+
+class Story:
+    """One history."""
+
+    def __init__(self, dice: random.Random):
+        self.dice = dice
+        self.lab = Lab(Path(tempfile.gettempdir()), make_catalog(QUOTAS), memory=MemoryLedger())
+        self.asked: set[str] = set()
+
+    async def step(self, what: str) -> None:
+        """Let one thing happen; whoever is refused is told so."""
+        lab, dice = self.lab, self.dice
+        who, server = dice.choice(sorted(PEOPLE)), dice.choice(("", "x"))
+        waiting = sorted(lab.memory._entries) if isinstance(lab.memory, MemoryLedger) else []
+        try:
+            if what == "ask":
+                answer = await lab.ask(who, server, gpus=dice.randint(0, 4), wait=dice.random() < 0.8)
+                if isinstance(answer, Waits):
+                    self.asked.add(answer.entry.launch_id)
+                elif isinstance(answer, Admitted):
+                    assert answer.reservation.user == who
+            elif what == "stop":
+                await lab.stop(who, server)
+            elif what == "look":
+                await lab.look(dice.choice((1, 30, 61, 700)))
+            elif what in ("leave", "move") and waiting:
+                launch_id = dice.choice(waiting)
+                act = acts.leave(launch_id, who, lab.now)
+                await lab.world.writer.submit(act if what == "leave" else acts.move(launch_id, None, who, lab.now))
+            elif what == "die":
+                await lab.until_killed(lab.look(5), dice.randint(1, 12))
+            elif what == "hub":
+                lab.hub.fault = None if lab.hub.fault else unreachable()
+            elif what == "ledger":
+                lab.ledger.away = None if lab.ledger.away else LedgerUnavailable("The disk is full.")
+            elif what == "use" and (who, server) in lab.hub.servers:
+                lab.uses(who, server)
+        except MLabError:
+            pass
+        lab.check_gpus()
+
+    async def live(self, steps: list[str]) -> None:
+        """Live through it, heal, and look at what is left."""
+        lab = await self.lab.boot()
+        try:
+            for what in steps:
+                await self.step(what)
+            lab.hub.fault, lab.ledger.away = None, None
+            for _ in range(4):
+                await lab.look(31)
+            check_agreement(lab)
+            await self.drain()
+        finally:
+            await lab.halt()
+
+    async def drain(self) -> None:
+        """Let all that runs end, again and again, until nobody waits: everybody had a turn, and only one."""
+        lab = self.lab
+        for _ in range(40):
+            await lab.look(2000)
+            lab.check_gpus()
+            for (who, server), one in list(lab.hub.servers.items()):
+                if one.ready:
+                    await lab.stop(who, server)
+            await lab.look(1)
+            if not lab.projection.queue and not len(lab.projection):
+                break
+        assert not lab.projection.queue, lab.projection.queue
+        assert not len(lab.projection)
+        for launch_id in self.asked:
+            assert lab.state(launch_id) in OVER, lab.entry(launch_id)
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(st.sampled_from(WHAT), min_size=5, max_size=30), seed=st.integers(0, 2**32))
+def test_any_order(steps: list[str], seed: int) -> None:
+    asyncio.run(Story(random.Random(seed)).live(steps))
+
+
+@pytest.mark.long
+def test_long_orders() -> None:
+    for seed in range(150):
+        dice = random.Random(seed)
+        asyncio.run(Story(dice).live(dice.choices(WHAT, k=150)))
+
+
+async def test_many_at_once(tmp_path: Path) -> None:
+    lab = await Lab(tmp_path, memory=MemoryLedger()).boot()
+    answers = await asyncio.gather(*(lab.ask(who, f"s{n}", gpus=1) for n in range(10) for who in PEOPLE))
+    assert sum(isinstance(one, Admitted) for one in answers) == 4
+    assert sum(isinstance(one, Waits) for one in answers) == 36
+    await lab.look(1)
+    servers = [key for key, one in lab.hub.servers.items() if one.ready]
+    both = [lab.stop(*key) for key in servers] + [lab.ask("alice", f"late{n}", gpus=1) for n in range(4)]
+    late = await asyncio.gather(*both)
+    assert not any(isinstance(one, Admitted) for one in late)
+    await lab.look(1)
+    check_agreement(lab)
+    assert len(lab.projection) == 4
+    await lab.halt()
+
+
+async def test_it_runs_by_itself(tmp_path: Path) -> None:
+    lab = await Lab(tmp_path).boot()
+    running = asyncio.create_task(lab.world.queue.run())
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await asyncio.sleep(0.2)
+    began = asyncio.get_running_loop().time()
+    await lab.stop("alice")
+    while lab.held(waiting) != "held":
+        await asyncio.sleep(0.02)
+        assert asyncio.get_running_loop().time() - began < 5
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await lab.halt()
