@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 REFUSED = N_("it waited and cannot start any more: {reason}")
 OTHERWISE = N_("by today's configuration it asks for other amounts than when it was queued")
+UNKNOWN = N_("whether it may start cannot be known now: others go first for a while")
+UNKNOWN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Checked:
     request: LaunchRequest | None = None
     identify: Callable[[Projection], Identity] | None = None
     refusal: Message | None = None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nobody could tell."""
+        return self.request is None and self.refusal is None
 
     @property
     def ready(self) -> bool:
@@ -77,7 +84,10 @@ async def check(world: World, entry: QueueEntry, catalog: Catalog, capacity: Cap
 
 
 def settle(checked: Checked, now: float) -> Act[QueueEntry | None]:
-    """Refuse an entry that may not start any more, or let it ask for what it comes to today; None if it changed."""
+    """Refuse an entry that may not start any more, or let it ask for what it comes to today; None if it changed.
+
+    One that cannot be known is left out for a while, so that others have their turn.
+    """
 
     def act(projection: Projection) -> Outcome[QueueEntry | None]:
         if not checked.fits(projection.queue.get(checked.entry.launch_id)):
@@ -87,7 +97,10 @@ def settle(checked: Checked, now: float) -> Act[QueueEntry | None]:
             why = Message.of(REFUSED, reason=checked.refusal)
             entry = replace(entry, state="refused", changed=now, reason=checked.refusal)
             return Outcome(entry, (entry, audit_of(entry, now, "queue", "refuse", why)))
-        if checked.request is None or checked.ready:
+        if checked.request is None:
+            entry = replace(entry, changed=now, not_before=now + UNKNOWN_S)
+            return Outcome(entry, (entry, audit_of(entry, now, "queue", "postpone", Message(UNKNOWN))))
+        if checked.ready:
             return Outcome(entry)
         entry = replace(entry, changed=now, **asked(checked.request))
         return Outcome(entry, (entry, audit_of(entry, now, "queue", "change", Message(OTHERWISE))))

@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 CALM_S = 30.0
 BUSY_S = 5.0
 """How often it is looked while somebody waits: what there is may change without a word."""
+MOST_UNKNOWN = 3
+"""In how many rounds somebody's turn is kept of whom it cannot be known whether they may start; then others have it."""
 SOONEST_S = 0.05
 MOST_AT_ONCE = 32
 MOST_LOOKS = 20
@@ -65,6 +67,7 @@ class QueueLoop:
         self._care = Care(world, self.hands, self._deadlines, self._teller)
         self._past: Past | None = None
         self._known: dict[str, Known] = {}
+        self._unknown: dict[str, int] = {}
         self._waiting: tuple[int, Round, tuple[Waiting, ...]] | None = None
         self._left: tuple[Round, Standing] | None = None
         self._room: tuple[Capacity, tuple[object, ...]] | None = None
@@ -220,19 +223,26 @@ class QueueLoop:
             if not todo:
                 return planned
             looks = (checks.check(self._world, entry, catalog, capacity) for entry in todo[:MOST_AT_ONCE])
-            for one in await asyncio.gather(*looks):
+            found = await asyncio.gather(*looks)
+            for one in found:
                 checked[one.entry.launch_id] = await self._settle(one)
+            if all(one.unknown for one in found):
+                return planned  # nobody answers: what is theirs stays theirs, until the next round
         return self._planned(catalog, capacity, checked, now)
 
     def _planned(self, catalog: Catalog, capacity: Capacity, checked: dict[str, Checked], now: float) -> Planned:
         projection = self._world.writer.projection
-        facts = self._facts(projection, checked)
+        facts = self._facts(projection)
         scene = scene_of(projection, catalog, capacity, facts, now, self._known)
         return Planned(catalog, capacity, facts, checked, projection.version, self._plan(scene), scene)
 
     async def _settle(self, checked: Checked) -> Checked:
         """Keep what looking at an entry came to."""
-        if checked.ready or (checked.request is None and checked.refusal is None):
+        launch_id = checked.entry.launch_id
+        tries = self._unknown.pop(launch_id, 0) + 1
+        if checked.unknown and tries < MOST_UNKNOWN:
+            self._unknown[launch_id] = tries
+        if checked.ready or (checked.unknown and tries < MOST_UNKNOWN):
             return checked
         entry = await self._world.writer.submit(checks.settle(checked, self._world.clock()))
         if entry is None:
@@ -285,21 +295,14 @@ class QueueLoop:
     def _remembered(self) -> Past:
         return self._past if self._past is not None else Past()
 
-    def _facts(
-        self, projection: Projection, checked: dict[str, Checked] | None = None, *, skipped: str | None = None
-    ) -> Facts:
-        """Return what the ledger does not say: what is left of notices by a steady clock, and who cannot be asked."""
+    def _facts(self, projection: Projection, *, skipped: str | None = None) -> Facts:
+        """Return what the ledger does not say: what is left of notices by a steady clock."""
         now = self._world.clock()
         deadlines = {
             notice.launch_id: now + self._deadlines.left(notice.launch_id, notice.at, notice.deadline)
             for notice in projection.notices.values()
         }
-        unasked = {
-            launch_id
-            for launch_id, one in (checked or {}).items()
-            if one.request is None and one.refusal is None and one.fits(projection.queue.get(launch_id))
-        }
-        return Facts(deadlines=deadlines, unasked=frozenset(unasked | {skipped} if skipped else unasked))
+        return Facts(deadlines=deadlines, skipped=skipped)
 
     def _sight(self, projection: Projection, catalog: Catalog, capacity: Capacity) -> tuple[object, ...]:
         """Return what is another one whenever somebody who waits may start who could not before."""

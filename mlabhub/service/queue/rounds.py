@@ -120,7 +120,9 @@ class _Starts:
                     records = tuple(self._start(start))
                 except MLabError as error:  # one that cannot start keeps nobody else from it
                     records = tuple(self._postpone(start, error.message))
-                self.made.left_over = self.made.left_over or not records
+                checked = self.planned.checked.get(start.waiter)
+                if not records and not (checked is not None and checked.unknown):
+                    self.made.left_over = True
                 yield from records
         finally:
             for reservation, _, _ in self.made.started:

@@ -37,13 +37,13 @@ class Facts:
     """What the ledger and the inventory do not say.
 
     ``deadlines`` are those of notices by launch, as the service's own clock has them (see `deadlines`); where one is
-    absent, the ledger's counts. ``idle_since`` is when a launch was last used, where that is known. ``unasked`` are
-    entries that are not looked at this time.
+    absent, the ledger's counts. ``idle_since`` is when a launch was last used, where that is known. ``skipped`` is
+    an entry that does not take part.
     """
 
     deadlines: Mapping[str, float] = field(default_factory=dict)
     idle_since: Mapping[str, float] = field(default_factory=dict)
-    unasked: frozenset[str] = frozenset()
+    skipped: str | None = None
 
 
 def scene_of(
@@ -198,7 +198,7 @@ def _run(one: Reservation, catalog: Catalog) -> Run:
 
 def _waiters(projection: Projection, capacity: Capacity, facts: Facts) -> Iterator[Waiter]:
     for entry in projection.queue.values():
-        if entry.state == "waiting" and entry.launch_id not in facts.unasked:
+        if entry.state == "waiting" and entry.launch_id != facts.skipped:
             yield waiter_of(entry, projection, capacity)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlabhub.client import HubServer
+from mlabhub.client import HubServer, HubUser
 from mlabhub.client.transport import NotSent
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused, NotFound
@@ -115,6 +115,31 @@ async def test_the_hub_is_down(lab: Lab) -> None:
     lab.hub.fault = None
     await lab.look()
     assert lab.state(waiting) == "started"
+
+
+async def test_who_cannot_be_looked_at_keeps_the_turn_for_a_while(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    first, second = await lab.waits("carol", gpus=4), await lab.waits("bob", gpus=4)
+    known = lab.hub.users.pop("carol")
+    real = lab.hub.user
+
+    async def silent_about_carol(name: str, *, stopped: bool = False) -> HubUser:
+        if name == "carol":
+            raise unreachable()
+        return await real(name, stopped=stopped)
+
+    lab.hub.user = silent_about_carol  # type: ignore[method-assign]
+    await lab.stop("alice")
+    for _ in range(2):
+        await lab.look(1)
+        assert (lab.state(first), lab.state(second)) == ("waiting", "waiting")
+    await lab.look(1)
+    await lab.look()
+    assert (lab.state(first), lab.state(second)) == ("waiting", "started")
+    lab.hub.user, lab.hub.users["carol"] = real, known  # type: ignore[method-assign]
+    await lab.stop("bob")
+    await lab.look(61)
+    assert lab.state(first) == "started"
 
 
 async def test_the_hub_goes_away_at_the_start(lab: Lab) -> None:
