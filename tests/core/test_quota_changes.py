@@ -142,6 +142,14 @@ def test_what_was_wrong_before_does_not_stand_in_the_way():
     assert list(contradictions(edited, (borrowed, mended), 10)) == []
 
 
+def test_guarantees_by_type_are_cut_together_the_last_one_first():
+    edited = quotas(groups={"vision": {"guaranteed": {"gpu:a100": 5, "gpu": 9}, "limit": {"gpu": 9}}})
+    more = change("guaranteed", resource="gpu:t4", amount=6.0)
+    assert effective(edited, (more,), 10).groups["vision"].guaranteed == {"gpu:a100": 5, "gpu": 9, "gpu:t4": 4}
+    less = change(resource="gpu", amount=3.0, change_id="c2")
+    assert effective(edited, (more, less), 10).groups["vision"].guaranteed == {"gpu:a100": 3, "gpu": 3, "gpu:t4": 0}
+
+
 RESOURCES = st.sampled_from(["cpu", "servers", "gpu", "gpu:a100", "gpu:t4"])
 AMOUNTS = st.dictionaries(RESOURCES, st.integers(0, 20) | st.sampled_from([0.1, 0.2, 2.5]), max_size=4)
 TIMES = st.integers(0, 8).map(float)

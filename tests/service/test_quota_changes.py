@@ -103,6 +103,14 @@ async def test_it_begins_and_ends_by_itself(running: Running) -> None:
     )
 
 
+async def test_what_is_added_later_is_added_to_what_there_is_then(running: Running) -> None:
+    now = running.world.clock()
+    later = {"group": "vision", "limit": {"cpu": "+4"}, "reason": "r", "from": now + 7200}
+    assert "has no limit" in (await change(running, 422, **later))["error"]["message"]
+    await change(running, group="vision", limit={"cpu": 8}, reason="r", **{"from": now + 3600})
+    assert "limit cpu was 8 and is 12 from" in (await change(running, **later))["said"][0]
+
+
 async def test_the_catalogue_is_made_anew_only_when_something_changed(running: Running) -> None:
     catalog = running.world.catalog
     assert catalog() is catalog() is catalog.configured()
