@@ -13,7 +13,6 @@ from dataclasses import replace
 from mlabhub.client import HubUser
 from mlabhub.core.log_folders import source_of
 from mlabhub.core.privacy import Viewer
-from mlabhub.core.quotas import DEFAULT_USER
 from mlabhub.core.quote import quote
 from mlabhub.core.storage import places_for
 from mlabhub.core.tools import WORKBENCH
@@ -132,7 +131,7 @@ class Looks:
         groups, users = set(actor.groups), {actor.name}
         if actor.admin:
             groups |= {*quotas.groups, *(one.group for one in projection if one.group is not None)}
-            users |= {*(one.user for one in projection), *quotas.users} - {DEFAULT_USER}
+            users |= {*(one.user for one in projection), *quotas.users}
         now = self._world.clock()
         live = [make_view(one, now) for one in self._world.catalog.changes.values() if one.in_force(now)]
 

@@ -81,6 +81,7 @@ async def test_caps(machine: Running) -> None:
     answer = await read(machine, "set", "default", "--cap", "gpu=1", "--reason", "for now")
     assert answer["changes"][0]["name"] == "default"
     assert machine.world.catalog().quotas.user_limit("bob")["gpu"] == 1
+    assert (await read(machine, "show", "default"))["users"][0]["limit"] == {"servers": 20.0, "gpu": 1.0}
 
 
 async def test_what_is_refused_says_so_and_ends_with_its_status(machine: Running) -> None:
