@@ -29,6 +29,8 @@ VERBS = {
     "doctor": ("mlabhub.cli.doctor:doctor", "Say what this machine lacks, with the fix in words."),
     "gpus": ("mlabhub.cli.gpus:gpus", "Show every GPU, and who holds it."),
     "quota": ("mlabhub.cli.quota:app", "Show quotas, and change them at run time."),
+    "queue": ("mlabhub.cli.queue:app", "Show who waits for what; leave, change and move entries."),
+    "server": ("mlabhub.cli.server:app", "Start, stop and list servers; give one back."),
     "image": ("mlabhub.cli.image:app", "Build, push, list and check the images that people work in."),
     "notify": ("mlabhub.cli.notify:app", "Try the addresses that messages go to."),
     "reconcile": ("mlabhub.cli.reconcile:reconcile", "Compare hub, backend and ledger; --repair heals."),

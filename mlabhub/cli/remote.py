@@ -54,13 +54,13 @@ class Service:
                 timeout=self.timeout_s,
                 trust_env=not self.here,
             )
-            body = answer.json()
+            told = answer.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             hint = "Start it with `mlabhub up`." if self.here else f"Is {URL_VARIABLE} the hub's address?"
             raise Unavailable(f"The service at {self.url} does not answer. {hint}", log_text=str(error)) from error
-        if answer.is_error or not isinstance(body, dict):
-            raise error_of(answer.status_code, body)
-        return body
+        if answer.is_error or not isinstance(told, dict):
+            raise error_of(answer.status_code, told)
+        return told
 
 
 def find_service(state: Path | None) -> Service:

@@ -50,6 +50,7 @@ from mlabhub.service.metrics import Metrics
 from mlabhub.service.notify import open_notifier
 from mlabhub.service.nudging import Nudging
 from mlabhub.service.openapi import make_openapi
+from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
 from mlabhub.service.reconciler import Reconciler
@@ -105,6 +106,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         log_function=_log_request,
         world=world,
         launcher=launcher,
+        queue_desk=QueueDesk(world, launcher),
         reconciler=reconciler,
         desk=desk,
         quota_desk=quota_desk,

@@ -33,12 +33,25 @@ class Body(BaseModel):
 
 
 class LaunchBody(Body):
-    """Start a server. Without ``user``: one's own."""
+    """Start a server. Without ``user``: one's own. Without ``queue`` (false) it starts now or is refused."""
 
     user: str | None = Field(None, max_length=255)
     server_name: str = Field("", max_length=255)
     display_name: str = Field("", max_length=255)
     user_options: dict[str, Any] = Field(default_factory=dict)
+    queue: bool = True
+
+
+class ChangeBody(Body):
+    """What a launch that waits asks for from now on."""
+
+    user_options: dict[str, Any]
+
+
+class MoveBody(Body):
+    """Before which entry of the same person an entry is to stand; null: before all of them."""
+
+    before: str | None = Field(None, max_length=64)
 
 
 class PreviewBody(Body):

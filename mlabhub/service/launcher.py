@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mlabhub.client.transport import NoAnswer, NotSent
 from mlabhub.core.names import check_display_name, check_user_name, is_server_name
+from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quote import quote
+from mlabhub.core.reasons import Reason
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, Unavailable
-from mlabhub.ledger import Reservation, StoredAnswer
+from mlabhub.ledger import QueueEntry, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import decisions, listing
 from mlabhub.service.answers import Admitted, Refused, Waits, reasons_json, refusal
@@ -25,7 +28,10 @@ from mlabhub.service.decisions import START_DEADLINE_S, Ground, Wish
 from mlabhub.service.kept import kept_image, kept_images
 from mlabhub.service.looks import Looks, check_may_act
 from mlabhub.service.previews import Scene, make_preview, with_every_choice
-from mlabhub.service.repeats import check_key, fingerprint_of, refusal_to_keep, repeat
+from mlabhub.service.queue.asking import ask
+from mlabhub.service.queue.scene import request_of
+from mlabhub.service.queue_views import NOT_KNOWN
+from mlabhub.service.repeats import answer_to_keep, check_key, fingerprint_of, refusal_to_keep, repeat
 from mlabhub.service.views import (
     CatalogView,
     LaunchAnswer,
@@ -33,6 +39,7 @@ from mlabhub.service.views import (
     Person,
     Preview,
     PreviewAnswer,
+    Queued,
     ServerView,
     Step,
 )
@@ -61,40 +68,72 @@ class Launcher(Looks):
         display_name: str,
         user_options: dict[str, Any],
         idempotency_key: str | None = None,
-    ) -> LaunchAnswer:
-        """Start a server: decide, reserve, ask the hub. Raises an `MLabError` with the reason if it does not start."""
+        queue: bool = False,
+    ) -> LaunchAnswer | Queued:
+        """Start a server: decide, reserve, ask the hub. Raises an `MLabError` with the reason if it does not start.
+
+        With ``queue``, one that does not start now but may later waits for its turn instead.
+        """
         check_may_act(actor, user)
         _check_server_name(server_name)
         key = None if idempotency_key is None else (actor.name, check_key(idempotency_key))
         # An administrator's refusal names people whom another token of theirs may not be told of.
-        fingerprint = fingerprint_of(user, server_name, display_name, user_options, actor.admin)
+        may_wait = ("queue",) if queue else ()
+        fingerprint = fingerprint_of(user, server_name, display_name, user_options, actor.admin, *may_wait)
         if key is not None and (stored := self._world.writer.projection.answer(*key)) is not None and stored.final:
             return repeat(stored, fingerprint)
         wish, ground = await self._prepare(actor, user, server_name, display_name, user_options)
+        wish = replace(wish, may_wait=queue)
         now = self._world.clock()
 
         def keep(answer: Admitted | Refused | Waits) -> StoredAnswer:
             assert key is not None
-            assert not isinstance(answer, Waits)
             if isinstance(answer, Refused):
                 return refusal_to_keep(key, fingerprint, now, refusal(answer))
-            return StoredAnswer(*key, fingerprint, 201, dict(vars(self._answer(answer))), now)
+            return answer_to_keep(key, fingerprint, now, self._answer(answer))
 
         self._world.in_flight.add(wish.launch_id)
         try:
-            act = decisions.admit(wish, ground, now, key=key, keep=keep if key else None)
-            answer = await self._world.writer.submit(act)
+            answer = await ask(self._world, wish, ground, key=key, keep=keep if key else None)
             if isinstance(answer, StoredAnswer):
                 return repeat(answer, fingerprint)
-            if isinstance(answer, Refused):
-                self._world.note_decision(wish.request, answer.waiting, admitted=False)
-                raise refusal(answer)
-            assert not isinstance(answer, Waits)  # nobody asked to wait
-            self._world.note_decision(wish.request, None, admitted=True)
-            await self._ask_hub(answer.reservation, lambda error: key and refusal_to_keep(key, fingerprint, now, error))
-            return self._answer(answer)
+            if isinstance(answer, Admitted):
+                self._world.note_decision(wish.request, None, admitted=True)
+                give_up = lambda error: key and refusal_to_keep(key, fingerprint, now, error)  # noqa: E731
+                await self._ask_hub(answer.reservation, give_up)
+            return self._told(wish, answer)
         finally:
             self._world.in_flight.discard(wish.launch_id)
+
+    async def resolved(self, actor: Person, entry: QueueEntry, options: dict[str, Any]) -> LaunchRequest:
+        """Return what launch options come to for one that waits. Raises an `MLabError` if they are wrong."""
+        wish, _ = await self._prepare(actor, entry.user, entry.server, entry.display_name, options)
+        return wish.request
+
+    async def start_waiting(
+        self, actor: Person, entry: QueueEntry, options: dict[str, Any], *, may_wait: bool
+    ) -> LaunchAnswer | Queued:
+        """Start one that waits with these options, if that is possible now; with ``may_wait`` it goes on waiting.
+
+        Raises `LaunchRefused` without.
+        """
+        wish, ground = await self._prepare(actor, entry.user, entry.server, entry.display_name, options)
+        wish = replace(wish, launch_id=entry.launch_id, may_wait=may_wait)
+        answer = await ask(self._world, wish, ground)
+        assert not isinstance(answer, StoredAnswer)  # there was no Idempotency-Key
+        if isinstance(answer, Admitted):
+            self._world.queue.begin(answer.reservation)
+        return self._told(wish, answer)
+
+    def _told(self, wish: Wish, answer: Admitted | Refused | Waits) -> LaunchAnswer | Queued:
+        """Return what somebody is told of a decision. Raises `LaunchRefused`."""
+        if isinstance(answer, Refused):
+            self._world.note_decision(wish.request, answer.waiting, admitted=False)
+            raise refusal(answer)
+        if isinstance(answer, Waits):
+            self._world.metrics.decisions.labels("queue").inc()
+            self._world.queue.wake()
+        return self._answer(answer)
 
     async def preview(
         self, actor: Person, user: str, user_options: dict[str, Any], server_name: str = "", *, every: bool = False
@@ -132,11 +171,12 @@ class Launcher(Looks):
             groups=hub_user.groups,
             viewer=self.viewer(actor, hub_user),
             holdings=world.writer.projection.holdings,
-            queue=world.waitlist.at(now := world.clock()),
+            queue=(*world.waitlist.at(now := world.clock()), *world.queue.waiting()),
             capacity=capacity,
             now=now,
             kept_images=kept,
             seen=seen,
+            standing=world.queue.standing(),
         )
 
     async def launch_status(self, launch_id: str) -> LaunchStatus:
@@ -265,10 +305,28 @@ class Launcher(Looks):
         act = decisions.note_ready(one, self._world.clock())
         return await self._world.writer.submit(act) or one
 
-    def _answer(self, admitted: Admitted) -> LaunchAnswer:
-        launch_id = admitted.reservation.launch_id
-        url = f"{self._world.settings.service_prefix}starting/{launch_id}"
-        return LaunchAnswer("starting", launch_id, url, tuple(reasons_json(admitted.notes)))
+    def _answer(self, answer: Admitted | Waits) -> LaunchAnswer | Queued:
+        """Return what is told of a launch that starts or waits."""
+        prefix = self._world.settings.service_prefix
+        if isinstance(answer, Admitted):
+            launch_id = answer.reservation.launch_id
+            return LaunchAnswer("starting", launch_id, f"{prefix}starting/{launch_id}", _notes(answer.notes))
+        launch_id = answer.entry.launch_id
+        queue, seen = self._world.queue, self._world.forecasts.latest
+        return Queued(
+            state="queued",
+            launch_id=launch_id,
+            url=f"{prefix}starting/{launch_id}",
+            position=queue.position_of(launch_id) or len(queue.order()) + 1,
+            wait=seen.waits.get(launch_id) or seen.wait_for(request_of(answer.entry)) or NOT_KNOWN,
+            reasons=_notes(answer.reasons),
+            nearest=answer.nearest.changes if answer.nearest else None,
+            advice=answer.advice,
+        )
+
+
+def _notes(reasons: tuple[Reason, ...]) -> tuple[Mapping[str, str], ...]:
+    return tuple(reasons_json(reasons))
 
 
 def _check_server_name(name: str) -> None:

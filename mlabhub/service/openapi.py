@@ -8,7 +8,7 @@ from typing import Any
 from mlabhub import __version__
 from mlabhub.client.service import DEFAULT_SERVER
 from mlabhub.service.json_views import schema_of
-from mlabhub.service.routes import ROUTES, Call, Route, Who
+from mlabhub.service.routes import ROUTES, STREAM, Call, Route, Who
 
 ERROR = {
     "type": "object",
@@ -99,7 +99,9 @@ def _operation(call: Call) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": call.summary,
         "security": _SECURITY[call.who],
-        "responses": {str(call.status): _response(call)},
+        "responses": {
+            str(status): _response(answer) for status, answer in {call.status: call.answer, **call.also}.items()
+        },
     }
     refusals = {400: "Malformed.", 403: "Not permitted."} if call.who != "anyone" else {}
     refusals |= dict.fromkeys(call.refusals, "Refused, with the reason.")
@@ -115,11 +117,13 @@ def _operation(call: Call) -> dict[str, Any]:
     return operation
 
 
-def _response(call: Call) -> dict[str, Any]:
-    if call.answer is str:
+def _response(answer: Any) -> dict[str, Any]:
+    if answer is str:
         return {"description": "Text.", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    if isinstance(call.answer, dict):
-        schema = {"type": "object", "properties": {name: schema_of(kind) for name, kind in call.answer.items()}}
+    if answer is STREAM:
+        return {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    if isinstance(answer, dict):
+        schema = {"type": "object", "properties": {name: schema_of(kind) for name, kind in answer.items()}}
     else:
-        schema = schema_of(call.answer)
+        schema = schema_of(answer)
     return {"description": "Done.", "content": {"application/json": {"schema": schema}}}

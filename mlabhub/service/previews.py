@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mlabhub.core.admission import Capacity, Decision, Holdings, Viewer, Waiting, decide
+from mlabhub.core.admission import NOTHING, Capacity, Decision, Holdings, Standing, Viewer, Waiting, decide
 from mlabhub.core.forecast import Forecast, forecast
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Catalog, LaunchRequest, Profile, visible_profiles
@@ -28,7 +28,7 @@ MOST_CHOICES = 500
 class Scene:
     """What previews stand on: one state of the hub, for a user's launches, as one viewer may see it.
 
-    ``kept_images`` are retired ones by server, ``seen`` is when those who wait start; ``known`` are decisions that were
+    ``kept_images`` are retired ones by server, ``seen`` is when those who wait start, ``standing`` is what is promised to them; ``known`` are decisions that were
     made on this state.
     """
 
@@ -42,6 +42,7 @@ class Scene:
     now: float
     kept_images: Mapping[str, str] = field(default_factory=dict)
     seen: Seen = NOTHING_SEEN
+    standing: Standing = NOTHING
     known: dict[tuple[object, ...], Decision] = field(default_factory=dict)
 
 
@@ -70,6 +71,7 @@ def make_preview(scene: Scene, user_options: object, server_name: str = "", *, n
         nearest=told.nearest.changes if told.nearest else None,
         advice=told.advice if nearest else None,
         wait=scene.seen.wait_for(request) if told.state == "later" else None,
+        borrows=borrows(told.decision.notes),
     )
 
 
@@ -90,8 +92,13 @@ def with_every_choice(scene: Scene, user_options: Mapping[str, Any], preview: Pr
         state = Forecast(decision).state
         choice = request.profile, request.gpu_type, request.gpus
         wait = scene.seen.wait_for(request) if state == "later" else None
-        views.append(ChoiceView(*choice, state, decision.reasons, decision.notes, wait))
+        views.append(ChoiceView(*choice, state, decision.reasons, decision.notes, wait, borrows(decision.notes)))
     return PreviewAnswer(**vars(preview), choices=tuple(views), choices_left_out=left_out)
+
+
+def borrows(notes: Sequence[Reason]) -> bool:
+    """Return whether what starts may be taken back, as its notes say."""
+    return any(note.code == "borrowed" for note in notes)
 
 
 def _forecast(scene: Scene, request: LaunchRequest, nearest: bool) -> Forecast:
@@ -100,7 +107,7 @@ def _forecast(scene: Scene, request: LaunchRequest, nearest: bool) -> Forecast:
     catalog = scene.catalog
     profile = catalog.profiles_by_slug[request.profile]
     about = scene.holdings, scene.queue, scene.capacity, scene.now, scene.viewer
-    return forecast(request, profile, catalog.quotas, *about, nearest=nearest)
+    return forecast(request, profile, catalog.quotas, *about, nearest=nearest, standing=scene.standing)
 
 
 def _decide_once(scene: Scene, request: LaunchRequest) -> Decision:
@@ -113,7 +120,8 @@ def _decide_once(scene: Scene, request: LaunchRequest) -> Decision:
 
 def _decide(scene: Scene, request: LaunchRequest) -> Decision:
     quotas = scene.catalog.quotas
-    return decide(request, quotas, scene.holdings, scene.queue, scene.capacity, scene.now, scene.viewer)
+    about = scene.holdings, scene.queue, scene.capacity, scene.now, scene.viewer, scene.standing
+    return decide(request, quotas, *about)
 
 
 def _requests(scene: Scene, options: Mapping[str, Any]) -> Iterator[LaunchRequest]:

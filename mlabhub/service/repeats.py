@@ -12,8 +12,8 @@ from typing import Any
 from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted
 from mlabhub.ledger import StoredAnswer
-from mlabhub.messages import N_, Message
-from mlabhub.service.views import LaunchAnswer
+from mlabhub.messages import N_, Message, message_json, message_of
+from mlabhub.service.views import LaunchAnswer, Queued, WaitRange
 
 _KINDS: dict[int, type[MLabError]] = {403: NotPermitted, 404: NotFound, 422: InvalidLaunch}
 
@@ -35,6 +35,17 @@ def refusal_to_keep(key: tuple[str, str], fingerprint: str, now: float, error: M
     return StoredAnswer(*key, fingerprint, error.status, error.to_dict(), now)
 
 
+def answer_to_keep(key: tuple[str, str], fingerprint: str, now: float, answer: LaunchAnswer | Queued) -> StoredAnswer:
+    """Return an answer as it is kept; its sentences can be spoken in any language later."""
+    body = dict(vars(answer))
+    if isinstance(answer, Queued):
+        wait, advice = answer.wait, answer.advice
+        body["wait"] = {"earliest": wait.earliest, "latest": wait.latest, "say": message_json(wait.say)}
+        body["advice"] = None if advice is None else message_json(advice)
+        body["nearest"] = None if answer.nearest is None else dict(answer.nearest)
+    return StoredAnswer(*key, fingerprint, 202 if isinstance(answer, Queued) else 201, body, now)
+
+
 def same_request(stored: StoredAnswer, fingerprint: str) -> dict[str, Any]:
     """Return what the same request got before, or raise it. Raises `InvalidLaunch` for another request."""
     if stored.fingerprint != fingerprint:
@@ -50,6 +61,14 @@ def same_request(stored: StoredAnswer, fingerprint: str) -> dict[str, Any]:
     raise _KINDS.get(stored.status, LaunchRefused)(str(error.pop("message")), **error)
 
 
-def repeat(stored: StoredAnswer, fingerprint: str) -> LaunchAnswer:
-    """Return what the same launch got before, or raise it. Raises `InvalidLaunch` for another request."""
-    return LaunchAnswer(**same_request(stored, fingerprint))
+def repeat(stored: StoredAnswer, fingerprint: str) -> LaunchAnswer | Queued:
+    """Return what the same launch got before, or raise it. Raises `InvalidLaunch` for another request.
+
+    One that waited is told so once more, also when it has started since: how far it is, its launch says.
+    """
+    body = same_request(stored, fingerprint)
+    if stored.status != 202:
+        return LaunchAnswer(**body)
+    wait, advice = body["wait"], body["advice"]
+    said = WaitRange(wait["earliest"], wait["latest"], message_of(wait["say"]))
+    return Queued(**{**body, "wait": said, "advice": None if advice is None else message_of(advice)})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tornado.web import RequestHandler, url
@@ -11,7 +12,7 @@ from tornado.web import RequestHandler, url
 from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
-from mlabhub.service.handlers import forecasts, images, launches, meta, quotas, servers, spawners
+from mlabhub.service.handlers import events, forecasts, images, launches, meta, quotas, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
 from mlabhub.service.quota_bodies import QuotaChangesBody
 from mlabhub.service.views import (
@@ -20,7 +21,10 @@ from mlabhub.service.views import (
     LaunchAnswer,
     LaunchStatus,
     NodeView,
+    NoticeView,
     PreviewAnswer,
+    Queued,
+    QueueEntryView,
     QuotaChangeView,
     ServerView,
     StorageView,
@@ -33,7 +37,7 @@ Who = Literal["person", "admin", "spawner", "admin or spawner", "anyone"]
 
 @dataclass(frozen=True)
 class Call:
-    """One method of one address. ``answer`` is a view, or the views of an object's keys."""
+    """One method of one address. ``answer`` is a view, or the views of an object's keys; ``also`` other good ones."""
 
     method: Literal["get", "post", "put", "delete"]
     summary: str
@@ -43,6 +47,7 @@ class Call:
     body: type[bodies.Body] | None = None
     query: tuple[str, ...] = ()
     refusals: tuple[int, ...] = ()
+    also: Mapping[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Route:
     calls: tuple[Call, ...]
 
 
+STREAM = object()
+"""An answer that goes on: server-sent events."""
 SERVER = "{user}/{server}"
 RESERVATION = {
     "decision": Literal["admit", "refuse"],
@@ -72,13 +79,14 @@ ROUTES: tuple[Route, ...] = (
         (
             Call(
                 "post",
-                "Start a server: 201 when it was admitted, 409 with the reasons when not. "
-                "The same Idempotency-Key gives the same answer.",
+                "Start a server: 201 when it was admitted, 202 when it waits for its turn, 409 with the reasons when "
+                "it never can, or may not wait. The same Idempotency-Key gives the same answer, also after it started.",
                 "person",
                 201,
                 LaunchAnswer,
                 bodies.LaunchBody,
                 refusals=(403, 404, 409, 413, 422, 503),
+                also={202: Queued},
             ),
         ),
     ),
@@ -100,8 +108,114 @@ ROUTES: tuple[Route, ...] = (
         API + "launches/{launch_id}",
         launches.LaunchHandler,
         (
-            Call("get", "How far a launch came.", "person", 200, LaunchStatus, refusals=(404,)),
-            Call("delete", "Call a launch off; its server is stopped if it runs.", "person", 200, LaunchStatus),
+            Call("get", "How far a launch came, or when its turn is.", "person", 200, LaunchStatus, refusals=(404,)),
+            Call(
+                "put",
+                "Change what a launch that waits asks for: 202, or 201 where that starts now. It keeps its place if it "
+                "asks for no more than before.",
+                "person",
+                202,
+                Queued,
+                bodies.ChangeBody,
+                refusals=(404, 409, 413, 422, 503),
+                also={201: LaunchAnswer},
+            ),
+            Call(
+                "delete",
+                "Call a launch off: it leaves the queue, or its server is stopped if it runs.",
+                "person",
+                200,
+                LaunchStatus,
+                refusals=(404, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "launches/{launch_id}/nearest",
+        launches.NearestHandler,
+        (
+            Call(
+                "post",
+                "Start the nearest choice that can start now, in place of what waits. 409 where none can; it goes on "
+                "waiting then.",
+                "person",
+                201,
+                LaunchAnswer,
+                refusals=(404, 409, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "launches/{launch_id}/events",
+        events.LaunchEventsHandler,
+        (
+            Call(
+                "get",
+                "Follow a launch: server-sent events named launch, each with what GET launches/{launch_id} answers, "
+                "until it is over.",
+                "person",
+                200,
+                STREAM,
+                refusals=(404, 429, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "queue",
+        launches.QueueHandler,
+        (
+            Call(
+                "get",
+                "Who waits, next first. Names as far as one may know them; reasons and options of one's own.",
+                "person",
+                200,
+                {"entries": tuple[QueueEntryView, ...]},
+                refusals=(503,),
+            ),
+        ),
+    ),
+    Route(
+        API + "queue/events",
+        events.QueueEventsHandler,
+        (
+            Call(
+                "get",
+                "Follow the queue: server-sent events named queue, each with what GET queue answers, whenever that "
+                "changed; a comment every 15 seconds. It ends after 5 minutes: come back then.",
+                "person",
+                200,
+                STREAM,
+                refusals=(429, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "queue/{launch_id}/move",
+        launches.MoveHandler,
+        (
+            Call(
+                "post",
+                "Put an entry before another one of the same person, or before all of these.",
+                "admin",
+                200,
+                LaunchStatus,
+                bodies.MoveBody,
+                refusals=(404, 409, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "notices",
+        launches.NoticesHandler,
+        (
+            Call(
+                "get",
+                "What one was told to give back, and until when; for administrators of user=NAME.",
+                "person",
+                200,
+                {"notices": tuple[NoticeView, ...]},
+                query=("user",),
+            ),
         ),
     ),
     Route(
@@ -199,6 +313,19 @@ ROUTES: tuple[Route, ...] = (
         API + f"servers/{SERVER}/stop",
         servers.StopHandler,
         (Call("post", "Stop a server. What was installed in it is kept.", "person", 202, {"state": str}),),
+    ),
+    Route(
+        API + f"servers/{SERVER}/release",
+        servers.ReleaseHandler,
+        (
+            Call(
+                "post",
+                "Stop a server now and give back what it holds, as a notice asks; what was installed in it is kept.",
+                "person",
+                202,
+                {"state": str},
+            ),
+        ),
     ),
     Route(
         API + f"servers/{SERVER}/reset",

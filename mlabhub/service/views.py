@@ -16,7 +16,7 @@ from mlabhub.core.storage import Tier
 from mlabhub.core.tools import WORKBENCH, Kind
 from mlabhub.messages import Message
 
-LaunchState = Literal["starting", "ready", "failed", "ended"]
+LaunchState = Literal["starting", "ready", "failed", "ended", "queued", "left", "given_back", "refused"]
 ServerState = Literal["pending", "running", "stopping", "stopped", "unknown"]
 
 
@@ -130,7 +130,8 @@ class Preview:
 
     ``key`` is the option that is wrong, empty if it is not one alone. ``state`` says whether waiting helps; ``notes``
     are what to know about a launch that starts. ``nearest`` are the launch options to change for one that starts now,
-    and ``advice`` says so, or what else can be done. ``wait`` is when one that waits would start.
+    and ``advice`` says so, or what else can be done. ``wait`` is when one that waits would start. ``borrows``: it may be
+    taken back with notice; the note with the code ``borrowed`` says so.
     """
 
     starts_now: bool
@@ -142,6 +143,7 @@ class Preview:
     nearest: Mapping[str, Any] | None = None
     advice: Message | None = None
     wait: WaitRange | None = None
+    borrows: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class ChoiceView:
     reasons: tuple[Reason, ...]
     notes: tuple[Reason, ...]
     wait: WaitRange | None = None
+    borrows: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,10 @@ class Step:
 class LaunchStatus:
     """How far a launch came. ``url`` is the server's address, ``open_url`` that of its first tool.
 
-    ``notes`` are what it does without, say; of one that has ended, why, if that is known.
+    ``notes`` are what it does without, say; of one that has ended, why, if that is known. One that waits has its
+    ``position``, ``reasons``, ``wait``, and what starts instead; one that started from the queue and was not opened yet
+    is given back at ``claim_by``. ``options`` are those of one that waits, or waited in vain. ``again`` is the launch
+    under which one that was taken back waits again.
     """
 
     launch_id: str
@@ -205,6 +211,14 @@ class LaunchStatus:
     notes: tuple[Message, ...] = ()
     kind: Kind = WORKBENCH
     open_url: str = ""
+    position: int | None = None
+    reasons: tuple[Reason, ...] = ()
+    wait: WaitRange | None = None
+    nearest: Mapping[str, Any] | None = None
+    advice: Message | None = None
+    options: Mapping[str, Any] | None = None
+    claim_by: float | None = None
+    again: str | None = None
 
 
 @dataclass(frozen=True)

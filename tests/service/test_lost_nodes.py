@@ -74,7 +74,7 @@ async def test_the_person_is_told(cluster: Running) -> None:
     (server,) = (await cluster.call("GET", "api/v1/servers")).json()["servers"]
     assert (server["state"], server["notes"]) == ("unknown", ["Its node n1 does not answer."])
     assert (await cluster.call("GET", f"api/v1/launches/{one.launch_id}")).json()["failure"] == str(LOST)
-    body = {"server_name": "x", "user_options": {"profile": "gpu"}}
+    body = {"server_name": "x", "user_options": {"profile": "gpu"}, "queue": False}
     answer = await cluster.call("POST", "api/v1/launches", json=body)
     assert answer.status_code == 409
     assert answer.json()["error"]["message"].startswith(

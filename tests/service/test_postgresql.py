@@ -127,7 +127,7 @@ async def test_yesterdays_dump_is_restored_while_todays_servers_run(tmp_path: Pa
         assert answer.status_code == 201, answer.text
         used = [uuid for one in after.backend.running.values() for uuid in one.gpus]
         assert len(used) == len(set(used)) == 7  # what runs was counted before anything was given away
-        options = {"server_name": "x", "user_options": {"profile": "gpu", "gpus": 2}}
+        options = {"server_name": "x", "user_options": {"profile": "gpu", "gpus": 2}, "queue": False}
         assert (await after.call("POST", "api/v1/launches", "carol", json=options)).status_code == 409
         await after.service.reconciler.round()
         counted = {one.server: (one.state, len(one.gpus)) for one in after.projection}

@@ -33,7 +33,7 @@ async def usage(running: Running, name: str = "vision", who: str = "admin", of: 
 
 
 async def launch(running: Running, gpus: int, who: str = "alice", server: str = "x") -> int:
-    body = {"server_name": server, "user_options": {"profile": "gpu", "gpus": gpus}}
+    body = {"server_name": server, "user_options": {"profile": "gpu", "gpus": gpus}, "queue": False}
     return (await running.call("POST", "api/v1/launches", who, json=body)).status_code
 
 

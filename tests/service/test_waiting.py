@@ -79,7 +79,8 @@ def lab(running: Running) -> Running:
 
 
 async def launch(lab: Running, who: str, name: str, gpus: int) -> tuple[int, dict[str, Any]]:
-    body = {"server_name": name, "user_options": {"profile": "gpu", "gpus": gpus, "gpu_type": "a100"}}
+    options = {"profile": "gpu", "gpus": gpus, "gpu_type": "a100"}
+    body = {"server_name": name, "user_options": options, "queue": False}
     answer = await lab.call("POST", LAUNCHES, who, json=body)
     return answer.status_code, answer.json()
 

@@ -23,6 +23,7 @@ from mlabhub.service import bodies
 from mlabhub.service.desk import SpawnerDesk
 from mlabhub.service.json_views import to_json
 from mlabhub.service.launcher import Launcher
+from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.reconciler import Reconciler
 from mlabhub.service.views import Person
 from mlabhub.service.world import World
@@ -46,6 +47,12 @@ class JsonHandler(RequestHandler):
         """The one launcher of this process."""
         launcher: Launcher = self.application.settings["launcher"]
         return launcher
+
+    @property
+    def queue_desk(self) -> QueueDesk:
+        """Where people meet the queue."""
+        desk: QueueDesk = self.application.settings["queue_desk"]
+        return desk
 
     @property
     def reconciler(self) -> Reconciler:

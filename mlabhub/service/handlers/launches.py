@@ -1,13 +1,11 @@
-"""Calls about launches: start, preview, watch, call off."""
+"""Calls about launches and the queue: start, preview, watch, change, call off; who waits, who has to give back."""
 
 from __future__ import annotations
 
-from mlabhub.core.quote import quote
 from mlabhub.errors import NotFound
-from mlabhub.messages import N_, Message
-from mlabhub.service.bodies import LaunchBody, PreviewBody
+from mlabhub.service.bodies import ChangeBody, LaunchBody, MoveBody, PreviewBody
 from mlabhub.service.handlers.base import ApiHandler
-from mlabhub.service.views import LaunchStatus
+from mlabhub.service.views import LaunchAnswer, Queued
 
 
 class LaunchesHandler(ApiHandler):
@@ -23,8 +21,9 @@ class LaunchesHandler(ApiHandler):
             display_name=body.display_name,
             user_options=body.user_options,
             idempotency_key=self.request.headers.get("Idempotency-Key"),
+            queue=body.queue,
         )
-        self.answer(answer, 201)
+        self.answer(answer, status_of(answer))
 
 
 class PreviewHandler(ApiHandler):
@@ -39,21 +38,67 @@ class PreviewHandler(ApiHandler):
 
 
 class LaunchHandler(ApiHandler):
-    """``GET`` and ``DELETE launches/ID``"""
+    """``GET``, ``PUT`` and ``DELETE launches/ID``"""
 
     async def get(self, launch_id: str) -> None:
-        """Say how far a launch came."""
-        self.answer(await self._own(launch_id))
+        """Say how far a launch came, or its turn."""
+        self.answer(await self.queue_desk.status(self.person, launch_id))
+
+    async def put(self, launch_id: str) -> None:
+        """Change what a launch that waits asks for."""
+        answer = await self.queue_desk.change(self.person, launch_id, self.body(ChangeBody).user_options)
+        self.answer(answer, status_of(answer))
 
     async def delete(self, launch_id: str) -> None:
-        """Call a launch off; its server is stopped if it runs already."""
-        status = await self._own(launch_id)
+        """Call a launch off; it leaves the queue, and its server is stopped if it runs already."""
+        status = await self.queue_desk.status(self.person, launch_id)
+        if status.state == "queued":
+            try:
+                await self.queue_desk.leave(self.person, launch_id)
+            except NotFound:  # its turn came, or somebody else was faster
+                status = await self.queue_desk.status(self.person, launch_id)
         if status.state in ("starting", "ready"):
             await self.launcher.stop(self.person, status.user, status.server_name)
-        self.answer(await self.launcher.launch_status(launch_id))
+        self.answer(await self.queue_desk.status(self.person, launch_id))
 
-    async def _own(self, launch_id: str) -> LaunchStatus:
-        status = await self.launcher.launch_status(launch_id)
-        if status.user != self.person.name and not self.person.admin:
-            raise NotFound(Message.of(N_("There is no launch {launch_id}."), launch_id=quote(launch_id)))
-        return status
+
+class NearestHandler(ApiHandler):
+    """``POST launches/ID/nearest``"""
+
+    async def post(self, launch_id: str) -> None:
+        """Start the nearest choice that can start now, in place of what waits."""
+        self.answer(await self.queue_desk.nearest(self.person, launch_id), 201)
+
+
+class QueueHandler(ApiHandler):
+    """``GET queue``"""
+
+    async def get(self) -> None:
+        """List who waits, next first."""
+        _, told = await self.queue_desk.queue_json(self.person)
+        self.finish(told)
+
+
+class MoveHandler(ApiHandler):
+    """``POST queue/ID/move``, for administrators"""
+
+    async def post(self, launch_id: str) -> None:
+        """Move an entry among those of its person."""
+        before = self.body(MoveBody).before
+        self.require_admin()
+        await self.queue_desk.move(self.person, launch_id, before)
+        self.answer(await self.queue_desk.status(self.person, launch_id))
+
+
+class NoticesHandler(ApiHandler):
+    """``GET notices``"""
+
+    async def get(self) -> None:
+        """List what one was told to give back; for administrators of ``?user=NAME``."""
+        user = self.subject(self.get_query_argument("user", None))
+        self.answer({"notices": await self.queue_desk.notices(self.person, user)})
+
+
+def status_of(answer: LaunchAnswer | Queued) -> int:
+    """Return the status of what somebody is told of a launch: created, or accepted and waiting."""
+    return 202 if isinstance(answer, Queued) else 201

@@ -35,6 +35,15 @@ class StopHandler(ApiHandler):
         self.answer({"state": "stopping"}, 202)
 
 
+class ReleaseHandler(ApiHandler):
+    """``POST servers/USER/SERVER/release``"""
+
+    async def post(self, user: str, server: str) -> None:
+        """Stop a server now and give back what it holds."""
+        await self.launcher.stop(self.person, user, server_of(server))
+        self.answer({"state": "stopping"}, 202)
+
+
 class ResetHandler(ApiHandler):
     """``POST servers/USER/SERVER/reset``"""
 

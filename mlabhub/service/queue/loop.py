@@ -127,16 +127,21 @@ class QueueLoop:
         now = self._world.clock()
 
         def ask(projection: Projection, request: LaunchRequest, launch_id: str) -> Decision | Standing:
-            if all(one.state != "waiting" or one.launch_id == launch_id for one in projection.queue.values()):
-                return Standing(kept=self.last.kept)
-            if self.is_settled(projection, capacity):
-                left = self._standing()
-                return left.without(launch_id) if launch_id in projection.queue else left
+            if self.is_settled(projection, capacity) or not _somebody_waits(projection, launch_id):
+                return self.standing(launch_id)
             catalog, facts = self._world.catalog(), self._facts(projection, skipped=launch_id)
             scene = scene_of(projection, catalog, capacity, facts, now, self._known)
             return turn_of(projection, request, launch_id, catalog, capacity, scene, self._plan)
 
         return ask
+
+    def standing(self, launch_id: str = "") -> Standing:
+        """Return what the last round left to others than those who wait; ``launch_id`` is not among these."""
+        projection = self._world.writer.projection
+        if not _somebody_waits(projection, launch_id):
+            return Standing(kept=self.last.kept)
+        left = self._standing()
+        return left.without(launch_id) if launch_id in projection.queue else left
 
     def _standing(self) -> Standing:
         if self._left is None or self._left[0] is not self.last:
@@ -353,3 +358,7 @@ class QueueLoop:
             return min(calm, self._care.due_in(self._world.catalog()), *soon)
         except MLabError:
             return BUSY_S
+
+
+def _somebody_waits(projection: Projection, but: str) -> bool:
+    return any(one.state == "waiting" and one.launch_id != but for one in projection.queue.values())

@@ -1,0 +1,222 @@
+"""``mlabhub queue``: who waits for what, since when, how long probably and why; leave, change, move.
+
+Guarantees: an entry is named by its id, or one of one's own by its server's name; what is printed is made fit for a
+terminal, whatever people called their servers.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlabhub.cli.gpus import ago
+from mlabhub.cli.remote import Service, find_service
+from mlabhub.core.quote import plain
+from mlabhub.core.quote import quote as shown
+from mlabhub.core.units import format_gib, format_gpus, format_number
+from mlabhub.errors import InvalidConfiguration, NotFound
+
+WATCH_SECONDS = 5
+DAY_S = 86400
+
+Json = dict[str, Any]
+State = Annotated[
+    Path | None, typer.Option(help="The state folder of the installation; without it, MLABHUB_URL counts.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Entry = Annotated[str, typer.Argument(help="The entry's id, or the name of a server of one's own.")]
+
+app = typer.Typer(help="Show who waits for what; leave the queue, change a request, move an entry.")
+
+
+@app.callback(invoke_without_command=True)
+def queue(
+    context: typer.Context,
+    state: State = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document; with --watch one line each time.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 5 seconds, until Ctrl-C.")] = False,
+) -> None:
+    """Show who waits for what, since when, how long probably, and why; the same as `mlabhub queue list`."""
+    if context.invoked_subcommand is None:
+        show_queue(find_service(state), as_json=as_json, watch=watch)
+    elif state is not None or as_json or watch:
+        raise typer.BadParameter(f"Write the options behind `{context.invoked_subcommand}`.")
+
+
+@app.command("list")
+def list_queue(
+    state: State = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document; with --watch one line each time.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every 5 seconds, until Ctrl-C.")] = False,
+) -> None:
+    """Show who waits for what, since when, how long probably, and why."""
+    show_queue(find_service(state), as_json=as_json, watch=watch)
+
+
+@app.command()
+def leave(entry: Entry, state: State = None, as_json: AsJson = False) -> None:
+    """Leave the queue."""
+    service = find_service(state)
+    told = service.ask("DELETE", f"launches/{find_entry(service, entry)}")
+    _say(told, as_json, f"{server_of(told)} waits no longer.")
+
+
+@app.command()
+def change(
+    entry: Entry,
+    option: Annotated[
+        list[str], typer.Argument(help="What to ask for instead, as KEY=VALUE: gpus=1 gpu_type=a100 profile=small.")
+    ],
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what an entry asks for; it keeps its place if it asks for no more than before."""
+    service, changes = find_service(state), read_options(option)
+    launch_id = find_entry(service, entry)
+    known = service.ask("GET", f"launches/{launch_id}").get("options") or {}
+    wanted = {key: value for key, value in {**known, **changes}.items() if value is not None}
+    told = service.ask("PUT", f"launches/{launch_id}", {"user_options": wanted})
+    place = f" It is number {told['position']} now." if told.get("position") else ""
+    _say(told, as_json, f"{server_of(told)} asks for that from now on.{place}")
+
+
+@app.command()
+def move(
+    entry: Entry,
+    before: Annotated[
+        str | None, typer.Option(help="The entry to stand before; without it, it goes to the front.")
+    ] = None,
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move an entry to the front, or before another one; for administrators, and in the audit."""
+    service = find_service(state)
+    other = None if before is None else find_entry(service, before)
+    told = service.ask("POST", f"queue/{find_entry(service, entry)}/move", {"before": other})
+    place = f"{server_of(told)} is number {told['position']} now." if told.get("position") else "It was moved."
+    _say(told, as_json, place)
+
+
+def show_queue(service: Service, *, as_json: bool, watch: bool) -> None:
+    """Print the queue, once or again and again."""
+    console = Console(highlight=False)
+    try:
+        while True:
+            told = service.get("queue")
+            if watch and not as_json:
+                console.clear()
+            if as_json:
+                typer.echo(json.dumps(told))
+            elif not told["entries"]:
+                typer.echo("Nobody waits.")
+            else:
+                console.print(table_of(told["entries"], time.time()))
+            if not watch:
+                return
+            time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def table_of(entries: list[Json], now: float) -> Table:
+    """Return the table of those who wait."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "who", "what", "since", "probably", "why"):
+        table.add_column(
+            heading,
+            justify="right" if heading in ("", "since") else "left",
+            no_wrap=heading in ("", "since"),
+            overflow="fold",
+        )
+    for entry in entries:
+        table.add_row(
+            str(entry["position"] or "-"),
+            Text(who_of(entry), "bold" if entry["own"] else ""),
+            Text(what_of(entry)),
+            ago(now - entry["since"]),
+            Text(when_of(entry["wait"], now)),
+            Text(plain_line(" ".join(reason["message"] for reason in entry["reasons"]))),
+        )
+    return table
+
+
+def who_of(entry: Json) -> str:
+    """Return who waits, as far as one may know; of one's own, with the server's name."""
+    named = entry["display_name"] or entry["server_name"]
+    return f"{plain(entry['user'])}/{plain(named)}" if named else plain(entry["user"])
+
+
+def what_of(entry: Json) -> str:
+    """Return what an entry asks for."""
+    gpus = f"{format_gpus(entry['gpus'], entry['gpu_type'])}, " if entry["gpus"] else ""
+    return f"{gpus}{format_number(entry['cpu'])} CPU, {format_gib(entry['memory_gib'])}"
+
+
+def when_of(wait: Json, now: float) -> str:
+    """Return when an entry probably starts: a range of times, in local time."""
+    if wait["earliest"] is None:
+        return "not known"
+    earliest = clock_of(wait["earliest"], now)
+    if wait["latest"] is None:
+        return f"{earliest} or later"
+    latest = clock_of(wait["latest"], now)
+    return earliest if earliest == latest else f"{earliest} to {latest}"
+
+
+def clock_of(at: float, now: float) -> str:
+    """Return a point in time: the time of day, with the date where it is not of the next 24 hours."""
+    known = datetime.fromtimestamp(at)
+    return f"{known:%H:%M}" if abs(at - now) < DAY_S else f"{known:%m-%d %H:%M}"
+
+
+def plain_line(text: str) -> str:
+    """Return a sentence without characters that a terminal would obey."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
+
+
+def find_entry(service: Service, word: str) -> str:
+    """Return the id of the entry that a word stands for, fit for an address. Raises `NotFound`."""
+    entries = service.get("queue")["entries"]
+    named = [one for one in entries if one["own"] and word in (one["server_name"], one["display_name"])]
+    for entry in [one for one in entries if one["launch_id"] == word] or named:
+        return quote(str(entry["launch_id"]), safe="")
+    raise NotFound(f"Nothing in the queue is called {shown(word)}. `mlabhub queue --json` lists the ids.")
+
+
+def read_options(words: list[str]) -> Json:
+    """Return launch options from ``KEY=VALUE``; values are JSON where they can be, else text.
+
+    Raises `InvalidConfiguration`.
+    """
+    options: Json = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise InvalidConfiguration(f"{shown(word)} is no choice: write KEY=VALUE, such as gpus=1.")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options
+
+
+def server_of(told: Json) -> str:
+    """Return the server of an answer, as one line shows it."""
+    return plain(told.get("display_name") or told.get("server_name") or "The default server")
+
+
+def _say(told: Json, as_json: bool, sentence: str) -> None:
+    typer.echo(json.dumps(told) if as_json else sentence)

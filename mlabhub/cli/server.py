@@ -1,0 +1,149 @@
+"""``mlabhub server``: start and stop servers, list them, give one back.
+
+Guarantees: a start that waits says so, and with --wait ends only when the server runs or never will; a name that is
+typed is shown as typed, and the hub's own name is made of it as on the launch page.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlabhub.cli.gpus import ago
+from mlabhub.cli.queue import AsJson, State, plain_line, read_options, what_of, when_of
+from mlabhub.cli.remote import Service, find_service
+from mlabhub.client.service import DEFAULT_SERVER
+from mlabhub.core.names import make_server_name
+from mlabhub.core.quote import plain
+from mlabhub.core.quote import quote as shown
+from mlabhub.errors import LaunchRefused, NotFound
+
+POLL_S = 2.0
+OVER = ("failed", "ended", "given_back", "left", "refused")
+
+Json = dict[str, Any]
+Server = Annotated[str, typer.Argument(help="The server's name; `_` is the default one.")]
+
+app = typer.Typer(help="Start, stop and list servers; give one back.", no_args_is_help=True)
+
+
+@app.command()
+def start(
+    profile: Annotated[str, typer.Argument(help="The profile's name.")],
+    name: Annotated[str, typer.Option(help="The server's name: letters, digits and underscores.")] = "",
+    gpus: Annotated[int | None, typer.Option(help="How many GPUs.")] = None,
+    gpu_type: Annotated[str | None, typer.Option(help="Of which type.")] = None,
+    image: Annotated[str | None, typer.Option(help="The image's name.")] = None,
+    group: Annotated[str | None, typer.Option(help="The group that pays.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Anything else as KEY=VALUE: cpu=4; may be given several times.")
+    ] = None,
+    queue: Annotated[bool, typer.Option("--queue/--no-queue", help="Wait in the queue if it does not start now.")] = (
+        True
+    ),
+    wait: Annotated[bool, typer.Option("--wait", help="End only when the server runs, or never will.")] = False,
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a server, or take a place in the queue. Exit status 1 if it is refused."""
+    service = find_service(state)
+    chosen = {"profile": profile, "gpus": gpus, "gpu_type": gpu_type, "image": image, "group": group}
+    options = {key: value for key, value in chosen.items() if value is not None} | read_options(option or [])
+    server_name = _server_name(service, name)
+    body = {"server_name": server_name, "display_name": name, "user_options": options, "queue": queue}
+    told = service.ask("POST", "launches", body)
+    if told["state"] == "queued":
+        typer.echo(_queued(told), err=True)
+    if wait:
+        told = _follow(service, told["launch_id"])
+    if as_json:
+        typer.echo(json.dumps(told))
+    elif told["state"] != "queued":
+        typer.echo(f"{plain(name) or 'The default server'}: {told['state']}, {told['url']}")
+
+
+@app.command()
+def stop(server: Server, state: State = None, as_json: AsJson = False) -> None:
+    """Stop a server of one's own. What was installed in it is kept."""
+    _act(find_service(state), server, "stop", as_json, "is being stopped")
+
+
+@app.command()
+def release(server: Server, state: State = None, as_json: AsJson = False) -> None:
+    """Stop a server of one's own now and give back what it holds, to those who wait."""
+    _act(find_service(state), server, "release", as_json, "gives back what it holds")
+
+
+@app.command("list")
+def list_servers(state: State = None, as_json: AsJson = False) -> None:
+    """List one's own servers."""
+    servers = find_service(state).get("servers")["servers"]
+    if as_json:
+        typer.echo(json.dumps({"servers": servers}))
+    elif not servers:
+        typer.echo("There is no server.")
+    else:
+        Console(highlight=False).print(table_of(servers, time.time()))
+
+
+def table_of(servers: list[Json], now: float) -> Table:
+    """Return the table of servers."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("server", "state", "what", "since"):
+        table.add_column(heading, justify="right" if heading == "since" else "left", overflow="fold")
+    for one in servers:
+        held = one["cpu"] is not None and one["memory_gib"] is not None
+        table.add_row(
+            Text(plain(one["display_name"] or one["server_name"] or "(default)")),
+            one["state"],
+            Text(what_of(one) if held else ""),
+            "" if one["since"] is None else ago(now - one["since"]),
+        )
+    return table
+
+
+def _server_name(service: Service, name: str) -> str:
+    """Return the hub's name for a server: of the one that is called so, or a new one; empty for the default one."""
+    if not name:
+        return ""
+    servers = service.get("servers")["servers"]
+    for one in servers:
+        if name in (one["display_name"], one["server_name"]):
+            return str(one["server_name"])
+    return make_server_name(name, [one["server_name"] for one in servers])
+
+
+def _act(service: Service, name: str, what: str, as_json: bool, done: str) -> None:
+    servers = service.get("servers")["servers"]
+    typed = "" if name == DEFAULT_SERVER else name
+    found = [one for one in servers if typed == one["server_name"] or (typed and typed == one["display_name"])]
+    if not found:
+        raise NotFound(f"There is no server {shown(name)}. `mlabhub server list` shows one's own.")
+    one = found[0]
+    user, server = (quote(part, safe="") for part in (one["user"], one["server_name"] or DEFAULT_SERVER))
+    told = service.ask("POST", f"servers/{user}/{server}/{what}")
+    typer.echo(json.dumps(told) if as_json else f"{plain(name)} {done}.")
+
+
+def _queued(told: Json) -> str:
+    why = plain_line(" ".join(reason["message"] for reason in told["reasons"]))
+    when = when_of(told["wait"], time.time())
+    return f"It waits, as number {told['position']}; probably {when}. {why}".strip()
+
+
+def _follow(service: Service, launch_id: str) -> Json:
+    """Return what became of a launch, once it runs. Raises `LaunchRefused` if it never will."""
+    while True:
+        told = service.get(f"launches/{quote(launch_id, safe='')}")
+        if told["state"] == "ready":
+            return told
+        if told["state"] in OVER:
+            raise LaunchRefused(told.get("failure") or f"The launch is over: {told['state']}.")
+        time.sleep(POLL_S)
