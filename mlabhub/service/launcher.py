@@ -84,13 +84,17 @@ class Launcher(Looks):
             return repeat(stored, fingerprint)
         wish, ground = await self._prepare(actor, user, server_name, display_name, user_options)
         wish = replace(wish, may_wait=queue)
+        if queue:
+            await self._world.forecasts.look(ground.capacity)
         now = self._world.clock()
+        kept: list[StoredAnswer] = []
 
         def keep(answer: Admitted | Refused | Waits) -> StoredAnswer:
             assert key is not None
             if isinstance(answer, Refused):
                 return refusal_to_keep(key, fingerprint, now, refusal(answer))
-            return answer_to_keep(key, fingerprint, now, self._answer(answer))
+            kept.append(answer_to_keep(key, fingerprint, now, self._answer(answer)))
+            return kept[-1]
 
         self._world.in_flight.add(wish.launch_id)
         try:
@@ -101,7 +105,8 @@ class Launcher(Looks):
                 self._world.note_decision(wish.request, None, admitted=True)
                 give_up = lambda error: key and refusal_to_keep(key, fingerprint, now, error)  # noqa: E731
                 await self._ask_hub(answer.reservation, give_up)
-            return self._told(wish, answer)
+            told = self._told(wish, answer)
+            return repeat(kept[-1], fingerprint) if kept else told
         finally:
             self._world.in_flight.discard(wish.launch_id)
 

@@ -28,8 +28,8 @@ MOST_CHOICES = 500
 class Scene:
     """What previews stand on: one state of the hub, for a user's launches, as one viewer may see it.
 
-    ``kept_images`` are retired ones by server, ``seen`` is when those who wait start, ``standing`` is what is promised to them; ``known`` are decisions that were
-    made on this state.
+    ``kept_images`` are retired ones by server, ``seen`` is when those who wait start, ``standing`` what is promised to
+    them; ``known`` are decisions that were made on this state.
     """
 
     catalog: Catalog

@@ -154,11 +154,12 @@ class QueueDesk:
         self._world.queue.wake()
 
     def _own_entry(self, actor: Person, launch_id: str) -> QueueEntry:
-        """Return an entry that the actor may act on. Raises `NotFound`."""
-        entry = self._world.writer.projection.queue.get(launch_id)
+        """Return an entry that waits, and that the actor may act on. Raises `NotFound`."""
+        projection = self._world.writer.projection
+        entry = projection.queue.get(launch_id)
         if entry is None or not _may_act(actor, entry.user):
             raise NotFound(Message.of(acts.NOT_QUEUED, launch_id=quote(launch_id)))
-        return entry
+        return acts.waiting_entry(projection, launch_id)
 
     def _again_of(self, launch_id: str) -> str | None:
         """Return the entry under which a launch waits again that was taken back."""
@@ -166,11 +167,13 @@ class QueueDesk:
         return next((one.launch_id for one in queue.values() if one.again_of == launch_id), None)
 
     async def _capacity(self) -> Capacity | None:
-        """Return what there is, None where nobody can tell."""
+        """Return what there is, None where nobody can tell; the forecasts are fresh then."""
         try:
-            return await self._world.capacity.get()
+            capacity = await self._world.capacity.get()
         except Unavailable:
             return None
+        await self._world.forecasts.look(capacity)
+        return capacity
 
     def _look(self) -> _Seen:
         """Return the queue as it is, worked out once for each change."""

@@ -130,8 +130,8 @@ class Preview:
 
     ``key`` is the option that is wrong, empty if it is not one alone. ``state`` says whether waiting helps; ``notes``
     are what to know about a launch that starts. ``nearest`` are the launch options to change for one that starts now,
-    and ``advice`` says so, or what else can be done. ``wait`` is when one that waits would start. ``borrows``: it may be
-    taken back with notice; the note with the code ``borrowed`` says so.
+    and ``advice`` says so, or what else can be done. ``wait`` is when one that waits would start. ``borrows``: it may
+    be taken back with notice; the note with the code ``borrowed`` says so.
     """
 
     starts_now: bool

@@ -97,8 +97,8 @@ class EventsHandler(ApiHandler):
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")
         await self._send(f"retry: {RETRY_MS}\n".encode() + self._event(sent))
-        while not last and not self._gone.done() and loop.time() - began < LONGEST_S:
-            await self._pause(number, HEARTBEAT_S - (loop.time() - spoke))
+        while not last and (left := LONGEST_S - (loop.time() - began)) > 0:
+            await self._pause(number, min(left, HEARTBEAT_S - (loop.time() - spoke)))
             if self._gone.done():
                 return
             number, told, last = await self._look_again(look, number, sent)

@@ -74,16 +74,16 @@ def carry_out(
     """Make a round durable. If the projection changed since it was planned, it is planned anew first."""
 
     def act(projection: Projection) -> Outcome[Made]:
-        decided = planned.round
+        decided, late = planned.round, now - planned.scene.now
         if projection.version != planned.version:
-            decided = plan(scene_of(projection, planned.catalog, planned.capacity, planned.facts, now))
+            late, decided = 0.0, plan(scene_of(projection, planned.catalog, planned.capacity, planned.facts, now))
         made = Made(decided)
         starts = _Starts(projection, planned, now, deadline_s, made)
         records: list[Record] = [
             *_reclaims(projection, planned.catalog, decided, now, make_launch_id, made),
             *_withdrawals(projection, decided, now, made),
             *starts.records(decided.starts),
-            *_notices(projection, decided.notices, now, made),
+            *_notices(projection, decided.notices, now, late, made),
         ]
         return Outcome(made, tuple(records))
 
@@ -169,13 +169,16 @@ class _Starts:
         yield decisions.audit_of(reservation, self.now, ACTOR, "admit", words)
 
 
-def _notices(projection: Projection, notices: tuple[NewNotice, ...], now: float, made: Made) -> Iterator[Record]:
+def _notices(
+    projection: Projection, notices: tuple[NewNotice, ...], now: float, late: float, made: Made
+) -> Iterator[Record]:
+    """Give notices; what was planned ``late`` seconds ago runs its whole length from now."""
     for new in notices:
         one, entry = projection.launch(new.run), projection.queue.get(new.waiter)
         known = projection.notices.get(new.run)
         if one is None or one.state != "held" or entry is None or (known is not None and not known.entry):
             continue  # what is about to end by its longest duration was told so already
-        notice = ReclaimNotice(new.run, now, max(new.deadline, now), new.waiter, changed=now)
+        notice = ReclaimNotice(new.run, now, max(new.deadline + late, now), new.waiter, changed=now)
         made.told.append((one, notice))
         words = Message.of(
             TOLD,
