@@ -203,7 +203,7 @@ async def test_of_others_one_sees_group_and_size_and_nothing_chosen(full: Runnin
     assert (stranger["user"], stranger["group"], stranger["gpus"]) == ("somebody of another group", "vision", 4)
     hidden = {key: stranger[key] for key in ("server_name", "display_name", "profile", "options", "nearest", "advice")}
     assert not any(hidden.values())
-    assert not (stranger["own"] or stranger["may_act"])
+    assert (stranger["own"], stranger["may_act"]) == (False, False)
     (admins,) = await queue(full, "admin")
     assert (admins["user"], admins["may_act"], admins["options"]["cpu"]) == ("bob", True, 3)
 
