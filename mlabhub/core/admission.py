@@ -145,8 +145,8 @@ def _beside(
 ) -> tuple[Placement | None, tuple[Reason, ...]]:
     """Return a place beside what the last round left, or None and why; ``placement`` is the one without that."""
     found: Placement | None = placement
-    if standing.claims:
-        claims = standing.by_node
+    claims = standing.by_node
+    if placement.node in claims:  # what is claimed elsewhere is not in its way
         found = find_place(request, gpu_types, quotas.cpu_overcommit, holdings, capacity, claims)
         if found is None:
             return None, (Reason("claimed", Message(CLAIMED), GPU if request.gpus else CPU),)

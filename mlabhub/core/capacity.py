@@ -147,10 +147,19 @@ class Capacity:
             counts[gpu.type] = counts.get(gpu.type, 0) + 1
         return tuple(sorted(counts, key=lambda gpu_type: (-counts[gpu_type], gpu_type)))
 
+    @cached_property
+    def products(self) -> Mapping[str, tuple[str, ...]]:
+        """What the GPUs of each type are called by their makers."""
+        names: dict[str, set[str]] = {}
+        for gpu in self.gpus.values():
+            if gpu.name:
+                names.setdefault(gpu.type, set()).add(gpu.name)
+        return {gpu_type: tuple(sorted(found)) for gpu_type, found in names.items()}
+
 
 def products_of(capacity: Capacity, gpu_type: str | None) -> tuple[str, ...]:
     """Return what the GPUs of a type are called by their makers."""
-    return tuple(sorted({gpu.name for gpu in capacity.gpus.values() if gpu.type == gpu_type and gpu.name}))
+    return capacity.products.get(gpu_type or "", ())
 
 
 @dataclass(frozen=True)

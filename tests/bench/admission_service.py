@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from dataclasses import replace
 
-from mlabhub.ledger import Reservation
+from mlabhub.ledger import QueueEntry, Reservation
 from mlabhub.service.app import serve
 from mlabhub.settings import load_settings
 from tests.doubles import ScriptedBackend, ScriptedHub, make_node, unreachable
 
 
 def make_backend() -> ScriptedBackend:
-    """Return 400 nodes of 8 GPUs."""
-    return ScriptedBackend(nodes=tuple(make_node(f"n{number:03}", cpu=512, memory_gib=8192) for number in range(400)))
+    """Return 400 nodes of 8 GPUs, and one of another type, for which people wait."""
+    nodes = [make_node(f"n{number:03}", cpu=512, memory_gib=8192) for number in range(400)]
+    return ScriptedBackend(nodes=(*nodes, make_node("waited-for", gpu_type="t4", cpu=512, memory_gib=8192)))
 
 
 def held_reservation(number: int) -> Reservation:
@@ -41,6 +43,36 @@ def held_reservation(number: int) -> Reservation:
         node=f"n{number // 8 % 400:03}",
         cpu=1.0,
         memory_gib=2.0,
+    )
+
+
+def holder() -> Reservation:
+    """Return who holds all that is waited for."""
+    gpus = tuple(f"GPU-waited-for-t4-{number}" for number in range(8))
+    return replace(
+        held_reservation(0), launch_id=f"01HOLDER{0:018}", server="holder", gpu_type="t4", gpus=gpus, node="waited-for"
+    )
+
+
+def queued_entry(number: int) -> QueueEntry:
+    """Return one of the launches that wait from the beginning, of 100 users."""
+    gpus = number % 8 + 1
+    return QueueEntry(
+        launch_id=f"01QUEUED{number:018}",
+        user=f"user{number % 100}",
+        server=f"q{number}",
+        state="waiting",
+        since=float(number),
+        created=float(number),
+        changed=float(number),
+        group=f"group{number % 20}",
+        profile="gpu",
+        image="base",
+        gpu_type="t4",
+        gpus=gpus,
+        cpu=1.0,
+        memory_gib=2.0,
+        options={"profile": "gpu", "gpu_type": "t4", "gpus": gpus},
     )
 
 

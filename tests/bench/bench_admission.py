@@ -1,13 +1,13 @@
 """Admission over HTTP: decisions a second and their latency, durable, with thousands of reservations held.
 
     python -m tests.bench.bench_admission [--clients 64] [--held 3000] [--decisions 6000] [--fsync-ms 5]
-                                          [--ledger sqlite postgresql]
+                                          [--queued 500] [--ledger sqlite postgresql]
 
 Runs the real service process on a fresh ledger, in SQLite (WAL, synchronous=FULL) or in a PostgreSQL of its own on this
 machine (fsync and synchronous_commit on), and asks it as spawners do: `PUT reservations/USER/SERVER` over keep-alive
-connections, every decision for another server, every answer an admission that is on the disk. ``--fsync-ms`` adds to
-every fsync and fdatasync of whoever writes. Prints a line of JSON for each ledger; ``service_cpu_ms`` is the service's
-processor time by decision, which other programs on the machine disturb least.
+connections, every decision for another server, every answer an admission that is on the disk. ``--queued`` launches
+wait meanwhile. ``--fsync-ms`` adds to every fsync and fdatasync of whoever writes. Prints a line of JSON for each
+ledger; ``service_cpu_ms`` is the service's processor time by decision, which other programs disturb least.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ulid import ULID
 
 from mlabhub.ledger import open_ledger
 from mlabhub.settings import Settings
-from tests.bench.admission_service import held_reservation
+from tests.bench.admission_service import held_reservation, holder, queued_entry
 from tests.installation import free_port, wait_for
 from tests.ledger.postgres import PostgresServer
 
@@ -51,11 +51,12 @@ profiles:
 """
 
 
-def make_installation(folder: Path, held: int, ledger_url: str = "") -> Settings:
-    """Write an installation whose ledger has ``held`` servers."""
+def make_installation(folder: Path, held: int, ledger_url: str = "", queued: int = 0) -> Settings:
+    """Write an installation whose ledger has ``held`` servers, and launches that wait for what one of them has."""
     settings = bare_installation(folder, ledger_url)
     ledger = open_ledger(settings)
     ledger.commit(map(held_reservation, range(held)))
+    ledger.commit([holder(), *map(queued_entry, range(queued))] if queued else [])
     ledger.close()
     return settings
 
@@ -190,10 +191,11 @@ def run(
     fsync_ms: float = 0.0,
     profile: str = "",
     ledger: str = "sqlite",
+    queued: int = 0,
 ) -> dict[str, Any]:
     """Measure once in a fresh folder; check that every answered admission is in the ledger."""
     with tempfile.TemporaryDirectory(prefix="mlabhub-bench-") as folder, a_place_for(ledger, fsync_ms) as url:
-        settings = make_installation(Path(folder), held, url)
+        settings = make_installation(Path(folder), held, url, queued)
         process = start_service(settings, 0.0 if url else fsync_ms, profile)
         try:
             before = processor_s(process.pid)
@@ -208,7 +210,7 @@ def run(
         written.close()
         if admitted != clients + decisions:
             raise RuntimeError(f"{clients + decisions} were admitted, the ledger has {admitted}")
-        return {"ledger": ledger, "clients": clients, "held": held, "fsync_ms": fsync_ms, **figures}
+        return {"ledger": ledger, "clients": clients, "held": held, "queued": queued, "fsync_ms": fsync_ms, **figures}
 
 
 def is_good(figures: dict[str, Any]) -> bool:
@@ -223,6 +225,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--held", type=int, default=3000)
     parser.add_argument("--decisions", type=int, default=6000)
+    parser.add_argument("--queued", type=int, default=0)
     parser.add_argument("--fsync-ms", type=float, default=0.0)
     parser.add_argument("--profile", default="", help="write a cProfile of the service to this file")
     parser.add_argument("--ledger", nargs="+", choices=["sqlite", "postgresql"], default=["sqlite"])
