@@ -156,7 +156,7 @@ def show(console: Console, workload: Workload, reports: Mapping[str, Report], ch
     """Print the figures as tables."""
     ours = reports[OURS]
     console.print(
-        f"{ours.requests} requests on {len(workload.nodes)} machines with {workload.gpus} GPUs; the last one came "
+        f"Requests: {ours.requests}; machines: {len(workload.nodes)}, with {workload.gpus} GPUs; the last one came "
         f"after {hours(ours.span.seconds)}, the last one ended after {hours(ours.whole.seconds)}.",
         soft_wrap=True,
     )

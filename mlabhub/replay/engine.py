@@ -27,7 +27,7 @@ from mlabhub.replay.never import Impossible
 
 TICK_SECONDS = 900.0
 PATIENCE_SECONDS = 60 * 86_400.0
-MOST_ROUNDS_AT_ONCE = 10_000
+MOST_ROUNDS_AT_ONCE = 100
 
 _END, _COME, _WAKE = 0, 1, 2
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from mlabhub.cli import exit_status
 from mlabhub.cli.quota import app
 from mlabhub.errors import MLabError
-from mlabhub.replay.workloads import example, owners_return
+from mlabhub.replay.workloads import example
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "replay"
@@ -30,7 +30,7 @@ def test_the_example_is_what_it_is_said_to_be_and_keeps_every_promise():
     status, out, err = call(WORKLOAD, "--quotas", QUOTAS, "--check")
     assert (status, err) == (0, "")
     made = example()
-    assert f"{len(made.workload.requests)} requests on 2 machines with 16 GPUs" in out
+    assert f"Requests: {len(made.workload.requests)}; machines: 2, with 16 GPUs" in out
     assert "Every event was checked." in out
     written = [json.loads(line) for line in (EXAMPLE / "workload.jsonl").read_text().splitlines()[1:]]
     assert written == [one.to_dict() for one in made.workload.requests]
@@ -126,13 +126,14 @@ def test_files_that_are_not_there_are_named(tmp_path):
 
 
 def test_profiles_say_how_long_a_notice_is_and_who_is_never_asked(tmp_path):
-    made = owners_return()
-    requests = [one.to_dict() | {"profile": "kept"} for one in made.workload.requests[:200]]
-    first = {"cluster": {"nodes": [one.to_dict() for one in made.workload.nodes]}}
+    first = (EXAMPLE / "workload.jsonl").read_text().splitlines()[0]
+    one = {"user": "ann", "gpu_type": "a100", "gpus": 8, "cpu": 8, "memory_gib": 8, "interactive": False}
+    guest = one | {"t": 0, "id": "guest", "group": "guests", "duration_s": 864000, "profile": "kept"}
+    owner = one | {"t": 60, "id": "owner", "group": "vision", "duration_s": 60}
     file = tmp_path / "w.jsonl"
-    file.write_text("\n".join(json.dumps(one) for one in [first, *requests]))
-    (tmp_path / "quotas.yaml").write_text(json.dumps(made.quotas.model_dump(mode="json", exclude_defaults=True)))
-    assert json.loads(call(file, "--config", tmp_path, "--json")[1])["reclaims"] > 0
+    file.write_text("\n".join([first, json.dumps(guest), json.dumps(owner)]))
+    (tmp_path / "quotas.yaml").write_text("groups: {vision: {guaranteed: {gpu: 8}}}")
+    assert json.loads(call(file, "--config", tmp_path, "--json")[1])["reclaims"] == 1
     (tmp_path / "profiles.yaml").write_text(
         "profiles: {kept: {display_name: Kept, images: [base], cpu: {min: 1, max: 8}, "
         "memory_gib: {min: 1, max: 64}, reclaimable: false}}"

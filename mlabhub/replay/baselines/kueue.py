@@ -13,7 +13,8 @@ few as quota demands. Quota is counted, nodes are not: the pods of an admitted w
 and until one does its quota is held, as without topology-aware scheduling.
 
 In Kueue's favour, because it has no such thing: a total over types (``gpu``) is one more resource beside each type's,
-and people's caps are kept by letting nobody beyond them join. CPU and memory count where some group is guaranteed them.
+people's caps are kept by letting nobody beyond them join, and no flavor is chosen of which no node could ever do. CPU
+and memory count where some group is guaranteed them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from mlabhub.core.units import GPU, GPU_PREFIX, to_micro
 from mlabhub.replay.baselines.ground import Amounts, Ground, Micro, add, fits, is_gpu
 from mlabhub.replay.engine import Rules
 from mlabhub.replay.model import Workload
+
+UNBOUNDED = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ def kueue(workload: Workload, quotas: Quotas) -> Rules:
 
 class _Kueue:
     def __init__(self, workload: Workload, quotas: Quotas) -> None:
+        self.nodes = workload.nodes
+        self.known: dict[Ask, list[tuple[str | None, dict[str, int]]]] = {}
         self.amounts = Amounts(quotas)
         guaranteed = self.amounts.guaranteed
         self.covered = {key for own in guaranteed.values() for key in own if not is_gpu(key)}
@@ -123,8 +128,20 @@ class _Kueue:
     def _vectors(self, waiter: Waiter) -> list[tuple[str | None, dict[str, int]]]:
         """Return the flavors that would do, in order, with what each takes of covered resources."""
         ask = waiter.ask
-        types = [None] if not ask.gpus else [one for one in self.flavors if ask.gpu_type in (None, one)]
-        return [(one, dict(ask.vector(one))) for one in types]
+        if ask not in self.known:
+            types = [None] if not ask.gpus else [one for one in self.flavors if self._possible(ask, one)]
+            self.known[ask] = [(one, ask.vector(one)) for one in types]
+        return self.known[ask]
+
+    def _possible(self, ask: Ask, flavor: str) -> bool:
+        """Whether an empty node of a flavor could hold it."""
+        return ask.gpu_type in (None, flavor) and any(
+            node.gpu_type == flavor
+            and node.gpus >= ask.gpus
+            and to_micro(node.cpu) >= ask.cpu
+            and to_micro(node.memory_gib) >= ask.memory
+            for node in self.nodes
+        )
 
     def _covered(self, vector: Micro) -> dict[str, int]:
         return {key: amount for key, amount in vector.items() if is_gpu(key) or key in self.covered}
@@ -133,15 +150,22 @@ class _Kueue:
         return not any(self._within(waiter.group, vector) for _, vector in self._vectors(waiter))
 
     def _within(self, group: str | None, vector: Micro) -> bool:
-        """Whether a queue stays within its nominal quota; of a type that is guaranteed to nobody the total decides."""
-        return fits(self._covered(vector), self.used.get(group, {}), self._nominal(group, vector))
+        """Whether a queue stays within its nominal quota."""
+        covered = self._covered(vector)
+        return fits(covered, self.used.get(group, {}), {key: self._nominal(group, key) for key in covered})
 
-    def _nominal(self, group: str | None, vector: Micro) -> dict[str, int]:
+    def _nominal(self, group: str | None, key: str) -> int:
+        """Return a queue's nominal quota of a resource; what its guarantee leaves open is not in the way of the rest.
+
+        Of a type without a guarantee of its own the one of all types counts; of all types, those of each type.
+        """
         own = self.amounts.of(group)
-        bounds = {key: own[key] for key in vector if key in own}
-        if GPU in vector and not any(is_gpu(key) for key in bounds):
-            bounds[GPU] = 0
-        return bounds
+        if key in own:
+            return own[key]
+        if key.startswith(GPU_PREFIX):
+            return own.get(GPU, 0)
+        typed = any(one.startswith(GPU_PREFIX) for one in own)
+        return UNBOUNDED if (typed if key == GPU else own) else 0
 
     def _try(self, waiter: Waiter, running: set[str], reclaims: list[str]) -> bool:
         """Admit one, with preemption if it may; first what fits as it is, in any flavor."""
@@ -199,9 +223,8 @@ class _Kueue:
 
     def _lent(self, group: str | None, used: Mapping[str | None, Micro], short: list[str]) -> bool:
         """Whether a queue uses more than its nominal quota of what is short."""
-        own, sums = self.amounts.of(group), used.get(group, {})
-        total = own.get(GPU, 0)
-        return any(sums.get(key, 0) > own.get(key, total if key.startswith(GPU_PREFIX) else 0) for key in short)
+        sums = used.get(group, {})
+        return any(sums.get(key, 0) > self._nominal(group, key) for key in short)
 
     def _join(self, waiter: Waiter, flavor: str | None, vector: Micro) -> None:
         self.serial += 1
