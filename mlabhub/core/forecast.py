@@ -1,7 +1,9 @@
 """What would happen to a request: it starts now, not now and why, or never; and the nearest choice that starts now.
 
 Guarantees: pure and deterministic; a forecast is the very decision that a launch gets at that moment; the nearest
-choice lies within the profile and is one that `decide` admits; no more than `MOST_TRIED` others are looked at.
+choice lies within the profile and is one that `decide` admits; no more than `MOST_TRIED` others are looked at. Of what
+never starts and has nothing near that starts now, the nearest choice is told that could start once others have stopped,
+if there is one.
 """
 
 from __future__ import annotations
@@ -33,23 +35,22 @@ STARTS_NOW = N_("{gpus} starts now.")
 START_NOW_WITH = N_("{gpus} with {amounts} start now.")
 STARTS_NOW_WITH = N_("{gpus} with {amounts} starts now.")
 WITH_LESS = N_("With {amounts} it starts now.")
+POSSIBLE = N_("{what} can start once others have stopped.")
+POSSIBLE_LESS = N_("With {amounts} it can start once others have stopped.")
+GPUS_WITH = N_("{gpus} with {amounts}")
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Another choice of the same profile that starts now; ``changes`` are the launch options that differ."""
+    """Another choice of the same profile that starts; ``changes`` are the launch options that differ."""
 
     request: LaunchRequest
     changes: Mapping[str, Any] = field(hash=False)
 
     def say(self) -> Message:
         """Say it: ``2 A100 start now.``"""
-        less = [
-            amount_of(resource, self.changes[key])
-            for key, resource in (("cpu", CPU), ("memory_gib", MEMORY))
-            if key in self.changes
-        ]
-        amounts, gpus = joined(", ", less), format_gpus(self.request.gpus, self.request.gpu_type)
+        less, gpus = self._less(), format_gpus(self.request.gpus, self.request.gpu_type)
+        amounts = joined(", ", less)
         if not {"gpus", "gpu_type"} & set(self.changes):
             return Message.of(WITH_LESS, amounts=amounts)
         if less:
@@ -58,6 +59,21 @@ class Nearest:
             template = STARTS_NOW if self.request.gpus == 1 else START_NOW
         return Message.of(template, gpus=gpus, amounts=amounts)
 
+    def say_later(self) -> Message:
+        """Say of one that does not start now that it is possible: ``4 A100 can start once others have stopped.``"""
+        less, gpus = self._less(), format_gpus(self.request.gpus, self.request.gpu_type)
+        amounts = joined(", ", less)
+        if not {"gpus", "gpu_type"} & set(self.changes):
+            return Message.of(POSSIBLE_LESS, amounts=amounts)
+        return Message.of(POSSIBLE, what=Message.of(GPUS_WITH, gpus=gpus, amounts=amounts) if less else gpus)
+
+    def _less(self) -> list[Message]:
+        return [
+            amount_of(resource, self.changes[key])
+            for key, resource in (("cpu", CPU), ("memory_gib", MEMORY))
+            if key in self.changes
+        ]
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -65,6 +81,8 @@ class Forecast:
 
     decision: Decision
     nearest: Nearest | None = None
+    possible: Nearest | None = None
+    """Of what never starts: the nearest choice that does, though not now."""
 
     @property
     def state(self) -> State:
@@ -78,6 +96,8 @@ class Forecast:
         """Say what could be done, where the reasons do not say it."""
         if self.nearest is not None:
             return self.nearest.say()
+        if self.possible is not None:
+            return self.possible.say_later()
         short = any(reason.code == "no_room" for reason in self.decision.reasons)
         return Message(WAIT) if short and self.state == "later" else None
 
@@ -110,11 +130,18 @@ def forecast(
     nearest: bool = True,
     standing: Standing = NOTHING,
 ) -> Forecast:
-    """Return what would happen to a request that was made from ``profile``; without ``nearest``, only the decision."""
+    """Return what would happen to a request that was made from ``profile``; without ``nearest``, only the decision.
+
+    ``standing`` is what the last round left: it is not free for a request, nor for what is near it.
+    """
     decision = decide(request, quotas, holdings, queue, capacity, now, viewer, standing)
     if decision.placement is not None or not nearest:
         return Forecast(decision)
-    return Forecast(decision, _find_nearest(request, profile, quotas, holdings, queue, capacity, standing))
+    found = _find_nearest(request, profile, quotas, holdings, queue, capacity, standing)
+    if found is not None or not decision.never:
+        return Forecast(decision, found)
+    # `Holdings()` keeps no limit used up, and no machine: what starts then can start some day.
+    return Forecast(decision, possible=_find_nearest(request, profile, quotas, Holdings(), (), capacity, NOTHING))
 
 
 def _find_nearest(
@@ -133,9 +160,9 @@ def _find_nearest(
     def starts(changes: Mapping[str, Any]) -> bool:
         nonlocal tried
         tried += 1
-        return tried <= MOST_TRIED and would_start(
-            replace(request, **changes), quotas, holdings, queue, capacity, standing
-        )
+        if tried > MOST_TRIED:
+            return False
+        return would_start(replace(request, **changes), quotas, holdings, queue, capacity, standing)
 
     others = list(_other_gpus(request, profile, capacity))
     smaller = _smaller(request, profile)

@@ -33,7 +33,7 @@ from hashlib import blake2b
 
 from mlabhub.core.corrections import NONE, UNKNOWN, Correction, Range
 from mlabhub.core.durations import Kind, Lasting
-from mlabhub.core.outlook.board import ENDING_S, Counter, Need, charges_of, limits_for, make_board
+from mlabhub.core.outlook.board import ENDING_S, Counter, Need, charges_of, is_owed, limits_for, make_board
 from mlabhub.core.outlook.play import Play, first_within
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.sharing.model import Ask, Round, Run, Scene
@@ -119,17 +119,11 @@ class Outlook:
         owed_within = self.owed_within(ask, group)
         phases = [(at, limits_for(user, group, ask, quotas)) for at, quotas in self._board.bounds]
         limited = any(needs for _, needs in phases)
-        key = (
-            ask.gpus,
-            ask.gpu_type,
-            ask.cpu,
-            ask.memory,
-            ask.profile,
-            owed_within,
-            (user, group) if limited else None,
-        )
+        who = (user, group) if limited else group if self._board.kept else None
+        key = (ask.gpus, ask.gpu_type, ask.cpu, ask.memory, ask.profile, owed_within, who)
         if key not in self._asked:
-            starts = [self._start(play, ask) for play in self._plays]
+            owed = is_owed(self._shares, group, ask)
+            starts = [self._start(play, ask, owed) for play in self._plays]
             if owed_within is not None:
                 starts = [min(start, self.now + owed_within) for start in starts]
             if limited:
@@ -180,8 +174,9 @@ class Outlook:
                 found.setdefault((run.machine, gpu_type or ""), []).append(run)
         return found
 
-    def _start(self, play: Play, ask: Ask) -> float:
-        return max(play.first_room(ask), play.first_lent(ask))
+    def _start(self, play: Play, ask: Ask, owed: bool) -> float:
+        room = play.first_room(ask)
+        return room if owed else max(room, play.first_lent(ask))
 
     def _permitted(self, holder: Holder, phases: Sequence[tuple[float, Sequence[Need]]]) -> list[float]:
         """Return from when the limits of somebody who asks now permit it, after those who wait for the same."""

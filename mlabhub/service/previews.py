@@ -70,6 +70,7 @@ def make_preview(scene: Scene, user_options: object, server_name: str = "", *, n
         notes=told.decision.notes,
         nearest=told.nearest.changes if told.nearest else None,
         advice=told.advice if nearest else None,
+        possible=told.possible.changes if told.possible else None,
         wait=scene.seen.wait_for(request) if told.state == "later" else None,
         borrows=borrows(told.decision.notes),
     )

@@ -131,7 +131,8 @@ class Preview:
     ``key`` is the option that is wrong, empty if it is not one alone. ``state`` says whether waiting helps; ``notes``
     are what to know about a launch that starts. ``nearest`` are the launch options to change for one that starts now,
     and ``advice`` says so, or what else can be done. ``wait`` is when one that waits would start. ``borrows``: it may
-    be taken back with notice; the note with the code ``borrowed`` says so.
+    be taken back with notice; the note with the code ``borrowed`` says so. ``possible`` are the options to change of
+    one that never starts, so that it does once others have stopped.
     """
 
     starts_now: bool
@@ -144,6 +145,7 @@ class Preview:
     advice: Message | None = None
     wait: WaitRange | None = None
     borrows: bool = False
+    possible: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

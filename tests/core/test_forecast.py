@@ -14,6 +14,9 @@ from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.resolve import resolve
+from mlabhub.core.sharing.model import Claim
+from mlabhub.core.sharing.standing import Standing
+from mlabhub.core.units import to_micro
 from mlabhub.core.waiting import in_the_way
 from tests.core.examples import judge, make_gpus, make_holding, make_node, make_request
 from tests.core.test_admission_properties import capacities, fill, places, requests
@@ -337,6 +340,9 @@ def test_never_is_never_on_empty_machines(capacity, quotas, earlier, request, qu
     if answer.state == "never":
         hard = Quotas.model_validate({**quotas.model_dump(), "users": _hard(quotas)})
         assert not list(places(request, hard, Holdings(), healed))
+    if answer.possible is not None:
+        assert answer.state == "never"
+        assert decide(answer.possible.request, quotas, Holdings(), (), capacity, 0.0).verdict == "admit"
 
 
 def _hard(quotas):
@@ -391,3 +397,41 @@ def test_many_who_wait_are_looked_at_once():
         frozenset({"gpu"}),
     }
     assert in_the_way(queue[:1], make_request(user="u0")) == ()
+
+
+def test_what_never_starts_comes_with_what_would():
+    """All machines are full, so that nothing starts now; of ten GPUs, or of cores that no machine has, some would."""
+    two, full = lab(make_node("n1", 2), make_node("n2", 2)), [held(2, "n1"), held(2, "n2")]
+    state, sentence, changes = told({"gpus": 16}, two, full)
+    assert (state, changes) == ("never", None)
+    assert sentence.endswith("2 A100 can start once others have stopped.")
+    answer = forecast(
+        make_request(profile="train", gpus=16, gpu_type="a100", cpu=16.0, memory_gib=128.0),
+        TRAIN,
+        NO_LIMITS,
+        Holdings(full),
+        (),
+        two,
+        0.0,
+    )
+    assert answer.possible is not None
+    assert dict(answer.possible.changes) == {"gpus": 2}
+    wide = lab(make_node("n1", 2, cpu=8))
+    assert told({"gpus": 2, "cpu": 16}, wide, [held(2, "n1")])[1].endswith(
+        "With 8 CPU it can start once others have stopped."
+    )
+    assert told({"gpus": 4, "cpu": 16}, wide, [held(2, "n1")])[1].endswith(
+        "2 A100 with 8 CPU can start once others have stopped."
+    )
+    assert told({"gpus": 2, "gpu_type": "t4"}, wide, [held(2, "n1")])[1].endswith("can start once others have stopped.")
+
+
+def test_what_is_promised_to_others_is_not_near():
+    """Two GPUs are free and one of them is claimed: two are refused, one is near; none, if both are claimed."""
+    request = make_request(profile="train", gpus=2, gpu_type="a100", cpu=4.0, memory_gib=16.0)
+    for claimed, near in ((1, {"gpus": 1}), (2, None)):
+        standing = Standing((Claim("w1", "n1", "a100", claimed, to_micro(1), to_micro(1)),))
+        answer = forecast(request, TRAIN, NO_LIMITS, Holdings(), (), lab(make_node("n1", 2)), 0.0, standing=standing)
+        assert answer.state == "later"
+        assert [reason.code for reason in answer.decision.reasons] == ["claimed"]
+        assert (answer.nearest and dict(answer.nearest.changes)) == near

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.sharing.model import Ask, Claim, Machine, Round, Run, Scene, Waiter
+from mlabhub.core.sharing.shares import Shares
 from mlabhub.core.units import to_micro
 
 ENDING_S = 20.0
@@ -56,8 +57,9 @@ class Shape:
 class Board:
     """A scene, prepared. ``sorts`` are machines' restrictions: which profiles, and the most CPU that one server gets.
 
-    ``order`` are the waiters that stay, next first. ``charges`` are what a run or waiter counts for limits that matter.
-    ``phases`` are when quotas change, and the needs of all waiters from then.
+    ``order`` are the waiters that stay, next first; what is ``kept`` is not for those who are ``reserved`` out of it.
+    ``charges`` are what a run or waiter counts for limits that matter. ``phases`` are when quotas change, and the needs
+    of all waiters from then.
     """
 
     now: float
@@ -74,6 +76,7 @@ class Board:
     bounds: list[tuple[float, Quotas]]
     kept: dict[str, int]
     reserved: list[bool]
+    types: tuple[str, ...]
     most: dict[str, float] = field(default_factory=dict)
 
 
@@ -92,6 +95,7 @@ def make_board(scene: Scene, told: Round, quotas: Sequence[tuple[float, Quotas]]
     known = started.union(told.order)
     order += sorted((one for one in scene.waiters if one.id not in known), key=lambda one: (one.since, one.id))
     shapes, shape_of = _shapes(order, spots, sorts, scene.machines, index)
+    shares = Shares(scene.quotas, runs)
     bounds = [
         (-math.inf, scene.quotas),
         *sorted(((at, one) for at, one in quotas if at > scene.now), key=lambda one: one[0]),
@@ -111,14 +115,20 @@ def make_board(scene: Scene, told: Round, quotas: Sequence[tuple[float, Quotas]]
         needs,
         bounds,
         {gpu_type: count for gpu_type, count in told.kept.items() if count},
-        [told.blocked.get(one.id) == "reserve" for one in order],
+        [told.blocked.get(one.id) == "reserve" or not is_owed(shares, one.group, one.ask) for one in order],
+        tuple({gpu_type for machine in scene.machines for gpu_type in machine.gpus}),
     )
     _count(board)
     places = {one.id: number for number, one in enumerate(order)}
     for claim in told.claims:
         if claim.waiter in places and claim.machine in index:
-            _claim(spots[index[claim.machine]], places[claim.waiter], claim)
+            _claim(spots[index[claim.machine]], places[claim.waiter], waiters[claim.waiter], claim)
     return board
+
+
+def is_owed(shares: Shares, group: str | None, ask: Ask) -> bool:
+    """Whether a group may count on a request; of one for any type, of GPUs in all."""
+    return shares.owed(group, ask.vector())
 
 
 def _spots(scene: Scene) -> tuple[list[Spot], dict[str, int], list[tuple[int, frozenset[str] | None, frozenset[str]]]]:
@@ -167,12 +177,14 @@ def _take(spot: Spot, ask: Ask, gpu_type: str | None) -> None:
     spot.memory -= ask.memory
 
 
-def _claim(spot: Spot, waiter: int, claim: Claim) -> None:
-    if claim.gpus and claim.gpu_type is not None:
-        spot.gpus[claim.gpu_type] = spot.gpus.get(claim.gpu_type, 0) - claim.gpus
-    spot.cpu -= claim.cpu
-    spot.memory -= claim.memory
-    spot.claims.append((waiter, claim))
+def _claim(spot: Spot, number: int, waiter: Waiter, claim: Claim) -> None:
+    """Keep a machine's room for one who waits: what is free of it now, and what comes, until there is enough."""
+    ask = waiter.ask
+    if ask.gpus and claim.gpu_type is not None:
+        spot.gpus[claim.gpu_type] = spot.gpus.get(claim.gpu_type, 0) - ask.gpus
+    spot.cpu -= ask.cpu
+    spot.memory -= ask.memory
+    spot.claims.append((number, Claim(waiter.id, spot.name, claim.gpu_type, ask.gpus, ask.cpu, ask.memory)))
 
 
 def _shapes(

@@ -34,13 +34,12 @@ class Play:
         self._memory = [spot.memory for spot in board.spots]
         self._open = [spot.is_open for spot in board.spots]
         self._claims = {number: list(spot.claims) for number, spot in enumerate(board.spots) if spot.claims}
-        claimed = {waiter for claims in self._claims.values() for waiter, _ in claims}
+        self._claim_of = {waiter: spot for spot, claims in self._claims.items() for waiter, _ in claims}
         self._usage = dict(board.usage)
         self._needs = board.phases[0][1]
         self._queues: list[list[int]] = [[] for _ in board.shapes]
         for waiter, shape in enumerate(board.shape_of):
-            if waiter not in claimed:
-                self._queues[shape].append(waiter)
+            self._queues[shape].append(waiter)
         self._left = len(board.order)
         self.starts: list[float] = [math.inf] * len(board.order)
         self.stops: list[float] = [math.inf] * len(board.order)
@@ -93,17 +92,13 @@ class Play:
     def first_lent(self, ask: Ask) -> float:
         """Return when as many GPUs as a request takes are first beyond what is kept."""
         kept = self._board.kept
-        if not ask.gpus or ask.gpu_type not in kept:
+        types = self._board.types if ask.gpu_type is None else (ask.gpu_type,)
+        if not ask.gpus or any(one not in kept for one in types):
             return self._board.now
-        seen = 0
         while True:
-            known = self.lendable.get(ask.gpu_type, [])
-            for at, count in known[seen:]:
-                if count >= ask.gpus:
-                    return at
-            seen = len(known)
-            if not self._step():
-                return math.inf
+            found = [at for one in types for at, count in self.lendable.get(one, ()) if count >= ask.gpus]
+            if found or not self._step():
+                return min(found, default=math.inf)
 
     def _keys(self, ask: Ask, kinds: Sequence[int]) -> list[tuple[str | None, int]]:
         if not ask.gpus:
@@ -228,28 +223,36 @@ class Play:
             if its_shape < 0:
                 return
             waiter = int(first)
-            ask = self._board.order[waiter].ask
-            spot, gpu_type = self._best(its_shape, ask)
+            found = self._best(its_shape, self._board.order[waiter].ask, self._board.reserved[waiter])
+            if found is None:
+                self._dirty.discard(its_shape)
+                continue
+            spot, gpu_type = found
             self._queues[its_shape].remove(waiter)
             self._start(waiter, spot, gpu_type)
 
     def _serve_claims(self) -> None:
         for spot in tuple(self._claims):
-            for waiter, claim in tuple(self._claims[spot]):
+            for waiter, claim in tuple(self._claims.get(spot, ())):
                 ask, gpus = self._board.order[waiter].ask, self._gpus[spot]
                 enough = not ask.gpus or gpus.get(claim.gpu_type or "", 0) + claim.gpus >= ask.gpus
                 enough = enough and self._cpu[spot] + claim.cpu >= ask.cpu
                 enough = enough and self._memory[spot] + claim.memory >= ask.memory
-                if not (enough and self._open[spot] and self._may(waiter)):
-                    continue
-                self._claims[spot].remove((waiter, claim))
-                if not self._claims[spot]:
-                    del self._claims[spot]
-                if claim.gpu_type is not None:
-                    gpus[claim.gpu_type] = gpus.get(claim.gpu_type, 0) + claim.gpus
-                self._cpu[spot] += claim.cpu
-                self._memory[spot] += claim.memory
-                self._start(waiter, spot, claim.gpu_type)
+                if enough and self._open[spot] and self._may(waiter):
+                    self._queues[self._board.shape_of[waiter]].remove(waiter)
+                    self._start(waiter, spot, claim.gpu_type)
+
+    def _let_go(self, waiter: int, spot: int) -> None:
+        """Stop keeping room for one who starts, here or elsewhere."""
+        claims = self._claims[spot]
+        number = next(number for number, (one, _) in enumerate(claims) if one == waiter)
+        claim = claims.pop(number)[1]
+        if not claims:
+            del self._claims[spot]
+        if claim.gpu_type is not None:
+            self._gpus[spot][claim.gpu_type] += claim.gpus
+        self._cpu[spot] += claim.cpu
+        self._memory[spot] += claim.memory
 
     def _first_of(self, shape: int) -> int | None:
         return next((waiter for waiter in self._queues[shape] if self._may(waiter)), None)
@@ -264,13 +267,18 @@ class Play:
         for counter, amount, bound in self._needs[waiter]:
             if usage.get(counter, 0) + amount > bound:
                 return False
-        gpu_type = one.ask.gpu_type
-        if board.reserved[waiter] and gpu_type in self._free:
-            return self._free[gpu_type] - board.kept[gpu_type] >= one.ask.gpus
-        return True
+        return not (board.reserved[waiter] and one.ask.gpus) or self._lends(one.ask.gpu_type, one.ask.gpus)
 
-    def _best(self, shape: int, ask: Ask) -> tuple[int, str | None]:
-        """Return where a request leaves the least over: large holes stay."""
+    def _lends(self, gpu_type: str | None, gpus: int) -> bool:
+        """Whether so many GPUs are there beyond what is kept for owners."""
+        if gpu_type is not None:
+            kept = self._board.kept.get(gpu_type)
+            return kept is None or self._free[gpu_type] - kept >= gpus
+        types = self._board.types
+        return any(self._lends(one, gpus) for one in types)
+
+    def _best(self, shape: int, ask: Ask, borrows: bool) -> tuple[int, str | None] | None:
+        """Return where a request leaves the least over: large holes stay. None where nothing is lent."""
         if not ask.gpus:
             return min(
                 self._fits[shape], key=lambda spot: (sum(self._gpus[spot].values()), self._cpu[spot], spot)
@@ -279,10 +287,10 @@ class Play:
             (self._gpus[spot][one], spot, one)
             for spot in self._fits[shape]
             for one in types_of(ask, self._gpus[spot])
-            if self._gpus[spot].get(one, 0) >= ask.gpus
+            if self._gpus[spot].get(one, 0) >= ask.gpus and not (borrows and not self._lends(one, ask.gpus))
         )
-        _, spot, gpu_type = min(found)
-        return spot, gpu_type
+        best = min(found, default=None)
+        return None if best is None else best[1:]
 
     def _start(self, waiter: int, spot: int, gpu_type: str | None) -> None:
         board = self._board
@@ -297,6 +305,10 @@ class Play:
                 self._free[gpu_type] -= one.ask.gpus
         self._cpu[spot] -= one.ask.cpu
         self._memory[spot] -= one.ask.memory
+        kept_on = self._claim_of.pop(waiter, None)
+        if kept_on is not None:
+            self._let_go(waiter, kept_on)
+            self._look_at(kept_on)
         self._placed[waiter] = (board.spots[spot].name, gpu_type)
         end = self.stops[waiter] = min(self.now + self._lasts[waiter], _closes(board.spots[spot], self.now))
         if end < math.inf:
