@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_datetime, format_time, format_timedelta
+from babel.dates import format_datetime, format_skeleton, format_time, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -103,6 +103,13 @@ class Translator:
     def time(self, when: datetime) -> str:
         """Return the time of day with seconds: ``14:02:11``."""
         return str(format_time(when, "HH:mm:ss", locale=self.locale))
+
+    def moment(self, when: datetime, now: datetime) -> str:
+        """Return the time of day to the minute, ``14:02``; of another day with the date, too."""
+        clock = str(format_time(when, "HH:mm", locale=self.locale))
+        if when.date() == now.date():
+            return clock
+        return f"{format_skeleton('MMMd', when, locale=self.locale)} {clock}"
 
     def date_time(self, when: datetime) -> str:
         """Return date and time to the minute."""

@@ -23,6 +23,7 @@ from mlabhub.messages import N_, Message
 from mlabhub.service import listing
 from mlabhub.service.catalogue import fault_lines
 from mlabhub.service.kept import kept_choices
+from mlabhub.service.lent import with_sharing
 from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.patience import soon
 from mlabhub.service.quota_views import make_view
@@ -53,8 +54,10 @@ class Looks:
         hub_user, saved, latest = await asyncio.gather(
             self._world.hub.user(user, stopped=True), self._saved(user), self._latest(user)
         )
-        held = self._world.writer.projection.of_user(user)
-        return listing.server_views(hub_user, held, saved, self._world.settings.base_url, latest)
+        projection, catalog = self._world.writer.projection, self._world.catalog()
+        held = projection.of_user(user)
+        views = listing.server_views(hub_user, held, saved, self._world.settings.base_url, latest)
+        return with_sharing(views, projection, catalog)
 
     async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
         """Return the last launch of each of a user's workbenches, newest first; none while the ledger is away."""

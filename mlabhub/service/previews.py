@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlabhub.core.admission import NOTHING, Capacity, Decision, Holdings, Standing, Viewer, Waiting, decide
+from mlabhub.core.borrowing import borrowed_note
 from mlabhub.core.forecast import Forecast, forecast
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Catalog, LaunchRequest, Profile, visible_profiles
@@ -67,13 +68,32 @@ def make_preview(scene: Scene, user_options: object, server_name: str = "", *, n
         reasons=told.decision.reasons,
         request=request,
         state=told.state,
-        notes=told.decision.notes,
+        notes=_notes(scene, request, told),
         nearest=told.nearest.changes if told.nearest else None,
         advice=told.advice if nearest else None,
         possible=told.possible.changes if told.possible else None,
         wait=scene.seen.wait_for(request) if told.state == "later" else None,
         borrows=borrows(told.decision.notes),
     )
+
+
+def _notes(scene: Scene, request: LaunchRequest, told: Forecast) -> tuple[Reason, ...]:
+    """Return what to know of a launch that starts, or waits: who borrows is told so before, as the profile has it."""
+    catalog = scene.catalog
+    profile, others = catalog.profiles_by_slug[request.profile], _without_borrowing(told.decision.notes)
+    if told.state == "never" or not profile.reclaimable:
+        return others
+    quotas, own = catalog.quotas, profile.notice_seconds
+    if own is not None:
+        quotas = quotas.model_copy(update={"notice_seconds": own})
+    placement = told.decision.placement
+    gpu_type = placement.gpu_type if placement is not None else request.gpu_type
+    note = borrowed_note(request, gpu_type, quotas, scene.holdings)
+    return others if note is None else (*others, note)
+
+
+def _without_borrowing(notes: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    return tuple(note for note in notes if note.code != "borrowed")
 
 
 def with_every_choice(scene: Scene, user_options: Mapping[str, Any], preview: Preview) -> PreviewAnswer:

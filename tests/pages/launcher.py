@@ -25,11 +25,13 @@ from mlabhub.service.views import (
     PastLaunch,
     Person,
     Preview,
+    Queued,
     SavedImageView,
     ServerView,
     Step,
     StorageView,
 )
+from tests.pages.queue import MemoryQueue
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
@@ -179,6 +181,7 @@ class MemoryLauncher:
         self.down: MLabError | None = None
         self.faults: tuple[Message, ...] = ()
         self.notes: tuple[Message, ...] = ()
+        self.waits = MemoryQueue(self)
 
     def catalog_faults(self, actor: Person) -> tuple[Message, ...]:
         """Return the faults that were set, to administrators."""
@@ -197,8 +200,10 @@ class MemoryLauncher:
         display_name: str,
         user_options: dict[str, Any],
         idempotency_key: str | None = None,
-    ) -> LaunchAnswer:
-        """Admit or refuse; the same key gives the same answer."""
+        queue: bool = False,
+        launch_id: str = "",
+    ) -> LaunchAnswer | Queued:
+        """Admit, let it wait or refuse; the same key gives the same answer."""
         self._check()
         self.calls.append(("launch", actor.name, user, server_name, display_name, user_options))
         if idempotency_key and (known := self.keys.get((user, idempotency_key))):
@@ -208,8 +213,10 @@ class MemoryLauncher:
         request = resolve(CATALOG, user, self.groups.get(user, ()), user_options, server_name)
         decision = decide(request, CATALOG.quotas, self.holdings, (), self.capacity, time.time())
         if decision.placement is None:
+            if queue and not decision.never:
+                return self.waits.wait(user, server_name, user_options, request.group)
             raise LaunchRefused(decision.reasons[0].message)
-        launch_id = f"01J{len(self.calls):023d}"
+        launch_id = launch_id or f"01J{len(self.calls):023d}"
         self.hold(request, launch_id, decision.placement.gpus, decision.placement.gpu_type, display_name)
         if request.kind == WORKBENCH:
             self.past.setdefault(user, []).insert(0, PastLaunch(server_name, display_name, time.time(), user_options))
@@ -318,8 +325,7 @@ class MemoryLauncher:
         """Decide without holding."""
         self._check()
         groups = self.groups.get(user, ())
-        viewer = Viewer(actor.name, frozenset(self.groups.get(actor.name, ())), actor.admin, CATALOG.quotas.privacy)
-        scene = Scene(CATALOG, user, groups, viewer, self.holdings, (), self.capacity, time.time())
+        scene = Scene(CATALOG, user, groups, self.viewer(actor), self.holdings, (), self.capacity, time.time())
         return tuple(
             make_preview(scene, user_options, server_name, nearest=number < nearest)
             for number, user_options in enumerate(choices)
@@ -378,8 +384,15 @@ class MemoryLauncher:
         self._check()
         groups = self.groups.get(actor.name, ())
         person = replace(actor, groups=groups)
-        viewer = Viewer(actor.name, frozenset(groups), actor.admin, CATALOG.quotas.privacy)
-        return catalog_view(person, groups, CATALOG, self.capacity, self.projection, viewer)
+        return catalog_view(person, groups, CATALOG, self.capacity, self.projection, self.viewer(actor))
+
+    def viewer(self, actor: Person) -> Viewer:
+        """Return what a person may know."""
+        return Viewer(actor.name, frozenset(self.groups.get(actor.name, ())), actor.admin, CATALOG.quotas.privacy)
+
+    def check(self) -> None:
+        """Raise what was set, as if a part were away."""
+        self._check()
 
     @property
     def holdings(self) -> Holdings:

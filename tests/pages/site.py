@@ -113,6 +113,7 @@ class Site:
             cookie_secret=secrets.token_bytes(32),
             xsrf_cookies=True,
             launcher=launcher,
+            queue_desk=launcher.waits,
             settings=self.settings,
             servers_pages=self.servers_pages,
             hub_auth=hub_auth,

@@ -1,4 +1,4 @@
-"""The pages that people see: home, launch, starting, confirm.
+"""The pages that people see: home, launch, starting, queue, confirm.
 
 Guarantees: every page works by keyboard and without JavaScript; every value that a person or a machine supplied is
 escaped; nothing is loaded from another host; acts that cannot be undone ask on a page of their own first.
@@ -13,9 +13,17 @@ from tornado.web import StaticFileHandler, url
 
 from mlabhub.service.pages.confirm import ImageHandler, ServerHandler
 from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHandler
-from mlabhub.service.pages.home import BoardHandler, HomeHandler
+from mlabhub.service.pages.home import BoardHandler, HomeHandler, HomePartsHandler
 from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
 from mlabhub.service.pages.notfound import NotFoundHandler
+from mlabhub.service.pages.queue import (
+    EntryHandler,
+    NearestHandler,
+    QueueHandler,
+    QueuePartsHandler,
+    ReleaseAddressHandler,
+    ReleaseHandler,
+)
 from mlabhub.service.pages.save import SaveHandler
 from mlabhub.service.pages.starting import ProgressHandler, StartingHandler
 
@@ -38,6 +46,7 @@ def routes(prefix: str) -> list[Any]:
     return [
         url(prefix, HomeHandler),
         url(prefix.rstrip("/"), HomeHandler),
+        url(prefix + r"parts", HomePartsHandler),
         url(prefix + r"tensorboard", BoardHandler),
         url(prefix + r"launch", LaunchHandler),
         url(prefix + r"launch/preview", PreviewHandler),
@@ -45,6 +54,12 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"fetching/progress", FetchingProgressHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})", StartingHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})/progress", ProgressHandler),
+        url(prefix + r"queue", QueueHandler),
+        url(prefix + r"queue/parts", QueuePartsHandler),
+        url(prefix + r"queue/nearest", NearestHandler),
+        url(prefix + r"(leave|front)", EntryHandler),
+        url(prefix + r"(release)", ReleaseHandler),
+        url(prefix + r"release/([0-9A-Za-z-]{1,64})", ReleaseAddressHandler),
         url(prefix + r"(stop|reset)", ServerHandler),
         url(prefix + r"(delete-image)", ImageHandler),
         url(prefix + r"save", SaveHandler),

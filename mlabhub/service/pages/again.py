@@ -34,7 +34,10 @@ class Mended:
 
 @dataclass(frozen=True)
 class Again:
-    """An earlier launch to repeat. ``fields`` are the form that starts it in one click, empty where that cannot be."""
+    """An earlier launch to repeat. ``fields`` are the form that starts it in one click, or queues for it.
+
+    They are empty where neither can be.
+    """
 
     text: str
     server: str
@@ -83,19 +86,23 @@ def make_again(
     simulated: bool,
     title: Callable[[str], str],
     url: Callable[..., str],
+    now: datetime | None = None,
 ) -> Again:
-    """Say an earlier launch. One click starts the same server, if it is stopped and nothing was lost."""
+    """Say an earlier launch. One click starts the same server or queues for it, if it is stopped and nothing was lost.
+
+    ``now`` is needed to say how long it would wait.
+    """
     arguments = as_arguments(mended.options)
     server = next((one for one in servers if one.server_name == past.server_name), None)
     same = {"server": past.server_name} if past.server_name else {}
     stopped = server is None or server.state == "stopped"
-    startable = stopped and mended.preview.starts_now and not mended.lost
+    startable = stopped and mended.preview.state in ("now", "later") and not mended.lost
     name = {"name": past.display_name} if past.display_name and not (server and stopped) else {}
     return Again(
         text=_text(mended.preview.request, t, simulated, title),
         server=server_title(t, past),
         at=datetime.fromtimestamp(past.at, timezone.utc).astimezone(),
-        forecast=make_forecast(mended.preview, t, simulated=simulated),
+        forecast=make_forecast(mended.preview, t, simulated=simulated, now=now),
         lost=tuple(t.say(message) for message in mended.lost),
         fields={**arguments, **same, **name} if startable else {},
         url=url(**arguments, **(same if server and stopped else {})),

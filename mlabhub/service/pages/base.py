@@ -28,7 +28,9 @@ from mlabhub.i18n import (
     match_language,
 )
 from mlabhub.messages import Message
+from mlabhub.service.pages.desk import QueueDesk
 from mlabhub.service.pages.environment import ENVIRONMENT
+from mlabhub.service.pages.queueing import Words
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.views import Person
 from mlabhub.settings import Settings
@@ -78,6 +80,17 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         """The one launcher of this process."""
         launcher: Launcher = self.application.settings["launcher"]
         return launcher
+
+    @property
+    def queue_desk(self) -> QueueDesk:
+        """The queue."""
+        desk: QueueDesk = self.application.settings["queue_desk"]
+        return desk
+
+    @property
+    def words(self) -> Words:
+        """What the queue is said with."""
+        return Words(self.t, self.page_url, datetime.now().astimezone(), simulated=bool(self.site.simulate_gpus))
 
     @property
     def site(self) -> Settings:

@@ -14,6 +14,8 @@ from mlabhub.core.tools import WORKBENCH
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.listing import tool_url
 from mlabhub.service.pages.choices import as_arguments
+from mlabhub.service.pages.queueing import loan_text, wanted_text
+from mlabhub.service.pages.waits import Countdown, countdown
 from mlabhub.service.pages.words import TOOL_ICONS, gpus_text, server_title, size_text, tool_title
 from mlabhub.service.views import CatalogView, ServerView
 
@@ -49,7 +51,11 @@ class ToolLink:
 
 @dataclass(frozen=True)
 class Card:
-    """One server as the page shows it; an address that is empty is not offered."""
+    """One server as the page shows it; an address that is empty is not offered.
+
+    ``loan`` says that it may be taken back, ``wanted`` that somebody waits for it, ``claim`` until when it is kept for
+    somebody whose turn came.
+    """
 
     name: str
     state: str
@@ -68,6 +74,10 @@ class Card:
     stop_url: str = ""
     reset_url: str = ""
     save_url: str = ""
+    loan: str = ""
+    wanted: str = ""
+    release_url: str = ""
+    claim: Countdown | None = None
 
 
 def in_order(servers: Sequence[ServerView]) -> list[ServerView]:
@@ -86,8 +96,12 @@ def make_card(
     other: str | None = None,
     simulated: bool = False,
     options: Mapping[str, Any] | None = None,
+    now: datetime | None = None,
 ) -> Card:
-    """Return what the page shows of a server; ``options`` are what it was last started with."""
+    """Return what the page shows of a server; ``options`` are what it was last started with.
+
+    ``now`` is needed to say how long is left of what is kept for somebody.
+    """
     about = {"user": other, "server": server.server_name}
     stopped, running = server.state == "stopped", server.state == "running"
     kept = server.kind == WORKBENCH
@@ -109,6 +123,10 @@ def make_card(
         stop_url=url("stop", **about) if server.state in ("running", "pending", "unknown") else "",
         reset_url=url("reset", **about) if stopped and server.has_saved and kept else "",
         save_url=url("save", **about) if kept and _may_be_saved(server, view) else "",
+        loan=loan_text(server, t) if not stopped else "",
+        wanted=wanted_text(server, t, simulated=simulated) if running else "",
+        release_url=url(f"release/{server.launch_id}") if running and server.launch_id else "",
+        claim=countdown(server.claim_by, now, t) if now is not None and server.claim_by and not stopped else None,
     )
 
 

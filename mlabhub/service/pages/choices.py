@@ -118,7 +118,7 @@ def kept_arguments(arguments: Mapping[str, str]) -> dict[str, str]:
     kept: dict[str, str] = {}
     length = 0
     for name, text in arguments.items():
-        known = name in (*TEXTS, *NUMBERS, GPU_IDS, TYPED_IMAGE, "user", "server", "name")
+        known = name in (*TEXTS, *NUMBERS, GPU_IDS, TYPED_IMAGE, "user", "server", "name", "entry")
         if text and len(name) < 100 and (known or name.startswith((FURTHER, LISTED)) or _MOUNT.fullmatch(name)):
             length += len(name) + len(text := _cut(name, text))
             if length > LONGEST_ADDRESS:

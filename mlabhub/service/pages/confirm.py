@@ -95,6 +95,10 @@ class Asking(PageHandler):
         """Do it; return the address to go to then."""
         raise NotImplementedError
 
+    def back(self, user: str) -> str:
+        """Return where one goes who changes their mind."""
+        return self.page_url(user=self.other(user))
+
     @property
     def tokens(self) -> ConfirmTokens:
         """The tokens of this application, made when first needed."""
@@ -124,7 +128,7 @@ class Asking(PageHandler):
             other=self.other(user),
             problem=self.t(STALE) if self.get_query_argument("stale", "") else "",
             confirm=self.tokens.make(*self._about(act, user, name), now=now),
-            back=self.page_url(user=self.other(user)),
+            back=self.back(user),
         )
 
     async def post(self, act: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mlabhub.service.views import LaunchAnswer, NoticeView, Person, Queued, QueueEntryView
+from mlabhub.service.views import LaunchAnswer, LaunchStatus, NoticeView, Person, Queued, QueueEntryView
 
 
 class QueueDesk(Protocol):
@@ -20,6 +20,9 @@ class QueueDesk(Protocol):
     async def notices(self, actor: Person, user: str) -> tuple[NoticeView, ...]:
         """Return what a person was told to give back."""
 
+    async def status(self, actor: Person, launch_id: str) -> LaunchStatus:
+        """Return how far a launch is, whether it waits, runs or is over."""
+
     async def leave(self, actor: Person, launch_id: str) -> None:
         """Take an entry out of the queue."""
 
@@ -30,4 +33,4 @@ class QueueDesk(Protocol):
         """Start the nearest choice that can start now, in place of what waits. Raises `LaunchRefused` if none can."""
 
     async def move(self, actor: Person, launch_id: str, before: str | None = None) -> None:
-        """Move an entry before another one, None: to the front; for administrators."""
+        """Move an entry before another one of its person's, None: to the front of these; for administrators."""

@@ -5,19 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 TEMPLATE_DIR = Path(__file__).parent / "templates"
 
 
 def make_environment() -> Environment:
     """Return the environment; a name that a template misspells is an error, not an empty space."""
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATE_DIR),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["filled"] = filled
+    return environment
+
+
+def filled(sentence: str, **parts: str) -> Markup:
+    """Return a sentence with parts of ours where it says ``{name}``, a time that counts down, say; all else is text."""
+    text = escape(sentence)
+    for name, part in parts.items():
+        text = text.replace(f"{{{name}}}", part)
+    return text
 
 
 ENVIRONMENT = make_environment()

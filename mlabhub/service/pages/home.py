@@ -1,4 +1,4 @@
-"""Home: the servers that a person has, what each is doing, what can be done with it, and TensorBoard.
+"""Home: the servers that a person has, what waits, what is to be given back, what can be done, and TensorBoard.
 
 Guarantees: a log folder is shown only if it is in a folder of one's own; pressing *Show* twice starts one server; what
 is refused comes back with what was typed and one sentence.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote
+
+from markupsafe import Markup
 
 from mlabhub.core.log_folders import KEY, read_log_folder
 from mlabhub.core.names import make_server_name
@@ -19,13 +21,32 @@ from mlabhub.errors import LaunchRefused, MLabError, NotPermitted
 from mlabhub.i18n import N_
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.board import STATES, find_board, make_board
-from mlabhub.service.pages.cards import in_order, make_card
+from mlabhub.service.pages.cards import Card, in_order, make_card
 from mlabhub.service.pages.confirm import QUESTIONS
 from mlabhub.service.pages.folders import make_folders
+from mlabhub.service.pages.queueing import NoticeCard, QueueCard, make_notice, make_queue_card
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.views import CatalogView, ServerView
 
 NAME = "TensorBoard"
+
+
+@dataclass(frozen=True)
+class HomeParts:
+    """What changes by itself on the page. ``moves``: something of it does so soon."""
+
+    servers: tuple[ServerView, ...]
+    view: CatalogView
+    cards: list[Card]
+    waiting: list[QueueCard]
+    notices: list[NoticeCard]
+
+    @property
+    def moves(self) -> bool:
+        """Whether something waits, starts, ends or is counted down."""
+        return bool(self.waiting or self.notices) or any(
+            card.state in ("pending", "stopping") or card.claim is not None for card in self.cards
+        )
 
 
 class HomeBase(PageHandler):
@@ -37,33 +58,70 @@ class HomeBase(PageHandler):
             self.launcher.servers(user), self.launcher.catalog_for(replace(self.person, name=user))
         )
 
-    async def show_home(self, user: str, *, typed: str = "", problem: str = "") -> None:
-        """Show a person's servers; ``problem`` is why the log folder that was typed is not shown."""
-        (servers, view), past, storage = await asyncio.gather(
-            self.look(user), self.launcher.past_launches(user), self.launcher.storage(self.person, user)
+    async def parts_of(self, user: str) -> HomeParts:
+        """Return what changes by itself."""
+        words, other = self.words, self.other(user)
+        (servers, view), past, queue, notices = await asyncio.gather(
+            self.look(user),
+            self.launcher.past_launches(user),
+            self.queue_desk.queue(self.person),
+            self.queue_desk.notices(self.person, user),
         )
         last = {one.server_name: one.options for one in past}
-        other, board = self.other(user), find_board(servers)
+        board, profiles = find_board(servers), {profile.slug: profile.display_name for profile in view.profiles}
+        by_launch = {server.launch_id: server for server in servers}
+        waiting = [one for one in queue if one.may_act and one.user == user]
+        names = {one.server_name for one in waiting}
         make = partial(
-            make_card, view=view, t=self.t, url=self.page_url, other=other, simulated=bool(self.site.simulate_gpus)
+            make_card, view=view, t=self.t, url=self.page_url, other=other, simulated=words.simulated, now=words.now
         )
+        return HomeParts(
+            servers,
+            view,
+            cards=[
+                make(server, options=last.get(server.server_name))
+                for server in in_order(servers)
+                if server is not board
+                and not (server.state == "stopped" and (server.kind == TENSORBOARD or server.server_name in names))
+            ],
+            waiting=[make_queue_card(one, queue, words, profiles) for one in waiting],
+            notices=[make_notice(one, by_launch.get(one.launch_id), words) for one in notices],
+        )
+
+    def texts_of(self, parts: HomeParts, user: str) -> dict[str, str]:
+        """Return the text of each part."""
+        other = self.other(user)
+        return {
+            "notices": self.render_text("_home_notices.html", notices=parts.notices),
+            "waiting": self.render_text("_home_queue.html", waiting=parts.waiting),
+            "servers": self.render_text(
+                "_home_servers.html", cards=parts.cards, other=other, waiting=bool(parts.waiting)
+            ),
+        }
+
+    async def show_home(self, user: str, *, typed: str = "", problem: str = "") -> None:
+        """Show a person's servers; ``problem`` is why the log folder that was typed is not shown."""
+        parts, storage = await asyncio.gather(self.parts_of(user), self.launcher.storage(self.person, user))
+        other, servers, view = self.other(user), parts.servers, parts.view
         self.render_page(
             "home.html",
             title=self.t(N_("Servers of {user}"), user=user) if other else self.t(N_("My servers")),
             other=other,
             notice=self._notice(servers),
-            cards=[
-                make(server, options=last.get(server.server_name))
-                for server in in_order(servers)
-                if server is not board and not (server.kind == TENSORBOARD and server.state == "stopped")
-            ],
+            parts={name: Markup(text) for name, text in self.texts_of(parts, user).items()},
+            moves=parts.moves,
+            parts_url=self.page_url("parts", user=other),
+            events_url=self.page_url("api/v1/queue/events"),
             board=make_board(servers, view, t=self.t, url=self.page_url, other=other, typed=typed, problem=problem),
             folders=make_folders(storage, self.t),
         )
 
     def _notice(self, servers: Sequence[ServerView]) -> str:
         """Say that an act was done, if it was: the address is only believed as far as the servers bear it out."""
-        question = QUESTIONS.get(self.get_query_argument("done", ""))
+        done = self.get_query_argument("done", "")
+        if done == "left":
+            return self.t(N_("It was taken out of the queue."))
+        question = QUESTIONS.get(done)
         name = self.get_query_argument("server", "")
         server = next((one for one in servers if one.server_name == name), None)
         if question is None or server is None or server.state == "running":
@@ -77,6 +135,18 @@ class HomeHandler(HomeBase):
     async def get(self) -> None:
         """Show one's own servers, or for admins anybody's."""
         await self.show_home(self.subject())
+
+
+class HomePartsHandler(HomeBase):
+    """The parts of the page that change by themselves, for its script."""
+
+    answers_json = True
+
+    async def get(self) -> None:
+        """Answer with the text of each, and whether to look again soon."""
+        user = self.subject()
+        parts = await self.parts_of(user)
+        self.finish({"parts": self.texts_of(parts, user), "moves": parts.moves})
 
 
 class BoardHandler(HomeBase):
@@ -128,5 +198,6 @@ class BoardHandler(HomeBase):
             server_name=past.server_name if past else make_server_name(f"{NAME} server", taken),
             display_name=NAME,
             user_options={"profile": view.tensorboard, **({KEY: [path]} if path else {})},
+            queue=False,
         )
         return self.page_url(f"starting/{answer.launch_id}", user=self.other(user))

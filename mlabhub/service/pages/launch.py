@@ -27,7 +27,7 @@ from mlabhub.service.pages.choices import GPU_IDS, kept_arguments, read_options,
 from mlabhub.service.pages.environment import render_part
 from mlabhub.service.pages.fetching import fetching_url
 from mlabhub.service.pages.look import Look, look, restarted
-from mlabhub.service.views import ServerView
+from mlabhub.service.views import QueueEntryView, ServerView
 
 MOST_LIVE_CARDS = 60
 """How many profiles one refresh of the page can ask about: those on the screen."""
@@ -68,7 +68,16 @@ class LaunchBase(PageHandler):
             url=self.page_url,
             simulated=bool(self.site.simulate_gpus),
             cards=cards,
+            entry=await self.entry(user, arguments),
         )
+
+    async def entry(self, user: str, arguments: Mapping[str, str]) -> QueueEntryView | None:
+        """Return what waits already and is to be changed, if the form is about that."""
+        launch_id = arguments.get("entry", "")
+        if not launch_id:
+            return None
+        entries = await self.queue_desk.queue(self.person)
+        return next((one for one in entries if one.launch_id == launch_id and one.may_act and one.user == user), None)
 
 
 class LaunchHandler(LaunchBase):
@@ -95,14 +104,15 @@ class LaunchHandler(LaunchBase):
     async def post(self) -> None:
         """Start the server, or show the form again with the reason; or only show what the choices would be answered."""
         self.require_navigation()
-        arguments = taken(self.arguments_of(body=True))
-        user = self.subject()
+        sent = self.arguments_of(body=True)
+        arguments, user = taken(sent), self.subject()
         kept = {**kept_arguments(arguments), "user": self.other(user)}
         if "look" in arguments:
             self.redirect(self.page_url("launch", **kept), status=303)
             return
         try:
-            launch_id = await self._launch(user, arguments)
+            # A button that says "now" promises no place in the queue for the lesser choice.
+            launch_id = await self._launch(user, arguments, queue="take" not in sent)
         except ImageFetching as error:
             self.redirect(fetching_url(self, error.view.image, arguments), status=303)
             return
@@ -113,7 +123,10 @@ class LaunchHandler(LaunchBase):
             return
         self.redirect(self.page_url(f"starting/{launch_id}", **kept), status=303)
 
-    async def _launch(self, user: str, arguments: Mapping[str, str]) -> str:
+    async def _launch(self, user: str, arguments: Mapping[str, str], *, queue: bool) -> str:
+        """Start it, or let it wait where ``queue``, or change what waits; return the launch's id."""
+        if launch_id := arguments.get("entry", ""):
+            return (await self.queue_desk.change(self.person, launch_id, read_options(arguments))).launch_id
         servers = await self.launcher.servers(user)
         server_name, display_name = choose_names(servers, arguments)
         known = next((one for one in servers if one.server_name == server_name), None)
@@ -126,6 +139,7 @@ class LaunchHandler(LaunchBase):
             display_name=display_name,
             user_options=read_options(arguments),
             idempotency_key=_idempotency_key(arguments),
+            queue=queue,
         )
         return answer.launch_id
 
@@ -138,7 +152,7 @@ class LaunchHandler(LaunchBase):
                 problem = replace(problem, field="")
         self.render_page(
             "launch.html",
-            title=self.t(N_("Start a server")),
+            title=self.t(N_("Change the request")) if page.entry else self.t(N_("Start a server")),
             other=self.other(user),
             problem=problem,
             page=page,
@@ -179,6 +193,7 @@ class PreviewHandler(LaunchBase):
             **{f"card-{card.slug}": render_part("when", card) for section in page.sections for card in section.cards},
         }
         parts["note-image"] = str(escape(page.image_note))
+        parts["start"] = str(escape(page.button))
         if cards:
             parts["again"] = self.render_text("_again.html", again=page.again, key=key, other=other)
         self.finish({"kind": page.forecast.kind if page.forecast else "", "parts": parts})

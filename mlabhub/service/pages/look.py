@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
@@ -33,13 +34,13 @@ from mlabhub.service.pages.pickers import (
     reference_text,
 )
 from mlabhub.service.pages.words import image_note, image_title, network_text, purpose_text, range_text
-from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, ServerView, StorageView
+from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, QueueEntryView, ServerView, StorageView
 
 if TYPE_CHECKING:
     from mlabhub.service.launcher import Launcher
 
 # What another profile's link takes along from the form as it stands.
-KEPT_FOR_PROFILE = frozenset({"user", "name", "group", "server"})
+KEPT_FOR_PROFILE = frozenset({"user", "name", "group", "server", "entry"})
 WORDS = {NOW: N_("now"), BUSY: N_("not now"), NEVER_FITS: N_("never")}
 WORDED = ("gpus", "gpu_type")
 MANY_CARDS = 9
@@ -96,10 +97,16 @@ class Look:
     notice: str = ""
     again: Again | None = None
     restart: ServerView | None = None
+    entry: QueueEntryView | None = None
     default_taken: bool = False
     typed_name: str = ""
     longest_name: int = MAX_DISPLAY_NAME
     key: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+
+    @property
+    def button(self) -> str:
+        """What the form's own button says."""
+        return self.forecast.button if self.forecast else ""
 
     @property
     def count(self) -> int:
@@ -128,8 +135,12 @@ async def look(
     url: Url,
     simulated: bool,
     cards: Sequence[str] | None = None,
+    entry: QueueEntryView | None = None,
 ) -> Look:
-    """Return the page for a person's choices; ``cards`` limits the profiles to some, for a refresh."""
+    """Return the page for a person's choices; ``cards`` limits the profiles to some, for a refresh.
+
+    ``entry`` is what waits already and is to ask for these choices instead.
+    """
     wide, full = cards is None or bool(cards), cards is None
     view, servers, past, storage = await asyncio.gather(
         launcher.catalog_for(replace(person, name=user)),
@@ -140,7 +151,8 @@ async def look(
     profile = choose_profile(view, arguments.get("profile", ""))
     if profile is None:
         return Look()
-    maker = _Maker(launcher, person, user, view, profile, {**arguments, "profile": profile.slug}, t, url, simulated)
+    arguments_now = {**arguments, "profile": profile.slug}
+    maker = _Maker(launcher, person, user, view, profile, arguments_now, t, url, simulated, entry)
     return await maker.look(arguments.get("profile", ""), cards, servers, past, storage)
 
 
@@ -170,6 +182,7 @@ class _Maker:
     t: Translator
     url: Url
     simulated: bool
+    entry: QueueEntryView | None
 
     async def look(
         self,
@@ -204,18 +217,24 @@ class _Maker:
             folders=make_folders(storage, self.t),
             network=network_text(self.t, self.profile.egress, self.view.network),
             notice=self._notice(by_key.get("asked")),
-            again=None if restart else await self._again(past, servers),
+            again=None if restart or self.entry else await self._again(past, servers),
             restart=restart,
+            entry=self.entry,
             default_taken=any(not one.server_name and one.state != "stopped" for one in servers),
             typed_name=self.arguments.get("name", ""),
         )
+
+    @property
+    def now(self) -> datetime:
+        """The moment that waits are told from."""
+        return datetime.now().astimezone()
 
     @property
     def _other(self) -> str | None:
         return self.user if self.user != self.person.name else None
 
     async def _ask(self, wishes: Sequence[dict[str, Any]], nearest: int = 0) -> tuple[Preview, ...]:
-        server = self.arguments.get("server", "")
+        server = self.entry.server_name if self.entry else self.arguments.get("server", "")
         return await self.launcher.previews(self.person, self.user, wishes, server, nearest=nearest)
 
     def _wishes(
@@ -257,7 +276,11 @@ class _Maker:
         payer = None if preview.request is None else payer_sentence(preview.request, self.view)
         if preview.starts_now or preview.request is None:
             unpinned = None
-        forecast = make_forecast(preview, self.t, simulated=self.simulated, payer=payer, unpinned=unpinned)
+        forecast = make_forecast(
+            preview, self.t, simulated=self.simulated, payer=payer, unpinned=unpinned, now=self.now
+        )
+        if self.entry is not None:
+            forecast = replace(forecast, button=self.t(N_("Change the request")), offer=None)
         if preview.key != "image" or newer is None or newer.request is None:
             return forecast
         title = image_title(self.view, newer.request.image)
@@ -285,6 +308,7 @@ class _Maker:
             simulated=self.simulated,
             title=lambda image: image_title(self.view, image),
             url=lambda **query: self.url("launch", **{**query, "user": self._other}),
+            now=self.now,
         )
 
     def _sections(self, profiles: Sequence[Profile], answers: Mapping[Hashable, Preview]) -> list[Section]:
@@ -307,7 +331,7 @@ class _Maker:
             purpose=purpose_text(self.t, profile),
             description=profile.description,
             size=range_text(self.t, profile, profile.offered_gpu_types(self.view.gpu_types), self.simulated),
-            forecast=make_forecast(preview, self.t, simulated=self.simulated),
+            forecast=make_forecast(preview, self.t, simulated=self.simulated, now=self.now),
             selected=profile is self.profile,
             url=self.url("launch", **{**kept, "profile": profile.slug}),
         )

@@ -2,6 +2,8 @@
 // and every few seconds the world. Another profile comes without a reload. Everything works without this script, by
 // links and by the form.
 
+import { put } from "./parts.js";
+
 const SECOND = 1000;
 const QUIET_MS = 250;
 const EVERY_MS = 10 * SECOND;
@@ -14,7 +16,6 @@ let timer = 0;
 let latest = 0;
 let failures = 0;
 let find = "";
-let pressed = null;
 
 const root = () => document.getElementById("launch");
 const form = () => document.getElementById("launch-form");
@@ -27,36 +28,12 @@ function headers() {
 
 // The parts of the page ------------------------------------------------------------------------------------------
 
-// Put new text into a part, unless it says the same already: what has the focus keeps it, and nothing is read out twice.
+// Put new text into a part, unless it says the same already.
 function show(name, html) {
   const element = part(name);
-  if (!element || element.shown === html || element.contains(pressed)) {
-    return; // Under a press that is not over yet nothing is exchanged, or the click would be lost.
-  }
-  const first = element.shown === undefined;
-  const parsed = document.createElement("div");
-  parsed.innerHTML = html; // Made by our own templates, which escape every value.
-  element.shown = html;
-  if (first && parsed.innerHTML.trim() === element.innerHTML.trim()) {
-    return;
-  }
-  const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
-  element.replaceChildren(...parsed.childNodes);
-  if (element.matches(".mlab-again")) {
+  if (put(element, html, "start") && element.matches(".mlab-again")) {
     element.hidden = !element.querySelector("h2");
   }
-  if (focused) {
-    (document.getElementById(focused) ?? document.getElementById("start"))?.focus();
-  }
-}
-
-document.addEventListener("pointerdown", (event) => {
-  pressed = event.target;
-});
-for (const over of ["pointerup", "pointercancel"]) {
-  document.addEventListener(over, () => {
-    pressed = null;
-  });
 }
 
 function shownCards() {
@@ -341,7 +318,7 @@ document.addEventListener("submit", (event) => {
   const start = button ?? event.target.querySelector("[data-busy]");
   if (root()?.contains(event.target) && start) {
     window.clearTimeout(timer);
-    start.dataset.ready = start.textContent;
+    start.dataset.ready = start.innerHTML;
     start.textContent = start.dataset.busy;
     start.classList.add("disabled");
   }
@@ -350,7 +327,7 @@ document.addEventListener("submit", (event) => {
 // Back from the next page: the choices may have changed, and the button must work again.
 window.addEventListener("pageshow", (event) => {
   for (const start of document.querySelectorAll("[data-ready]")) {
-    start.textContent = start.dataset.ready;
+    start.innerHTML = start.dataset.ready;
     start.classList.remove("disabled");
   }
   if (event.persisted) {

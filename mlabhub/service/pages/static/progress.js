@@ -3,9 +3,14 @@
 export const SECOND = 1000;
 
 // Ask how far it is.
-export async function ask(page) {
-  const answer = await fetch(page.dataset.progress, {
-    headers: { "X-Xsrftoken": page.dataset.xsrf, Accept: "application/json" },
+export function ask(page) {
+  return askAt(page.dataset.progress, page.dataset.xsrf);
+}
+
+// Ask an address of ours for what a page shows.
+export async function askAt(address, xsrf) {
+  const answer = await fetch(address, {
+    headers: { "X-Xsrftoken": xsrf, Accept: "application/json" },
     signal: AbortSignal.timeout(10 * SECOND),
   });
   if (answer.status === 403) {

@@ -1,0 +1,110 @@
+"""Two people and one GPU, by hand of a real Chromium at a real hub: who waits sees it, and gets it without a touch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from mlabhub.catalog import default_directory
+from tests.chromium import at_home, run_chromium
+from tests.installation import Installation, free_port, wait_for
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+NOTICE_S = 20
+QUOTAS = {
+    "groups": {"vision": {"guaranteed": {"gpu": 1}, "limit": {"gpu": 1}}, "nlp": {"limit": {"gpu": 1}}},
+    "notice_seconds": NOTICE_S,
+}
+GPU = "launch?profile=gpu&gpus=1"
+
+
+@pytest.fixture(scope="module")
+def one_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A hub of plain processes with one GPU, which is guaranteed to vision and lent to nlp meanwhile."""
+    folder = tmp_path_factory.mktemp("queue")
+    shutil.copytree(default_directory(), folder / "config")
+    (folder / "config" / "quotas.yaml").write_text(json.dumps(QUOTAS))
+    arguments = ("--backend", "process", "--simulate-gpus", "1xT4", "--config", str(folder / "config"))
+    hub = Installation(folder / "state", free_port(), arguments)
+    try:
+        hub.start()
+        yield hub
+    finally:
+        hub.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium."""
+    with run_chromium() as browser:
+        yield browser
+
+
+def ask_for_it(page: Page, hub: Installation) -> None:
+    """Choose the one GPU, which somebody has, and queue for it."""
+    page.goto(f"{hub.url}services/mlabhub/{GPU}")
+    expect(page.locator("#start")).to_have_text(re.compile("^Queue for 1 GPU|^Queue for 1 T4"))
+    page.click("#start")
+    page.wait_for_url("**/starting/**")
+
+
+def test_the_second_gets_it_without_touching_anything(one_gpu: Installation, browser: Browser) -> None:
+    hub = one_gpu
+    hub.add_user("ann", "nlp")
+    password = hub.add_user("ben", "nlp")
+    assert hub.launch("ann", profile="gpu", gpus=1).status_code == 201
+    hub.wait_ready("ann")
+    with at_home(browser, hub.url, "ben", password) as page:
+        ask_for_it(page, hub)
+        said = page.locator("#starting-said")
+        expect(said).to_contain_text("Place 1 of 1 in the queue.")
+        expect(page.locator("#starting-live")).to_contain_text("ann")
+
+        page.get_by_role("link", name=re.compile("^Leave the queue")).click()
+        page.locator("form button.btn-danger").click()
+        expect(page.locator("[role=status]").first).to_contain_text("It was taken out of the queue.")
+
+        ask_for_it(page, hub)
+        home = page.context.new_page()
+        home.goto(f"{hub.url}services/mlabhub/")
+        expect(home.locator("[data-part=waiting]")).to_contain_text("Place 1 of 1")
+        home.close()
+        page.bring_to_front()
+
+        hub.stop_server("ann")
+        stopped = time.monotonic()
+        page.wait_for_url(re.compile("/user/ben/"), timeout=20_000)
+        took = time.monotonic() - stopped
+        assert took < 5, f"it took {took:.1f} s"
+    [held] = hub.reservations()
+    assert (held["user"], held["gpus"]) == ("ben", 1)
+    hub.stop_server("ben")
+
+
+def test_the_owner_comes_back_and_the_borrower_is_told(one_gpu: Installation, browser: Browser) -> None:
+    hub = one_gpu
+    lender, borrower = hub.add_user("vera", "vision"), hub.add_user("bo", "nlp")
+    assert hub.launch("bo", profile="gpu", gpus=1).status_code == 201
+    hub.wait_ready("bo")
+    with at_home(browser, hub.url, "bo", borrower) as told, at_home(browser, hub.url, "vera", lender) as page:
+        expect(told.locator("[data-part=servers]")).to_contain_text("Borrowed")
+        asked = time.monotonic()
+        ask_for_it(page, hub)
+        notice = told.locator("[data-notice]")
+        expect(notice).to_contain_text("Save your work now.", timeout=35_000)
+        timer = notice.locator("[role=timer]")
+        expect(timer).to_have_text(re.compile(r"^in \d+ s$"))
+        first = timer.inner_text()
+        wait_for(lambda: not timer.is_visible() or timer.inner_text() != first, 5, "the countdown to go on")
+        page.wait_for_url(re.compile("/user/vera/"), timeout=60_000)
+        assert time.monotonic() - asked >= NOTICE_S, "the notice was not given in full"
+        expect(told.locator("[data-part=waiting]")).to_contain_text("It ran already", timeout=20_000)
+    [held] = hub.reservations()
+    assert held["user"] == "vera"
