@@ -139,7 +139,7 @@ async def test_a_held_gpu_that_falls_ill_is_shown_and_left_alone(running: Runnin
     first, *others = make_machine().gpus
     sick = replace(first, healthy=False, health=(Message("ECC is at its end."),), busy=True, processes=(PYTHON,))
     running.backend.nodes = (replace(make_machine(), gpus=(sick, *others)),)
-    running.world.capacity._at = float("-inf")  # type: ignore[attr-defined]
+    running.world.capacity._source._at = float("-inf")  # type: ignore[attr-defined]
     shown = (await run(running)).output
     assert "held, sick, busy" in shown
     assert "0: ECC is at its end." in shown

@@ -39,8 +39,8 @@ class Lab:
 
     def look_again(self) -> None:
         """Forget what was read within the last seconds."""
-        self.world.capacity._at = float("-inf")  # type: ignore[attr-defined]
-        self.world.capacity._known = None  # type: ignore[attr-defined]
+        self.world.capacity._source._at = float("-inf")  # type: ignore[attr-defined]
+        self.world.capacity._source._known = None  # type: ignore[attr-defined]
 
     async def gpus(self, who: str = "admin") -> dict[str, dict[str, Any]]:
         """Return the GPUs by UUID."""
