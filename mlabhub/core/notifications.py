@@ -29,6 +29,7 @@ Kind = Literal[
     "notice_withdrawn",
     "reclaimed",
     "ends_soon",
+    "machine_closes",
     "somebody_waits",
 ]
 Audience = Literal["admins", "everybody"]
@@ -44,6 +45,7 @@ FOR_PEOPLE: tuple[Kind, ...] = (
     "notice_withdrawn",
     "reclaimed",
     "ends_soon",
+    "machine_closes",
     "somebody_waits",
 )
 FOR_CHANNELS: tuple[Kind, ...] = ("refused", "given_back", "notice", "reclaimed")

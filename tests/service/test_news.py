@@ -19,13 +19,16 @@ ITEMS = {
     "notice_withdrawn": news.NoticeWithdrawn(server="train", **COMMON),
     "reclaimed": news.Reclaimed(server="train", **COMMON),
     "ends_soon": news.EndsSoon(server="train", ends=1_732_234_200.0, **COMMON),
+    "machine_closes": news.MachineCloses(
+        server="train", closes=1_732_300_000.0, node="n1", reason="new disks", **COMMON
+    ),
     "somebody_waits": news.SomebodyWaits(server="train", wanted="1 A100", unused_since=1_732_230_000.0, **COMMON),
 }
 
 
 def test_every_kind_has_a_name_of_its_own_and_an_example_here() -> None:
     assert {one.kind for one in ITEMS.values()} == set(news.KINDS)
-    assert len(news.KINDS) == 9
+    assert len(news.KINDS) == 10
 
 
 @pytest.mark.parametrize("name", ITEMS)
