@@ -200,8 +200,9 @@ class Installation:
     # --- servers ------------------------------------------------------------------------------------------------
 
     def launch(self, name: str, server_name: str = "", **user_options: Any) -> httpx.Response:
-        """Launch by the service's API as a person."""
-        body = {"server_name": server_name, "display_name": server_name, "user_options": user_options}
+        """Launch by the service's API as a person, now or not at all."""
+        name_of_both = {"server_name": server_name, "display_name": server_name}
+        body = {**name_of_both, "user_options": user_options, "queue": False}
         with self.api(name) as client:
             return client.post("services/mlabhub/api/v1/launches", json=body)
 

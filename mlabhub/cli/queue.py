@@ -70,8 +70,9 @@ def list_queue(
 def leave(entry: Entry, state: State = None, as_json: AsJson = False) -> None:
     """Leave the queue."""
     service = find_service(state)
-    told = service.ask("DELETE", f"launches/{find_entry(service, entry)}")
-    _say(told, as_json, f"{server_of(told)} waits no longer.")
+    found = find_entry(service, entry)
+    told = service.delete(f"launches/{id_of(found)}")
+    _say(told, as_json, f"{server_of(found)} waits no longer.")
 
 
 @app.command()
@@ -85,12 +86,13 @@ def change(
 ) -> None:
     """Change what an entry asks for; it keeps its place if it asks for no more than before."""
     service, changes = find_service(state), read_options(option)
-    launch_id = find_entry(service, entry)
-    known = service.ask("GET", f"launches/{launch_id}").get("options") or {}
+    found = find_entry(service, entry)
+    launch_id = id_of(found)
+    known = service.get(f"launches/{launch_id}").get("options") or {}
     wanted = {key: value for key, value in {**known, **changes}.items() if value is not None}
     told = service.ask("PUT", f"launches/{launch_id}", {"user_options": wanted})
-    place = f" It is number {told['position']} now." if told.get("position") else ""
-    _say(told, as_json, f"{server_of(told)} asks for that from now on.{place}")
+    place = f" It is number {told['position']} now." if told.get("position") else " It starts."
+    _say(told, as_json, f"{server_of(found)} asks for that from now on.{place}")
 
 
 @app.command()
@@ -104,8 +106,8 @@ def move(
 ) -> None:
     """Move an entry to the front, or before another one; for administrators, and in the audit."""
     service = find_service(state)
-    other = None if before is None else find_entry(service, before)
-    told = service.ask("POST", f"queue/{find_entry(service, entry)}/move", {"before": other})
+    other = None if before is None else find_entry(service, before)["launch_id"]
+    told = service.post(f"queue/{id_of(find_entry(service, entry))}/move", {"before": other})
     place = f"{server_of(told)} is number {told['position']} now." if told.get("position") else "It was moved."
     _say(told, as_json, place)
 
@@ -187,12 +189,17 @@ def plain_line(text: str) -> str:
     return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
-def find_entry(service: Service, word: str) -> str:
-    """Return the id of the entry that a word stands for, fit for an address. Raises `NotFound`."""
-    entries = service.get("queue")["entries"]
+def id_of(entry: Json) -> str:
+    """Return the id of an entry, fit for an address."""
+    return quote(str(entry["launch_id"]), safe="")
+
+
+def find_entry(service: Service, word: str) -> Json:
+    """Return the entry that a word stands for. Raises `NotFound`."""
+    entries: list[Json] = service.get("queue")["entries"]
     named = [one for one in entries if one["own"] and word in (one["server_name"], one["display_name"])]
     for entry in [one for one in entries if one["launch_id"] == word] or named:
-        return quote(str(entry["launch_id"]), safe="")
+        return entry
     raise NotFound(f"Nothing in the queue is called {shown(word)}. `mlabhub queue --json` lists the ids.")
 
 

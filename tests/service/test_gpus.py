@@ -139,7 +139,7 @@ async def test_a_held_gpu_that_falls_ill_is_shown_and_left_alone(running: Runnin
     first, *others = make_machine().gpus
     sick = replace(first, healthy=False, health=(Message("ECC is at its end."),), busy=True, processes=(PYTHON,))
     running.backend.nodes = (replace(make_machine(), gpus=(sick, *others)),)
-    running.world.capacity._source._at = float("-inf")  # type: ignore[attr-defined]
+    await running.world.capacity.look()
     shown = (await run(running)).output
     assert "held, sick, busy" in shown
     assert "0: ECC is at its end." in shown
@@ -152,7 +152,7 @@ async def test_gpus_that_cannot_be_read(running: Running) -> None:
     running.backend.nodes = (Node("n1", 64, 512, gpu_fault=Message("The driver hangs.")),)
     shown = await run(running)
     assert shown.output.splitlines()[1].strip() == "These GPUs cannot be read: The driver hangs."
-    refused = await running.call("POST", "api/v1/launches", json={"user_options": {"profile": "gpu"}})
+    refused = await running.call("POST", "api/v1/launches", json={"user_options": {"profile": "gpu"}, "queue": False})
     assert "The driver hangs." in refused.json()["error"]["message"]
     fine = await running.call("POST", "api/v1/launches", json={"user_options": {"profile": "cpu"}})
     assert fine.status_code == 201

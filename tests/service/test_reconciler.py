@@ -217,7 +217,8 @@ async def test_nothing_is_given_away_before_what_runs_was_counted(running: Runni
     assert answer.status_code == 503
     running.backend.down = False
     assert (await launched(running, "x")).gpus == ("GPU-n1-a100-7",)
-    again = await running.call("POST", "api/v1/launches", json={"server_name": "y", "user_options": {"profile": "gpu"}})
+    body = {"server_name": "y", "user_options": {"profile": "gpu"}, "queue": False}
+    again = await running.call("POST", "api/v1/launches", json=body)
     assert again.status_code == 409
     assert {one.state for one in running.projection if one.user == "bob"} == {"unknown"}
 

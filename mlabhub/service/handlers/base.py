@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+from dataclasses import replace
 from http.client import responses
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from mlabhub.service.json_views import to_json
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.reconciler import Reconciler
+from mlabhub.service.scopes import SEE_ALL_SCOPE
 from mlabhub.service.views import Person
 from mlabhub.service.world import World
 
@@ -141,6 +143,12 @@ class ApiHandler(HubOAuthenticated, JsonHandler):
             )
         self.current_user = model
         self.person = self._person(model)
+
+    @property
+    def reader(self) -> Person:
+        """Who asks, as far as reading goes: the command line on the hub's own machine sees all and changes nothing."""
+        sees_all = bool(self.hub_auth.check_scopes({SEE_ALL_SCOPE}, self.current_user))
+        return replace(self.person, admin=self.person.admin or sees_all)
 
     def require_admin(self) -> None:
         """Let only administrators pass."""

@@ -146,7 +146,7 @@ class QueueEventsHandler(EventsHandler):
         """Follow the queue."""
 
         async def look() -> tuple[int, bytes, bool]:
-            number, told = await self.queue_desk.queue_json(self.person)
+            number, told = await self.queue_desk.queue_json(self.reader)
             return number, told, False
 
         await self.follow(look)

@@ -75,7 +75,7 @@ class QueueHandler(ApiHandler):
 
     async def get(self) -> None:
         """List who waits, next first."""
-        _, told = await self.queue_desk.queue_json(self.person)
+        _, told = await self.queue_desk.queue_json(self.reader)
         self.finish(told)
 
 
