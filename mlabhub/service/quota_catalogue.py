@@ -9,14 +9,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quota_changes import QuotaChange, contradictions, effective, span
 from mlabhub.errors import MLabError
 from mlabhub.ledger import LedgerUnavailable
 from mlabhub.messages import Message
-from mlabhub.service.catalogue import CatalogSource
 from mlabhub.service.writer import Writer
+
+
+class Source(Protocol):
+    """What the configuration folder says, as `mlabhub.service.catalogue.CatalogSource` has it."""
+
+    @property
+    def fault(self) -> MLabError | None: ...
+
+    def __call__(self) -> Catalog: ...
+    def look(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class _Kept:
 class QuotaCatalogue:
     """Call it for the catalogue. ``clock`` tells seconds since the epoch; it may step."""
 
-    def __init__(self, source: CatalogSource, writer: Writer, clock: Callable[[], float]):
+    def __init__(self, source: Source, writer: Writer, clock: Callable[[], float]):
         self._source = source
         self._writer = writer
         self._clock = clock

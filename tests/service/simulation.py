@@ -84,6 +84,9 @@ class FixedCatalog:
 
     configured = __call__
 
+    def look(self) -> None:
+        pass
+
     def renewed(self, catalog: Catalog) -> Catalog:
         return catalog
 

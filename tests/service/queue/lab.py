@@ -31,6 +31,7 @@ from mlabhub.service.metrics import Metrics
 from mlabhub.service.news import NewsItem
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.asking import ask
+from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.reconciler import Reconciler
 from mlabhub.service.world import World
 from mlabhub.service.writer import Writer
@@ -182,7 +183,7 @@ class Lab:
             capacity=CapacityCache(backend.capacity, lambda: self.mono, fresh_s=0.0),
             census=Census(writer, self.ledger, backend, lambda: self.now),
             accounts=Numbers(),
-            catalog=self.catalog,
+            catalog=QuotaCatalogue(self.catalog, writer, lambda: self.now),
             clock=lambda: self.now,
             make_launch_id=self.make_launch_id,
             metrics=Metrics(),

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlabhub.errors import MLabError
+from mlabhub.core.quota_changes import effective
+from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.ledger import LedgerUnavailable, MemoryLedger
 from mlabhub.service.answers import Admitted, Waits
 from mlabhub.service.queue import acts
+from mlabhub.service.quota_bodies import QuotaChangesBody
+from mlabhub.service.quota_desk import QuotaDesk
 from tests.doubles import unreachable
 from tests.service.queue.lab import PEOPLE, Lab, make_catalog
 from tests.service.queue.test_crashes import check_agreement
@@ -23,7 +26,23 @@ QUOTAS = {
     "groups": {"nlp": {"guaranteed": {"gpu": 2}, "limit": {"gpu": 3}}, "vision": {"guaranteed": {"gpu": 1}}},
     "notice_seconds": 60,
 }
-WHAT = ("ask", "ask", "ask", "stop", "look", "look", "leave", "move", "die", "hub", "ledger", "use")
+WHAT = (
+    "ask",
+    "ask",
+    "ask",
+    "stop",
+    "look",
+    "look",
+    "leave",
+    "move",
+    "die",
+    "hub",
+    "ledger",
+    "use",
+    "quota",
+    "quota",
+    "undo",
+)
 OVER = ("claimed", "given_back", "left", "refused")
 
 
@@ -39,6 +58,7 @@ class Story:
         """Let one thing happen; whoever is refused is told so."""
         lab, dice = self.lab, self.dice
         who, server = dice.choice(sorted(PEOPLE)), dice.choice(("", "x"))
+        before = self.used()
         waiting = sorted(lab.memory._entries) if isinstance(lab.memory, MemoryLedger) else []
         try:
             if what == "ask":
@@ -63,9 +83,57 @@ class Story:
                 lab.ledger.away = None if lab.ledger.away else LedgerUnavailable("The disk is full.")
             elif what == "use" and (who, server) in lab.hub.servers:
                 lab.uses(who, server)
+            elif what == "quota":
+                await self.change_quota()
+            elif what == "undo" and (changes := sorted(lab.world.catalog.changes)):
+                await QuotaDesk(lab.world).undo("admin", dice.choice(changes))
         except MLabError:
             pass
         lab.check_gpus()
+        self.check_limits(before)
+
+    async def change_quota(self) -> None:
+        """Change a group's quota, at once or soon, for a while or for good."""
+        dice, now = self.dice, self.lab.now
+        start = dice.choice((None, now + 20, now + 90))
+        body = {
+            "group": dice.choice(("nlp", "vision")),
+            dice.choice(("guaranteed", "limit", "each")): {"gpu": dice.choice((0, 1, 2, 4, "+1", "-1", None))},
+            "reason": "r",
+            "from": start,
+            "until": dice.choice((None, (start or now) + 40, (start or now) + 400)),
+        }
+        await QuotaDesk(self.lab.world).change("admin", QuotaChangesBody.model_validate(body))
+
+    async def undo_all(self) -> None:
+        """Undo every change: whatever was made in whichever order, there is one in which it can be undone."""
+        desk, catalog = QuotaDesk(self.lab.world), self.lab.world.catalog
+        while left := [one.change_id for one in desk.history() if one.state in ("in force", "ahead")]:
+            undone = 0
+            for change_id in left:
+                try:
+                    await desk.undo("admin", change_id)
+                    undone += 1
+                except LaunchRefused:  # a guarantee depends on it
+                    continue
+            assert undone, left
+        assert catalog() is catalog.configured()
+
+    def used(self) -> dict[str, float]:
+        """Return the GPUs that each group holds; nothing while the ledger is away."""
+        try:
+            holdings = self.lab.projection.holdings
+        except LedgerUnavailable:
+            return {}
+        return {group: holdings.group(group).as_amounts().get("gpu", 0.0) for group in ("nlp", "vision")}
+
+    def check_limits(self, before: dict[str, float]) -> None:
+        """No group came to hold more in a step, and with it more than the limit that is in force."""
+        changes = self.lab.world.catalog.changes.values()
+        quotas = effective(self.lab.catalog.configured().quotas, changes, self.lab.now)
+        for group, used in self.used().items():
+            limit = quotas.group_limit(group).get("gpu", used)
+            assert used <= max(limit, before.get(group, used)), (group, used, limit)
 
     async def live(self, steps: list[str]) -> None:
         """Live through it, heal, and look at what is left."""
@@ -77,6 +145,7 @@ class Story:
             for _ in range(4):
                 await lab.look(31)
             check_agreement(lab)
+            await self.undo_all()
             await self.drain()
         finally:
             await lab.halt()
