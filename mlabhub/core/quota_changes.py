@@ -8,7 +8,7 @@ limit (fail closed), and `contradictions` says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,6 +81,19 @@ def span(changes: Iterable[QuotaChange], now: float) -> tuple[float, float]:
     moments = [moment for one in changes for moment in _moments(one)]
     since = max((moment for moment in moments if moment <= now), default=float("-inf"))
     return since, min((moment for moment in moments if moment > now), default=float("inf"))
+
+
+def quotas_ahead(
+    quotas: Quotas, changes: Iterable[QuotaChange], now: float, names: Collection[str]
+) -> Iterator[Quotas]:
+    """Yield the quotas of some groups and users as they are now, and as each change that is made already leaves them.
+
+    Whoever asks about a person names ``default`` as well.
+    """
+    concerned = [one for one in changes if one.name in names]
+    yield effective(quotas, concerned, now)
+    for moment in sorted({moment for one in concerned for moment in _moments(one) if moment > now}):
+        yield effective(quotas, concerned, moment)
 
 
 def next_change(changes: Iterable[QuotaChange], now: float) -> float | None:

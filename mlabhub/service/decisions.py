@@ -13,12 +13,13 @@ from typing import Any
 from mlabhub.core.admission import NOTHING, Capacity, Decision, Placement, Standing, decide
 from mlabhub.core.capacity import products_of
 from mlabhub.core.forecast import Forecast, forecast, waits
+from mlabhub.core.hopeless import QUOTA_NEVER
 from mlabhub.core.identity import Identity
 from mlabhub.core.moving import move
 from mlabhub.core.plan import LaunchPlan, make_plan
 from mlabhub.core.privacy import EVERYTHING, Viewer
 from mlabhub.core.profiles import Catalog, LaunchRequest
-from mlabhub.core.reasons import Reason, sentences
+from mlabhub.core.reasons import NEVER, Reason, sentences
 from mlabhub.core.units import format_gpus
 from mlabhub.core.waiting import Waiting
 from mlabhub.ledger import AuditEntry, KnownId, QueueEntry, Record, Reservation, StoredAnswer
@@ -64,6 +65,8 @@ class Ground:
     identify: Callable[[Projection], Identity]
     queue: tuple[Waiting, ...] = ()
     turn: Turn = lambda *_: NOTHING
+    may_come: Callable[[LaunchRequest], bool] = lambda _: False
+    """Whether quotas that are to change let a launch start that those of now never would."""
 
 
 START_DEADLINE_S = 300.0
@@ -103,7 +106,7 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
     answer: Admitted | Refused | Waits
     if placement is not None:
         answer, records = _admit(projection, wish, ground, now, placement, told.decision.notes)
-    elif wish.may_wait and taken is None and not told.decision.never:
+    elif wish.may_wait and taken is None and _may_start_later(wish, ground, told.decision):
         answer, records = _wait(projection, wish, told, now)
     else:
         waiting = waits(wish.request, told.decision, ground.catalog.quotas, ground.capacity, now)
@@ -111,6 +114,12 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
         full = answer.reasons if taken is not None else _full_reasons(projection, wish, ground, told.decision, now)
         records = (_refused(wish, full, now),)
     return Outcome(answer, (*records, keep(answer)) if keep else records)
+
+
+def _may_start_later(wish: Wish, ground: Ground, decision: Decision) -> bool:
+    """Whether it makes sense to wait: others may stop, or a quota that stands in the way is to change."""
+    never = {reason.code for reason in decision.reasons} & NEVER
+    return not never or (never <= QUOTA_NEVER and ground.may_come(wish.request))
 
 
 def _admit(

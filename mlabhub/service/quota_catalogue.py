@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from mlabhub.core.profiles import Catalog
-from mlabhub.core.quota_changes import QuotaChange, contradictions, effective, span
+from mlabhub.core.hopeless import fits_quotas, hopeless
+from mlabhub.core.profiles import Catalog, LaunchRequest
+from mlabhub.core.quota_changes import QuotaChange, contradictions, effective, quotas_ahead, span
+from mlabhub.core.quotas import DEFAULT_USER
 from mlabhub.errors import MLabError
 from mlabhub.ledger import LedgerUnavailable
 from mlabhub.messages import Message
@@ -69,6 +71,13 @@ class QuotaCatalogue:
         """Return a catalogue of a moment ago with the quotas in force now: a decision made in its turn needs these."""
         quotas = self().quotas
         return catalog if catalog.quotas is quotas else catalog.model_copy(update={"quotas": quotas})
+
+    def hopeless(self, request: LaunchRequest) -> Message | None:
+        """Say why neither the quotas now nor those ahead could ever hold a request; None if some could."""
+        if fits_quotas(request, self().quotas):
+            return None
+        names = {request.user, DEFAULT_USER, *([request.group] if request.group is not None else ())}
+        return hopeless(request, quotas_ahead(self._source().quotas, self.changes.values(), self._clock(), names))
 
     def look(self) -> None:
         """Read the folder if it has changed and then was left alone for a while."""

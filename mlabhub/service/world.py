@@ -63,7 +63,8 @@ class CatalogInForce(Protocol):
 
     ``fault`` says why the folder's newest state is not in force; ``renewed`` is an older one with the quotas in force
     now, for a decision that is made later than it was prepared; ``configured`` is without ``changes``, the quotas that
-    were changed at run time; ``contradictions`` say where folder and changes do not go together.
+    were changed at run time; ``contradictions`` say where folder and changes do not go together, and
+    ``hopeless`` says why no quotas, now or ahead, could hold a request.
     """
 
     @property
@@ -76,6 +77,7 @@ class CatalogInForce(Protocol):
     def configured(self) -> Catalog: ...
     def renewed(self, catalog: Catalog) -> Catalog: ...
     def contradictions(self) -> tuple[Message, ...]: ...
+    def hopeless(self, request: LaunchRequest) -> Message | None: ...
 
 
 class CapacitySource(Protocol):

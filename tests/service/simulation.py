@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mlabhub.client.transport import NoAnswer
+from mlabhub.core.hopeless import hopeless
 from mlabhub.core.identity import Identity
-from mlabhub.core.profiles import Catalog
+from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.quota_changes import QuotaChange
 from mlabhub.errors import MLabError, Unavailable
 from mlabhub.ledger import LedgerUnavailable, MemoryLedger
@@ -93,6 +94,9 @@ class FixedCatalog:
     @property
     def changes(self) -> Mapping[str, QuotaChange]:
         return {}
+
+    def hopeless(self, request: LaunchRequest) -> Message | None:
+        return hopeless(request, (self.catalog.quotas,))
 
     def contradictions(self) -> tuple[Message, ...]:
         return ()

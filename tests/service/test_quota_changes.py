@@ -317,3 +317,20 @@ async def test_nobody_has_more_changes_than_one_can_follow(running: Running) -> 
     await change(running, user="vision-user", status=404, cap={"gpu": 1}, reason="r")
     await change(running, user="alice", cap={"gpu": 1}, reason="r")
     assert took < 5, "the last one is checked against all the others at every moment ahead"
+
+
+async def test_one_may_wait_for_a_quota_that_is_to_change_and_for_no_other(running: Running) -> None:
+    closed = {"group": "vision", "limit": {"gpu": 0}, "reason": "closed"}
+    until = running.world.clock() + 3600
+    await change(running, **closed, until=until)
+    body = {"server_name": "x", "user_options": {"profile": "gpu", "gpus": 2}}
+    waits = await running.call("POST", "api/v1/launches", json=body)
+    assert (waits.status_code, waits.json()["state"]) == (202, "queued")
+    await running.world.queue.round_now()
+    entry = f"api/v1/launches/{waits.json()['launch_id']}"
+    assert (await running.call("GET", entry)).json()["state"] == "queued"
+    await change(running, **closed)
+    await running.world.queue.round_now()
+    over = (await running.call("GET", entry)).json()
+    assert (over["state"], "vision may hold no GPU: its limit is 0." in str(over)) == ("refused", True)
+    assert (await running.call("POST", "api/v1/launches", json=body)).status_code == 409

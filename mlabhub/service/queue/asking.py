@@ -29,7 +29,12 @@ async def ask(
     what it asks for now; otherwise it goes on waiting as it was (`Waits` with ``may_wait``, `Refused` without).
     """
     await world.queue.settle()
-    ground = replace(ground, queue=(*ground.queue, *world.queue.waiting()), turn=world.queue.turn(ground.capacity))
+    ground = replace(
+        ground,
+        queue=(*ground.queue, *world.queue.waiting()),
+        turn=world.queue.turn(ground.capacity),
+        may_come=lambda request: world.catalog.hopeless(request) is None,
+    )
     now = world.clock()
 
     def act(projection: Projection) -> Outcome[Answer]:

@@ -32,7 +32,7 @@ from mlabhub.service.queue.deadlines import Deadlines
 from mlabhub.service.queue.hands import Hands
 from mlabhub.service.queue.outcomes import Settled
 from mlabhub.service.queue.rounds import Made, Planned, carry_out
-from mlabhub.service.queue.scene import Facts, Known, room_of, scene_of, waiting_of
+from mlabhub.service.queue.scene import Facts, Known, request_of, room_of, scene_of, waiting_of
 from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue.turn import turn_of
 from mlabhub.service.writer import Act, Outcome
@@ -207,6 +207,16 @@ class QueueLoop:
             if made.left_over:
                 self.wake()
         self._note(planned, seen)
+        await self._refuse_hopeless(planned)
+
+    async def _refuse_hopeless(self, planned: Planned) -> None:
+        """Refuse those who wait for what no quota can hold any more, now or by a change that is made already."""
+        for launch_id, why in planned.round.blocked.items():
+            entry = self._world.writer.projection.queue.get(launch_id)
+            if why in ("limit", "cap") and entry is not None and entry.state == "waiting":
+                told = self._world.catalog.hopeless(request_of(entry))
+                if told is not None:
+                    await self._settle(Checked(entry, refusal=told))
 
     def _carry_out(self, planned: Planned, now: float) -> Act[Made]:
         """Return what makes a round durable, by the quotas that are in force when its turn comes."""
