@@ -20,7 +20,7 @@ from mlabhub.service.notify.letters import Letter, name_of
 from mlabhub.service.notify.wire import Outcome
 
 log = logging.getLogger(__name__)
-MOST_LETTERS = 20_000
+MOST_LETTERS = 50_000
 MOST_IN_LINE = 10_000
 MOST_TOGETHER = 10
 """Letters that one message takes when several wait for the same address."""
