@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from gettext import NullTranslations
 from typing import Any
 
 import pytest
 
 from mlabhub.core.moments import write_moment
 from mlabhub.errors import LaunchRefused, MLabError
+from mlabhub.i18n import Translator
 from mlabhub.ledger import LedgerUnavailable, QuotaChange
+from mlabhub.service.pages.payer import head_sentences
 from mlabhub.service.quota_desk import MOST_LIVE
 from mlabhub.service.scopes import SET_QUOTAS_SCOPE
+from mlabhub.service.views import Person
 from mlabhub.service.writer import Outcome
 from tests.service.conftest import Running
 from tests.service.test_api import error_of
@@ -334,3 +338,14 @@ async def test_one_may_wait_for_a_quota_that_is_to_change_and_for_no_other(runni
     over = (await running.call("GET", entry)).json()
     assert (over["state"], "vision may hold no GPU: its limit is 0." in str(over)) == ("refused", True)
     assert (await running.call("POST", "api/v1/launches", json=body)).status_code == 409
+
+
+async def test_the_launch_page_tells_the_cap_of_the_group_that_pays(running: Running) -> None:
+    running.hub.add_user("alice", "vision", "nlp")
+    await change(running, group="vision", each={"gpu": 3}, reason="share")
+    view = await running.service.application.settings["launcher"].catalog_for(Person("alice"))
+    told = {
+        group: head_sentences(view, group, Translator("en", NullTranslations()), None)[0] for group in ("vision", "nlp")
+    }
+    assert "0 of 3 GPU" in told["vision"]
+    assert "0 of 8 GPU" in told["nlp"]
