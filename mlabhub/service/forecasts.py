@@ -1,7 +1,7 @@
 """When those who wait start, and when a new launch would, worked out once for all who look.
 
 Guarantees: the ranges of all who wait are worked out beside the loop, one after the other, however many look; what is
-shown is that of a moment that is told, and never older than `STALE_S` where somebody looks; while the ledger or what
+shown is that of a moment that is told, and never older than `OLD_S` where somebody looks; while the ledger or what
 there is are not known, nobody can tell. Followers are told when a range came to differ enough to be said otherwise.
 """
 
@@ -39,6 +39,11 @@ STALE_S = 15.0
 """For how long ranges are true enough while nothing changes: what runs goes on running."""
 PAUSE_S = 1.0
 """So long after they were worked out they are not worked out again, whatever changes."""
+SELDOM = 10.0
+"""Nor for this many times as long as that took, so that it never takes more than a tenth of a processor."""
+QUICK_S = 0.05
+OLD_S = 60.0
+"""Nobody is told of a moment longer ago than that."""
 MOVED_S = 60.0
 """Ranges that moved less than this are not told to followers."""
 
@@ -96,15 +101,20 @@ class Forecasts:
         self.latest = NOTHING_SEEN
         self._number = -1
         self._history_number = -1
-        self._turn = asyncio.Lock()
+        self._took = 0.0
+        self._looking: asyncio.Task[None] | None = None
         self.in_thread: Callable[[Callable[[], Seen]], Awaitable[Seen]] = asyncio.to_thread
 
     async def look(self, capacity: Capacity) -> Seen:
-        """Return how things look now, or did a moment ago."""
+        """Return how things look now, or did a moment ago.
+
+        Where that takes long, nobody waits for it who may be told of some moments ago instead.
+        """
         if not self._is_fresh():
-            async with self._turn:
-                if not self._is_fresh():
-                    await self._try(capacity)
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._try(capacity), name="forecasts are worked out")
+            if self._took < QUICK_S or not 0 <= self._world.clock() - self.latest.at < OLD_S:
+                await asyncio.shield(self._looking)
         return self.latest
 
     async def note_told(self, entry: QueueEntry, capacity: Capacity) -> WaitRange | None:
@@ -134,8 +144,10 @@ class Forecasts:
 
     async def _try(self, capacity: Capacity) -> None:
         """Look anew. A fault of ours in it costs nobody more than the ranges."""
+        began = self._world.monotonic()
         try:
             await self._work_out(capacity)
+            self._took = self._world.monotonic() - began
         except MLabError as error:
             log.debug("Nobody can tell when those start who wait: %s", error.log_text)
             self.latest = NOTHING_SEEN
@@ -161,7 +173,7 @@ class Forecasts:
         if not 0 <= age < STALE_S:
             return False
         same = (self._number, self._history_number) == (self._world.changes.number, self.history.number)
-        return same or age < PAUSE_S
+        return same or age < max(PAUSE_S, SELDOM * self._took)
 
     async def _work_out(self, capacity: Capacity) -> None:
         world, now = self._world, self._world.clock()
