@@ -9,9 +9,7 @@ from collections.abc import Iterable
 
 from mlabhub.core.sharing.lifetimes import Lifetimes
 from mlabhub.core.sharing.model import Ask, Run
-from mlabhub.core.sharing.places import Room
-
-Amounts = tuple[int, int, int]
+from mlabhub.core.sharing.places import Amounts, Room
 
 AT_ONCE = 60.0
 """Within how many seconds one that is told to stop already is gone."""
@@ -48,11 +46,6 @@ def add_up(gpu_type: str | None, runs: Iterable[Run]) -> Amounts:
         cpu += run.ask.cpu
         memory += run.ask.memory
     return gpus, cpu, memory
-
-
-def leaving_soon(room: Room) -> list[Run]:
-    """Return the runs on a machine that end already."""
-    return [run for run in room.runs if run.ending]
 
 
 def covers(room: Room, gpu_type: str | None, ask: Ask, coming: Amounts) -> bool:

@@ -46,6 +46,4 @@ class Lifetimes:
 
 
 def _span(age: float) -> int:
-    if age <= EDGES[0]:
-        return 0
-    return min(len(EDGES), math.ceil(math.log2(age / EDGES[0])))
+    return min(len(EDGES), (math.ceil(age / EDGES[0]) - 1).bit_length()) if age > EDGES[0] else 0

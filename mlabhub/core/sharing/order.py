@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from mlabhub.core.sharing.model import Machine, Waiter
 from mlabhub.core.sharing.past import Past, Use
+from mlabhub.core.sharing.shares import LEAST_WEIGHT
 from mlabhub.core.units import CPU, GPU, MEMORY
 
 Totals = tuple[float, float, float]
@@ -30,30 +31,31 @@ def totals_of(machines: Sequence[Machine]) -> Totals:
 class _Share:
     """What one group or person holds, held lately, and would hold."""
 
-    __slots__ = ("cpu", "gpus", "memory")
+    __slots__ = ("cpu", "gpus", "memory", "weight")
 
-    def __init__(self, used: Mapping[str, int], average: tuple[float, float, float]) -> None:
-        self.gpus = used.get(GPU, 0) / 1e6 + average[0]
-        self.cpu = used.get(CPU, 0) + average[1]
-        self.memory = used.get(MEMORY, 0) + average[2]
+    def __init__(self, used: Mapping[str, int], average: tuple[float, float, float], length: float) -> None:
+        self.weight = 1.0
+        self.gpus = used.get(GPU, 0) / 1e6 * length + average[0]
+        self.cpu = used.get(CPU, 0) * length + average[1]
+        self.memory = used.get(MEMORY, 0) * length + average[2]
 
-    def add(self, waiter: Waiter) -> None:
+    def add(self, waiter: Waiter, length: float) -> None:
         ask = waiter.ask
-        self.gpus += ask.gpus
-        self.cpu += ask.cpu
-        self.memory += ask.memory
+        self.gpus += ask.gpus * length
+        self.cpu += ask.cpu * length
+        self.memory += ask.memory * length
 
     def dominant(self, totals: Totals) -> float:
-        return max(self.gpus / totals[0], self.cpu / totals[1], self.memory / totals[2])
+        return max(self.gpus / totals[0], self.cpu / totals[1], self.memory / totals[2]) / self.weight
 
 
 class _Person:
     """One person's waiting requests in one group, last first."""
 
-    __slots__ = ("name", "share", "waiters")
+    __slots__ = ("length", "share", "waiters")
 
-    def __init__(self, name: str, waiters: list[Waiter], share: _Share) -> None:
-        self.name = name
+    def __init__(self, waiters: list[Waiter], share: _Share, length: float) -> None:
+        self.length = length
         self.waiters = waiters
         self.share = share
 
@@ -65,24 +67,27 @@ def fair_order(
     past: Past,
     totals: Totals,
     now: float,
+    weights: Mapping[str, float] | None = None,
 ) -> list[Waiter]:
-    """Return those who wait, next first; ``groups`` and ``people`` are what they hold."""
+    """Return those who wait, next first; ``groups`` and ``people`` are what they hold, ``weights`` those of groups."""
     lanes: dict[str | None, dict[str, list[Waiter]]] = {}
     for waiter in waiters:
         lanes.setdefault(waiter.group, {}).setdefault(waiter.user, []).append(waiter)
 
-    def share(used: Mapping[str, int] | None, before: Use | None) -> _Share:
-        return _Share(used or {}, past.average(before, now))
+    def share(used: Mapping[str, int] | None, before: Use | None, length: float = 1.0) -> _Share:
+        return _Share(used or {}, past.average(before, now), length)
 
     turns = []
     for group, of_people in lanes.items():
         queue = []
         for user, own in of_people.items():
             own.sort(key=lambda one: (-one.priority, one.since, one.id), reverse=True)
-            person = _Person(user, own, share(people.get(user), past.people.get(user)))
+            length = past.length(user)
+            person = _Person(own, share(people.get(user), past.people.get(user), length), length)
             queue.append((person.share.dominant(totals), own[-1].since, user, person))
         heapq.heapify(queue)
         held = share(groups.get(group), past.groups.get(group))
+        held.weight = (weights or {}).get(group or "", LEAST_WEIGHT)
         turns.append((held.dominant(totals), group or "", queue, held))
     turns.sort(key=lambda turn: turn[:2])
     return _take_turns(turns, totals)
@@ -97,8 +102,8 @@ def _take_turns(
         _, _, user, person = queue[0]
         waiter = person.waiters.pop()
         order.append(waiter)
-        held.add(waiter)
-        person.share.add(waiter)
+        held.add(waiter, person.length)
+        person.share.add(waiter, person.length)
         if person.waiters:
             heapq.heapreplace(queue, (person.share.dominant(totals), person.waiters[-1].since, user, person))
         else:

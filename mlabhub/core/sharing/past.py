@@ -7,8 +7,8 @@ what came and went. A past that is made of the list of runs that are over says t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from mlabhub.core.sharing.lifetimes import Lifetimes
@@ -91,8 +91,16 @@ class Past:
     asked: Mapping[tuple[str | None, str | None], tuple[float, float]] = field(default_factory=dict)
     """GPUs asked for by group and type: when last, and the decayed number."""
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    typical: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By person, how many of their runs ended by themselves, those of late counting most, and how long these ran."""
+    held: Mapping[str | None, Mapping[str, int]] = field(default_factory=dict)
+    """What groups hold, in millionths by resource."""
+    held_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What people hold."""
     runs: Mapping[str, Run] = field(default_factory=dict)
     waiting: frozenset[str] = frozenset()
+    promised: Mapping[str, str] = field(default_factory=dict)
+    """Those who wait for whom others gave back just now, and on which machine."""
 
     @classmethod
     def of(cls, over: Iterable[OverRun], half_life_s: float = WEEK_S) -> Past:
@@ -100,13 +108,15 @@ class Past:
         groups: dict[str | None, Use] = {}
         people: dict[str, Use] = {}
         lifetimes = Lifetimes()
+        typical: dict[str, tuple[float, float]] = {}
         for run in sorted(over, key=lambda one: one.ended):
             by = (float(run.gpus), float(to_micro(run.cpu)), float(to_micro(run.memory_gib)))
             for uses, key in ((groups, run.group), (people, run.user)):
                 _add_over(uses, key, run, by, half_life_s)  # type: ignore[arg-type]
             if run.gpus:
                 lifetimes = lifetimes.ended(run.ended - run.started, by_itself=True)
-        return cls(half_life_s, groups=groups, people=people, lifetimes=lifetimes)
+            _add_typical(typical, run.user, run.ended - run.started)
+        return cls(half_life_s, groups=groups, people=people, lifetimes=lifetimes, typical=typical)
 
     def after(self, scene: Scene) -> Past:
         """Return the past as of a scene: what came and what went since the last one."""
@@ -116,17 +126,37 @@ class Past:
         came, went = runs.keys() - self.runs.keys(), self.runs.keys() - runs.keys()
         fresh = (waiting | came) - self.waiting - self.runs.keys()
         if not came and not went and waiting == self.waiting:
-            return self
+            return self if not runs else replace(self, runs=runs)
+        gave = [self.runs[one] for one in went if _was_reclaimed(self.runs[one], now)]
+        promised = {run.notice.waiter: run.machine for run in gave if run.notice is not None} or self.promised
         groups, people = dict(self.groups), dict(self.people)
-        lifetimes = self.lifetimes
+        lifetimes, typical = self.lifetimes, dict(self.typical)
+        held, held_by = dict(self.held), dict(self.held_by)
         for run in [self.runs[one] for one in sorted(went)]:
+            _hold(held, held_by, run, -1)
             self._change(groups, people, run, now, -1)
             if run.ask.gpus:
                 lifetimes = lifetimes.ended(now - run.started, by_itself=not _was_reclaimed(run, now))
+            if not _was_reclaimed(run, now):
+                _add_typical(typical, run.user, now - run.started)
         for run in [runs[one] for one in sorted(came)]:
+            _hold(held, held_by, run, 1)
             self._change(groups, people, run, min(now, max(run.started, self.at)), 1)
         asked = self._asked_after(scene, fresh, now) if fresh else self.asked
-        return Past(self.half_life_s, now, groups, people, asked, lifetimes, runs, waiting)
+        return Past(
+            self.half_life_s,
+            now,
+            groups,
+            people,
+            asked,
+            lifetimes,
+            typical,
+            held,
+            held_by,
+            runs,
+            waiting,
+            {waiter: machine for waiter, machine in promised.items() if waiter in waiting},
+        )
 
     def average(self, uses: Use | None, now: float) -> Amounts:
         """Return what was used on the average, the last half-life counting most."""
@@ -135,6 +165,17 @@ class Past:
         decay = math.log(2) / self.half_life_s
         gpus, cpu, memory = uses.until(now, self.half_life_s)
         return (gpus * decay, cpu * decay, memory * decay)
+
+    def saw(self, runs: Sequence[Run]) -> bool:
+        """Whether it is the past just after a scene with these runs, so that its sums are theirs."""
+        return len(runs) == len(self.runs) and all(run.id in self.runs for run in runs)
+
+    def length(self, user: str) -> float:
+        """Return how long runs of a person last, as a multiple of everybody's."""
+        all_count, all_total = self.typical.get(EVERYBODY, (0.0, 0.0))
+        usual = all_total / all_count if all_count and all_total else 3600.0
+        count, total = self.typical.get(user, (0.0, 0.0))
+        return (total + 3 * usual) / (count + 3) / usual
 
     def asked_per_s(self, group: str | None, gpu_type: str | None, now: float) -> float:
         """Return how many GPUs of a type a group asked for in a second, on the average of late; None: of any type."""
@@ -158,6 +199,32 @@ class Past:
                 asked[key] = (now, sum_of * math.exp(-max(0.0, now - at) / ASKED_S) + one.ask.gpus)
         return asked
 
+
+def _hold(
+    held: dict[str | None, Mapping[str, int]], held_by: dict[str, Mapping[str, int]], run: Run, sign: int
+) -> None:
+    vector = run.ask.vector()
+    held[run.group] = added(held.get(run.group, {}), vector, sign)
+    held_by[run.user] = added(held_by.get(run.user, {}), vector, sign)
+
+
+def added(sums: Mapping[str, int], vector: Mapping[str, int], sign: int = 1) -> dict[str, int]:
+    """Return sums with a vector more (1) or less (-1)."""
+    total = dict(sums)
+    for resource, amount in vector.items():
+        total[resource] = total.get(resource, 0) + sign * amount
+    return total
+
+
+def _add_typical(typical: dict[str, tuple[float, float]], user: str, seconds: float) -> None:
+    """Count one more that ended, for its person and for everybody."""
+    for key in (user, EVERYBODY):
+        count, total = typical.get(key, (0.0, 0.0))
+        typical[key] = (count * LATE + 1.0, total * LATE + seconds)
+
+
+EVERYBODY = ""
+LATE = 0.97
 
 ASKED_S = 86400.0
 """Over how long it is counted how often owners ask."""

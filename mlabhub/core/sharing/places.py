@@ -12,21 +12,40 @@ from typing import NamedTuple
 
 from mlabhub.core.sharing.model import Ask, Machine, Run, Waiter
 
+Amounts = tuple[int, int, int]
+"""GPUs of one type, CPU and memory."""
+
 
 class Hold(NamedTuple):
-    """What is kept on a machine, of what is free there."""
+    """What is kept on a machine: of what is free there; ``later`` is what it changed of what is about to be free."""
 
     room: Room
     gpu_type: str | None
     gpus: int
     cpu: int
     memory: int
+    later: Amounts
 
 
 class Room:
     """What is free on one machine now, beyond what is kept there."""
 
-    __slots__ = ("closing", "cpu", "cpu_each", "gpus", "holds", "machine", "memory", "memory_each", "runs", "size")
+    __slots__ = (
+        "closing",
+        "cpu",
+        "cpu_each",
+        "ending",
+        "gpus",
+        "holds",
+        "machine",
+        "memory",
+        "memory_each",
+        "runs",
+        "size",
+        "soon_cpu",
+        "soon_gpus",
+        "soon_memory",
+    )
 
     def __init__(self, machine: Machine, closing: bool) -> None:
         self.machine = machine
@@ -35,10 +54,13 @@ class Room:
         self.cpu = machine.free_cpu
         self.memory = machine.free_memory
         self.holds: list[Hold] = []
+        self.soon_gpus: dict[str | None, int] = {}
+        self.soon_cpu = self.soon_memory = 0
         self.size = sum(machine.gpus.values())
         self.cpu_each = max(1, machine.cpu // self.size) if self.size else 0
         self.memory_each = max(1, machine.memory // self.size) if self.size else 0
         self.runs: list[Run] = []
+        self.ending: list[Run] = []
 
     def takes(self, profile: str) -> bool:
         """Whether it takes servers of a profile."""
@@ -60,17 +82,41 @@ class Room:
         self.cpu -= ask.cpu
         self.memory -= ask.memory
 
-    def hold(self, ask: Ask, gpu_type: str | None, coming: tuple[int, int, int] = (0, 0, 0)) -> Hold:
-        """Keep for an ask what it needs beyond what is coming free, as far as it is there."""
-        gpus = 0
+    def add_run(self, run: Run) -> None:
+        """Note what runs there; what ends already is about to be free."""
+        self.runs.append(run)
+        if run.ending:
+            self._soon(run.ask.gpu_type, (run.ask.gpus, run.ask.cpu, run.ask.memory), 1)
+            self.ending.append(run)
+
+    def soon_for_sure(self, gpu_type: str | None) -> Amounts:
+        """Return the same without what only comes if others are taken back."""
+        soon = self.soon(gpu_type)
+        gpus = sum(run.ask.gpus for run in self.ending if run.ask.gpu_type == gpu_type)
+        cpu, memory = sum(run.ask.cpu for run in self.ending), sum(run.ask.memory for run in self.ending)
+        return min(soon[0], gpus), min(soon[1], cpu), min(soon[2], memory)
+
+    def soon(self, gpu_type: str | None) -> Amounts:
+        """Return what is about to be free, and promised to nobody."""
+        return self.soon_gpus.get(gpu_type, 0), self.soon_cpu, self.soon_memory
+
+    def hold(self, ask: Ask, gpu_type: str | None, coming: Amounts = (0, 0, 0)) -> Hold:
+        """Keep for an ask what it needs, of what is about to be free and else of what is free, as far as it is there.
+
+        ``coming`` is what is about to be free now because it was taken back for this ask: what is left of it is for
+        others.
+        """
+        soon = self.soon(gpu_type)
+        need = (ask.gpus if gpu_type is not None else 0, ask.cpu, ask.memory)
+        free = (self.gpus.get(gpu_type, 0) if gpu_type is not None else 0, max(0, self.cpu), max(0, self.memory))
+        now = [min(free[at], max(0, need[at] - soon[at] - coming[at])) for at in range(3)]
+        later = [coming[at] - min(soon[at] + coming[at], need[at] - now[at]) for at in range(3)]
         if gpu_type is not None:
-            gpus = min(self.gpus.get(gpu_type, 0), max(0, ask.gpus - coming[0]))
-            self.gpus[gpu_type] = self.gpus.get(gpu_type, 0) - gpus
-        cpu = min(max(0, self.cpu), max(0, ask.cpu - coming[1]))
-        memory = min(max(0, self.memory), max(0, ask.memory - coming[2]))
-        self.cpu -= cpu
-        self.memory -= memory
-        hold = Hold(self, gpu_type, gpus, cpu, memory)
+            self.gpus[gpu_type] = free[0] - now[0]
+        self.cpu -= now[1]
+        self.memory -= now[2]
+        hold = Hold(self, gpu_type, now[0], now[1], now[2], (later[0], later[1], later[2]))
+        self._soon(gpu_type, hold.later, 1)
         self.holds.append(hold)
         return hold
 
@@ -81,6 +127,12 @@ class Room:
             self.gpus[hold.gpu_type] += hold.gpus
         self.cpu += hold.cpu
         self.memory += hold.memory
+        self._soon(hold.gpu_type, hold.later, -1)
+
+    def _soon(self, gpu_type: str | None, amounts: Amounts, sign: int) -> None:
+        self.soon_gpus[gpu_type] = self.soon_gpus.get(gpu_type, 0) + sign * amounts[0]
+        self.soon_cpu += sign * amounts[1]
+        self.soon_memory += sign * amounts[2]
 
     def fits_without_holds(self, ask: Ask, gpu_type: str | None) -> bool:
         """Whether there would be room for it if nothing were kept."""

@@ -30,9 +30,6 @@ class Policy:
     ski: float = 1.0
     """An owner waits beyond the notice until that costs this part of what would be lost, at most."""
 
-    hold_hanging: bool = True
-    """Experimental."""
-
     eagerness: float = 0.5
     """Above 1, what is lent is taken back sooner where it might end by itself; below 1, later."""
 

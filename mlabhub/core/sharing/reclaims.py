@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mlabhub.core.sharing.coming import Amounts, add_up, covers, leaving_soon, until_room
+from mlabhub.core.sharing.coming import add_up, covers, until_room
 from mlabhub.core.sharing.lifetimes import Lifetimes
 from mlabhub.core.sharing.model import Ask, Run, Waiter
-from mlabhub.core.sharing.places import Room, Rooms
+from mlabhub.core.sharing.places import Amounts, Room, Rooms
 from mlabhub.core.sharing.policy import Policy
 from mlabhub.core.sharing.shares import Shares, vector_of
 
@@ -25,11 +25,6 @@ class Plan(NamedTuple):
     gpu_type: str
     victims: tuple[Run, ...]
     cost: float
-
-    @property
-    def coming(self) -> Amounts:
-        """What is about to be free on the machine."""
-        return add_up(self.gpu_type, (*self.victims, *leaving_soon(self.room)))
 
 
 def loss_of(run: Run, shares: Shares, now: float) -> float:
@@ -68,6 +63,15 @@ class Reclaims:
                     best = plan
         return best
 
+    def without_loss(self, waiter: Waiter, gpu_types: Sequence[str]) -> Plan | None:
+        """Return a plan in which nobody gives back: somewhere enough is about to be free."""
+        for gpu_type in gpu_types:
+            for room in self._rooms.of_type(gpu_type):
+                enough = covers(room, gpu_type, waiter.ask, room.soon(gpu_type))
+                if room.soon_gpus.get(gpu_type) and enough and room in self._rooms.possible(waiter, gpu_type):
+                    return Plan(room, gpu_type, (), 0.0)
+        return None
+
     def is_worth(self, ask: Ask, plan: Plan, overdue: float, owners_waiting: int) -> bool:
         """Whether it is time to take back: an owner waited as long as it costs, or room is not likely to come soon.
 
@@ -95,15 +99,15 @@ class Reclaims:
         return rate
 
     def _plan_on(self, ask: Ask, room: Room, gpu_type: str) -> Plan | None:
-        soon = add_up(gpu_type, leaving_soon(room))
+        soon = room.soon(gpu_type)
         if covers(room, gpu_type, ask, soon):
             return Plan(room, gpu_type, (), 0.0)
         able = [run for run in room.runs if run.notice is None and self.may_give_back(run)]
         all_of = add_up(gpu_type, able)
-        if not covers(room, gpu_type, ask, _sum(soon, all_of)):
+        if not covers(room, gpu_type, ask, add(soon, all_of)):
             return None
         costs = {run.id: loss_of(run, self._shares, self._now) for run in able}
-        enough = lambda runs: covers(room, gpu_type, ask, _sum(soon, add_up(gpu_type, runs)))  # noqa: E731
+        enough = lambda runs: covers(room, gpu_type, ask, add(soon, add_up(gpu_type, runs)))  # noqa: E731
         found = self._cheapest(able, gpu_type, costs, enough)
         return None if found is None else Plan(room, gpu_type, found, sum(costs[run.id] for run in found))
 
@@ -154,5 +158,6 @@ def without_needless(
     return kept
 
 
-def _sum(one: Amounts, other: Amounts) -> Amounts:
+def add(one: Amounts, other: Amounts) -> Amounts:
+    """Add up two."""
     return one[0] + other[0], one[1] + other[1], one[2] + other[2]

@@ -11,8 +11,9 @@ others in fair order; then those beyond a soft cap, if nobody else waits for wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from mlabhub.core.sharing.coming import add_up, covers, leaving_soon
+from mlabhub.core.sharing.coming import add_up, covers
 from mlabhub.core.sharing.draining import drain
 from mlabhub.core.sharing.lending import kept_of
 from mlabhub.core.sharing.model import Claim, NewNotice, Round, Run, Scene, Start, Waiter
@@ -20,9 +21,12 @@ from mlabhub.core.sharing.order import fair_order, totals_of
 from mlabhub.core.sharing.past import Past
 from mlabhub.core.sharing.places import Hold, Room, Rooms
 from mlabhub.core.sharing.policy import Policy
-from mlabhub.core.sharing.reclaims import Plan, Reclaims, loss_of, without_needless
+from mlabhub.core.sharing.reclaims import Plan, Reclaims, add, loss_of, without_needless
 from mlabhub.core.sharing.shares import Shares, Vector, vector_of
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS
+
+MOST_TRIED = 8
+"""For how many in one round it is looked whether room can be kept for them, before the others have to wait."""
 
 
 def plan_round(scene: Scene, past: Past | None = None, policy: Policy | None = None) -> Round:
@@ -36,7 +40,7 @@ class _Planner:
     def __init__(self, scene: Scene, past: Past, policy: Policy) -> None:
         self.scene, self.past, self.policy, self.now = scene, past, policy, scene.now
         self.rooms = Rooms(scene.machines, scene.now, policy.before_closing_s)
-        self.shares = Shares(scene.quotas, scene.runs)
+        self.shares = Shares(scene.quotas, scene.runs, past)
         self.most = min(policy.max_reclaims, scene.quotas.max_reclaims)
         self.reclaim = Reclaims(self.rooms, self.shares, policy, self.most, self.now, past.lifetimes)
         self.starts: list[Start] = []
@@ -51,16 +55,25 @@ class _Planner:
         self.gpus_in_all = sum(sum(machine.gpus.values()) for machine in scene.machines)
         self.owners_waiting = 0
         self._failed: dict[object, str] = {}
+        self._dear: set[object] = set()
 
     def plan(self) -> Round:
         """Decide everything, in order."""
         for run in self.scene.runs:
             room = self.rooms.by_name.get(run.machine)
             if room is not None:
-                room.runs.append(run)
+                room.add_run(run)
         self._remember_notices()
         totals = totals_of(self.scene.machines)
-        order = fair_order(self.scene.waiters, self.shares.groups, self.shares.people, self.past, totals, self.now)
+        order = fair_order(
+            self.scene.waiters,
+            self.shares.groups,
+            self.shares.people,
+            self.past,
+            totals,
+            self.now,
+            self.shares.weights(totals),
+        )
         self._serve_owners(order)
         self._lend(order)
         self._beyond_soft_caps()
@@ -93,13 +106,15 @@ class _Planner:
             if room is not None:
                 ask = waiters[waiter_id].ask
                 gpu_type = runs[0].ask.gpu_type
-                self.holds[waiter_id] = room.hold(ask, gpu_type, add_up(gpu_type, (*runs, *leaving_soon(room))))
+                self.holds[waiter_id] = room.hold(ask, gpu_type, add_up(gpu_type, runs))
 
     # Owners
 
     def _serve_owners(self, order: Sequence[Waiter]) -> None:
         owners = [waiter for waiter in order if self.shares.has_guarantee(waiter.group)]
-        for waiter in sorted(owners, key=lambda one: one.id not in self.told):
+        promised = dict(self.past.promised)
+        promised.update({run.notice.waiter: run.machine for run in self.scene.runs if run.notice and run.ending})
+        for waiter in sorted(owners, key=lambda one: (one.id not in promised, one.id not in self.told)):
             if waiter.not_before > self.now:
                 continue
             types = self._permitted(waiter, soft_counts=True)
@@ -107,10 +122,12 @@ class _Planner:
             if not owed:
                 continue
             self._drop_hold(waiter.id)
-            if self._start(waiter, owed):
+            there = promised.get(waiter.id)
+            at_once = there is not None and self._start(replace(waiter, machines=frozenset((there,))), owed)
+            if at_once or self._start(waiter, owed):
                 self._withdraw(self.told.pop(waiter.id, ()))
                 continue
-            self.shares.promise(waiter.group, vector_of(waiter.ask, owed[0]))
+            self.shares.promise(waiter.user, waiter.group, vector_of(waiter.ask, owed[0]))
             self.owners_waiting += waiter.ask.gpus
             self._make_room(waiter, owed)
             self.blocked[waiter.id] = self._why_no_room(waiter, owed)
@@ -134,13 +151,16 @@ class _Planner:
             self.shares.leave(run.group, vector_of(run.ask, None))
         told_now = {run.id for run in plan.victims}
         plan.room.runs = [run for run in plan.room.runs if run.id not in told_now]
-        self.holds[waiter.id] = plan.room.hold(waiter.ask, plan.gpu_type, plan.coming)
+        self.holds[waiter.id] = plan.room.hold(waiter.ask, plan.gpu_type, add_up(plan.gpu_type, plan.victims))
 
     def _go_on(self, waiter: Waiter, types: Sequence[str], told: list[Run]) -> bool:
         """Go on with a plan if it still lets the owner start; else take its notices back."""
         for run in told:
             self.shares.stay(run.group, vector_of(run.ask, None))
         plan = self._still_good(waiter, types, told)
+        is_time = plan is not None and plan.victims and self._is_over(plan) and self._is_time(waiter, plan)
+        if is_time:  # where somebody else gives back more than is needed, nobody has to give back for this one
+            plan = self.reclaim.without_loss(waiter, types) or plan
         if plan is None:
             self._withdraw(told, counted=False)
             del self.told[waiter.id]
@@ -150,12 +170,9 @@ class _Planner:
         for run in plan.victims:
             self.shares.leave(run.group, vector_of(run.ask, None))
         self.told[waiter.id] = list(plan.victims)
-        if plan.victims and self._is_over(plan):
-            if self._is_time(waiter, plan):
-                self.reclaims += [run.id for run in plan.victims]
-            elif not self.policy.hold_hanging:
-                return True
-        self.holds[waiter.id] = plan.room.hold(waiter.ask, plan.gpu_type, plan.coming)
+        if is_time:
+            self.reclaims += [run.id for run in plan.victims]
+        self.holds[waiter.id] = plan.room.hold(waiter.ask, plan.gpu_type, add_up(plan.gpu_type, plan.victims))
         return True
 
     def _is_over(self, plan: Plan) -> bool:
@@ -181,10 +198,10 @@ class _Planner:
         ):
             return None
         able = [run for run in told if run.machine == told[0].machine and self.reclaim.may_give_back(run)]
-        soon = leaving_soon(room)
+        soon = room.soon_for_sure(gpu_type)
 
         def enough(runs: Sequence[Run]) -> bool:
-            return covers(room, gpu_type, waiter.ask, add_up(gpu_type, (*runs, *soon)))
+            return covers(room, gpu_type, waiter.ask, add(soon, add_up(gpu_type, runs)))
 
         if not enough(able):
             return None
@@ -207,8 +224,12 @@ class _Planner:
 
     def _hold_where_soonest(self, waiter: Waiter, types: tuple[str | None, ...]) -> None:
         worth = self.policy.idle_for_owners * (self.now - waiter.since + self.scene.quotas.notice_seconds)
+        if (waiter.ask, types) in self._dear:
+            return
         hold = drain(self.rooms, waiter, types, self.past.lifetimes, self.now, worth * self.gpus_in_all)
-        if hold is not None:
+        if hold is None:
+            self._dear.add((waiter.ask, types))
+        else:
             self.holds[waiter.id] = hold
 
     # Those who borrow
@@ -230,49 +251,58 @@ class _Planner:
     def _hold_if_overtaken(self, waiter: Waiter) -> bool:
         """Keep room for one that waited long, unless it costs more idle time of GPUs than its waiting is worth."""
         waited = self.now - waiter.since
-        if waited < self.policy.overtake_s or not waiter.ask.gpus:
+        if waited < self.policy.overtake_s or not waiter.ask.gpus or len(self._dear) >= MOST_TRIED:
             return False
         types = self._permitted(waiter, soft_counts=True)
         spent = self.policy.idle_for_large * waited * self.gpus_in_all
         hold = drain(self.rooms, waiter, types, self.past.lifetimes, self.now, spent)
         if hold is None:
+            self._dear.add(waiter.id)
             return False
         self.holds[waiter.id] = hold
-        self._failed.clear()
         return True
 
     def _try_to_lend(self, waiter: Waiter) -> None:
-        reason = self._why_not_now(waiter)
-        if reason is None:
+        """Let one start that may borrow, or say what it waits for: what did not fit does not later in a round."""
+        if waiter.not_before > self.now:
+            self.blocked[waiter.id] = "backoff"
+            return
+        same = (waiter.user, waiter.group, waiter.ask, waiter.machines)
+        reason = self._failed.get(same)
+        if reason is None or reason == "cap":
             types = self._permitted(waiter, soft_counts=True)
-            key = (waiter.ask, waiter.machines, types)
-            reason = self._failed.get(key)
-            if reason is None:
-                lent = self._lent(waiter, types)
-                if lent and self._start(waiter, lent):
+            if not types:
+                reason = self._why_not_permitted(waiter)
+            else:
+                key = (waiter.ask, waiter.machines, types)
+                reason = self._failed.get(key) or self._start_or_why(waiter, types)
+                if reason is None:
                     return
-                reason = "reserve" if lent != types and self.rooms.find(waiter, types) else None
-                reason = reason or self._why_no_room(waiter, types)
                 self._failed[key] = reason
+            self._failed[same] = reason
         self.blocked[waiter.id] = reason
 
-    def _why_not_now(self, waiter: Waiter) -> str | None:
-        """Say what stands in the way but room."""
-        if waiter.not_before > self.now:
-            return "backoff"
-        if self._permitted(waiter, soft_counts=True):
+    def _start_or_why(self, waiter: Waiter, types: tuple[str | None, ...]) -> str | None:
+        """Let one start, and return None; else why it cannot."""
+        lent = self._lent(waiter, types)
+        if lent and self._start(waiter, lent):
             return None
-        if not waiter.ask.gpus or self.rooms.types_of(waiter.ask):
-            for gpu_type in self.rooms.types_of(waiter.ask):
-                vector = vector_of(waiter.ask, gpu_type)
-                within = self.shares.within_limit(waiter, vector)
-                if within and self.shares.within_caps(waiter, vector, soft_counts=False):
-                    self.soft.append(waiter)
-                    return "cap"
-                if within:
-                    return "cap"
-            return "limit"
-        return "room"
+        if lent != types and self.rooms.find(waiter, types):
+            return "reserve"
+        return self._why_no_room(waiter, types)
+
+    def _why_not_permitted(self, waiter: Waiter) -> str:
+        """Say which bound stands in the way."""
+        reason = "room"
+        for gpu_type in self.rooms.types_of(waiter.ask):
+            vector = vector_of(waiter.ask, gpu_type)
+            if not self.shares.within_limit(waiter, vector):
+                reason = "limit"
+                continue
+            if self.shares.within_caps(waiter, vector, soft_counts=False):
+                self.soft.append(waiter)
+            return "cap"
+        return reason
 
     def _lent(self, waiter: Waiter, types: tuple[str | None, ...]) -> tuple[str | None, ...]:
         """Return the types of which enough is left beyond what is kept for owners."""
@@ -329,9 +359,10 @@ class _Planner:
         return self.shares.beyond(waiter.group, vector) and self.shares.may_be_taken_back(waiter.group, vector)
 
     def _why_no_room(self, waiter: Waiter, types: Sequence[str | None]) -> str:
-        places = [(room, one) for one in types for room in self.rooms.of_type(one) if room.takes(waiter.ask.profile)]
-        if any(room.fits_without_holds(waiter.ask, one) for room, one in places):
-            return "claimed"
+        for hold in self.holds.values():
+            room = hold.room
+            if any(room.fits_without_holds(waiter.ask, one) for one in types) and room.takes(waiter.ask.profile):
+                return "claimed"
         if any(room.fits(waiter.ask, one) for room in self.rooms.closed_soon for one in self._types_in(room, waiter)):
             return "maintenance"
         return "room"

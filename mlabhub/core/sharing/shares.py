@@ -6,15 +6,18 @@ its guarantee in all that it touches; it is beyond its guarantee only where it i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from mlabhub.core.quotas import DEFAULT_USER, Quotas
-from mlabhub.core.sharing.model import Ask, Run, Waiter
+from mlabhub.core.sharing.model import ONE, Ask, Run, Scene, Waiter
+from mlabhub.core.sharing.past import Past, added
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, to_micro
 
 Vector = Mapping[str, int]
 _NO_BOUNDS: Vector = {}
+LEAST_WEIGHT = 0.05
+"""The weight of a group that is guaranteed little or nothing, of 1."""
 
 
 @lru_cache(4096)
@@ -30,27 +33,29 @@ def _micro(amounts: Mapping[str, float]) -> Vector:
 class Shares:
     """What groups and people hold in one round, and what they may hold."""
 
-    def __init__(self, quotas: Quotas, runs: Iterable[Run]) -> None:
+    def __init__(self, quotas: Quotas, runs: Sequence[Run], past: Past | None = None) -> None:
         self._quotas = quotas
-        self.groups: dict[str | None, dict[str, int]] = {}
-        self.people: dict[str, dict[str, int]] = {}
+        if past is None or not past.saw(runs):
+            past = Past().after(Scene((), runs, (), quotas, 0.0))
+        self.groups: dict[str | None, Vector] = dict(past.held)
+        self.people: dict[str, Vector] = dict(past.held_by)
         self.promised: dict[str | None, dict[str, int]] = {}
+        self.promised_to: dict[str, dict[str, int]] = {}
         self.leaving: dict[str | None, dict[str, int]] = {}
         self._guaranteed = {name: _micro(group.guaranteed) for name, group in quotas.groups.items() if group.guaranteed}
         self._limits = {name: _micro(group.limit) for name, group in quotas.groups.items() if group.limit}
         self._capped = bool(quotas.users) or any(group.each is not None for group in quotas.groups.values())
         self._usual_caps: dict[str | None, tuple[Vector, frozenset[str]]] = {}
-        for run in runs:
-            self.add(run.user, run.group, vector_of(run.ask, None))
 
     def add(self, user: str, group: str | None, vector: Vector) -> None:
         """Count something that runs."""
-        _add(self.groups.setdefault(group, {}), vector)
-        _add(self.people.setdefault(user, {}), vector)
+        self.groups[group] = added(self.groups.get(group, {}), vector)
+        self.people[user] = added(self.people.get(user, {}), vector)
 
-    def promise(self, group: str | None, vector: Vector) -> None:
-        """Count what a group will get that is owed it."""
+    def promise(self, user: str, group: str | None, vector: Vector) -> None:
+        """Count what somebody will get that is owed to their group."""
         _add(self.promised.setdefault(group, {}), vector)
+        _add(self.promised_to.setdefault(user, {}), vector)
 
     def leave(self, group: str | None, vector: Vector) -> None:
         """Count what a group will give back."""
@@ -61,12 +66,14 @@ class Shares:
         _add(self.leaving.setdefault(group, {}), vector, -1)
 
     def within_limit(self, waiter: Waiter, vector: Vector) -> bool:
-        """Whether the group's limit permits it."""
+        """Whether the group's limit permits it beside what was promised."""
         limit = self._limits.get(waiter.group) if waiter.group is not None else None
-        return limit is None or _within(limit, self.groups.get(waiter.group, {}), vector)
+        if limit is None:
+            return True
+        return _within(limit, self.groups.get(waiter.group, {}), self.promised.get(waiter.group, {}), vector)
 
     def within_caps(self, waiter: Waiter, vector: Vector, soft_counts: bool = True) -> bool:
-        """Whether the person's caps permit it; those that are soft can be left out."""
+        """Whether the person's caps permit it beside what was promised; those that are soft can be left out."""
         if not self._capped:
             return True
         caps, soft = self._caps(waiter.user, waiter.group)
@@ -74,7 +81,7 @@ class Shares:
             return True
         if not soft_counts:
             caps = {resource: amount for resource, amount in caps.items() if resource not in soft}
-        return _within(caps, self.people.get(waiter.user, {}), vector)
+        return _within(caps, self.people.get(waiter.user, {}), self.promised_to.get(waiter.user, {}), vector)
 
     def beyond_soft(self, waiter: Waiter, vector: Vector) -> list[str]:
         """Return the resources on which a soft cap of the person would be exceeded."""
@@ -128,6 +135,16 @@ class Shares:
         left = [guaranteed[key] - used.get(key, 0) for key in (GPU, GPU_PREFIX + gpu_type) if key in guaranteed]
         return max(0, min(left, default=0)) // to_micro(1)
 
+    def weights(self, totals: tuple[float, float, float]) -> dict[str, float]:
+        """Return what part of everything each group is guaranteed, of what it is guaranteed most."""
+        found = {}
+        for group, amounts in self._guaranteed.items():
+            typed = sum(amount for one, amount in amounts.items() if one.startswith(GPU_PREFIX))
+            gpus = max(amounts.get(GPU, 0), typed) / ONE
+            parts = (gpus / totals[0], amounts.get(CPU, 0) / totals[1], amounts.get(MEMORY, 0) / totals[2])
+            found[group] = max(LEAST_WEIGHT, *parts)
+        return found
+
     @property
     def guaranteed_groups(self) -> tuple[str, ...]:
         """Those with a guarantee."""
@@ -155,8 +172,12 @@ def _entitles(resource: str, with_gpus: bool) -> bool:
     return resource == GPU or resource.startswith(GPU_PREFIX) if with_gpus else resource in (CPU, MEMORY)
 
 
-def _within(bounds: Vector, used: Vector, vector: Vector) -> bool:
-    return all(used.get(one, 0) + amount <= bounds[one] for one, amount in vector.items() if amount and one in bounds)
+def _within(bounds: Vector, used: Vector, promised: Vector, vector: Vector) -> bool:
+    return all(
+        used.get(one, 0) + promised.get(one, 0) + amount <= bounds[one]
+        for one, amount in vector.items()
+        if amount and one in bounds
+    )
 
 
 def _add(sums: dict[str, int], vector: Vector, sign: int = 1) -> None:

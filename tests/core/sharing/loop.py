@@ -108,11 +108,17 @@ class Cluster:
 
     def settle(self) -> None:
         """Make rounds until nothing is left to be done now."""
+        served: set[str] = set()
         for _ in range(100):
             scene = self.scene()
             self.past = self.past.after(scene)
             made = plan_round(scene, self.past, self.policy)
             self.report.rounds += 1
+            assert served <= {start.waiter for start in made.starts}, (
+                "somebody gave back, and their owner did not start"
+            )
+            served = {self.runs[run_id].notice.waiter for run_id in made.reclaims}
+            self.check_answer(scene, made)
             self.apply(made)
             if not made.reclaims and not made.withdrawn:
                 return
@@ -147,6 +153,7 @@ class Cluster:
             assert run.notice is not None
             assert run.notice.deadline <= self.now
             self.check_beyond(run)
+            assert run.reclaims < min(self.policy.max_reclaims, self.quotas.max_reclaims), "taken back too often"
             self.end(run_id)
             self.report.reclaims += 1
             self.report.lost += run.ask.gpus * (self.now - run.started) / 3600
@@ -158,6 +165,37 @@ class Cluster:
             self.waiters[run_id] = Waiter(
                 run.id, run.user, run.group, job.ask, job.at, reclaims=run.reclaims + 1, not_before=again
             )
+
+    def check_answer(self, scene, made) -> None:
+        """Everybody who waits starts or is told why not, and nobody is decided on twice."""
+        starts = [start.waiter for start in made.starts]
+        assert sorted([*starts, *made.blocked]) == sorted(self.waiters), "each once"
+        assert sorted(made.order) == sorted(made.blocked), "places"
+        acts = [*made.withdrawn, *made.reclaims, *(one.run for one in made.notices)]
+        assert len(set(acts)) == len(acts), "one act on a run in a round"
+        for waiter in scene.waiters:
+            assert waiter.id not in starts or waiter.not_before <= self.now, "not before its time"
+        open_ones = {one.name for one in scene.machines if one.open}
+        assert all(start.machine in open_ones for start in made.starts), "a machine that takes nothing"
+        assert {claim.machine for claim in made.claims} <= open_ones
+        by_user: dict[str, dict[str, int]] = {}
+        for run in scene.runs:
+            sums = by_user.setdefault(run.user, {})
+            for resource, amount in run.ask.vector().items():
+                sums[resource] = sums.get(resource, 0) + amount
+        before = {group: self.used(group) for group in (*self.quotas.groups, None)}
+        for start in made.starts:
+            waiter = self.waiters[start.waiter]
+            vector = waiter.ask.vector(start.gpu_type)
+            limits = [(before.setdefault(waiter.group, {}), self.quotas.group_limit(waiter.group), frozenset())]
+            caps = self.quotas.user_limit(waiter.user, waiter.group)
+            soft = self.quotas.user_soft(waiter.user, waiter.group)
+            limits.append((by_user.setdefault(waiter.user, {}), caps, soft))
+            for used, limit, lenient in limits:
+                for resource, amount in vector.items():
+                    used[resource] = used.get(resource, 0) + amount
+                    bound = limit.get(resource) if resource not in lenient else None
+                    assert bound is None or not amount or used[resource] <= to_micro(bound), "a limit or cap"
 
     def used(self, group: str | None) -> dict[str, int]:
         sums: dict[str, int] = {}
@@ -172,10 +210,6 @@ class Cluster:
             assert machine.free_memory >= 0, "memory of a machine"
             assert machine.free_cpu >= 0, "CPU of a machine"
             assert all(free >= 0 for free in machine.free_gpus.values()), "GPUs of a machine"
-        for group, quota in self.quotas.groups.items():
-            used = self.used(group)
-            for resource, limit in quota.limit.items():
-                assert used.get(resource, 0) <= to_micro(limit), f"limit of {group}"
 
     def check_beyond(self, run: Run) -> None:
         quota = self.quotas.groups.get(run.group)
