@@ -128,7 +128,8 @@ def notice_views(projection: Projection, user: str, viewer: Viewer) -> tuple[Not
         one = projection.launch(notice.launch_id)
         if one is not None and one.user == user:
             entry = projection.queue.get(notice.entry)
-            view = NoticeView(one.launch_id, one.server, notice.at, notice.deadline, for_whom(entry, viewer))
+            why = for_whom(entry, viewer) if notice.entry else Message(N_("It has run as long as its profile allows."))
+            view = NoticeView(one.launch_id, one.server, notice.at, notice.deadline, why)
             found.append(view)
     return tuple(sorted(found, key=lambda one: (one.deadline, one.launch_id)))
 

@@ -1,5 +1,7 @@
 // Exchange parts of a page for what they say now, without taking anything away from under a hand or a screen reader.
 
+import { localTimes } from "./times.js";
+
 let pressed = null;
 
 document.addEventListener("pointerdown", (event) => {
@@ -24,6 +26,7 @@ export function put(element, html, otherwise = "") {
   const first = element.shown === undefined;
   const parsed = document.createElement("div");
   parsed.innerHTML = html; // Made by our own templates, which escape every value.
+  localTimes(parsed);
   element.shown = news;
   if (first && withoutCountdowns(parsed.innerHTML).trim() === withoutCountdowns(element.innerHTML).trim()) {
     return false;
