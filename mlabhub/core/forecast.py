@@ -102,21 +102,6 @@ class Forecast:
         return Message(WAIT) if short and self.state == "later" else None
 
 
-def waits(request: LaunchRequest, decision: Decision, quotas: Quotas, capacity: Capacity, now: float) -> Waiting | None:
-    """Return the person as one who waits, if only what others hold stands in their way.
-
-    Who is at a cap of their own waits for nobody, and so does who would not start on machines that are empty.
-    """
-    codes = {reason.code for reason in decision.reasons}
-    in_group = "group_limit" in codes  # whatever room others make, the group's limit stands in the way
-    lacks = {one.resource for one in decision.reasons if one.resource and (one.code == "group_limit" or not in_group)}
-    if not lacks or not codes <= {"no_room", "group_limit", "claimed", "reserve"}:
-        return None
-    if not would_start(request, quotas, Holdings(), (), capacity):
-        return None
-    return Waiting(request, now, frozenset(lacks), in_group)
-
-
 def forecast(
     request: LaunchRequest,
     profile: Profile,

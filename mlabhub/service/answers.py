@@ -7,7 +7,6 @@ from typing import Any
 
 from mlabhub.core.forecast import Nearest
 from mlabhub.core.reasons import Reason, sentences
-from mlabhub.core.waiting import Waiting
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import QueueEntry, Reservation
 from mlabhub.messages import N_, Message
@@ -27,12 +26,11 @@ class Admitted:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why it may not, as the viewer may know it; what could be done instead; whether the person waits now."""
+    """Why it may not, as the viewer may know it; what could be done instead."""
 
     reasons: tuple[Reason, ...]
     advice: Message | None = None
     nearest: Nearest | None = None
-    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlabhub.core.admission import NOTHING, Capacity, Decision, Placement, Standing, decide
 from mlabhub.core.capacity import products_of
-from mlabhub.core.forecast import Forecast, forecast, waits
+from mlabhub.core.forecast import Forecast, forecast
 from mlabhub.core.hopeless import QUOTA_NEVER
 from mlabhub.core.identity import Identity
 from mlabhub.core.moving import move
@@ -109,8 +109,7 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
     elif wish.may_wait and taken is None and _may_start_later(wish, ground, told.decision):
         answer, records = _wait(projection, wish, told, now)
     else:
-        waiting = waits(wish.request, told.decision, ground.catalog.quotas, ground.capacity, now)
-        answer = Refused(told.decision.reasons, told.advice, told.nearest, waiting)
+        answer = Refused(told.decision.reasons, told.advice, told.nearest)
         full = answer.reasons if taken is not None else _full_reasons(projection, wish, ground, told.decision, now)
         records = (_refused(wish, full, now),)
     return Outcome(answer, (*records, keep(answer)) if keep else records)

@@ -164,13 +164,13 @@ class SpawnerDesk:
             deadline_s=body.deadline,
             by_spawner=True,
         )
-        ground = Ground(catalog, capacity, facts.choose, world.waitlist.at(world.clock()))
+        ground = Ground(catalog, capacity, facts.choose)
         answer = await ask(world, wish, ground)
         assert not isinstance(answer, StoredAnswer | Waits)  # there was no Idempotency-Key; spawners do not wait
         if isinstance(answer, Refused):
-            world.note_decision(request, answer.waiting, admitted=False)
+            world.note_decision(admitted=False)
             return answer
-        world.note_decision(request, None, admitted=True)
+        world.note_decision(admitted=True)
         return answer.reservation
 
 

@@ -102,7 +102,7 @@ class Launcher(Looks):
             if isinstance(answer, StoredAnswer):
                 return repeat(answer, fingerprint)
             if isinstance(answer, Admitted):
-                self._world.note_decision(wish.request, None, admitted=True)
+                self._world.note_decision(admitted=True)
                 give_up = lambda error: key and refusal_to_keep(key, fingerprint, now, error)  # noqa: E731
                 await self._ask_hub(answer.reservation, give_up)
             told = self._told(wish, answer)
@@ -133,7 +133,7 @@ class Launcher(Looks):
     def _told(self, wish: Wish, answer: Admitted | Refused | Waits) -> LaunchAnswer | Queued:
         """Return what somebody is told of a decision. Raises `LaunchRefused`."""
         if isinstance(answer, Refused):
-            self._world.note_decision(wish.request, answer.waiting, admitted=False)
+            self._world.note_decision(admitted=False)
             raise refusal(answer)
         if isinstance(answer, Waits):
             self._world.metrics.decisions.labels("queue").inc()
@@ -176,9 +176,9 @@ class Launcher(Looks):
             groups=hub_user.groups,
             viewer=self.viewer(actor, hub_user),
             holdings=world.writer.projection.holdings,
-            queue=(*world.waitlist.at(now := world.clock()), *world.queue.waiting()),
+            queue=world.queue.waiting(),
             capacity=capacity,
-            now=now,
+            now=world.clock(),
             kept_images=kept,
             seen=seen,
             standing=world.queue.standing(),
@@ -255,7 +255,7 @@ class Launcher(Looks):
             deadline_s=START_DEADLINE_S,
             display_name=display_name,
         )
-        return wish, Ground(catalog, capacity, facts.choose, self._world.waitlist.at(self._world.clock()))
+        return wish, Ground(catalog, capacity, facts.choose)
 
     async def _ask_hub(self, one: Reservation, stored: Callable[[MLabError], StoredAnswer | None]) -> None:
         """Ask the hub to start it. What comes of it is told by the spawner; only a clear refusal is acted on."""

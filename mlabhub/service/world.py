@@ -15,7 +15,6 @@ from mlabhub.core.admission import Capacity
 from mlabhub.core.identity import Identity
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.quota_changes import QuotaChange
-from mlabhub.core.waiting import Waiting
 from mlabhub.errors import MLabError
 from mlabhub.inventory import Backend
 from mlabhub.ledger import Ledger
@@ -30,7 +29,6 @@ from mlabhub.service.news import News, NoNews
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.loop import QueueLoop
 from mlabhub.service.quota_notes import QuotaNotes
-from mlabhub.service.waitlist import Waitlist
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
 
@@ -109,7 +107,6 @@ class World:
     metrics: Metrics
     disk: DiskUse
     in_flight: set[str] = field(default_factory=set)
-    waitlist: Waitlist = field(default_factory=Waitlist)
     news: News = field(default_factory=NoNews)
     unused_after_s: Callable[[], float] = lambda: UNUSED_AFTER_S
     monotonic: Callable[[], float] = time.monotonic
@@ -129,13 +126,9 @@ class World:
         """What tells that somebody's server, the queue or a quota changed."""
         return self.writer.changes
 
-    def note_decision(self, request: LaunchRequest, waiting: Waiting | None, *, admitted: bool) -> None:
-        """Count a decision on a launch, and remember whether the person waits now."""
+    def note_decision(self, *, admitted: bool) -> None:
+        """Count a decision on a launch."""
         self.metrics.decisions.labels("admit" if admitted else "refuse").inc()
-        if admitted:
-            self.waitlist.served(request)
-        elif waiting is not None:
-            self.waitlist.note(waiting)
 
     async def may_run(self, launch_id: str) -> bool:
         """Whether something of a launch that a spawner took is on the backend; also where nobody can tell."""

@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlabhub.core.admission import Capacity, Holdings, Waiting, decide, would_start
-from mlabhub.core.forecast import waits
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.waiting import others_wait
-from tests.core.examples import judge, make_holding, make_node, make_request
+from tests.core.examples import make_holding, make_node, make_request
 from tests.core.test_admission_properties import RESOURCES, capacities, fill, limits, requests, used_by, within
 
 NODE = Capacity((make_node("n1", 16),))
@@ -115,27 +114,6 @@ def test_softness_is_inherited_and_can_be_taken_back():
     assert ask(4, held=[holding(8)], quotas=own).verdict == "admit"
     listed = Quotas.model_validate({"users": {"default": {"gpu": 8, "servers": 1, "soft": ["gpu"]}}})
     assert [reason.resource for reason in ask(4, held=[holding(8)], quotas=listed).reasons] == ["servers"]
-
-
-def test_who_waits_because_of_others():
-    """Room and the group's limit make people wait; their own caps, and what never fits, do not."""
-    quotas = Quotas.model_validate({"groups": {"vision": {"limit": {"gpu": 12}}}, "users": {"default": {"gpu": 12}}})
-
-    def found(gpus, held, capacity=NODE, **values):
-        request = make_request(gpus=gpus, gpu_type="a100", **values)
-        decision = judge(request, capacity, Holdings(held), quotas)
-        one = waits(request, decision, quotas, capacity, 5.0)
-        return one and (sorted(one.lacks), one.in_group, one.since)
-
-    assert found(8, [holding(12, user="bob")]) == (["gpu:a100"], False, 5.0)
-    assert found(8, [holding(12, user="bob", group="vision")], group="vision") == (["gpu"], True, 5.0)
-    assert found(4, [holding(10, user="bob", group="vision")], group="vision") == (["gpu"], True, 5.0)
-    assert found(8, [holding(8)]) is None
-    assert found(8, [holding(8), holding(8, user="bob", first=8)]) is None
-    assert found(13, []) is None
-    assert found(20, []) is None
-    closed = Capacity((make_node("n1", 4),))
-    assert found(8, [holding(2, user="bob")], closed) is None
 
 
 @given(st.sampled_from(RESOURCES), st.sampled_from(RESOURCES))

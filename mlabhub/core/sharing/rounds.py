@@ -323,6 +323,8 @@ class _Planner:
             lent = self._lent(waiter, tuple(types))
             if lent and self._start(waiter, lent):
                 del self.blocked[waiter.id]
+            elif types:
+                self.blocked[waiter.id] = "room"  # and so the soft caps of others count
 
     def _others_wait(self, waiter: Waiter, resource: str) -> bool:
         for other in self.scene.waiters:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def ask(
     world: World, wish: Wish, ground: Ground, *, key: tuple[str, str] | None = None, keep: Keeper | None = None
 ) -> Answer:
-    """Decide on a launch, durably. ``ground.turn`` is filled in here, those in the queue are added to ``ground.queue``.
+    """Decide on a launch, durably. ``ground.turn`` and ``ground.queue`` are filled in here.
 
     `Admitted`: its reservation is pending, and the hub has to be asked. `Waits`: its entry is durable. With a wish
     under the ``launch_id`` of an entry that waits, that one starts as it is asked for now if it can (`Admitted`), with
@@ -31,7 +31,7 @@ async def ask(
     await world.queue.settle()
     ground = replace(
         ground,
-        queue=(*ground.queue, *world.queue.waiting()),
+        queue=world.queue.waiting(),
         turn=world.queue.turn(ground.capacity),
         may_come=lambda request: world.catalog.hopeless(request) is None,
     )

@@ -62,6 +62,7 @@ class Care:
                 await self._submit(outcomes.drop_notice(notice, self._world.clock()))
         for one in self._bounded(catalog):
             await self._end(one, catalog)
+        self._looked = {one: at for one, at in self._looked.items() if one in projection.queue}
         if catalog.quotas.maintenance:
             self._tell_closings(catalog.quotas)
 

@@ -34,7 +34,7 @@ from mlabhub.service.queue.outcomes import Settled
 from mlabhub.service.queue.rounds import Made, Planned, carry_out
 from mlabhub.service.queue.scene import Facts, Known, request_of, room_of, scene_of, waiting_of
 from mlabhub.service.queue.telling import Teller
-from mlabhub.service.queue.turn import turn_of
+from mlabhub.service.queue.turn import others_first, turn_of
 from mlabhub.service.writer import Act, Outcome
 
 if TYPE_CHECKING:
@@ -109,7 +109,12 @@ class QueueLoop:
         if not any(one.state == "waiting" for one in projection.queue.values()):
             return
         if not self.is_settled(projection, await self._world.capacity.get()):
-            await self._round(unless_settled=True)
+            try:
+                await self._round(unless_settled=True)
+            except MLabError:
+                raise
+            except Exception:  # whoever asks is not to pay for a fault of ours: `turn` lets nobody by
+                log.exception("A round of the queue failed before a launch was decided on")
 
     def is_settled(self, projection: Projection, capacity: Capacity) -> bool:
         """Whether nothing ended, and nothing else left more room, since the last round."""
@@ -130,8 +135,12 @@ class QueueLoop:
             if self.is_settled(projection, capacity) or not _somebody_waits(projection, launch_id):
                 return self.standing(launch_id)
             catalog, facts = self._world.catalog(), self._facts(projection, skipped=launch_id)
-            scene = scene_of(projection, catalog, capacity, facts, now, self._known)
-            return turn_of(projection, request, launch_id, catalog, capacity, scene, self._plan)
+            try:
+                scene = scene_of(projection, catalog, capacity, facts, now, self._known)
+                return turn_of(projection, request, launch_id, catalog, capacity, scene, self._plan)
+            except Exception:
+                log.exception("Whose turn it is could not be worked out; those who wait go first")
+                return others_first()
 
         return ask
 

@@ -22,6 +22,8 @@ from mlabhub.ledger import QueueEntry, Reservation
 from mlabhub.service.projection import Projection
 
 NOWHERE: frozenset[str] = frozenset()
+STEP_S = 60.0
+"""What changed so long after now did so before the clock was set back; no wait of a while counts that was set then."""
 
 
 class Known(NamedTuple):
@@ -65,7 +67,7 @@ def scene_of(
             _machine(node, holdings, quotas.cpu_overcommit, closes.get(node.name), now) for node in capacity.nodes
         ),
         runs=tuple(_runs(projection, catalog, facts, {} if known is None else known)),
-        waiters=tuple(_waiters(projection, capacity, facts)),
+        waiters=tuple(_waiters(projection, capacity, facts, now)),
         quotas=quotas,
         now=now,
     )
@@ -196,13 +198,13 @@ def _run(one: Reservation, catalog: Catalog) -> Run:
     )
 
 
-def _waiters(projection: Projection, capacity: Capacity, facts: Facts) -> Iterator[Waiter]:
+def _waiters(projection: Projection, capacity: Capacity, facts: Facts, now: float) -> Iterator[Waiter]:
     for entry in projection.queue.values():
         if entry.state == "waiting" and entry.launch_id != facts.skipped:
-            yield waiter_of(entry, projection, capacity)
+            yield waiter_of(entry, projection, capacity, now)
 
 
-def waiter_of(entry: QueueEntry, projection: Projection, capacity: Capacity) -> Waiter:
+def waiter_of(entry: QueueEntry, projection: Projection, capacity: Capacity, now: float) -> Waiter:
     """Return an entry as the rules see it."""
     return Waiter(
         id=entry.launch_id,
@@ -212,7 +214,7 @@ def waiter_of(entry: QueueEntry, projection: Projection, capacity: Capacity) -> 
         since=entry.since,
         priority=entry.priority,
         reclaims=entry.reclaims,
-        not_before=entry.not_before,
+        not_before=entry.not_before if entry.changed < now + STEP_S else 0.0,
         machines=_machines(entry, projection, capacity),
     )
 

@@ -42,12 +42,17 @@ def turn_of(
         priority=0 if known is None else known.priority,
         reclaims=0 if known is None else known.reclaims,
     )
-    scene = replace(others, waiters=(*others.waiters, waiter_of(entry, projection, capacity)))
+    scene = replace(others, waiters=(*others.waiters, waiter_of(entry, projection, capacity, now)))
     decided = plan(scene)
     start = next((one for one in decided.starts if one.waiter == launch_id), None)
     place = None if start is None else place_on(request, start, catalog, projection.holdings, capacity)
     if place is None:
-        kept = decided.blocked.get(launch_id) == "reserve"
-        reason = Reason("reserve", Message(RESERVED)) if kept else Reason("claimed", Message(CLAIMED))
-        return Decision("refuse", reasons=(reason,))
+        if decided.blocked.get(launch_id) == "reserve":
+            return Decision("refuse", reasons=(Reason("reserve", Message(RESERVED)),))
+        return others_first()
     return Decision("admit", place)
+
+
+def others_first() -> Decision:
+    """Return the refusal of a launch before which others come."""
+    return Decision("refuse", reasons=(Reason("claimed", Message(CLAIMED)),))
