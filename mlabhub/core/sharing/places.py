@@ -173,13 +173,15 @@ class Rooms:
             if not machine.open:
                 continue
             room = Room(machine, machine.closes is not None)
-            if machine.closes is not None and machine.closes - now < before_closing_s:
+            closing = machine.closes is not None and machine.closes - now < before_closing_s
+            if closing:
                 self.closed_soon.append(room)
-                continue
-            self.by_name[machine.name] = room
+            else:
+                self.by_name[machine.name] = room
             for gpu_type, count in machine.gpus.items():
                 if count:
-                    self._by_type.setdefault(gpu_type, []).append(room)
+                    of_type = self._by_type.setdefault(gpu_type, [])
+                    of_type += [] if closing else [room]
 
     @property
     def gpu_types(self) -> tuple[str, ...]:
