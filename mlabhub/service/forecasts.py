@@ -159,14 +159,26 @@ class Forecasts:
         """Keep the ranges of those who wait up to date, for ever."""
         while True:
             await sleep(PAUSE_S)
-            try:
-                waiting = bool(self._world.writer.projection.queue)
-                capacity = await self._world.capacity.get() if waiting else None
-            except MLabError as error:
-                log.debug("Nobody can tell when those start who wait: %s", error.log_text)
-                continue
+            await self.keep_up()
+
+    async def keep_up(self) -> None:
+        """Look anew if somebody waits."""
+        try:
+            waiting = bool(self._world.writer.projection.queue)
+            capacity = await self._world.capacity.get() if waiting else None
             if capacity is not None:
                 await self.look(capacity)
+                await self._tell_those_again(capacity)
+        except MLabError as error:
+            log.debug("Nobody can tell when those start who wait: %s", error.log_text)
+
+    async def _tell_those_again(self, capacity: Capacity) -> None:
+        """Keep also of those who wait again, as they were taken back, when they are expected to start."""
+        now = self._world.clock()
+        for entry in tuple(self._world.writer.projection.queue.values()):
+            fresh = entry.again_of and entry.told_earliest is None and 0 <= now - entry.created < OLD_S
+            if fresh and entry.state == "waiting":
+                await self.note_told(entry, capacity)
 
     def _is_fresh(self) -> bool:
         age = self._world.clock() - self.latest.at

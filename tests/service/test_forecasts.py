@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mlabhub.core.durations import LEAST, Kind
 from mlabhub.ledger import LedgerUnavailable, MemoryLedger, PastRun, QueueEntry, Record, Reservation, ToldStart
 from mlabhub.messages import Message
 from mlabhub.service import history as history_module
+from mlabhub.service.forecasts import NOTHING_SEEN
 from mlabhub.service.history import KEPT_S, History, accuracy_of
 from mlabhub.service.projection import Projection
 from mlabhub.service.writer import Outcome
@@ -152,7 +154,7 @@ async def test_every_choice_that_waits_has_a_range_once_there_is_history(running
     now = running.world.clock()
     await keep(running, *(over(n, HOUR, now - 60 - n, user="carol", group="nlp") for n in range(30)))
     await running.world.forecasts.history.refresh()
-    running.world.forecasts.latest = type(running.world.forecasts.latest)(-1e18)
+    running.world.forecasts.latest = NOTHING_SEEN
     told = await preview(running)
     assert now <= told["wait"]["earliest"] <= told["wait"]["latest"] <= now + 3 * HOUR
     assert told["wait"]["say"].startswith(("Probably", "Not today"))
@@ -182,3 +184,50 @@ async def test_how_good_forecasts_were_is_for_administrators(running: Running) -
     found = (await running.call("GET", address, "admin")).json()
     assert (found["starts"], found["within"], found["unknown"], found["weeks"]) == (1, 1.0, 0, 8)
     assert found["median_error_s"] == pytest.approx(10)
+
+
+async def test_who_asks_and_who_was_taken_back_is_told_and_that_is_kept(running: Running) -> None:
+    now = running.world.clock()
+    await keep(running, *(over(n, HOUR, now - 60 - n, user="carol", group="nlp") for n in range(30)))
+    await running.world.forecasts.history.refresh()
+    await fill(running)
+    answer = await running.call("POST", "api/v1/launches", json={"user_options": {"profile": "gpu"}})
+    assert answer.status_code == 202, answer.text
+    asked = running.projection.queue[answer.json()["launch_id"]]
+    assert asked.told_earliest is not None
+    assert asked.told_earliest <= (asked.told_latest or 0)
+    assert (asked.reckoned_earliest, asked.reckoned_latest) == (asked.told_earliest, asked.told_latest)
+    again = replace(asked, launch_id="E2", user="bob", told_earliest=None, told_latest=None, again_of="L0")
+    await keep(running, again)
+    running.world.forecasts.latest = NOTHING_SEEN
+    await running.world.forecasts.keep_up()
+    told = running.projection.queue["E2"]
+    assert told.told_earliest is not None
+    assert told.told_earliest >= asked.told_earliest - 1
+    assert set(running.world.forecasts.latest.waits) == {asked.launch_id, "E2"}
+
+
+async def test_ranges_are_corrected_by_what_happened(running: Running) -> None:
+    """Thirty started three times as late as was reckoned."""
+    now = running.world.clock()
+    about: dict[str, Any] = {"user": "alice", "state": "claimed", "since": 1.0, "changed": 1.0}
+    late = [
+        QueueEntry(
+            f"E{n}",
+            server=f"s{n}",
+            created=now - 4000 + n,
+            started=now - 1000 + n,
+            reckoned_earliest=now - 3500 + n,
+            reckoned_latest=now - 3000 + n,
+            **about,
+        )
+        for n in range(30)
+    ]
+    await keep(running, *late)
+    history = running.world.forecasts.history
+    assert history.correction((), now).high == 1.0
+    for _ in range(2):
+        await history.refresh()
+        found = history.correction((), now)
+        assert found.high == pytest.approx(3.0)
+        assert found.low == 1.0

@@ -77,7 +77,6 @@ class Board:
     kept: dict[str, int]
     reserved: list[bool]
     types: tuple[str, ...]
-    most: dict[str, float] = field(default_factory=dict)
 
 
 def make_board(scene: Scene, told: Round, quotas: Sequence[tuple[float, Quotas]] = ()) -> Board:
@@ -91,9 +90,7 @@ def make_board(scene: Scene, told: Round, quotas: Sequence[tuple[float, Quotas]]
             runs.append(_started(waiters[start.waiter], start.machine, start.gpu_type, scene.now))
             if start.machine in index:
                 _take(spots[index[start.machine]], waiters[start.waiter].ask, start.gpu_type)
-    order = [waiters[one] for one in told.order if one in waiters and one not in started]
-    known = started.union(told.order)
-    order += sorted((one for one in scene.waiters if one.id not in known), key=lambda one: (one.since, one.id))
+    order = _order(scene, told, started)
     shapes, shape_of = _shapes(order, spots, sorts, scene.machines, index)
     shares = Shares(scene.quotas, runs)
     bounds = [
@@ -124,6 +121,13 @@ def make_board(scene: Scene, told: Round, quotas: Sequence[tuple[float, Quotas]]
         if claim.waiter in places and claim.machine in index:
             _claim(spots[index[claim.machine]], places[claim.waiter], waiters[claim.waiter], claim)
     return board
+
+
+def _order(scene: Scene, told: Round, started: set[str]) -> list[Waiter]:
+    """Return those who stay, next first: in the round's order, then those who came after it."""
+    places = {waiter: number for number, waiter in enumerate(told.order)}
+    stay = (one for one in scene.waiters if one.id not in started)
+    return sorted(stay, key=lambda one: (places.get(one.id, len(places)), one.since, one.id))
 
 
 def is_owed(shares: Shares, group: str | None, ask: Ask) -> bool:
