@@ -33,6 +33,7 @@ _ERRORS: dict[int, type[MLabError]] = {
     409: LaunchRefused,
     413: TooLarge,
     422: InvalidLaunch,
+    429: LaunchRefused,
 }
 
 

@@ -151,7 +151,9 @@ class Looks:
 
     def all_held(self) -> tuple[ServerView, ...]:
         """Return every server that holds something, of all users."""
-        return listing.held_views(self._world.writer.projection, self._world.settings.base_url)
+        projection = self._world.writer.projection
+        views = listing.held_views(projection, self._world.settings.base_url)
+        return with_sharing(views, projection, self._world.catalog())
 
     async def audit(self, *, limit: int, before: int | None, user: str | None) -> tuple[AuditEntry, ...]:
         """Return the newest entries of the audit first."""

@@ -222,7 +222,8 @@ async def test_a_cookie_changes_nothing_even_with_the_pages_token(running: Runni
     xsrf = home.cookies["_xsrf"]
     headers = {"Cookie": f"{login}; _xsrf={xsrf}", "X-Xsrftoken": xsrf, "Sec-Fetch-Mode": "cors"}
     assert (await running.http.get("api/v1/servers", headers=headers)).status_code == 200
-    for path in (LAUNCHES, "api/v1/servers/alice/_/stop", "api/v1/servers/alice/_/reset"):
+    queue = (f"{LAUNCHES}/X/nearest", "api/v1/queue/X/move", "api/v1/servers/alice/_/release")
+    for path in (LAUNCHES, "api/v1/servers/alice/_/stop", "api/v1/servers/alice/_/reset", *queue):
         answer = await running.http.post(path, json={}, headers=headers)
         assert "change nothing" in error_of(answer, 403)["message"]
     assert len(running.projection) == 0

@@ -14,7 +14,7 @@ from mlabhub.service import queue_views
 from mlabhub.service.handlers import events
 from tests.doubles import unreachable
 from tests.service.conftest import Running
-from tests.service.test_api import error_of
+from tests.service.test_api import _signed_cookie, error_of
 from tests.service.test_queue_api import LAUNCHES, full, launch, set_quotas
 
 __all__ = ["full"]
@@ -161,6 +161,37 @@ async def test_a_stream_ends_so_that_rights_are_looked_at_again(full: Running, m
         await one.next()
         with pytest.raises(EOFError):
             await one.next()
+
+
+async def test_a_reader_who_does_not_read_is_left(full: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "STALLED_S", 0.3)
+
+    async def much(actor: Any) -> tuple[int, bytes]:
+        return full.world.changes.number, b"x" * 64_000_000
+
+    monkeypatch.setattr(full.service.application.settings["queue_desk"], "queue_json", much)
+    _, writer = await asyncio.open_connection("127.0.0.1", full.settings.service_port, limit=1024)
+    path = full.settings.service_prefix + QUEUE
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: token t-bob\r\n\r\n".encode())
+    for _ in range(250):
+        if events.EventsHandler.open_streams:
+            break
+        await asyncio.sleep(0.02)
+    assert events.EventsHandler.open_streams.total() == 1
+    await gone(full)
+    writer.close()
+
+
+async def test_a_browsers_login_follows_with_its_pages_token_alone(full: Running) -> None:
+    login = _signed_cookie(full, full.tokens.cookie_name, "t-bob")
+    navigates = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin"}
+    page = await full.http.get("", headers={"Cookie": login, **navigates})
+    xsrf = page.cookies["_xsrf"]
+    sent = {"Cookie": f"{login}; _xsrf={xsrf}", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}
+    error_of(await full.http.get(QUEUE, headers=sent), 403)
+    async with full.http.stream("GET", QUEUE, headers={**sent, "X-Xsrftoken": xsrf}) as answer:
+        assert answer.status_code == 200
+        assert await Stream(answer).next() == {"entries": []}
 
 
 async def test_an_outage_ends_no_stream(full: Running) -> None:

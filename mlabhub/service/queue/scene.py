@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from mlabhub.core.capacity import Capacity, Node
@@ -93,6 +94,7 @@ def request_of(entry: QueueEntry) -> LaunchRequest:
     )
 
 
+@lru_cache(20_000)
 def waiting_of(entry: QueueEntry, blocked: str | None) -> Waiting | None:
     """Return an entry as somebody who waits, as soft caps count them; None for who is in nobody's way.
 
