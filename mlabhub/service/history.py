@@ -24,7 +24,8 @@ from mlabhub.service.views import ForecastAccuracy
 
 log = logging.getLogger(__name__)
 WEEKS = 8
-KEPT_S = WEEKS * 7 * 86400.0
+WEEK_S = 7 * 86400.0
+KEPT_S = WEEKS * WEEK_S
 MOST_RUNS = 100_000
 """The latest ones; more would take more than some dozens of MB."""
 MOST_RECKONED = 1000
@@ -127,7 +128,14 @@ class History:
         return len(self._runs)
 
     def _read(self, since: float) -> list[Over]:
-        return [_over(run) for run in self._ledger.past_runs(since)]
+        """Return what ended since a time; of more than are kept, only some of the last weeks are read at all."""
+        span = WEEK_S
+        while True:
+            begin = max(since, self._clock() - span)
+            found = self._ledger.past_runs(begin)
+            if begin <= since or len(found) >= MOST_RUNS:
+                return [_over(run) for run in found[-MOST_RUNS:]]
+            span *= 2
 
     def _take(self, found: Iterable[Over], now: float) -> None:
         before = self.number

@@ -104,6 +104,33 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(history) == 50
 
 
+async def test_all_the_weeks_are_read_where_there_is_little_and_no_more_than_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = Counting()
+    ledger.commit([over(n, HOUR, ended=NOW - KEPT_S + 60 + n) for n in range(10)])
+    ledger.commit([over(100 + n, HOUR, ended=NOW - HOUR + n) for n in range(10)])
+    history = History(ledger, lambda: NOW)
+    await history.refresh()
+    assert (len(history), ledger.read) == (20, 10 + 10 + 10 + 20)
+    monkeypatch.setattr(history_module, "MOST_RUNS", 10)
+    ledger.read = 0
+    bounded = History(ledger, lambda: NOW)
+    await bounded.refresh()
+    assert (len(bounded), ledger.read) == (10, 10)
+
+
+class Counting(MemoryLedger):
+    """Counts how many runs were read."""
+
+    read = 0
+
+    def past_runs(self, since: float) -> tuple[PastRun, ...]:
+        found = super().past_runs(since)
+        self.read += len(found)
+        return found
+
+
 def test_accuracy_by_hand() -> None:
     starts = [
         ToldStart("a", 0.0, 100.0, 200.0, 150.0),
