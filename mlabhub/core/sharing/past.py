@@ -127,7 +127,7 @@ class Past:
         fresh = (waiting | came) - self.waiting - self.runs.keys()
         if not came and not went and waiting == self.waiting:
             return self if not runs else replace(self, runs=runs)
-        gave = [self.runs[one] for one in went if _was_reclaimed(self.runs[one], now)]
+        gave = [self.runs[one] for one in went if _was_reclaimed(self.runs[one], waiting)]
         promised = {run.notice.waiter: run.machine for run in gave if run.notice is not None} or self.promised
         groups, people = dict(self.groups), dict(self.people)
         lifetimes, typical = self.lifetimes, dict(self.typical)
@@ -136,8 +136,8 @@ class Past:
             _hold(held, held_by, run, -1)
             self._change(groups, people, run, now, -1)
             if run.ask.gpus:
-                lifetimes = lifetimes.ended(now - run.started, by_itself=not _was_reclaimed(run, now))
-            if not _was_reclaimed(run, now):
+                lifetimes = lifetimes.ended(now - run.started, by_itself=not _was_reclaimed(run, waiting))
+            if not _was_reclaimed(run, waiting):
                 _add_typical(typical, run.user, now - run.started)
         for run in [runs[one] for one in sorted(came)]:
             _hold(held, held_by, run, 1)
@@ -237,5 +237,6 @@ def _add_over(uses: dict[str | None, Use], key: str | None, run: OverRun, by: Am
     uses[key] = Use(max(use.at, run.ended), (gpus + alone[0], cpu + alone[1], memory + alone[2]), NOTHING)
 
 
-def _was_reclaimed(run: Run, now: float) -> bool:
-    return run.notice is not None and (run.ending or run.notice.deadline <= now)
+def _was_reclaimed(run: Run, waiting: frozenset[str]) -> bool:
+    """Whether a run that is gone was taken back, and did not end by itself while it could have been."""
+    return run.notice is not None and (run.ending or run.id in waiting)

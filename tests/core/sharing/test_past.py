@@ -1,11 +1,11 @@
 """What the past says of use, of demand and of how long things run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from mlabhub.core.sharing.lifetimes import Lifetimes
-from mlabhub.core.sharing.model import Scene
+from mlabhub.core.sharing.model import Notice, Scene
 from mlabhub.core.sharing.past import EVERYBODY, Past
 from tests.core.sharing.test_rules import HOUR, quotas, runs, waits
 
@@ -78,6 +78,19 @@ def test_without_history_what_ran_long_is_taken_to_run_as_long_again():
 
 def test_what_was_taken_back_is_no_end_of_its_own():
     assert Lifetimes().ended(HOUR, by_itself=False).rate(50 * 60) < Lifetimes().rate(50 * 60)
+
+
+def test_what_ends_by_itself_after_its_notice_was_not_taken_back():
+    told = replace(runs("r1", None, started=0.0), notice=Notice(0.0, 600.0, "w1"))
+    before = Past().after(scene(HOUR, [told], [waits("w1", "vision")]))
+    by_itself = before.after(scene(2 * HOUR, [], [waits("w1", "vision")]))
+    assert by_itself.promised == {}
+    assert by_itself.lifetimes == Lifetimes().ended(2 * HOUR, by_itself=True)
+    taken = before.after(scene(2 * HOUR, [], [waits("w1", "vision"), waits("r1", None, reclaims=1)]))
+    assert taken.promised == {"w1": "n1"}
+    assert taken.lifetimes == Lifetimes().ended(2 * HOUR, by_itself=False)
+    stopping = before.after(scene(HOUR + 60, [replace(told, ending=True)], [waits("w1", "vision")]))
+    assert stopping.after(scene(2 * HOUR, [], [waits("w1", "vision")])).promised == {"w1": "n1"}
 
 
 def test_short_runs_count_less_than_long_ones():
