@@ -30,6 +30,7 @@ MOST_RUNS = 100_000
 """The latest ones; more would take more than some dozens of MB."""
 MOST_RECKONED = 1000
 """So many of the last forecasts are learned from, and more than are needed are known, so that none is counted twice."""
+AT_ONCE = 1000
 REFRESH_S = 60.0
 OVERLAP_S = 600.0
 """What ended shortly before the last one that is known is read again: a clock may have stepped."""
@@ -90,7 +91,10 @@ class History:
             except Unavailable as error:
                 log.warning("What ended lately is not known: %s", error.log_text)
                 return
-            self._take(found, now)
+            for first in range(0, len(found), AT_ONCE):
+                self._take(found[first : first + AT_ONCE])
+                await asyncio.sleep(0)  # others have their turn between
+            self._forget(now)
             self._learn(starts)
             self.known = True
 
@@ -137,20 +141,22 @@ class History:
                 return [_over(run) for run in found[-MOST_RUNS:]]
             span *= 2
 
-    def _take(self, found: Iterable[Over], now: float) -> None:
-        before = self.number
+    def _take(self, found: Iterable[Over]) -> None:
         for run in found:
             if run.launch_id not in self._ids:
                 self._ids.add(run.launch_id)
                 self._runs.append(run)
                 self._durations.add(run.kind, run.ended - run.started)
                 self.number += 1
+
+    def _forget(self, now: float) -> None:
+        before = len(self._runs)
         while self._runs and (len(self._runs) > MOST_RUNS or self._runs[0].ended < now - KEPT_S):
             old = self._runs.popleft()
             self._ids.discard(old.launch_id)
             self._durations.remove(old.kind, old.ended - old.started)
             self.number += 1
-        if self.number != before:
+        if len(self._runs) != before:
             log.debug("%d runs of the last %d weeks are known", len(self._runs), WEEKS)
 
     async def accuracy(self) -> ForecastAccuracy:
