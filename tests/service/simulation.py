@@ -140,6 +140,7 @@ class Simulation:
             make_launch_id=self.make_launch_id,
             metrics=Metrics(),
             disk=DiskUse(lambda: 0.0),
+            monotonic=lambda: self.now,
         )
         self.reconciler = Reconciler(self.world)
         self.launcher = Launcher(self.world, self.reconciler.settle, self.reconciler.wake)

@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 16
 """How many servers are started or stopped at the same time."""
 RETRY_S = 10.0
-_BUSY = (429, 502, 503, 504)
-"""Answers of a hub that would start it another time."""
+_BUSY = (400, 429, 502, 503, 504)
+"""Answers of a hub that may start it another time: it stops that very server, or starts many others."""
 
 
 class Hands:
@@ -102,15 +102,16 @@ class Hands:
             log.warning("The hub could not be asked to start %s/%s: %s", one.user, one.server, error)
             await self._undo(one, None)
         except MLabError as error:
-            later = isinstance(error, Unavailable) or error.data.get("hub_status") in _BUSY
             log.warning("The hub did not start %s/%s: %s", one.user, one.server, error.log_text)
-            await self._undo(one, None if later else error.message)
+            busy = error.data.get("hub_status") in _BUSY
+            refusal = None if busy or isinstance(error, Unavailable) else error.message
+            await self._undo(one, refusal, error.message if busy else None)
         finally:
             self._world.in_flight.discard(one.launch_id)
 
-    async def _undo(self, one: Reservation, refusal: Message | None) -> None:
+    async def _undo(self, one: Reservation, refusal: Message | None, busy: Message | None = None) -> None:
         """Give back what was not started. Where something of it may run, the reconciler ends it first."""
-        act = not_started(one.launch_id, refusal, self._world.clock(), self._world.make_launch_id)
+        act = not_started(one.launch_id, refusal, self._world.clock(), self._world.make_launch_id, busy=busy)
         try:
             if not await self._world.may_run(one.launch_id):
                 self._settled(await self._world.writer.submit(act))

@@ -22,6 +22,8 @@ PAUSE_S = 10.0
 """How long an entry whose start came to nothing is not looked at."""
 MOST_ATTEMPTS = 3
 """How often a start may come to nothing after a spawner took it."""
+MOST_BUSY = 10
+"""How often a hub is asked that answers that it is busy with that server, or with others."""
 
 NOT_ASKED = N_("the hub could not be asked to start it: it goes on waiting on its place")
 REFUSED = N_("the hub did not start it: {reason}")
@@ -45,11 +47,17 @@ class Settled:
 
 
 def not_started(
-    launch_id: str, refusal: Message | None, now: float, make_launch_id: Callable[[], str]
+    launch_id: str,
+    refusal: Message | None,
+    now: float,
+    make_launch_id: Callable[[], str],
+    *,
+    busy: Message | None = None,
 ) -> Act[Settled | None]:
     """Give back a launch that the hub did not start; with a ``refusal`` its entry is over, else it goes on waiting.
 
-    None if something of it runs, or may run.
+    ``busy`` is what a hub says that may start it another time; it is asked `MOST_BUSY` times at most. None if something
+    of it runs, or may run.
     """
 
     def act(projection: Projection) -> Outcome[Settled | None]:
@@ -63,7 +71,9 @@ def not_started(
         if entry is None or entry.state != "started":
             return Outcome(None, tuple(records))
         taken = one is None or one.redeemed is not None
-        settled, more = _after(entry, refusal, now, make_launch_id, taken=taken)
+        asked = replace(entry, attempts=entry.attempts + 1) if busy is not None and not taken else entry
+        said = busy if asked.attempts >= MOST_BUSY and not taken else refusal
+        settled, more = _after(asked, said, now, make_launch_id, taken=taken)
         return Outcome(settled, (*records, *more))
 
     return act

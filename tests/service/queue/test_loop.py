@@ -16,7 +16,7 @@ from mlabhub.errors import LaunchRefused, NotFound
 from mlabhub.service.answers import Admitted, Refused, Waits
 from mlabhub.service.queue import acts
 from mlabhub.service.queue.care import ACTIVITY_LAG_S
-from mlabhub.service.queue.outcomes import PAUSE_S
+from mlabhub.service.queue.outcomes import MOST_BUSY, PAUSE_S
 from tests.doubles import Spawn, unreachable
 from tests.service.queue.lab import Lab, make_catalog
 from tests.service.simulation import FixedCatalog
@@ -165,6 +165,28 @@ async def test_the_hub_refuses(lab: Lab) -> None:
     assert str(lab.entry(waiting).reason) == "Too many cooks."
     assert lab.held(waiting) == "released"
     assert lab.news.of("carol") == ["started", "refused"]
+
+
+async def test_a_busy_hub_is_asked_again_and_not_for_ever(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await lab.stop("alice")
+    spawn, lab.hub.spawn = lab.hub.spawn, fails(LaunchRefused("carol is pending stop", hub_status=400))
+    for _ in range(MOST_BUSY - 1):
+        await lab.look(PAUSE_S + 1)
+        assert lab.state(waiting) == "waiting"
+    lab.hub.spawn = spawn
+    await lab.look(PAUSE_S + 1)
+    assert lab.held(waiting) == "held"
+    await lab.stop("carol")
+    other = await lab.ask("bob", gpus=4)
+    assert isinstance(other, Admitted)
+    second = await lab.waits("dave", gpus=4)
+    lab.hub.spawn = fails(LaunchRefused("dave is already running", hub_status=400))
+    await lab.stop("bob")
+    for _ in range(MOST_BUSY):
+        await lab.look(PAUSE_S + 1)
+    assert (lab.state(second), str(lab.entry(second).reason)) == ("refused", "dave is already running")
 
 
 def fails(error: Exception) -> Spawn:
