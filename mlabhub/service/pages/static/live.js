@@ -17,6 +17,9 @@ let moves = page.dataset.moves !== "no";
 
 const notices = () => new Map([...document.querySelectorAll("[data-notice]")].map((one) => [one.dataset.notice, one]));
 
+// The stream tells of the queue alone.
+const waits = () => document.querySelector("[data-part=waiting] li, [data-part=queue] tbody") !== null;
+
 // One press is one act; the button says that it was heard.
 document.addEventListener("submit", (event) => {
   const button = event.target.querySelector("[data-busy]");
@@ -49,7 +52,7 @@ const now = follow({
   away(is) {
     lost.hidden = !is;
   },
-  events: () => (moves ? page.dataset.events : ""),
+  events: () => (waits() ? page.dataset.events : ""),
   headers: () => ({ "X-Xsrftoken": page.dataset.xsrf, Accept: "text/event-stream" }),
   longest: CALM_MS,
 });
