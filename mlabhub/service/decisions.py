@@ -26,7 +26,7 @@ from mlabhub.ledger import AuditEntry, KnownId, QueueEntry, Record, Reservation,
 from mlabhub.messages import N_, Message
 from mlabhub.service.answers import Admitted, Refused, Waits, name_in_use, unknown, used
 from mlabhub.service.projection import Projection, make_holding
-from mlabhub.service.queue.acts import asked, enqueue, make_entry, waits_already
+from mlabhub.service.queue.acts import asked, enqueue, make_entry, waiting_entry, waits_already
 from mlabhub.service.writer import Act, Outcome
 
 
@@ -35,7 +35,8 @@ class Wish:
     """A launch that passed the gate; `admit` decides on it. ``options`` are without the launch_id.
 
     ``viewer`` is who reads the answer. With ``may_wait`` it waits in the queue where it cannot start now; under the
-    ``launch_id`` of an entry that waits already, that one starts as it is asked for now, or goes on waiting.
+    ``launch_id`` of an entry that waits already, that one starts as it is asked for now, or goes on waiting; with
+    ``of_entry`` there has to be one.
     """
 
     launch_id: str
@@ -47,6 +48,7 @@ class Wish:
     display_name: str = ""
     by_spawner: bool = False
     may_wait: bool = False
+    of_entry: bool = False
 
 
 Turn = Callable[[Projection, LaunchRequest, str], Decision | Standing]
@@ -80,12 +82,17 @@ Keeper = Callable[[Admitted | Refused | Waits], StoredAnswer]
 def admit(
     wish: Wish, ground: Ground, now: float, *, key: tuple[str, str] | None = None, keep: Keeper | None = None
 ) -> Act[Answer]:
-    """Decide on a launch and reserve what it gets. A launch that was decided on before gets its first answer."""
+    """Decide on a launch and reserve what it gets. A launch that was decided on before gets its first answer.
+
+    Raises `NotFound` for a wish ``of_entry`` that does not wait any more.
+    """
 
     def act(projection: Projection) -> Outcome[Answer]:
         stored = projection.answer(*key) if key is not None else None
         if stored is not None and stored.final:
             return Outcome(stored)
+        if wish.of_entry:
+            waiting_entry(projection, wish.launch_id)
         known = projection.launch(wish.launch_id)
         if known is not None:
             return Outcome(Admitted(_same_launch(known, wish)))

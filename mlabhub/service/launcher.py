@@ -123,12 +123,17 @@ class Launcher(Looks):
         Raises `LaunchRefused` without.
         """
         wish, ground = await self._prepare(actor, entry.user, entry.server, entry.display_name, options)
-        wish = replace(wish, launch_id=entry.launch_id, may_wait=may_wait)
+        wish = replace(wish, launch_id=entry.launch_id, may_wait=may_wait, of_entry=True)
         answer = await ask(self._world, wish, ground)
         assert not isinstance(answer, StoredAnswer)  # there was no Idempotency-Key
         if isinstance(answer, Admitted):
             self._world.queue.begin(answer.reservation)
         return self._told(wish, answer)
+
+    def started(self, one: Reservation) -> LaunchAnswer:
+        """Return what is told of a launch that starts."""
+        url = f"{self._world.settings.service_prefix}starting/{one.launch_id}"
+        return LaunchAnswer("starting", one.launch_id, url)
 
     def _told(self, wish: Wish, answer: Admitted | Refused | Waits) -> LaunchAnswer | Queued:
         """Return what somebody is told of a decision. Raises `LaunchRefused`."""

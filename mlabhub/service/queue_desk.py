@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlabhub.core.admission import Capacity
@@ -20,6 +20,7 @@ from mlabhub.errors import LaunchRefused, NotFound, NotPermitted, Unavailable
 from mlabhub.ledger import QueueEntry
 from mlabhub.messages import N_, Message
 from mlabhub.service import queue_views
+from mlabhub.service.answers import Refused, refusal
 from mlabhub.service.json_views import to_json
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.looks import check_may_act
@@ -120,13 +121,25 @@ class QueueDesk:
         self._world.queue.wake()
 
     async def change(self, actor: Person, launch_id: str, user_options: Mapping[str, Any]) -> Queued | LaunchAnswer:
-        """Let an entry ask for something else; it keeps its place only if that is no more."""
+        """Let an entry ask for something else; it keeps its place only if that is no more.
+
+        What can never start changes nothing. Raises `LaunchRefused`.
+        """
         entry = self._own_entry(actor, launch_id)
         options = dict(user_options)
         request = await self._launcher.resolved(actor, entry, options)
+        wanted = replace(entry, options=options, **acts.asked(request))
+        told = self._forecast(wanted, self._launcher.viewer(actor), await self._world.capacity.get())
+        if told is not None and told.state == "never":
+            raise refusal(Refused(told.decision.reasons, told.advice, told.nearest))
         await self._world.writer.submit(acts.change(launch_id, request, options, actor.name, self._world.clock()))
         self._world.queue.wake()
-        return await self._launcher.start_waiting(actor, self._own_entry(actor, launch_id), options, may_wait=True)
+        try:
+            return await self._launcher.start_waiting(actor, entry, options, may_wait=True)
+        except NotFound:
+            if (started := self._world.writer.projection.launch(launch_id)) is None:
+                raise
+            return self._launcher.started(started)  # its turn came in the meantime
 
     async def nearest(self, actor: Person, launch_id: str) -> LaunchAnswer:
         """Start the nearest choice that can start now, in place of what waits. Raises `LaunchRefused` if none can."""

@@ -142,6 +142,59 @@ async def test_a_request_changes_and_starts_if_that_can(full: Running) -> None:
     assert (await status(full, told["launch_id"]))["state"] == "ready"
 
 
+async def test_a_change_to_what_never_fits_changes_nothing(full: Running) -> None:
+    set_quotas(full, {"users": {"bob": {"gpu": 4}}})
+    _, told = await launch(full, "bob", "x", 4)
+    wanted = {"user_options": {"profile": "gpu", "gpus": 8}}
+    answer = await full.call("PUT", f"{LAUNCHES}/{told['launch_id']}", "bob", json=wanted)
+    assert error_of(answer, 409)["reasons"][0]["code"] == "user_never"
+    now = await status(full, told["launch_id"])
+    assert (now["state"], now["options"]["gpus"]) == ("queued", 4)
+
+
+async def test_who_left_meanwhile_is_not_started(full: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody leaves in one tab while another one takes the nearest, or changes the request."""
+    _, told = await launch(full, "bob", "x", 4)
+    address = f"{LAUNCHES}/{told['launch_id']}"
+    look_up = full.world.accounts.look_up
+
+    async def leave_first(*arguments: Any) -> Any:
+        await full.call("DELETE", address, "bob")
+        return await look_up(*arguments)
+
+    monkeypatch.setattr(full.world.accounts, "look_up", leave_first)
+    error_of(await full.call("POST", f"{address}/nearest", "bob"), 404)
+    assert (await status(full, told["launch_id"]))["state"] == "left"
+    assert full.of_server("bob", "x") is None
+    assert await queue(full) == []
+
+
+async def test_what_was_taken_back_waits_again_and_says_so(full: Running) -> None:
+    set_quotas(full, {"groups": {"nlp": {"guaranteed": {"gpu": 4}}}, "notice_seconds": 0})
+    one = full.of_server("alice", "first")
+    assert one is not None
+    assert (await status(full, one.launch_id, "alice"))["state"] == "ready"
+    _, told = await launch(full, "carol", "mine", 4)
+    for _ in range(4):
+        await full.world.queue.round_now()
+    assert (await status(full, told["launch_id"], "carol"))["state"] == "ready"
+    over = await status(full, one.launch_id, "alice")
+    (entry,) = await queue(full, "alice")
+    assert (over["state"], over["again"], entry["reclaims"]) == ("ended", entry["launch_id"], 1)
+    events = (await full.call("GET", "metrics", "admin")).text
+    assert 'mlabhub_notices_total{event="done"} 1.0' in events
+
+
+async def test_until_when_a_turn_has_to_be_used_is_told(full: Running) -> None:
+    _, told = await launch(full, "bob", "x", 4)
+    await full.call("POST", "api/v1/servers/alice/first/stop")
+    for _ in range(2):
+        await full.world.queue.round_now()
+        await status(full, told["launch_id"])
+    claim_by = (await status(full, told["launch_id"]))["claim_by"]
+    assert claim_by == pytest.approx(full.world.clock() + 60 * full.world.catalog().quotas.claim_minutes, abs=30)
+
+
 async def test_the_nearest_starts_in_its_place(full: Running) -> None:
     _, told = await launch(full, "bob", "x", 4)
     address = f"{LAUNCHES}/{told['launch_id']}/nearest"
