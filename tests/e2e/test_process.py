@@ -34,6 +34,27 @@ def check_gpus(installation: Installation) -> None:
         assert command_line.post("servers/alice/_/stop").status_code == 403
 
 
+def quota(installation: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [MLABHUB, "quota", *arguments, "--state", installation.state]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def check_quotas(installation: Installation) -> str:
+    """`mlabhub quota` changes what counts, by the command line's own token; only the hub has that group."""
+    reason = ("--reason", "two ask")
+    wrong = quota(installation, "set", "visoin", "--limit", "gpu=1", *reason)
+    assert (wrong.returncode, "Did you mean vision?" in wrong.stderr) == (1, True)
+    made = quota(installation, "set", "vision", "--limit", "gpu=1", "--until", "3d", *reason, "--json")
+    assert made.returncode == 0, made.stderr
+    body = {"server_name": "second", "user_options": {"profile": "gpu", "gpus": 1}, "queue": False}
+    with installation.api("alice") as client:
+        refused = client.post("services/mlabhub/api/v1/launches", json=body)
+    assert refused.status_code == 409
+    assert "vision holds 1 of 1 GPU" in refused.text
+    change_id: str = json.loads(made.stdout)["changes"][0]["change_id"]
+    return change_id
+
+
 def test_a_server_as_a_plain_process(tmp_path: Path) -> None:
     arguments = ("--backend", "process", "--simulate-gpus", "2xT4")
     installation = Installation(tmp_path / "state", free_port(), arguments)
@@ -50,8 +71,12 @@ def test_a_server_as_a_plain_process(tmp_path: Path) -> None:
         (row,) = installation.reservations()
         assert row["gpus"] == 1
         check_gpus(installation)
+        change_id = check_quotas(installation)
         installation.stop()
         installation.start()
+        assert change_id in quota(installation, "history", "vision").stdout
+        assert quota(installation, "undo", change_id).returncode == 0
+        assert json.loads(quota(installation, "show", "vision", "--json").stdout)["groups"][0]["limit"] == {}
         with installation.api("alice") as client:
             wait_for(lambda: client.get("user/alice/api/status").status_code == 200, 30, "it outlived the hub")
         installation.stop_server("alice")
