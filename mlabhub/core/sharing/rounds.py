@@ -127,6 +127,8 @@ class _Planner:
             if at_once or self._start(waiter, owed):
                 self._withdraw(self.told.pop(waiter.id, ()))
                 continue
+            if not any(self.rooms.possible(waiter, one) for one in owed):
+                continue  # what it is owed exists nowhere in one piece: of another type it may borrow
             self.shares.promise(waiter.user, waiter.group, vector_of(waiter.ask, owed[0]))
             self.owners_waiting += waiter.ask.gpus
             self._make_room(waiter, owed)
