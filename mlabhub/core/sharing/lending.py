@@ -18,12 +18,14 @@ def kept_of(
 ) -> dict[str, int]:
     """Return how many GPUs of each type are not lent: what owners are likely to ask for soon, of what is theirs."""
     kept = {}
+    whole = max(1, sum(totals.values()))
     for gpu_type in rooms.gpu_types:
         likely = 0.0
         for group in shares.guaranteed_groups:
             left = shares.unused(group, gpu_type)
             if left:
-                rate = past.asked_per_s(group, gpu_type, now)
+                of_any = past.asked_per_s(group, None, now) * totals.get(gpu_type, 0) / whole
+                rate = past.asked_per_s(group, gpu_type, now) + of_any
                 likely += min(float(left), rate * policy.reserve_s)
         most = int(policy.most_reserve * totals.get(gpu_type, 0))
         count = min(most, round(likely))

@@ -30,7 +30,7 @@ class Policy:
     ski: float = 1.0
     """An owner waits beyond the notice until that costs this part of what would be lost, at most."""
 
-    eagerness: float = 0.5
+    eagerness: float = 0.3
     """Above 1, what is lent is taken back sooner where it might end by itself; below 1, later."""
 
     before_closing_s: float = 1800.0
@@ -39,7 +39,7 @@ class Policy:
     patience_s: float = 86400.0
     """How long an owner waits at most, beyond the notice, where others are likely to end by themselves."""
 
-    reserve_s: float = 3600.0
+    reserve_s: float = 900.0
     """Owners who are likely to come back within this time find room: that much is not lent."""
 
     most_reserve: float = 0.05

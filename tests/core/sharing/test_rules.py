@@ -236,13 +236,14 @@ def test_a_reserve_is_left_for_owners_who_ask_often():
     past = Past()
     for number in range(60):
         past = past.after(Scene([], [], [waits(f"p{number}", "vision", 2, "a100")], owns, NOW - 60 + number))
-    made = plan([waits("w1", None, 8, "a100")], [], owns, machines, past, Policy(reserve_s=2 * HOUR))
+    policy = Policy(reserve_s=2 * HOUR)
+    made = plan([waits("w1", None, 8, "a100")], [], owns, machines, past, policy)
     assert made.kept == {"a100": 4}
     assert started(made) == ["w1"]
     running = [runs(f"r{number}", None, 8, machine=f"n{number}", reclaims=3) for number in range(1, 10)]
-    made = plan([waits("w1", None, 6), waits("w2", "vision", 6)], running, owns, machines, past)
+    made = plan([waits("w1", None, 6), waits("w2", "vision", 6)], running, owns, machines, past, policy)
     assert started(made) == ["w2"]
-    assert plan([waits("w1", None, 6)], running, owns, machines, past).blocked == {"w1": "reserve"}
+    assert plan([waits("w1", None, 6)], running, owns, machines, past, policy).blocked == {"w1": "reserve"}
 
 
 # Order
