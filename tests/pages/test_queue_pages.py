@@ -254,7 +254,8 @@ class TestHome:
         words = words_of(page.text)
         assert "somebody of nlp needs what is guaranteed to them." in words
         assert re.search(
-            r"Your 2 A100 \(simulated\) \(exp\) end at [\w ]*\d\d:\d\d \( in 9 min 1[12] s \)\. Save your work now\.", words
+            r"Your 2 A100 \(simulated\) \(exp\) end at [\w ]*\d\d:\d\d \( in 9 min 1[12] s \)\. Save your work now\.",
+            words,
         )
         assert re.search(r'role="timer" data-left="55[12]"', page.text)
         assert f'href="{PREFIX}release/{launch_id}"' in page.text

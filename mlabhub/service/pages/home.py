@@ -43,9 +43,9 @@ class HomeParts:
 
     @property
     def moves(self) -> bool:
-        """Whether something waits, starts, ends or is counted down."""
+        """Whether something waits, starts, ends or is counted down, or a notice to give it back may come."""
         return bool(self.waiting or self.notices) or any(
-            card.state in ("pending", "stopping") or card.claim is not None for card in self.cards
+            card.state in ("pending", "stopping") or card.claim is not None or card.loan for card in self.cards
         )
 
 

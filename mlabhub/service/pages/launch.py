@@ -187,6 +187,7 @@ class PreviewHandler(LaunchBase):
         other = self.other(user)
         parts = {
             "forecast": self.render_text("_forecast.html", forecast=page.forecast),
+            "offer": self.render_text("_offer.html", forecast=page.forecast),
             "head": render_part("head", page.head),
             **{f"word-{key}": render_part("word", word) for key, word in page.words.items()},
             **{f"gpu-{row.uuid}": render_part("gpu", row) for row in page.gpus},
