@@ -106,7 +106,7 @@ async def test_home_counts_down_and_follows(context: BrowserContext, site: Site,
     timer = page.locator("[data-notice] [role=timer]")
     first = await timer.inner_text()
     assert re.fullmatch(r"in 9 min \d+ s", first)
-    await expect(timer).not_to_have_text(first, timeout=3000)
+    await expect(timer).not_to_have_text(first, timeout=6000)
     await page.focus(f"#leave-{own}")
     launcher.waits.told.clear()
     launcher.waits.end(launcher.waits.entries[0].launch_id, "left")

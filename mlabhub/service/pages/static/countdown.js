@@ -36,5 +36,6 @@ function tick() {
 }
 
 if (words) {
+  tick();
   window.setInterval(tick, SECOND);
 }
