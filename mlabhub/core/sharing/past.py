@@ -127,7 +127,7 @@ class Past:
         fresh = (waiting | came) - self.waiting - self.runs.keys()
         if not came and not went and waiting == self.waiting:
             return self if not runs else replace(self, runs=runs)
-        gave = [self.runs[one] for one in went if _was_reclaimed(self.runs[one], waiting)]
+        gave = [self.runs[one] for one in sorted(went) if _gave_back(self.runs[one], waiting, now)]
         promised = {run.notice.waiter: run.machine for run in gave if run.notice is not None} or self.promised
         groups, people = dict(self.groups), dict(self.people)
         lifetimes, typical = self.lifetimes, dict(self.typical)
@@ -240,3 +240,8 @@ def _add_over(uses: dict[str | None, Use], key: str | None, run: OverRun, by: Am
 def _was_reclaimed(run: Run, waiting: frozenset[str]) -> bool:
     """Whether a run that is gone was taken back, and did not end by itself while it could have been."""
     return run.notice is not None and (run.ending or run.id in waiting)
+
+
+def _gave_back(run: Run, waiting: frozenset[str], now: float) -> bool:
+    """Whether a run that is gone left its place to the one for whom it was told to give back, in whichever way."""
+    return run.notice is not None and (run.notice.deadline <= now or _was_reclaimed(run, waiting))

@@ -114,21 +114,14 @@ class _Planner:
         owners = [waiter for waiter in order if self.shares.has_guarantee(waiter.group)]
         promised = dict(self.past.promised)
         promised.update({run.notice.waiter: run.machine for run in self.scene.runs if run.notice and run.ending})
+        for waiter in owners:
+            if promised.get(waiter.id) in (waiter.machines or self.rooms.by_name):
+                self._start_owner(replace(waiter, machines=frozenset((promised[waiter.id],))))
+        served = {start.waiter for start in self.starts}
         for waiter in sorted(owners, key=lambda one: (one.id not in promised, one.id not in self.told)):
-            if waiter.not_before > self.now:
-                continue
-            types = self._permitted(waiter, soft_counts=True)
-            owed = tuple(one for one in types if self.shares.owed(waiter.group, vector_of(waiter.ask, one)))
+            owed = () if waiter.id in served else self._start_owner(waiter)
             if not owed:
                 continue
-            self._drop_hold(waiter.id)
-            there = promised.get(waiter.id)
-            at_once = there is not None and self._start(replace(waiter, machines=frozenset((there,))), owed)
-            if at_once or self._start(waiter, owed):
-                self._withdraw(self.told.pop(waiter.id, ()))
-                continue
-            if not any(self.rooms.possible(waiter, one) for one in owed):
-                continue  # what it is owed exists nowhere in one piece: of another type it may borrow
             self.shares.promise(waiter.user, waiter.group, vector_of(waiter.ask, owed[0]))
             self.owners_waiting += waiter.ask.gpus
             self._make_room(waiter, owed)
@@ -137,6 +130,21 @@ class _Planner:
             if waiter_id not in self.blocked:
                 self._withdraw(runs)
                 self._drop_hold(waiter_id)
+
+    def _start_owner(self, waiter: Waiter) -> tuple[str | None, ...]:
+        """Let an owner start where there is room; return the types that are owed to one that cannot."""
+        if waiter.not_before > self.now:
+            return ()
+        types = self._permitted(waiter, soft_counts=True)
+        owed = tuple(one for one in types if self.shares.owed(waiter.group, vector_of(waiter.ask, one)))
+        if not any(self.rooms.possible(waiter, one) for one in owed):
+            return ()
+        self._drop_hold(waiter.id)
+        others = tuple(one for one in types if one not in owed)  # there it would borrow, but need not wait
+        if not self._start(waiter, owed) and not self._start(waiter, others):
+            return owed
+        self._withdraw(self.told.pop(waiter.id, ()))
+        return ()
 
     def _make_room(self, waiter: Waiter, types: tuple[str | None, ...]) -> None:
         """Go on with the plan that there is for an owner, or make one; else keep room where there soon will be some."""

@@ -84,7 +84,7 @@ def test_what_ends_by_itself_after_its_notice_was_not_taken_back():
     told = replace(runs("r1", None, started=0.0), notice=Notice(0.0, 600.0, "w1"))
     before = Past().after(scene(HOUR, [told], [waits("w1", "vision")]))
     by_itself = before.after(scene(2 * HOUR, [], [waits("w1", "vision")]))
-    assert by_itself.promised == {}
+    assert by_itself.promised == {"w1": "n1"}
     assert by_itself.lifetimes == Lifetimes().ended(2 * HOUR, by_itself=True)
     taken = before.after(scene(2 * HOUR, [], [waits("w1", "vision"), waits("r1", None, reclaims=1)]))
     assert taken.promised == {"w1": "n1"}

@@ -100,6 +100,15 @@ def test_a_guarantee_of_one_type_protects_that_type():
     assert [one.run for one in made.notices] == ["a"]
 
 
+def test_what_is_owed_on_a_type_that_cannot_hold_it_is_borrowed_of_another():
+    machines = [make_machine("n1", "a100", 4, 64, 512), make_machine("n2", "t4", 2, 64, 512)]
+    owns = quotas({"vision": {"gpu": 6.0, "gpu:a100": 2.0}, "nlp": {"gpu": 2.0}})
+    assert started(plan([waits("w1", "vision", 4)], owns=owns, machines=machines)) == ["w1"]
+    running = [runs("r1", "nlp", 2, "t4", "n2")]
+    made = plan([waits("w1", "vision", 3)], running, quotas({**OWNS, "vision": {"gpu:t4": 4.0}}), machines)
+    assert started(made) == ["w1"]
+
+
 # Taking back
 
 
