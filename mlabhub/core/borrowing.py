@@ -15,9 +15,10 @@ from mlabhub.core.units import GPU, GPU_PREFIX, amounts, format_number, to_micro
 from mlabhub.messages import N_, Message
 
 BEYOND = N_(
-    "Beyond {group}'s guarantee of {amount}: it may be taken back after {notice} of notice when its owners need it."
+    "Beyond {group}'s guarantee of {amount}: it may be taken back, with {notice} of notice, when a group with a "
+    "guarantee needs it."
 )
-BORROWED = N_("Borrowed: it may be taken back after {notice} of notice when its owners need it.")
+BORROWED = N_("Borrowed: it may be taken back, with {notice} of notice, when a group with a guarantee needs it.")
 
 
 def is_owed(request: LaunchRequest, gpu_type: str, quotas: Quotas, holdings: Holdings) -> bool:

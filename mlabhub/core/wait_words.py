@@ -17,7 +17,7 @@ AT_ONCE_S = 180.0
 SAME_S = 120.0
 
 NO_HISTORY = N_("Nobody can tell when: there is no history yet.")
-TOO_LONG = N_("Nobody can tell when: what is in its way may go on for longer than anything did before.")
+TOO_LONG = N_("Nobody can tell when: what it waits for may run longer than anything has so far.")
 WITHIN = N_("Probably within {span}.")
 ABOUT = N_("Probably at {time}, in {span}.")
 FROM_TO = N_("Probably {earliest} to {latest}, in {shortest} to {longest}.")

@@ -28,7 +28,7 @@ from mlabhub.service.queue.asking import ask
 from mlabhub.service.shortage import why_short
 from mlabhub.service.world import World
 
-TO_WAIT = N_("To wait for your turn, start it from the launch page: there it can queue.")
+TO_WAIT = N_("To wait for your turn, start it from the launch page; there it can join the queue.")
 
 
 class SpawnerDesk:

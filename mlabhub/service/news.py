@@ -97,13 +97,15 @@ class Queued(NewsItem):
     def body(self) -> Message:
         """What happened, why, and what can be done."""
         first = self._say(
-            N_("{server} ({size}) waits for its turn again, on place {position}.")
+            N_("{server} ({size}) waits for its turn again, in place {position}.")
             if self.again
-            else N_("{server} ({size}) waits for its turn, on place {position}."),
+            else N_("{server} ({size}) waits for its turn, in place {position}."),
             position=self.position,
         )
         parts = [first, *([] if self.wait is None else [self.wait])]
-        return sentences([*parts, Message(N_("The page shows how far it is; there one can change it, or leave."))])
+        return sentences(
+            [*parts, Message(N_("Its page shows how it stands; there it can be changed, or taken out of the queue."))]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ class Started(NewsItem):
     @property
     def title(self) -> Message:
         """It in a few words."""
-        return self._say(N_("It is the turn of {server}: it starts"))
+        return self._say(N_("{server} starts: its turn has come"))
 
     @property
     def body(self) -> Message:
@@ -132,7 +134,7 @@ class Started(NewsItem):
         if self.claim_by is not None:
             parts.append(
                 self._say(
-                    N_("Open it until {until}; if nobody does, it is given back for the next one who waits."),
+                    N_("Open it by {until}; if nobody does, it is given back to whoever waits next."),
                     until=clock_text(self.claim_by),
                 )
             )
@@ -141,21 +143,26 @@ class Started(NewsItem):
 
 @dataclass(frozen=True, kw_only=True)
 class Refused(NewsItem):
-    """It waited, and cannot start any more; ``reason`` says why."""
+    """It waited, and cannot start any more; ``reason`` says why. ``removed``: somebody else took it out."""
 
     kind = "refused"
     reason: Message
+    removed: bool = False
 
     @property
     def title(self) -> Message:
         """It in a few words."""
-        return self._say(N_("{server} cannot start"))
+        return self._say(N_("{server} waits no longer") if self.removed else N_("{server} cannot start"))
 
     @property
     def body(self) -> Message:
         """What happened, why, and what can be done."""
-        first = self._say(N_("{server} ({size}) was waiting and left the queue, for it cannot start any more."))
-        return sentences([first, self.reason])
+        first = (
+            N_("{server} ({size}) was waiting, and is no longer in the queue.")
+            if self.removed
+            else N_("{server} ({size}) was waiting and has left the queue, because it cannot start any more.")
+        )
+        return sentences([self._say(first), self.reason])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +184,8 @@ class GivenBack(NewsItem):
         """What happened, why, and what can be done."""
         return self._say(
             N_(
-                "{server} ({size}) started when its turn came, and nobody opened it within {minutes} minutes: it was "
-                "given back. Start it again to wait for the next turn."
+                "{server} ({size}) started when its turn came, and nobody opened it within {minutes} min: it was given "
+                "back. Start it again to wait for the next turn."
             ),
             minutes=float(self.minutes),
         )
@@ -212,7 +219,7 @@ class NoticeGiven(NewsItem):
         first = self._say(
             N_(
                 "{server} ({size}) borrows what another group may count on, and that group needs it now. It is stopped "
-                "at {until}, in {minutes} minutes, if it is needed then still. Save your work before; what is in the "
+                "at {until}, in {minutes} min, if it is still needed then. Save your work before that; what is in the "
                 "home folder stays."
             ),
             until=clock_text(self.deadline),
@@ -242,7 +249,7 @@ class NoticeWithdrawn(NewsItem):
     @property
     def body(self) -> Message:
         """What happened, why, and what can be done."""
-        return self._say(N_("{server} ({size}) was asked back, and is not needed any more: it goes on running."))
+        return self._say(N_("{server} ({size}) was asked back and is no longer needed elsewhere: it goes on running."))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +296,7 @@ class EndsSoon(NewsItem):
         return self._say(
             N_(
                 "{server} ({size}) has run nearly as long as its profile allows: it is stopped at {until}. Save your "
-                "work before; what is in the home folder stays, and it can be started again."
+                "work before that; what is in the home folder stays, and it can be started again."
             ),
             until=clock_text(self.ends),
         )
@@ -309,15 +316,15 @@ class MachineCloses(NewsItem):
     @property
     def title(self) -> Message:
         """It in a few words."""
-        return self._say(N_("The machine of {server} is maintained from {at} on"), at=clock_text(self.closes))
+        return self._say(N_("Maintenance of the machine of {server} from {at} on"), at=clock_text(self.closes))
 
     @property
     def body(self) -> Message:
         """What happened, why, and what can be done."""
         return self._say(
             N_(
-                "{server} ({size}) runs on {node}, which is maintained from {at} on: {reason}. It may end then without "
-                "another word. Save your work before; what is in the home folder stays."
+                "{server} ({size}) runs on {node}, which is maintained from {at} on: {reason}. It may then end without "
+                "further notice. Save your work before that; what is in the home folder stays."
             ),
             node=plain(self.node),
             at=clock_text(self.closes),
@@ -348,8 +355,8 @@ class SomebodyWaits(NewsItem):
         """What happened, why, and what can be done."""
         return self._say(
             N_(
-                "Somebody waits for {wanted}, and {server} ({size}) was not used since {since}. Whoever does not need "
-                "it now can give it back with one click; the home folder stays. Nothing happens to it otherwise."
+                "Somebody waits for {wanted}, and {server} ({size}) seems unused since {since}. If it is not needed "
+                "now, one click gives it back; the home folder stays. Otherwise nothing happens to it."
             ),
             wanted=self.wanted,
             since=clock_text(self.unused_since),

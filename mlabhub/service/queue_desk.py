@@ -26,6 +26,7 @@ from mlabhub.service.launcher import Launcher
 from mlabhub.service.looks import check_may_act
 from mlabhub.service.queue import acts
 from mlabhub.service.queue.scene import request_of
+from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue_views import Told
 from mlabhub.service.views import LaunchAnswer, LaunchStatus, NoticeView, Person, Queued, QueueEntryView
 from mlabhub.service.world import World
@@ -115,9 +116,11 @@ class QueueDesk:
         return queue_views.entry_status(entry, self._world.settings.base_url, view)
 
     async def leave(self, actor: Person, launch_id: str) -> None:
-        """Take an entry out of the queue."""
+        """Take an entry out of the queue; its person is told if it was not them."""
         self._own_entry(actor, launch_id)
-        await self._world.writer.submit(acts.leave(launch_id, actor.name, self._world.clock()))
+        left = await self._world.writer.submit(acts.leave(launch_id, actor.name, self._world.clock()))
+        if left.user != actor.name:
+            Teller(self._world).removed(left)
         self._world.queue.wake()
 
     async def change(self, actor: Person, launch_id: str, user_options: Mapping[str, Any]) -> Queued | LaunchAnswer:

@@ -21,13 +21,13 @@ from mlabhub.service.views import LaunchStatus, NoticeView, QueueEntryView, Step
 
 NOT_KNOWN = WaitRange(None, None, Message(N_("When it starts is not known.")))
 _BLOCKED = {
-    "limit": N_("It waits for its group's limit."),
-    "cap": N_("It waits for its owner's own cap."),
-    "room": N_("It waits for room."),
-    "claimed": N_("It waits for room that is promised to others."),
-    "reserve": N_("It waits for what is not lent."),
-    "backoff": N_("It was started in vain and is tried again soon."),
-    "maintenance": N_("It waits for a machine that is maintained soon."),
+    "limit": N_("Its group is at its limit."),
+    "cap": N_("Whoever asked for it is at their own cap."),
+    "room": N_("It waits until enough is free."),
+    "claimed": N_("What is free is promised to others."),
+    "reserve": N_("What is free is kept for groups with a guarantee."),
+    "backoff": N_("It could not be started, and is tried again soon."),
+    "maintenance": N_("It would fit a machine that is closed for maintenance soon."),
 }
 _ENDED = {
     "left": N_("It was taken out of the queue."),
@@ -137,7 +137,7 @@ def notice_views(projection: Projection, user: str, viewer: Viewer) -> tuple[Not
 def for_whom(entry: QueueEntry | None, viewer: Viewer) -> Message:
     """Return who comes back, as far as somebody may know it."""
     if entry is None:
-        return Message(N_("Its owner needs it."))
+        return Message(N_("A group with a guarantee needs it."))
     return Message.of(N_("{who} needs what is guaranteed to them."), who=name_holder(entry, viewer))
 
 

@@ -111,7 +111,9 @@ class Wanted:
 def read_changes(body: QuotaChangesBody, now: float) -> Wanted:
     """Return what a request wants. Raises `InvalidChange`."""
     if (body.group is None) == (body.user is None) or not (body.group or body.user):
-        raise InvalidChange(N_("Name a group or a user whose quota is to change: one of them."), key="group")
+        raise InvalidChange(
+            N_("Name the group or the user whose quota is to change, and only one of them."), key="group"
+        )
     of_group = body.group is not None
     if (body.cap if of_group else body.guaranteed or body.limit or body.each) or not (parts := tuple(_parts(body))):
         raise InvalidChange(
@@ -140,7 +142,7 @@ def _parts(body: QuotaChangesBody) -> Iterator[tuple[QuotaPart, str, float | Non
     for part, by_resource in amounts.items():
         for resource, amount in by_resource.items():
             if not is_resource(resource):
-                message = Message.of("{what} {fault}.", what=quote(resource), fault=Message(NO_RESOURCE))
+                message = Message.of(N_("{what} {fault}."), what=quote(resource), fault=Message(NO_RESOURCE))
                 raise InvalidChange(message, key=f"{part}.{resource[:40]}")
             yield part, resource, *_amount(amount, f"{part}.{resource}")
 
@@ -166,11 +168,12 @@ def _when(value: object, key: str) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if math.isfinite(value) and 0 <= value <= LATEST:
             return float(value)
-        raise InvalidChange(Message.of(N_("{key} is no moment: {value}."), key=key, value=quote(value)), key=key)
+        text = N_("{key} is no moment: {value}. Write one such as 2026-12-01T18:00+01:00.")
+        raise InvalidChange(Message.of(text, key=key, value=quote(value)), key=key)
     try:
         return read_moment(value)
     except NoMoment as error:
-        raise InvalidChange(Message.of("{key} {told}.", key=key, told=error.told), key=key) from None
+        raise InvalidChange(Message.of(N_("{key} {told}."), key=key, told=error.told), key=key) from None
 
 
 def _reason(text: str) -> str:

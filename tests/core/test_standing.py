@@ -71,10 +71,11 @@ def test_what_stands_in_the_way_anyhow_is_named_as_ever():
     [
         (
             "vision",
-            "Beyond vision's guarantee of 2 A100: it may be taken back after 10 min of notice when its owners need it.",
+            "Beyond vision's guarantee of 2 A100: it may be taken back, with 10 min of notice, when a group with a "
+            "guarantee needs it.",
         ),
-        ("bio", "Borrowed: it may be taken back after 10 min of notice when its owners need it."),
-        (None, "Borrowed: it may be taken back after 10 min of notice when its owners need it."),
+        ("bio", "Borrowed: it may be taken back, with 10 min of notice, when a group with a guarantee needs it."),
+        (None, "Borrowed: it may be taken back, with 10 min of notice, when a group with a guarantee needs it."),
     ],
 )
 def test_who_borrows_is_told_so(group, words):

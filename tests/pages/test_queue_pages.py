@@ -66,7 +66,7 @@ class TestLaunching:
         quotas = Quotas.model_validate({"groups": groups, "notice_seconds": 300})
         monkeypatch.setattr("tests.pages.launcher.CATALOG", CATALOG.model_copy(update={"quotas": quotas}))
         client = await login("alice")
-        address, told = "launch?profile=gpu&gpus=1&gpu_type=", "it may be taken back after 5 min of notice"
+        address, told = "launch?profile=gpu&gpus=1&gpu_type=", "it may be taken back, with 5 min of notice"
         assert told not in words_of((await client.get(address + "t4")).text)
         await start(launcher, "bob", "b", profile="gpu", gpus=4, gpu_type="a100", group="vision")
         for gpu_type in ("t4", "a100"):
@@ -81,7 +81,7 @@ class TestLaunching:
         address = re.search(r'id="change-[^"]*" href="([^"]*)"', page.text)
         assert address
         form = await client.get(site_path(unescape(address[1])))
-        assert "exp waits on place 1." in words_of(form.text)
+        assert "exp waits in place 1." in words_of(form.text)
         assert "Again" not in words_of(form.text)
         sent = {"profile": "gpu", "gpus": "2", "gpu_type": "a100", "entry": field(form, "entry")}
         page = await press(client, form, "launch", **sent)
@@ -254,7 +254,7 @@ class TestHome:
         words = words_of(page.text)
         assert "somebody of nlp needs what is guaranteed to them." in words
         assert re.search(
-            r"Your 2 A100 \(simulated\) \(exp\) end at [\w ]*\d\d:\d\d \( in 9 min 1[12] s \)\. Save your work now\.",
+            r"exp \(2 A100 \(simulated\)\) ends at [\w ]*\d\d:\d\d \( in 9 min 1[12] s \)\. Save your work now\.",
             words,
         )
         assert re.search(r'role="timer" data-left="55[12]"', page.text)
@@ -271,7 +271,7 @@ class TestHome:
         for name, value in {"borrowed": True, "notice_s": 600, "claim_by": time.time() + 900, "wanted": 1.0}.items():
             object.__setattr__(view, name, value)
         words = words_of((await client.get("")).text)
-        assert "it goes beyond vision's guarantee, and may be taken back after 10 min of notice." in words
+        assert "it goes beyond vision's guarantee, and may be taken back, with 10 min of notice." in words
         assert re.search(r"unused, it is given back at [\w ]*\d\d:\d\d \( in 1[45] min \d+ s \)", words)
         assert "Somebody is waiting for 2 A100 (simulated)." in words
 

@@ -14,6 +14,7 @@ ITEMS = {
     "queued-again": news.Queued(server="train", position=1, again=True, **COMMON),
     "started": news.Started(server="train", claim_by=1_732_234_500.0, borrowed=True, **COMMON),
     "refused": news.Refused(server="train", reason=Message("The profile is gone."), **COMMON),
+    "removed": news.Refused(server="train", reason=Message("An administrator took it out."), removed=True, **COMMON),
     "given_back": news.GivenBack(server="train", minutes=15, **COMMON),
     "notice": news.NoticeGiven(server="", deadline=1_732_234_200.0, for_whom=Message("bob comes back."), **COMMON),
     "notice_withdrawn": news.NoticeWithdrawn(server="train", **COMMON),
@@ -60,7 +61,7 @@ def test_who_comes_back_is_said_to_the_holder_alone() -> None:
 
 
 def test_the_notice_says_how_long_there_is() -> None:
-    assert "in 10 minutes" in str(ITEMS["notice"].body)
+    assert "in 10 min" in str(ITEMS["notice"].body)
 
 
 def test_what_can_be_given_back_links_to_where_one_gives_it_back() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mlabhub.core.quotas import Quotas
+from mlabhub.service.news import NewsItem
 from mlabhub.service.queue import acts
 from tests.service.conftest import Running
 from tests.service.simulation import FixedCatalog
@@ -121,6 +123,19 @@ async def test_one_leaves_the_queue_and_only_ones_own(full: Running) -> None:
     assert (await full.call("DELETE", address, "bob")).json() == left.json()
     assert await queue(full) == []
     assert (await launch(full, "bob", "x", 4))[0] == 202
+
+
+async def test_whoever_is_taken_out_by_an_administrator_is_told(full: Running) -> None:
+    told: list[NewsItem] = []
+    full.world.news = SimpleNamespace(tell=told.append)
+    for name, actor in (("x", "bob"), ("y", "admin")):
+        _, entry = await launch(full, "bob", name, 4)
+        told.clear()
+        assert (await full.call("DELETE", f"{LAUNCHES}/{entry['launch_id']}", actor)).status_code == 200
+    (one,) = told
+    assert (one.kind, one.user, one.server) == ("refused", "bob", "y")
+    assert "admin " not in str(one.title) + str(one.personal())
+    assert str(one.body).endswith("is no longer in the queue. An administrator took it out.")
 
 
 async def test_a_request_changes_and_starts_if_that_can(full: Running) -> None:

@@ -169,9 +169,9 @@ async def test_a_configuration_edited_under_a_change_fails_closed(
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "nobody": ({"reason": "x", "limit": {"gpu": 1}}, "Name a group or a user"),
-    "both": ({**WEEK, "user": "alice"}, "Name a group or a user"),
-    "an empty name": ({**WEEK, "group": ""}, "Name a group or a user"),
+    "nobody": ({"reason": "x", "limit": {"gpu": 1}}, "Name the group or the user"),
+    "both": ({**WEEK, "user": "alice"}, "Name the group or the user"),
+    "an empty name": ({**WEEK, "group": ""}, "Name the group or the user"),
     "nothing to change": ({"group": "vision", "reason": "x"}, "Say what is to change"),
     "a cap of a group": ({"group": "vision", "cap": {"gpu": 1}, "reason": "x"}, "Say what is to change"),
     "a limit of a user": ({"user": "alice", "limit": {"gpu": 1}, "reason": "x"}, "Say what is to change"),

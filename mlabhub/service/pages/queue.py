@@ -23,7 +23,7 @@ MOST_ROWS = 200
 LEAVE = Question(
     N_("Take {launch} out of the queue?"),
     (
-        N_("Its place is lost: asked for again, it waits anew."),
+        N_("Its place is lost: asked for again, it begins to wait anew."),
         N_("Nothing that runs is touched."),
     ),
     N_("Leave the queue"),
@@ -31,14 +31,14 @@ LEAVE = Question(
 )
 REMOVE = replace(
     LEAVE,
-    consequences=(*LEAVE.consequences, N_("Its person is told, and the audit says that it was you.")),
+    consequences=(*LEAVE.consequences, N_("Whoever asked for it is told, and the audit says that it was you.")),
     button=N_("Remove it"),
 )
 FRONT = Question(
     N_("Move {launch} to the front?"),
     (
         N_("It goes before everything else that the same person waits for."),
-        N_("Who comes first between people and groups stays as guarantees and shares say it."),
+        N_("Between people and groups nothing changes: guarantees and shares decide."),
         N_("The audit says that it was you."),
     ),
     N_("Move it to the front"),

@@ -162,9 +162,9 @@ def loan_text(server: ServerView, t: Translator) -> str:
         return ""
     group = server.group or ""
     if server.notice_s is None:
-        return t(N_("Borrowed: it goes beyond {group}'s guarantee, and may be taken back after a notice."), group=group)
+        return t(N_("Borrowed: it goes beyond {group}'s guarantee, and may be taken back, with notice."), group=group)
     return t(
-        N_("Borrowed: it goes beyond {group}'s guarantee, and may be taken back after {span} of notice."),
+        N_("Borrowed: it goes beyond {group}'s guarantee, and may be taken back, with {span} of notice."),
         group=group,
         span=span_text(server.notice_s, t),
     )

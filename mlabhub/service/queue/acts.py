@@ -100,7 +100,8 @@ def enqueue(projection: Projection, entry: QueueEntry, now: float) -> tuple[Reco
         raise LaunchRefused(
             Message.of(
                 N_(
-                    "{most} launches of {user} wait already, as many as one person may have. Leave the queue with some."
+                    "{most} launches of {user} wait already, as many as one person may have. Take some out of the "
+                    "queue."
                 ),
                 most=MOST_OF_PERSON,
                 user=entry.user,
@@ -163,7 +164,10 @@ def move(launch_id: str, before: str | None, actor: str, now: float) -> Act[Queu
             if at < 0:
                 raise LaunchRefused(
                     Message.of(
-                        N_("{before} is no other launch of {user} that waits; only one person's own are put in order."),
+                        N_(
+                            "{before} is not another launch of {user} that waits; only those of one person can be put "
+                            "in order."
+                        ),
                         before=before,
                         user=entry.user,
                     )
@@ -202,7 +206,7 @@ NOT_QUEUED = N_("No launch {launch_id} waits in the queue.")
 def waits_already(entry: QueueEntry) -> Reason:
     """Return why a server's name cannot be had: a launch under it waits."""
     name: Any = entry.display_name or entry.server or Message(N_("(default)"))
-    text = N_("{user}'s server {name} waits in the queue already. Leave the queue with it, or choose another name.")
+    text = N_("{user}'s server {name} waits in the queue already. Take it out of the queue, or choose another name.")
     return Reason("name_in_use", Message.of(text, user=entry.user, name=name))
 
 

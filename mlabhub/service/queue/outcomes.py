@@ -25,11 +25,11 @@ MOST_ATTEMPTS = 3
 MOST_BUSY = 10
 """How often a hub is asked that answers that it is busy with that server, or with others."""
 
-NOT_ASKED = N_("the hub could not be asked to start it: it goes on waiting on its place")
+NOT_ASKED = N_("the hub could not be asked to start it: it keeps its place and goes on waiting")
 REFUSED = N_("the hub did not start it: {reason}")
-NOTHING_CAME = N_("Its start came to nothing, and it waits again on its place, as another launch.")
+NOTHING_CAME = N_("It could not be started. It keeps its place and waits again, as another launch.")
 GAVE_UP = N_(
-    "Its start came to nothing {attempts} times, and nobody said why. Look at the image, or ask an administrator."
+    "It could not be started, without a reason; attempts: {attempts}. Look at the image, or ask an administrator."
 )
 USED = N_("it was used")
 ENDED = N_("it ended before anybody used it")
@@ -209,7 +209,7 @@ def drop_again(entry: QueueEntry, now: float) -> Act[None]:
         one = projection.launch(entry.again_of)
         if projection.queue.get(entry.launch_id) != entry or one is None or one.state == "stopping":
             return Outcome(None)
-        why = Message(N_("The launch that it was to follow goes on running."))
+        why = Message(N_("It is not needed: the server that it was to follow goes on running."))
         left = replace(entry, state="left", changed=now, reason=why)
         return Outcome(None, (left, audit_of(entry, now, ACTOR, "leave", why)))
 

@@ -18,8 +18,9 @@ from mlabhub.service.queue.rounds import Made
 if TYPE_CHECKING:
     from mlabhub.service.world import World
 
-COMES_BACK = N_("{user} needs it, whose group {group} may count on it.")
-GROUP_COMES_BACK = N_("Somebody of {group} needs it, which may count on it.")
+COMES_BACK = N_("{user} needs it: it is guaranteed to the group {group}.")
+REMOVED = N_("An administrator took it out.")
+GROUP_COMES_BACK = N_("Somebody of {group} needs it: it is guaranteed to that group.")
 
 
 class Teller:
@@ -65,6 +66,10 @@ class Teller:
         """Tell that a launch cannot start any more."""
         if entry.reason is not None:
             self._tell(news.Refused, entry, reason=entry.reason)
+
+    def removed(self, entry: QueueEntry) -> None:
+        """Tell that an administrator took a launch out of the queue."""
+        self._tell(news.Refused, entry, reason=Message(REMOVED), removed=True)
 
     def given_back(self, one: Reservation, minutes: float) -> None:
         """Tell that nobody used what was started."""
