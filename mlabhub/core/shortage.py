@@ -84,7 +84,8 @@ def why_no_place(
     uncounted = tuple(_uncounted(request, gpu_types, capacity))
     if capacity.nodes and not any(node.is_for(request.profile) for node in capacity.nodes):
         return (Reason("never_fits", Message.of(NOT_FOR_PROFILE, profile=quote(request.profile))),)
-    if not any(node.schedulable and node.is_for(request.profile) for node in capacity.nodes):
+    closed = not any(node.schedulable and node.is_for(request.profile) for node in capacity.nodes)
+    if closed and (not capacity.nodes or could_hold(request, gpu_types, capacity)):
         return (Reason("no_room", sentences([Message(NO_MACHINE), *uncounted, Message(TRY_AGAIN)])),)
     chosen = tuple(_chosen_reasons(request, holdings, capacity, viewer))
     if chosen:

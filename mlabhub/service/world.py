@@ -15,9 +15,9 @@ from mlabhub.core.admission import Capacity
 from mlabhub.core.identity import Identity
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.quota_changes import QuotaChange
-from mlabhub.errors import MLabError
+from mlabhub.errors import MLabError, NotFound
 from mlabhub.inventory import Backend
-from mlabhub.ledger import Ledger
+from mlabhub.ledger import Ledger, Reservation
 from mlabhub.messages import Message
 from mlabhub.service.census import Census
 from mlabhub.service.changes import Changes
@@ -131,12 +131,24 @@ class World:
         self.metrics.decisions.labels("admit" if admitted else "refuse").inc()
 
     async def may_run(self, launch_id: str) -> bool:
-        """Whether something of a launch that a spawner took is on the backend; also where nobody can tell."""
+        """Whether something of a launch that a spawner took runs, or the hub is at it; also where nobody can tell.
+
+        A hub that refuses a start may be making the same one already: it was asked twice.
+        """
         known = self.writer.projection.launch(launch_id)
         if known is None or known.redeemed is None:
             return False
         try:
+            if await self._is_at_hub(known):
+                return True
             found = await self.backend.servers()
         except MLabError:
             return True
         return any(server.launch_id == launch_id and server.state != "exited" for server in found)
+
+    async def _is_at_hub(self, one: Reservation) -> bool:
+        try:
+            server = (await self.hub.user(one.user)).server(one.server)
+        except NotFound:
+            return False
+        return server is not None and server.active and server.launch_id == one.launch_id

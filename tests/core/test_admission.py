@@ -304,6 +304,12 @@ def test_gpus_that_cannot_be_read_are_never_said_not_to_be_there(known: int):
     assert "no GPU" not in said
 
 
+def test_what_no_machine_has_is_never_to_be_had_while_all_are_closed():
+    capacity = Capacity((replace(make_node("n1", gpus=1), schedulable=False),))
+    [(code, said)] = refused(make_request(gpus=1, gpu_type="v100"), capacity)
+    assert (code, said) == ("never_fits", "There is no V100 here; there is: A100.")
+
+
 def test_all_machines_closed():
     capacity = Capacity((replace(make_node("n1"), schedulable=False),))
     assert refused(make_request(), capacity) == [

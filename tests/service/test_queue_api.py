@@ -11,6 +11,7 @@ import pytest
 from mlabhub.core.quotas import Quotas
 from mlabhub.service.news import NewsItem
 from mlabhub.service.queue import acts
+from tests.doubles import make_node
 from tests.service.conftest import Running
 from tests.service.simulation import FixedCatalog
 from tests.service.test_api import BAD_BODIES, error_of
@@ -150,6 +151,12 @@ async def test_a_request_changes_and_starts_if_that_can(full: Running) -> None:
     assert [entry["launch_id"] for entry in await queue(full)] == [other["launch_id"], told["launch_id"]]
     error_of(await full.call("PUT", address, "bob", json={"user_options": {"profile": "nope"}}), 422)
     error_of(await full.call("PUT", address, "bob", json={"user_options": {"launch_id": "x"}}), 422)
+    full.backend.nodes = (*full.backend.nodes, make_node("n2", gpus=1, gpu_type="t4"))
+    await full.world.capacity.look()
+    never = await full.call(
+        "PUT", address, "bob", json={"user_options": {"profile": "gpu", "gpu_type": "t4", "gpus": 8}}
+    )
+    assert "No machine has 8 T4" in error_of(never, 409)["message"]
     assert (await status(full, told["launch_id"]))["options"]["gpus"] == 8
     starts = await full.call("PUT", address, "bob", json={"user_options": {"profile": "cpu"}})
     assert (starts.status_code, starts.json()["state"]) == (201, "starting")

@@ -14,6 +14,7 @@ from mlabhub.client.transport import NotSent
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused, NotFound
 from mlabhub.service.answers import Admitted, Refused, Waits
+from mlabhub.service.bodies import ReserveBody
 from mlabhub.service.queue import acts
 from mlabhub.service.queue.care import ACTIVITY_LAG_S
 from mlabhub.service.queue.outcomes import MOST_BUSY, PAUSE_S
@@ -187,6 +188,28 @@ async def test_a_busy_hub_is_asked_again_and_not_for_ever(lab: Lab) -> None:
     for _ in range(MOST_BUSY):
         await lab.look(PAUSE_S + 1)
     assert (lab.state(second), str(lab.entry(second).reason)) == ("refused", "dave is already running")
+
+
+async def test_a_start_that_the_hub_is_making_already_is_not_given_back(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await lab.stop("alice")
+
+    async def asked_twice(user: str, server: str, *, display_name: str, user_options: dict[str, Any]) -> None:
+        lab.hub.servers[user, server] = HubServer(user, server, pending="spawn", user_options=user_options)
+        await lab.desk.reserve(user, server, ReserveBody(launch_id="own", user_options=user_options, deadline=60.0))
+        raise LaunchRefused("carol is pending spawn", hub_status=400)
+
+    lab.hub.start = asked_twice  # type: ignore[method-assign]
+    await lab.look()
+    assert (lab.held(waiting), lab.state(waiting)) == ("pending", "started")
+    one = lab.projection.launch(waiting)
+    assert one is not None
+    lab.backend.run(waiting, "carol", "", one.gpus)
+    await lab.desk.held("carol", "", waiting)
+    lab.hub.servers["carol", ""] = replace(lab.hub.servers["carol", ""], pending=None, ready=True)
+    await lab.look(30)
+    assert lab.held(waiting) == "held"
 
 
 def fails(error: Exception) -> Spawn:
