@@ -114,7 +114,7 @@ class StartingBase(PageHandler):
         if not card.wait.clock:
             return place
         if not card.wait.known:
-            return f"{place} {card.wait.clock}"
+            return self.t(N_("{first} {second}"), first=place, second=card.wait.clock)
         return self.t(N_("{place} {clock}."), place=place, clock=card.wait.clock)
 
     def tab(self, status: LaunchStatus, card: QueueCard | None) -> str:
