@@ -50,6 +50,7 @@ __all__ = [
     "Verdict",
     "Viewer",
     "Waiting",
+    "admit_at",
     "decide",
     "would_start",
 ]
@@ -107,7 +108,7 @@ def decide(
         placement, kept_back = _beside(standing, request, gpu_types or wanted, quotas, holdings, capacity, placement)
     closed = () if gpu_types else wanted
     if placement is not None and not closed and keeps_limits(request, vector, quotas, holdings, queue):
-        return _admitted(request, placement, quotas, holdings, viewer)
+        return admit_at(request, placement, quotas, holdings, viewer)
     viewer = viewer or _as_user(request, quotas)
     reasons = limit_reasons(request, vector, quotas, holdings, queue, viewer)
     for gpu_type in closed:
@@ -124,9 +125,10 @@ def decide(
     return Decision("refuse", reasons=tuple(sorted(reasons, key=lambda reason: reason.code not in NEVER)))
 
 
-def _admitted(
+def admit_at(
     request: LaunchRequest, placement: Placement, quotas: Quotas, holdings: Holdings, viewer: Viewer | None
 ) -> Decision:
+    """Return the admission of a request whose place is known, with what to know of it."""
     notes = soft_notes(request, placement, quotas, holdings, viewer)
     borrowed = borrowed_note(request, placement.gpu_type, quotas, holdings)
     if borrowed is not None:

@@ -6,6 +6,8 @@ there is somebody for whom it could be taken back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mlabhub.core.holdings import Holdings
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
@@ -35,26 +37,40 @@ def is_owed(request: LaunchRequest, gpu_type: str, quotas: Quotas, holdings: Hol
     return entitled
 
 
+def is_beyond(group: str | None, gpu_type: str, more: int, quotas: Quotas, holdings: Holdings) -> bool:
+    """Whether a group with so many ``more`` GPUs of a type uses more than it is guaranteed, and others are owed some.
+
+    What it has of them may be taken back then. Where it is guaranteed none of the type, all types together count.
+    """
+    keys = (GPU, GPU_PREFIX + gpu_type)
+    if not any(quota.guaranteed.get(key) for name, quota in quotas.groups.items() if name != group for key in keys):
+        return False
+    if group is None:
+        return True
+    used, guaranteed = holdings.group(group), _guaranteed(group, quotas)
+    return all(
+        used.get(key) + to_micro(more) > to_micro(guaranteed.get(key, 0))
+        for key in keys
+        if key == GPU or key in guaranteed
+    )
+
+
 def borrowed_note(request: LaunchRequest, gpu_type: str | None, quotas: Quotas, holdings: Holdings) -> Reason | None:
-    """Return what to know of a launch that borrows GPUs of a type; None for one that does not."""
-    if not request.gpus or gpu_type is None:
+    """Return what to know of a launch that borrows GPUs of a type; None for one that is not taken back."""
+    if not request.gpus or gpu_type is None or not request.reclaimable:
         return None
-    keys = (GPU_PREFIX + gpu_type, GPU)
-    others = [quota.guaranteed for name, quota in quotas.groups.items() if name != request.group]
-    if not any(guaranteed.get(key) for guaranteed in others for key in keys):
+    if not is_beyond(request.group, gpu_type, request.gpus, quotas, holdings):
         return None
-    group = quotas.groups.get(request.group) if request.group is not None else None
-    guaranteed = group.guaranteed if group is not None else {}
-    beyond = ""
-    for key in keys:
-        if key != GPU and key not in guaranteed:
-            continue
-        used = holdings.group(request.group).get(key) if request.group is not None else 0
-        if used + to_micro(request.gpus) <= to_micro(guaranteed.get(key, 0)):
-            return None
-        beyond = beyond or (key if guaranteed.get(key) else "")
-    notice = Message.of(N_("{minutes} min"), minutes=format_number(quotas.notice_seconds / 60))
-    if not beyond or request.group is None:
+    seconds = quotas.notice_seconds if request.notice_seconds is None else request.notice_seconds
+    notice = Message.of(N_("{minutes} min"), minutes=format_number(seconds / 60))
+    guaranteed = _guaranteed(request.group, quotas)
+    beyond = next((key for key in (GPU_PREFIX + gpu_type, GPU) if guaranteed.get(key)), None)
+    if beyond is None or request.group is None:
         return Reason("borrowed", Message.of(BORROWED, notice=notice), GPU)
     amount = amount_of(beyond, guaranteed[beyond])
     return Reason("borrowed", Message.of(BEYOND, group=plain(request.group), amount=amount, notice=notice), beyond)
+
+
+def _guaranteed(group: str | None, quotas: Quotas) -> Mapping[str, float]:
+    quota = quotas.groups.get(group) if group is not None else None
+    return quota.guaranteed if quota is not None else {}

@@ -6,9 +6,10 @@ None, never a number.
 
 How it is computed. Durations are counted in buckets, each `RATIO` times as long as the one before, so that a tail of
 any length is kept. The hazard of a bucket, the share of those that reached it and ended in it, is Kaplan's and
-Meier's estimate: what still runs counts among those that reached it, as long as it has run. There are four pools: all
-(with and without GPUs apart), of a group, of a profile, of a person with a profile. Each one's hazard is drawn towards
-that of the one before as if `WEIGHT` runs of that had been seen, so that few runs say little and many say all.
+Meier's estimate: what still runs, or was cut short, counts among those that reached it, as long as it ran. There are
+four pools: all (with and without GPUs apart), of a group, of a profile, of a person with a profile. Each one's hazard
+is drawn towards that of the one before as if `WEIGHT` runs of that had been seen, so that few runs say little and many
+say all.
 Beyond the longest tenth the hazard by bucket is drawn towards that of the whole tail (a Pareto tail, by Hill's
 estimator on buckets); nothing is said beyond `BEYOND` times the longest that was ever seen.
 """
@@ -89,45 +90,53 @@ class Durations:
     """What past runs lasted."""
 
     def __init__(self) -> None:
-        self._pools: dict[Key, Sequence[int]] = {}
+        self._ended: dict[Key, Sequence[int]] = {}
+        self._cut: dict[Key, Sequence[int]] = {}
 
-    def add(self, kind: Kind, lasted: float) -> None:
-        """Count a run that is over."""
-        self._change(kind, lasted, 1)
+    def add(self, kind: Kind, lasted: float, *, cut: bool = False) -> None:
+        """Count a run that is over; of one that was ``cut`` short, it is only known that it lasts for so long."""
+        _change(self._cut if cut else self._ended, kind, lasted, 1)
 
-    def remove(self, kind: Kind, lasted: float) -> None:
+    def remove(self, kind: Kind, lasted: float, *, cut: bool = False) -> None:
         """Forget a run that was added, when it is too long ago."""
-        self._change(kind, lasted, -1)
+        _change(self._cut if cut else self._ended, kind, lasted, -1)
 
-    def _change(self, kind: Kind, lasted: float, sign: int) -> None:
-        bucket = min(int(_position(max(lasted, 0.0))), BUCKETS - 1)
-        for key in kind.pools():
-            pool = array("q", self._pools.get(key, _NONE))  # never changed: whoever looks at it may go on
-            pool[bucket] += sign
-            pool[BUCKETS] += sign
-            if pool[BUCKETS]:
-                self._pools[key] = pool
-            else:
-                del self._pools[key]
-
-    def pools(self) -> dict[Key, Sequence[int]]:
+    def ended(self) -> dict[Key, Sequence[int]]:
         """Return how many runs ended in each bucket of each pool, and behind the last one how many in all."""
-        return dict(self._pools)
+        return dict(self._ended)
+
+    def cut(self) -> dict[Key, dict[int, int]]:
+        """Return how many runs were cut short in each bucket of each pool where any was."""
+        return {
+            key: {bucket: pool[bucket] for bucket in range(BUCKETS) if pool[bucket]} for key, pool in self._cut.items()
+        }
+
+
+def _change(pools: dict[Key, Sequence[int]], kind: Kind, lasted: float, sign: int) -> None:
+    bucket = _bucket(lasted)
+    for key in kind.pools():
+        pool = array("q", pools.get(key, _NONE))  # never changed: whoever looks at it may go on
+        pool[bucket] += sign
+        pool[BUCKETS] += sign
+        if pool[BUCKETS]:
+            pools[key] = pool
+        else:
+            del pools[key]
 
 
 class Lasting:
     """The same as it was at one moment, with what ran then: ``running`` are these, and for how long they had run."""
 
     def __init__(self, durations: Durations, running: Iterable[tuple[Kind, float]] = ()):
-        self._pools = durations.pools()
-        self._censored: dict[Key, dict[int, int]] = {}
+        self._pools = durations.ended()
+        self._censored = durations.cut()
         self._oldest = 0.0
         self._hazards: dict[tuple[Key, ...], list[float]] = {}
         self._sums: dict[tuple[Key, ...], Curve] = {}
         self._curves: dict[Kind, Curve | None] = {}
         for kind, age in running:
             self._oldest = max(self._oldest, age)
-            bucket = min(int(_position(max(age, 0.0))), BUCKETS - 1)
+            bucket = _bucket(age)
             for key in kind.pools():
                 pool = self._censored.setdefault(key, {})
                 pool[bucket] = pool.get(bucket, 0) + 1
@@ -167,7 +176,7 @@ class Lasting:
 
     def _longest(self, root: Key) -> float:
         pool = self._pools[root]
-        return _duration(max(bucket for bucket in range(BUCKETS) if pool[bucket]) + 1)
+        return _duration(max([*self._censored.get(root, ()), *(one for one in range(BUCKETS) if pool[one])]) + 1)
 
     def _counts(self, key: Key) -> list[tuple[float, float]]:
         """Return for each bucket how many ended in it, and how many reached it."""
@@ -217,6 +226,10 @@ class Lasting:
 
 
 _NONE: Sequence[int] = (0,) * (BUCKETS + 1)
+
+
+def _bucket(duration: float) -> int:
+    return min(int(_position(max(duration, 0.0))), BUCKETS - 1)
 
 
 def _position(duration: float) -> float:

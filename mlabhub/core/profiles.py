@@ -261,7 +261,8 @@ class LaunchRequest:
     ``image`` is a slug, ``saved/NAME`` or a reference in full; ``image_reference`` is empty for saved ones, which the
     spawner finds by owner and name. ``environment`` is what the profile's options set. ``tools`` are those that can be
     opened, ``allowed_tools`` those that the profile names, None if it names none; ``unused_seconds`` after how long
-    without anybody looking it ends by itself, None for never.
+    without anybody looking it ends by itself, None for never. What is not ``reclaimable`` is never taken back; else
+    ``notice_seconds`` is how long before that it is told, None for as long as the quotas say.
     """
 
     user: str
@@ -288,6 +289,8 @@ class LaunchRequest:
     log_folders: tuple[str, ...] = ()
     unused_seconds: int | None = None
     egress: Egress = DEFAULT_EGRESS
+    reclaimable: bool = True
+    notice_seconds: float | None = None
 
 
 def visible_profiles(

@@ -86,6 +86,8 @@ def resolve(
         log_folders=_read_log_folders(catalog, profile, user, groups, given.get("log_folders")),
         unused_seconds=profile.unused_seconds,
         egress=profile.egress,
+        reclaimable=profile.reclaimable,
+        notice_seconds=profile.notice_seconds,
     )
 
 

@@ -115,7 +115,7 @@ class MemoryLedger:
     def past_runs(self, since: float) -> tuple[PastRun, ...]:
         """Return the launches that ran and ended after that time."""
         ended = [one for one in self._reservations.values() if one.released is not None and one.released >= since]
-        runs = [run for one in ended if (run := run_of(one)) is not None]
+        runs = [run for one in ended if (run := run_of(one, self._notices.get(one.launch_id))) is not None]
         return tuple(sorted(runs, key=lambda run: run.ended))
 
     def forget_answers(self, before: float) -> None:

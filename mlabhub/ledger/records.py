@@ -189,6 +189,10 @@ class ReclaimNotice:
     changed: float = 0.0
     told: float | None = None
 
+    def took(self, ended: float) -> bool:
+        """Whether what ended then was taken back by it: for somebody who waits, and when its time was over."""
+        return self.state == "done" and bool(self.entry) and ended >= self.deadline
+
 
 @dataclass(frozen=True)
 class Nudge:
@@ -205,7 +209,10 @@ Record = Reservation | AuditEntry | StoredAnswer | KnownId | QueueEntry | Reclai
 
 @dataclass(frozen=True)
 class PastRun:
-    """A launch that is over: what it held, from ``started`` until ``ended``."""
+    """A launch that is over: what it held, from ``started`` until ``ended``.
+
+    One that was ``reclaimed`` was taken back for others: it did not end by itself.
+    """
 
     launch_id: str
     user: str
@@ -217,6 +224,7 @@ class PastRun:
     memory_gib: float
     started: float
     ended: float
+    reclaimed: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,8 +240,8 @@ class ToldStart:
     reckoned_latest: float | None = None
 
 
-def run_of(one: Reservation) -> PastRun | None:
-    """Return what a launch that is over held; None for one that never ran."""
+def run_of(one: Reservation, notice: ReclaimNotice | None = None) -> PastRun | None:
+    """Return what a launch that is over held; None for one that never ran. ``notice`` is the last that it had."""
     if one.held is None or one.released is None:
         return None
     return PastRun(
@@ -247,6 +255,7 @@ def run_of(one: Reservation) -> PastRun | None:
         memory_gib=one.memory_gib,
         started=one.held,
         ended=one.released,
+        reclaimed=notice is not None and notice.took(one.released),
     )
 
 

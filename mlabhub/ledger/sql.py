@@ -133,28 +133,18 @@ class SqlLedger:
 
     def past_runs(self, since: float) -> tuple[PastRun, ...]:
         """Return the launches that ran and ended after that time; there is an index by that."""
-        of = tables.reservations.c
-        columns = (
-            *(of.launch_id, of.user, of.group, of.profile, of.gpu_type, of.gpus),
-            *(of.cpu, of.memory_gib, of.held, of.released),
+        of, told = tables.reservations.c, queue_tables.notices.c
+        columns = of.launch_id, of.user, of.group, of.profile, of.gpu_type, of.gpus, of.cpu, of.memory_gib
+        reclaimed = sa.and_(told.state == "done", told.entry != "", of.released >= told.deadline)
+        query = (
+            sa.select(*columns, of.held, of.released, sa.func.coalesce(reclaimed, False))
+            .join_from(tables.reservations, queue_tables.notices, of.launch_id == told.launch_id, isouter=True)
+            .where(of.released >= since, of.held.is_not(None))
+            .order_by(of.released)
         )
-        query = sa.select(*columns).where(of.released >= since, of.held.is_not(None)).order_by(of.released)
         with self._reading() as connection:
-            return tuple(
-                PastRun(launch_id, user, group, profile, gpu_type, len(gpus), cpu, memory_gib, held, released)
-                for (
-                    launch_id,
-                    user,
-                    group,
-                    profile,
-                    gpu_type,
-                    gpus,
-                    cpu,
-                    memory_gib,
-                    held,
-                    released,
-                ) in connection.execute(query)
-            )
+            rows = connection.execute(query)
+            return tuple(PastRun(*row[:5], len(row[5]), *row[6:10], bool(row[10])) for row in rows)
 
     def forget_answers(self, before: float) -> None:
         """Drop the stored answers that are older than that time."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlabhub.core.admission import NOTHING, Capacity, Decision, Placement, Standing, decide
+from mlabhub.core.admission import NOTHING, Capacity, Decision, Placement, Standing, admit_at, decide
 from mlabhub.core.capacity import products_of
 from mlabhub.core.forecast import Forecast, forecast
 from mlabhub.core.hopeless import QUOTA_NEVER
@@ -113,7 +113,7 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
     answer: Admitted | Refused | Waits
     if placement is not None:
         answer, records = _admit(projection, wish, ground, now, placement, told.decision.notes)
-    elif wish.may_wait and taken is None and _may_start_later(wish, ground, told.decision):
+    elif wish.may_wait and taken is None and may_start_later(told.decision, wish.request, ground.may_come):
         answer, records = _wait(projection, wish, told, now)
     else:
         answer = Refused(told.decision.reasons, told.advice, told.nearest)
@@ -122,10 +122,10 @@ def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep
     return Outcome(answer, (*records, keep(answer)) if keep else records)
 
 
-def _may_start_later(wish: Wish, ground: Ground, decision: Decision) -> bool:
+def may_start_later(decision: Decision, request: LaunchRequest, may_come: Callable[[LaunchRequest], bool]) -> bool:
     """Whether it makes sense to wait: others may stop, or a quota that stands in the way is to change."""
     never = {reason.code for reason in decision.reasons} & NEVER
-    return not never or (never <= QUOTA_NEVER and ground.may_come(wish.request))
+    return not never or (never <= QUOTA_NEVER and may_come(request))
 
 
 def _admit(
@@ -189,15 +189,15 @@ def _name_taken(projection: Projection, wish: Wish) -> Reason | None:
 
 
 def _forecast(projection: Projection, wish: Wish, ground: Ground, now: float) -> Forecast:
-    catalog = ground.catalog
-    profile = catalog.profiles_by_slug[wish.request.profile]
+    request, catalog = wish.request, ground.catalog
+    profile = catalog.profiles_by_slug[request.profile]
     holdings, capacity = projection.holdings, ground.capacity
-    turn = ground.turn(projection, wish.request, wish.launch_id)
-    about = wish.request, profile, catalog.quotas, holdings, ground.queue, capacity, now, wish.viewer
+    turn = ground.turn(projection, request, wish.launch_id)
+    about = request, profile, catalog.quotas, holdings, ground.queue, capacity, now, wish.viewer
     if isinstance(turn, Standing):
         return forecast(*about, standing=turn)
     if turn.placement is not None:
-        return Forecast(turn)
+        return Forecast(admit_at(request, turn.placement, catalog.quotas, holdings, wish.viewer))
     told = forecast(*about)
     # Where there would be room, it is somebody else's who waits.
     return told if told.decision.placement is None else Forecast(turn)

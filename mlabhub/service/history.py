@@ -1,4 +1,4 @@
-"""What ran before: how long people's servers last, what groups and people used, and how good forecasts were.
+"""What ran before: how long people's servers last, and how good forecasts were.
 
 Guarantees: kept in memory and bounded, whatever the ledger holds; read in a thread, the first time and then what ended
 since; while the ledger does not answer, what was read before counts, and where nothing was, nothing is known. A run is
@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from mlabhub.core.corrections import Correction, Range, Reckoned, learn
 from mlabhub.core.durations import Durations, Kind, Lasting
-from mlabhub.core.sharing.past import Past
 from mlabhub.errors import Unavailable
 from mlabhub.ledger import Ledger, PastRun, QueueEntry, Reservation, ToldStart
 from mlabhub.service.views import ForecastAccuracy
@@ -45,16 +44,20 @@ class Over(NamedTuple):
     user: str
     group: str | None
     profile: str
-    gpus: int
-    cpu: float
-    memory_gib: float
+    gpus: bool
     started: float
     ended: float
+    reclaimed: bool
 
     @property
     def kind(self) -> Kind:
         """Its like."""
-        return Kind(self.user, self.group, self.profile, self.gpus > 0)
+        return Kind(self.user, self.group, self.profile, self.gpus)
+
+    @property
+    def lasted(self) -> float:
+        """For how long it ran."""
+        return self.ended - self.started
 
 
 class History:
@@ -106,10 +109,6 @@ class History:
             known = self._lasting = (self.number, now, Lasting(self._durations, ages))
         return known[2]
 
-    def past(self, half_life_s: float) -> Past:
-        """Return what the rules know of what groups and people used."""
-        return Past.of(self._runs, half_life_s)
-
     def correction(self, waiting: Iterable[QueueEntry], now: float) -> Correction:
         """Return how forecasts have to be corrected, by those that were made before."""
         late = [_reckoned(one.created, one.reckoned_earliest, one.reckoned_latest, now) for one in waiting]
@@ -146,7 +145,7 @@ class History:
             if run.launch_id not in self._ids:
                 self._ids.add(run.launch_id)
                 self._runs.append(run)
-                self._durations.add(run.kind, run.ended - run.started)
+                self._durations.add(run.kind, run.lasted, cut=run.reclaimed)
                 self.number += 1
 
     def _forget(self, now: float) -> None:
@@ -154,7 +153,7 @@ class History:
         while self._runs and (len(self._runs) > MOST_RUNS or self._runs[0].ended < now - KEPT_S):
             old = self._runs.popleft()
             self._ids.discard(old.launch_id)
-            self._durations.remove(old.kind, old.ended - old.started)
+            self._durations.remove(old.kind, old.lasted, cut=old.reclaimed)
             self.number += 1
         if len(self._runs) != before:
             log.debug("%d runs of the last %d weeks are known", len(self._runs), WEEKS)
@@ -198,4 +197,4 @@ def _kind_of(one: Reservation) -> Kind:
 def _over(run: PastRun) -> Over:
     group = None if run.group is None else intern(run.group)
     about = (run.launch_id, intern(run.user), group, intern(run.profile))
-    return Over(*about, run.gpus, run.cpu, run.memory_gib, run.started, run.ended)
+    return Over(*about, run.gpus > 0, run.started, run.ended, run.reclaimed)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from mlabhub.core.borrowing import is_beyond
 from mlabhub.core.holdings import Holdings
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quotas import Quotas
-from mlabhub.core.units import GPU, GPU_PREFIX, to_micro
 from mlabhub.ledger import Reservation
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.scene import notice_seconds
@@ -43,16 +43,5 @@ def _with_sharing(view: ServerView, projection: Projection, catalog: Catalog) ->
 
 
 def is_borrowed(one: Reservation, holdings: Holdings, quotas: Quotas) -> bool:
-    """Whether a group holds more than it is guaranteed of all that one of its launches holds, and others are owed it.
-
-    These are the launches that `core.sharing` may take back at this moment.
-    """
-    if not one.gpus or one.gpu_type is None:
-        return False
-    keys = (GPU, GPU_PREFIX + one.gpu_type)
-    if not any(quota.guaranteed.get(key) for name, quota in quotas.groups.items() if name != one.group for key in keys):
-        return False
-    if one.group is None or one.group not in quotas.groups:
-        return True
-    used, guaranteed = holdings.group(one.group), quotas.groups[one.group].guaranteed
-    return all(used.get(key) > to_micro(guaranteed.get(key, 0)) for key in keys if key == GPU or key in guaranteed)
+    """Whether a launch is one of those that `core.sharing` may take back at this moment."""
+    return bool(one.gpus) and one.gpu_type is not None and is_beyond(one.group, one.gpu_type, 0, quotas, holdings)

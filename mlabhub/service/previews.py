@@ -78,22 +78,11 @@ def make_preview(scene: Scene, user_options: object, server_name: str = "", *, n
 
 
 def _notes(scene: Scene, request: LaunchRequest, told: Forecast) -> tuple[Reason, ...]:
-    """Return what to know of a launch that starts, or waits: who borrows is told so before, as the profile has it."""
-    catalog = scene.catalog
-    profile, others = catalog.profiles_by_slug[request.profile], _without_borrowing(told.decision.notes)
-    if told.state == "never" or not profile.reclaimable:
-        return others
-    quotas, own = catalog.quotas, profile.notice_seconds
-    if own is not None:
-        quotas = quotas.model_copy(update={"notice_seconds": own})
-    placement = told.decision.placement
-    gpu_type = placement.gpu_type if placement is not None else request.gpu_type
-    note = borrowed_note(request, gpu_type, quotas, scene.holdings)
-    return others if note is None else (*others, note)
-
-
-def _without_borrowing(notes: tuple[Reason, ...]) -> tuple[Reason, ...]:
-    return tuple(note for note in notes if note.code != "borrowed")
+    """Return what to know of a launch that starts, or waits: who borrows is told so before."""
+    if told.state != "later":
+        return told.decision.notes
+    note = borrowed_note(request, request.gpu_type, scene.catalog.quotas, scene.holdings)
+    return told.decision.notes if note is None else (*told.decision.notes, note)
 
 
 def with_every_choice(scene: Scene, user_options: Mapping[str, Any], preview: Preview) -> PreviewAnswer:
@@ -133,7 +122,10 @@ def _forecast(scene: Scene, request: LaunchRequest, nearest: bool) -> Forecast:
 
 def _decide_once(scene: Scene, request: LaunchRequest) -> Decision:
     """Return the decision on a request without named GPUs: many profiles come to the same amounts."""
-    key = (request.gpu_type, request.gpus, request.cpu, request.memory_gib, request.group)
+    key = (
+        *(request.gpu_type, request.gpus, request.cpu, request.memory_gib, request.group),
+        *(request.reclaimable, request.notice_seconds),
+    )
     if key not in scene.known:
         scene.known[key] = _decide(scene, request)
     return scene.known[key]

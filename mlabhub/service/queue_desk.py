@@ -21,6 +21,7 @@ from mlabhub.ledger import QueueEntry
 from mlabhub.messages import N_, Message
 from mlabhub.service import queue_views
 from mlabhub.service.answers import Refused, refusal
+from mlabhub.service.decisions import may_start_later
 from mlabhub.service.json_views import to_json
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.looks import check_may_act
@@ -133,7 +134,8 @@ class QueueDesk:
         request = await self._launcher.resolved(actor, entry, options)
         wanted = replace(entry, options=options, **acts.asked(request))
         told = self._forecast(wanted, self._launcher.viewer(actor), await self._world.capacity.get())
-        if told is not None and told.state == "never":
+        catalog = self._world.catalog
+        if told is not None and not may_start_later(told.decision, request, lambda one: catalog.hopeless(one) is None):
             raise refusal(Refused(told.decision.reasons, told.advice, told.nearest))
         await self._world.writer.submit(acts.change(launch_id, request, options, actor.name, self._world.clock()))
         self._world.queue.wake()

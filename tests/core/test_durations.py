@@ -81,7 +81,23 @@ def test_what_is_taken_away_was_never_there():
     for _ in range(20):
         durations.remove(ALICE, 600.0)
     assert Lasting(durations).curve(ALICE) is None
-    assert not durations.pools()
+    assert not durations.ended()
+    durations.add(ALICE, 600.0, cut=True)
+    durations.remove(ALICE, 600.0, cut=True)
+    assert not durations.cut()
+
+
+def test_what_was_cut_short_counts_like_what_still_runs():
+    durations = known([3000.0] * 20)
+    for _ in range(40):
+        durations.add(ALICE, 30000.0, cut=True)
+    running = [(ALICE, 30000.0)] * 40
+    (cut,) = Lasting(durations).curve(ALICE).remaining(0.0, HALF)
+    assert cut == Lasting(known([3000.0] * 20), running).curve(ALICE).remaining(0.0, HALF)[0]
+    alone = Durations()
+    for _ in range(LEAST):
+        alone.add(ALICE, 600.0, cut=True)
+    assert Lasting(alone).curve(ALICE) is None  # nothing ended yet
 
 
 @pytest.mark.parametrize("shape", [0.6, 1.5, 2.5], ids=lambda shape: f"sigma {shape}")

@@ -1,11 +1,13 @@
-"""What people were told when they asked is kept beside when their turn came, in every ledger."""
+"""What people were told, when they asked or had to give back, is kept beside what came of it, in every ledger."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mlabhub.ledger import Ledger, QueueEntry, ToldStart
-from tests.ledger.test_contract import contract_database, ledger
+import pytest
+
+from mlabhub.ledger import Ledger, QueueEntry, ReclaimNotice, ToldStart
+from tests.ledger.test_contract import contract_database, ledger, reservation
 
 __all__ = ["contract_database", "ledger"]
 
@@ -23,3 +25,24 @@ def test_what_was_told_is_found_by_the_start(ledger: Ledger) -> None:
     )
     assert ledger.entry("E1") == known
     assert ledger.load(0.0).entries == (waits,)
+
+
+@pytest.mark.parametrize(
+    ("notice", "reclaimed"),
+    [
+        (ReclaimNotice("L1", 10.0, 20.0, "E1", "done", 20.0), True),
+        (ReclaimNotice("L1", 10.0, 40.0, "E1", "done", 30.0), False),
+        (ReclaimNotice("L1", 10.0, 20.0, "E1", "withdrawn", 15.0), False),
+        (ReclaimNotice("L1", 10.0, 20.0, "", "done", 20.0), False),
+        (None, False),
+    ],
+    ids=["its notice ran out", "given back before", "withdrawn", "longest duration", "never told"],
+)
+def test_what_was_taken_back_did_not_end_by_itself(
+    ledger: Ledger, notice: ReclaimNotice | None, reclaimed: bool
+) -> None:
+    one = reservation("L1", state="released", held=5.0, released=30.0)
+    ledger.commit([one, *([notice] if notice is not None else [])])
+    (run,) = ledger.past_runs(0.0)
+    assert (run.launch_id, run.started, run.ended, run.reclaimed) == ("L1", 5.0, 30.0, reclaimed)
+    assert ledger.past_runs(31.0) == ()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mlabhub.core.durations import LEAST, Kind
-from mlabhub.ledger import LedgerUnavailable, MemoryLedger, PastRun, QueueEntry, Record, Reservation, ToldStart
+from mlabhub.core.durations import LEAST, Curve, Kind
+from mlabhub.ledger import (
+    LedgerUnavailable,
+    MemoryLedger,
+    PastRun,
+    QueueEntry,
+    ReclaimNotice,
+    Record,
+    Reservation,
+    ToldStart,
+)
 from mlabhub.messages import Message
 from mlabhub.service import history as history_module
 from mlabhub.service.forecasts import NOTHING_SEEN
@@ -70,12 +80,37 @@ async def test_what_ended_is_read_once_and_forgotten_after_weeks() -> None:
     await history.refresh()
     assert len(history) == 21
     assert history.lasting((), NOW + 1) is not lasting
-    use = history.past(7 * 86400.0).people["bob"]
-    assert use.total[0] > 0.9 * 21 * HOUR
     now[0] = NOW + KEPT_S - 60
     await history.refresh()
     assert len(history) == 1
     assert history.lasting((), now[0]).curve(LIKE) is None
+
+
+async def test_what_was_taken_back_says_only_that_it_ran_so_long() -> None:
+    """Twenty of thirty were taken back after an hour: the ten that ended by themselves took ten."""
+    ledger = MemoryLedger()
+    ledger.commit([over(n, 10 * HOUR) for n in range(10)])
+    ledger.commit([over(n, HOUR) for n in range(10, 30)])
+    half = [math.log(2)]
+    history = History(ledger, lambda: NOW)
+    await history.refresh()
+    (short,) = curve_of(history).remaining(0.0, half)
+    ended = {one.launch_id: one.ended for one in ledger.past_runs(0.0)}
+    ledger.commit([notice(f"P{n}", ended[f"P{n}"] - 1) for n in range(10, 30)])
+    history = History(ledger, lambda: NOW)
+    await history.refresh()
+    (long,) = curve_of(history).remaining(0.0, half)
+    assert short < 2 * HOUR < 8 * HOUR < long
+
+
+def notice(launch_id: str, deadline: float) -> ReclaimNotice:
+    return ReclaimNotice(launch_id, deadline - 600, deadline, "E1", "done", deadline)
+
+
+def curve_of(history: History) -> Curve:
+    curve = history.lasting((), NOW).curve(LIKE)
+    assert curve is not None
+    return curve
 
 
 async def test_while_the_ledger_is_away_what_was_known_counts() -> None:

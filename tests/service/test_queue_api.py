@@ -174,6 +174,51 @@ async def test_a_change_to_what_never_fits_changes_nothing(full: Running) -> Non
     assert (now["state"], now["options"]["gpus"]) == ("queued", 4)
 
 
+async def test_one_may_change_to_what_a_planned_quota_will_permit(running: Running) -> None:
+    """What a launch may wait for, one that waits may be changed to."""
+    week = {"group": "vision", "limit": {"gpu:a100": "+4"}, "reason": "deadline", "from": running.world.clock() + 3600}
+    made = await running.call("POST", "api/v1/quotas/changes", "admin", json=week)
+    assert made.status_code == 201, made.text
+    a100 = {"gpu_type": "a100"}
+    code, new = await launch(running, "alice", "big", 8, options=a100)
+    assert code == 202, new
+    assert (await launch(running, "alice", "one", 4, options=a100))[0] == 201
+    code, told = await launch(running, "alice", "more", 3, options=a100)
+    assert code == 202, told
+    wanted = {"user_options": {"profile": "gpu", "gpus": 8, **a100}}
+    answer = await running.call("PUT", f"{LAUNCHES}/{told['launch_id']}", "alice", json=wanted)
+    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
+
+
+async def test_who_borrows_is_told_for_how_long_by_the_profile_also_beside_others_who_wait(full: Running) -> None:
+    quotas = {"groups": {"nlp": {"guaranteed": {"gpu": 4}}}, "notice_seconds": 600}
+    set_quotas(full, quotas)
+    code, told = await launch(full, "bob", "plain", 1)
+    assert (code, [note["code"] for note in told["notes"]]) == (201, ["borrowed"])
+    assert "10 min" in told["notes"][0]["message"]
+    set_profile(full, notice_seconds=120)
+    assert "2 min" in (await launch(full, "bob", "short", 1))[1]["notes"][0]["message"]
+    assert (await full.call("POST", "api/v1/servers/bob/short/stop", "bob")).status_code == 202
+    set_profile(full, reclaimable=False)
+    assert (await launch(full, "bob", "kept", 1))[1]["notes"] == []
+    set_profile(full, notice_seconds=120)
+    await full.call("POST", "api/v1/servers/bob/kept/stop", "bob")
+    assert (await launch(full, "alice", "waits", 8))[0] == 202
+    await full.call("POST", "api/v1/servers/bob/plain/stop", "bob")  # a round decides on what comes next
+    code, told = await launch(full, "bob", "turn", 1)
+    assert (code, "2 min" in told["notes"][0]["message"]) == (201, True)
+
+
+def set_profile(running: Running, **changes: Any) -> None:
+    """Change the profile with GPUs."""
+    catalog = running.world.catalog()
+    profiles = tuple(
+        one.model_copy(update={"notice_seconds": None, "reclaimable": True, **changes}) if one.slug == "gpu" else one
+        for one in catalog.profiles
+    )
+    running.world.catalog = FixedCatalog(catalog.model_copy(update={"profiles": profiles}))
+
+
 async def test_who_left_meanwhile_is_not_started(full: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody leaves in one tab while another one takes the nearest, or changes the request."""
     _, told = await launch(full, "bob", "x", 4)

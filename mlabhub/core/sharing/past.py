@@ -79,6 +79,10 @@ class OverRun(Protocol):
     def ended(self) -> float:
         """When it ended."""
 
+    @property
+    def reclaimed(self) -> bool:
+        """Whether it was taken back, and did not end by itself."""
+
 
 @dataclass(frozen=True)
 class Past:
@@ -114,8 +118,9 @@ class Past:
             for uses, key in ((groups, run.group), (people, run.user)):
                 _add_over(uses, key, run, by, half_life_s)  # type: ignore[arg-type]
             if run.gpus:
-                lifetimes = lifetimes.ended(run.ended - run.started, by_itself=True)
-            _add_typical(typical, run.user, run.ended - run.started)
+                lifetimes = lifetimes.ended(run.ended - run.started, by_itself=not run.reclaimed)
+            if not run.reclaimed:
+                _add_typical(typical, run.user, run.ended - run.started)
         return cls(half_life_s, groups=groups, people=people, lifetimes=lifetimes, typical=typical)
 
     def after(self, scene: Scene) -> Past:

@@ -25,6 +25,7 @@ class Over:
     memory_gib: float
     started: float
     ended: float
+    reclaimed: bool = False
 
 
 def test_what_was_used_counts_half_after_the_half_life():
@@ -47,6 +48,14 @@ def test_it_is_the_same_made_from_the_list_of_runs():
             assert seen.average(one[key], 5 * HOUR) == pytest.approx(made.average(other[key], 5 * HOUR))
     assert seen.lifetimes == made.lifetimes
     assert seen.typical == made.typical
+
+
+def test_what_was_taken_back_is_so_in_the_list_of_runs_too():
+    told = replace(runs("r1", None, 1, started=0.0, user="ann"), notice=Notice(0.0, 600.0, "w1"), ending=True)
+    seen = Past(half_life_s=DAY).after(scene(0.0, [told])).after(scene(HOUR))
+    made = Past.of([Over("ann", None, 1, 1, 1, 0.0, HOUR, reclaimed=True)], DAY)
+    assert seen.lifetimes == made.lifetimes == Lifetimes().ended(HOUR, by_itself=False)
+    assert seen.typical == made.typical == {}
 
 
 def test_a_clock_that_steps_back_makes_nothing_negative():
