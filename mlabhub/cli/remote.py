@@ -6,14 +6,16 @@ given with, and is never part of a sentence.
 
 from __future__ import annotations
 
+import getpass
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
-from mlabhub.client.service import error_of
+from mlabhub.client.service import PERSON_HEADER, error_of
 from mlabhub.errors import InvalidConfiguration, Unavailable
 from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 
@@ -49,7 +51,7 @@ class Service:
             answer = httpx.request(
                 method,
                 f"{self.url}api/v1/{path}",
-                headers={"Authorization": f"token {self.token}"},
+                headers={"Authorization": f"token {self.token}", **(_person() if self.here else {})},
                 json=json,
                 timeout=self.timeout_s,
                 trust_env=not self.here,
@@ -74,6 +76,15 @@ def find_service(state: Path | None) -> Service:
     settings = load_settings(state_dir=state)
     token = read_token(settings, f", or set {URL_VARIABLE} and {TOKEN_VARIABLE} to use an account of yours")
     return Service(settings.service_url, token, here=True)
+
+
+def _person() -> dict[str, str]:
+    """Say who of this machine's people it is: the token is the machine's, and the audit is to name somebody."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a number without a name
+        return {}
+    return {PERSON_HEADER: quote(name)}
 
 
 def read_environment() -> tuple[str, str] | None:

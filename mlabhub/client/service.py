@@ -123,12 +123,16 @@ class ServiceClient:
         """Say that the server of this launch runs, and what its owner is to know about it."""
         await self._call("POST", _path(user, server) + "/held", make_held_body(launch_id, notes))
 
-    async def released(self, user: str, server: str, launch_id: str, *, reason: Message | None = None) -> None:
+    async def released(
+        self, user: str, server: str, launch_id: str, *, reason: Message | None = None, passing: bool = False
+    ) -> None:
         """Say that nothing of this launch runs any more; ``reason`` is why it did not start or ended, for its owner.
 
-        Also right for a launch that the service does not know.
+        ``passing``: the same may start another time, as something did not answer. Also right for a launch that the
+        service does not know.
         """
-        await self._call("POST", _path(user, server) + "/released", make_released_body(launch_id, reason))
+        body = make_released_body(launch_id, reason, passing=passing)
+        await self._call("POST", _path(user, server) + "/released", body)
 
     async def reconcile(self, *, repair: bool = False) -> dict[str, Any]:
         """Compare hub, backend and ledger now; with ``repair`` also act on what is only shown otherwise."""
@@ -157,6 +161,10 @@ class ServiceClient:
         raise Unavailable(_unavailable(reason), log_text=f"{method} {path}: {reason}")
 
 
+PERSON_HEADER = "Mlabhub-Person"
+"""Who of its machine's people uses the command line there, percent-encoded."""
+
+
 def error_of(status: int, body: Any) -> MLabError:
     """Return the error that the service answered with."""
     kind = _ERRORS.get(status, Unavailable)
@@ -171,9 +179,10 @@ def make_held_body(launch_id: str, notes: Sequence[Message]) -> dict[str, Any]:
     return {"launch_id": launch_id, **more}
 
 
-def make_released_body(launch_id: str, reason: Message | None) -> dict[str, Any]:
+def make_released_body(launch_id: str, reason: Message | None, *, passing: bool = False) -> dict[str, Any]:
     """Return what tells the service that a launch is over; whatever the reason, it takes that."""
-    return {"launch_id": launch_id, "note": None if reason is None else _note_json(reason)}
+    more = {"passing": True} if passing else {}
+    return {"launch_id": launch_id, "note": None if reason is None else _note_json(reason), **more}
 
 
 def _note_json(note: Message) -> dict[str, Any]:

@@ -114,11 +114,15 @@ class ShortBody(Body):
 
 
 class ReleasedBody(Body):
-    """Which launch ended; ``note`` is the sentence for its owner, or ``reason`` in plain words: why it did."""
+    """Which launch ended; ``note`` is the sentence for its owner, or ``reason`` in plain words: why it did.
+
+    ``passing``: what kept it from starting passes by itself, so that what came from the queue waits again.
+    """
 
     launch_id: str = Field(min_length=1, max_length=64)
     reason: str = Field("", max_length=2000)
     note: Note | None = None
+    passing: bool = False
 
 
 class ReconcileBody(Body):

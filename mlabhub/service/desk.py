@@ -25,6 +25,7 @@ from mlabhub.service.bodies import PlacedBody, ReleasedBody, ReserveBody, ShortB
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_image
 from mlabhub.service.queue.asking import ask
+from mlabhub.service.queue.outcomes import MOST_ATTEMPTS
 from mlabhub.service.shortage import why_short
 from mlabhub.service.world import World
 
@@ -101,7 +102,7 @@ class SpawnerDesk:
         if known is not None and lost is not None:
             return await self._keep(known, lost)
         failure = body.note or (Message.of(N_("{reason}"), reason=body.reason) if body.reason else None)
-        if known is not None and known.state == "stopping":
+        if known is not None and (known.state == "stopping" or (body.passing and self._waits_again(body.launch_id))):
             failure = None
         act = decisions.release(
             body.launch_id,
@@ -112,6 +113,11 @@ class SpawnerDesk:
         )
         one = await self._world.writer.submit(act)
         return {"state": "released", "launch_id": body.launch_id, "was_held": one is not None}
+
+    def _waits_again(self, launch_id: str) -> bool:
+        """Whether a launch came from the queue, where it may wait again; the last time its reason is told."""
+        entry = self._world.writer.projection.queue.get(launch_id)
+        return entry is not None and entry.state == "started" and entry.attempts + 1 < MOST_ATTEMPTS
 
     async def _keep(self, known: Reservation, lost: Message) -> dict[str, Any]:
         """Go on counting a server that the hub has given up, for its node does not answer: it may still run there."""

@@ -28,7 +28,7 @@ from mlabhub.core.forms import read_query
 from mlabhub.core.names import is_server_name
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.quote import quote
-from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
+from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, Unavailable
 from mlabhub.logs import about
 from mlabhub.messages import N_, Message, message_json
 from mlabhub.settings import Settings, load_settings
@@ -184,7 +184,8 @@ class MLabSpawnerMixin(Base):
             self._later(self._undo())
             raise
         except BaseException as error:
-            await self._undo(why=error.message if isinstance(error, MLabError) else None)
+            why = error.message if isinstance(error, MLabError) else None
+            await self._undo(why, passing=isinstance(error, Unavailable))
             raise
         self._progress.add(95, Message(N_("It answers")))
         with self._about():
@@ -261,10 +262,10 @@ class MLabSpawnerMixin(Base):
         template = N_("The server ended right after its start ({status}). Its last words: {words}")
         return Message.of(template, status=status, words=await self.last_words() or "-")
 
-    async def _undo(self, why: Message | None = None) -> None:
+    async def _undo(self, why: Message | None = None, *, passing: bool = False) -> None:
         """Leave nothing of what is over; if that is not possible now, the reservation stays for the reconciler.
 
-        ``why`` is the sentence for its owner.
+        ``why`` is the sentence for its owner; ``passing``: something did not answer, so that the same may start later.
         """
         launch_id = self.launch_id
         try:
@@ -274,7 +275,7 @@ class MLabSpawnerMixin(Base):
                 self.log.warning("mlabhub: what is left of launch %s stays for the reconciler: %s", launch_id, error)
         else:
             if self.launch_id == launch_id:
-                self._gone(why)
+                self._gone(why, passing=passing)
 
     # -- stop
 
@@ -306,11 +307,11 @@ class MLabSpawnerMixin(Base):
             self.log.warning("mlabhub: how %s ended is not known: %s", self._log_name, error.log_text)
             return None
 
-    def _gone(self, why: Message | None = None) -> None:
+    def _gone(self, why: Message | None = None, *, passing: bool = False) -> None:
         """Give the reservation back without waiting for the answer: the reconciler guarantees it."""
         launch_id, self.launch_id, self.gpus, self._left_over = self.launch_id, "", (), False
         if launch_id:
-            self._later(self._release(self.user.name, self.name, launch_id, why))
+            self._later(self._release(launch_id, why, passing))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that nobody waits for."""
@@ -318,9 +319,10 @@ class MLabSpawnerMixin(Base):
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _release(self, user: str, server: str, launch_id: str, why: Message | None) -> None:
+    async def _release(self, launch_id: str, why: Message | None, passing: bool) -> None:
         try:
-            await self.shared.service.released(user, server, launch_id, reason=why)
+            about_it = self.user.name, self.name, launch_id
+            await self.shared.service.released(*about_it, reason=why, passing=passing)
         except MLabError as error:
             self.log.warning("mlabhub: launch %s could not be given back, the reconciler will: %s", launch_id, error)
 

@@ -236,6 +236,14 @@ async def test_only_administrators_change_quotas(running: Running) -> None:
         error_of(await running.call("DELETE", f"{CHANGES}/{made['change_id']}", who), 403)
     running.tokens.vouch("t-root", "mlabhub-command-line", scopes=(SET_QUOTAS_SCOPE,), kind="service")
     assert (await change(running, who="root", **WEEK))["changes"][0]["author"] == "service mlabhub-command-line"
+    named = {"Mlabhub-Person": "j%C3%BCrg"}
+    made = await running.call("POST", CHANGES, "root", json=WEEK, headers=named)
+    assert made.json()["changes"][0]["author"] == "command line (jürg)"
+    unprintable = {"Mlabhub-Person": "a%0Ab"}
+    made = await running.call("POST", CHANGES, "root", json=WEEK, headers=unprintable)
+    assert made.json()["changes"][0]["author"] == "service mlabhub-command-line"
+    own = await running.call("POST", CHANGES, "admin", json=WEEK, headers=named)
+    assert own.json()["changes"][0]["author"] == "admin"  # a person is who the token says
 
 
 async def test_people_see_the_changes_that_concern_them(running: Running) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import os
 from typing import Any
 
 import pytest
@@ -65,6 +67,7 @@ async def test_a_change_is_made_shown_and_undone(machine: Running) -> None:
     assert "vision: limit gpu:a100 +2 until " in shown
     changes = (await read(machine, "history", "vision"))["changes"]
     assert {one["what"] for one in changes} == {"limit gpu:a100 +2", "limit cpu no limit", "guaranteed gpu 4"}
+    assert {one["author"] for one in changes} == {f"command line ({os.environ.get('SUDO_USER') or getpass.getuser()})"}
     for one in changes:
         assert await done(machine, "undo", one["change_id"]) == f"Undone: vision: {one['what']}\n"
     assert machine.world.catalog().quotas.group_limit("vision") == {"gpu:a100": 6}

@@ -241,12 +241,12 @@ class MLabSpawner(MLabSpawnerMixin, kubespawner.KubeSpawner):
         message = Message.of(N_("{why} Its last words: {words}"), why=fault.message, words=words)
         return LaunchRefused(message, log_text=fault.log_text, **fault.data)
 
-    async def _undo(self, why: Message | None = None) -> None:
+    async def _undo(self, why: Message | None = None, *, passing: bool = False) -> None:
         """Leave nothing, and trust nothing remembered of what it mounts, which may be why it came to nothing."""
         if self._prepared is not None:
             self.shared.storage.forget(self._prepared.plan, self._prepared.volumes)
             self.shared.site.forget()
-        await super()._undo(why)
+        await super()._undo(why, passing=passing)
 
     async def last_words(self) -> str:
         """Return the end of the server's log."""

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from mlabhub.client import HubServer, HubUser
-from mlabhub.client.transport import NotSent
+from mlabhub.client.transport import NoAnswer, NotSent
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused, NotFound
 from mlabhub.service.answers import Admitted, Refused, Waits
-from mlabhub.service.bodies import ReserveBody
+from mlabhub.service.bodies import ReleasedBody, ReserveBody
 from mlabhub.service.queue import acts
 from mlabhub.service.queue.care import ACTIVITY_LAG_S
 from mlabhub.service.queue.outcomes import MOST_BUSY, PAUSE_S
@@ -166,6 +166,40 @@ async def test_the_hub_refuses(lab: Lab) -> None:
     assert str(lab.entry(waiting).reason) == "Too many cooks."
     assert lab.held(waiting) == "released"
     assert lab.news.of("carol") == ["started", "refused"]
+
+
+async def test_what_passes_lets_it_wait_again_and_what_does_not_is_told(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    since = lab.entry(waiting).since
+    await lab.stop("alice")
+    spawn, lab.hub.spawn = lab.hub.spawn, gives_up(lab, passing=True)
+    await lab.look()
+    await lab.look()
+    (again,) = lab.world.writer.projection.queue.values()
+    assert (lab.state(waiting), again.again_of, again.state, again.since) == ("refused", waiting, "waiting", since)
+    lab.hub.spawn = spawn
+    await lab.look(PAUSE_S + 1)
+    assert lab.held(again.launch_id) == "held"
+    second = await lab.waits("dave", gpus=4)
+    lab.hub.spawn = gives_up(lab, passing=False)
+    await lab.stop("carol")
+    await lab.look()
+    await lab.look()
+    assert (lab.state(second), str(lab.entry(second).reason)) == ("refused", "The NAS is away.")
+
+
+def gives_up(lab: Lab, *, passing: bool) -> Spawn:
+    """Return what a spawner does whose start fails after it had the launch."""
+
+    async def spawn(user: str, server: str, options: dict[str, Any]) -> None:
+        body = ReserveBody(launch_id=lab.make_launch_id(), user_options=options, deadline=60.0)
+        answer = await lab.desk.reserve(user, server, body)
+        told = ReleasedBody(launch_id=answer["launch_id"], reason="The NAS is away.", passing=passing)
+        await lab.desk.released(user, server, told)
+        raise NoAnswer("the hub answered before, and tells later")
+
+    return spawn
 
 
 async def test_a_busy_hub_is_asked_again_and_not_for_ever(lab: Lab) -> None:
