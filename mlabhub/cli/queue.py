@@ -33,9 +33,9 @@ State = Annotated[
     Path | None, typer.Option(help="The state folder of the installation; without it, MLABHUB_URL counts.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Entry = Annotated[str, typer.Argument(help="The entry's id, or the name of a server of one's own.")]
+Entry = Annotated[str, typer.Argument(help="The request's id, or the name of a server of one's own.")]
 
-app = typer.Typer(help="Show who waits for what; leave the queue, change a request, move an entry.")
+app = typer.Typer(help="Show who waits for what; leave the queue, change a request, move one forward.")
 
 
 @app.callback(invoke_without_command=True)
@@ -84,7 +84,7 @@ def change(
     state: State = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what an entry asks for; it keeps its place if it asks for no more than before."""
+    """Change a request that waits; it keeps its place if it asks for no more than before."""
     service, changes = find_service(state), read_options(option)
     found = find_entry(service, entry)
     launch_id = id_of(found)
@@ -99,12 +99,12 @@ def change(
 def move(
     entry: Entry,
     before: Annotated[
-        str | None, typer.Option(help="The entry to stand before; without it, it goes to the front.")
+        str | None, typer.Option(help="The request to stand before; without it, it goes to the front.")
     ] = None,
     state: State = None,
     as_json: AsJson = False,
 ) -> None:
-    """Move an entry to the front, or before another one; for administrators, and in the audit."""
+    """Move a request before the others of its person, or before one of them; for administrators, and in the audit."""
     service = find_service(state)
     other = None if before is None else find_entry(service, before)["launch_id"]
     told = service.post(f"queue/{id_of(find_entry(service, entry))}/move", {"before": other})

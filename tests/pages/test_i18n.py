@@ -18,10 +18,16 @@ SHOWN = (
     "mlabhub/client/",
     "mlabhub/core/",
     "mlabhub/hubtemplates/",
+    "mlabhub/service/closing.py",
     "mlabhub/service/decisions.py",
     "mlabhub/service/launcher.py",
     "mlabhub/service/listing.py",
+    "mlabhub/service/news.py",
     "mlabhub/service/pages/",
+    "mlabhub/service/queue/",
+    "mlabhub/service/queue_desk.py",
+    "mlabhub/service/queue_views.py",
+    "mlabhub/service/quota_notes.py",
     "mlabhub/spawners/",
 )
 
