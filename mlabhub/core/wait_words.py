@@ -15,6 +15,8 @@ from mlabhub.messages import N_, Message
 SOON_S = 60 * 60.0
 AT_ONCE_S = 180.0
 SAME_S = 120.0
+NEAR_S = 6 * 3600.0
+"""What begins sooner is not put off to another day, though midnight lies between."""
 
 NO_HISTORY = N_("Nobody can tell when: there is no history yet.")
 TOO_LONG = N_("Nobody can tell when: what it waits for may run longer than anything has so far.")
@@ -38,7 +40,7 @@ def say_wait(found: Range, now: float, *, has_history: bool = True, zone: tzinfo
     if shortest <= AT_ONCE_S and longest <= SOON_S:
         return Message.of(WITHIN, span=_span(longest, up=True))
     exact = longest - shortest <= SAME_S
-    today = _local(found.earliest, zone).date() == _local(now, zone).date()
+    today = shortest < NEAR_S or _local(found.earliest, zone).date() == _local(now, zone).date()
     if exact:
         time = _moment(found.latest, now, zone)
         return (

@@ -37,6 +37,16 @@ def test_a_range_in_words(earliest, latest, sentence):
     assert str(say_wait(found, NOW, zone=ZONE)) == sentence
 
 
+def test_shortly_before_midnight_it_is_not_another_day():
+    late = datetime(2026, 11, 26, 23, 35, tzinfo=ZONE).timestamp()
+    told = say_wait(Range(late + 30 * MINUTE, late + 50 * MINUTE), late, zone=ZONE)
+    assert str(told) == "Probably tomorrow 00:05 to tomorrow 00:25, in 30 min to 50 min."
+    assert (
+        str(say_wait(Range(late + 9 * HOUR, late + 9 * HOUR), late, zone=ZONE))
+        == "Not today: probably at tomorrow 08:35."
+    )
+
+
 def test_what_nobody_can_tell():
     assert str(say_wait(UNKNOWN, NOW, has_history=False)) == "Nobody can tell when: there is no history yet."
     assert "longer than anything has so far" in str(say_wait(UNKNOWN, NOW))
