@@ -17,7 +17,7 @@ from mlabhub.core.gpu_types import with_types
 from mlabhub.inventory import Backend, BackendServer
 from mlabhub.ledger import Ledger, Reservation
 from mlabhub.messages import N_, Message
-from mlabhub.service import decisions
+from mlabhub.service import reservations
 from mlabhub.service.capacity import NO_TYPES, GpuTypes
 from mlabhub.service.writer import Writer
 
@@ -63,7 +63,7 @@ class Census:
             last = await asyncio.to_thread(self._ledger.reservation, server.launch_id)
             now = self._clock()
             found = make_found(server, last, capacity, now)
-            if await self._writer.submit(decisions.adopt(found, running, now, Message(WHY), capacity)) is None:
+            if await self._writer.submit(reservations.adopt(found, running, now, Message(WHY), capacity)) is None:
                 log.error("Not counted, for another server of its name runs: %s/%s", server.user, server.server_name)
 
 

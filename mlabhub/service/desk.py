@@ -19,7 +19,7 @@ from mlabhub.core.resolve import resolve
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation, StoredAnswer
 from mlabhub.messages import N_, Message, message_json
-from mlabhub.service import answers, decisions, moving
+from mlabhub.service import answers, moving, reservations
 from mlabhub.service.answers import Refused, Waits
 from mlabhub.service.bodies import PlacedBody, ReleasedBody, ReserveBody, ShortBody
 from mlabhub.service.decisions import Ground, Wish
@@ -57,7 +57,7 @@ class SpawnerDesk:
     async def held(self, user: str, server: str, launch_id: str, notes: tuple[Message, ...] = ()) -> dict[str, Any]:
         """Note that it runs. Raises `LaunchRefused` if it has to stop again, for its launch was given up."""
         now, before = self._world.clock(), self._world.writer.projection.launch(launch_id)
-        one = await self._world.writer.submit(decisions.hold(launch_id, user, server, now, notes))
+        one = await self._world.writer.submit(reservations.hold(launch_id, user, server, now, notes))
         if before is not None and before.held is None:
             self._world.metrics.start_seconds.observe(now - one.created)
         self._wake()
@@ -104,7 +104,7 @@ class SpawnerDesk:
         failure = body.note or (Message.of(N_("{reason}"), reason=body.reason) if body.reason else None)
         if known is not None and (known.state == "stopping" or (body.passing and self._waits_again(body.launch_id))):
             failure = None
-        act = decisions.release(
+        act = reservations.release(
             body.launch_id,
             self._world.clock(),
             actor="spawner",
@@ -124,7 +124,7 @@ class SpawnerDesk:
         if known.state != "unknown" or known.failure is None:
             now, act = self._world.clock(), "unreachable"
             await self._world.writer.submit(
-                decisions.change(known, now, actor="spawner", act_name=act, why=lost, state="unknown", failure=lost)
+                reservations.change(known, now, actor="spawner", act_name=act, why=lost, state="unknown", failure=lost)
             )
         self._wake()
         return {"state": "unknown", "launch_id": known.launch_id, "was_held": True}
@@ -133,7 +133,7 @@ class SpawnerDesk:
         self, launch_id: str, user: str, server: str, options: dict[str, Any], body: ReserveBody
     ) -> Reservation:
         now = self._world.clock()
-        act = decisions.redeem(launch_id, user, server, options, now + body.deadline, now)
+        act = reservations.redeem(launch_id, user, server, options, now + body.deadline, now)
         try:
             return await self._world.writer.submit(act)
         except LaunchRefused as error:

@@ -28,7 +28,7 @@ from mlabhub.ledger import QueueEntry
 from mlabhub.service.history import History
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.scene import Facts, request_of, scene_of
-from mlabhub.service.views import WaitRange
+from mlabhub.service.wait_views import WaitRange
 from mlabhub.service.writer import Outcome
 
 if TYPE_CHECKING:

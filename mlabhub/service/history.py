@@ -19,7 +19,7 @@ from mlabhub.core.corrections import Correction, Range, Reckoned, learn
 from mlabhub.core.durations import Durations, Kind, Lasting
 from mlabhub.errors import Unavailable
 from mlabhub.ledger import Ledger, PastRun, QueueEntry, Reservation, ToldStart
-from mlabhub.service.views import ForecastAccuracy
+from mlabhub.service.wait_views import ForecastAccuracy
 
 log = logging.getLogger(__name__)
 WEEKS = 8

@@ -22,7 +22,7 @@ from mlabhub.core.resolve import resolve
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, Unavailable
 from mlabhub.ledger import QueueEntry, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
-from mlabhub.service import decisions, listing
+from mlabhub.service import listing, reservations
 from mlabhub.service.answers import Admitted, Refused, Waits, reasons_json, refusal
 from mlabhub.service.decisions import START_DEADLINE_S, Ground, Wish
 from mlabhub.service.kept import kept_image, kept_images
@@ -39,10 +39,10 @@ from mlabhub.service.views import (
     Person,
     Preview,
     PreviewAnswer,
-    Queued,
     ServerView,
     Step,
 )
+from mlabhub.service.wait_views import Queued
 from mlabhub.service.world import World
 
 __all__ = ["CatalogView", "LaunchAnswer", "LaunchStatus", "Launcher", "Person", "Preview", "ServerView", "Step"]
@@ -211,13 +211,13 @@ class Launcher(Looks):
         if one is not None and one.state != "stopping":
             why = Message.of(N_("{actor} asked for it"), actor=actor.name)
             marked = await self._world.writer.submit(
-                decisions.change(one, now, actor=actor.name, act_name="stop", why=why, state="stopping")
+                reservations.change(one, now, actor=actor.name, act_name="stop", why=why, state="stopping")
             )
         try:
             await self._world.hub.stop(user, server_name)
         except MLabError as error:
             if one is not None and marked is not None:
-                undo = decisions.change(
+                undo = reservations.change(
                     marked, now, actor="service", act_name="stop", why=error.message, state=one.state
                 )
                 await self._world.writer.submit(undo)
@@ -296,13 +296,13 @@ class Launcher(Looks):
             self._wake()
             return
         why = Message.of(N_("The hub did not start it: {reason}"), reason=refusal.message)
-        act = decisions.release(
+        act = reservations.release(
             one.launch_id, self._world.clock(), actor="service", why=why, failure=refusal.message, answer=answer
         )
         if await self._world.writer.submit(act) is None:
             past = await asyncio.to_thread(self._world.ledger.reservation, one.launch_id)
             if past is not None and not past.active and past.failure is None:
-                await self._world.writer.submit(decisions.note_failure(past, refusal.message))
+                await self._world.writer.submit(reservations.note_failure(past, refusal.message))
         self._wake()
 
     async def _look_whether_ready(self, one: Reservation) -> Reservation:
@@ -312,7 +312,7 @@ class Launcher(Looks):
             return one
         if server is None or not server.ready:
             return one
-        act = decisions.note_ready(one, self._world.clock())
+        act = reservations.note_ready(one, self._world.clock())
         return await self._world.writer.submit(act) or one
 
     def _answer(self, answer: Admitted | Waits) -> LaunchAnswer | Queued:

@@ -1,6 +1,6 @@
 """The cluster decides on which node a server runs: the ledger follows.
 
-Guarantees: as in `decisions`; whatever the cluster decided, the reservation has the same amounts as before.
+Guarantees: as in `reservations`; whatever the cluster decided, the reservation has the same amounts as before.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from mlabhub.core.capacity import Capacity
 from mlabhub.core.moving import move
 from mlabhub.ledger import Record, Reservation
 from mlabhub.messages import N_, Message
-from mlabhub.service.decisions import active_launch, audit_of
 from mlabhub.service.projection import Projection, make_holding
+from mlabhub.service.reservations import active_launch, audit_of
 from mlabhub.service.writer import Act, Outcome
 
 MOVED = N_("the cluster put it on {node}, where {planned} was planned")

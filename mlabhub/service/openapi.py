@@ -7,8 +7,9 @@ from typing import Any
 
 from mlabhub import __version__
 from mlabhub.client.service import DEFAULT_SERVER
+from mlabhub.service.calls import STREAM, Call, Route, Who
 from mlabhub.service.json_views import schema_of
-from mlabhub.service.routes import ROUTES, STREAM, Call, Route, Who
+from mlabhub.service.routes import ROUTES
 
 ERROR = {
     "type": "object",

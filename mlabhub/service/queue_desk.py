@@ -29,7 +29,8 @@ from mlabhub.service.queue import acts
 from mlabhub.service.queue.scene import request_of
 from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue_views import Told
-from mlabhub.service.views import LaunchAnswer, LaunchStatus, NoticeView, Person, Queued, QueueEntryView
+from mlabhub.service.views import LaunchAnswer, LaunchStatus, Person
+from mlabhub.service.wait_views import NoticeView, Queued, QueueEntryView
 from mlabhub.service.world import World
 
 NO_NEAREST = N_("Nothing smaller of this profile starts now either. It goes on waiting.")

@@ -17,7 +17,8 @@ from mlabhub.ledger import QueueEntry
 from mlabhub.messages import N_, Message
 from mlabhub.service.listing import server_url
 from mlabhub.service.projection import Projection
-from mlabhub.service.views import LaunchStatus, NoticeView, QueueEntryView, Step, WaitRange
+from mlabhub.service.views import LaunchStatus, Step
+from mlabhub.service.wait_views import NoticeView, QueueEntryView, WaitRange
 
 NOT_KNOWN = WaitRange(None, None, Message(N_("When it starts is not known.")))
 _BLOCKED = {

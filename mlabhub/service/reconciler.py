@@ -19,7 +19,7 @@ from mlabhub.inventory import BackendServer
 from mlabhub.ledger import Reservation, State
 from mlabhub.logs import about
 from mlabhub.messages import N_, Message
-from mlabhub.service import decisions, moving
+from mlabhub.service import moving, reservations
 from mlabhub.service.census import make_found
 from mlabhub.service.projection import REMEMBER_S
 from mlabhub.service.reconcile_rules import Finding, compare
@@ -241,22 +241,22 @@ class Reconciler:
         if finding.kind in ("adopt", "orphan"):
             capacity = await self._world.capacity.get()
             found = await self._found(finding, capacity, now)
-            return await submit(decisions.adopt(found, running, now, why, capacity)) is not None
+            return await submit(reservations.adopt(found, running, now, why, capacity)) is not None
         if finding.kind in ("remove", "unknown", "double"):
             return await self._remove(finding, why)
         assert one is not None
         if finding.kind == "ready":
-            return await submit(decisions.note_ready(one, now)) is not None
+            return await submit(reservations.note_ready(one, now)) is not None
         if finding.kind == "release":
             was_lost = one.state == "unknown" and one.failure is not None
             failure = Message.of(WAS_LOST, node=one.node) if was_lost else None
-            release = decisions.release(one.launch_id, now, actor=ACTOR, why=why, failure=failure, only=one)
+            release = reservations.release(one.launch_id, now, actor=ACTOR, why=why, failure=failure, only=one)
             return await submit(release) is not None
         if finding.kind == "move":
             return await self._move(finding, running, now)
         wanted: State = "held" if finding.kind == "resume" else "unknown"
         failure = finding.backend.lost if finding.kind == "unreachable" and finding.backend else None
-        act = decisions.change(
+        act = reservations.change(
             one, now, actor=ACTOR, act_name=finding.kind, why=failure or why, state=wanted, failure=failure
         )
         return await submit(act) is not None
@@ -282,14 +282,14 @@ class Reconciler:
         submit, now, one = self._world.writer.submit, self._world.clock(), finding.reservation
         assert finding.backend is not None
         if one is not None and one.state != "stopping":
-            act = decisions.change(one, now, actor=ACTOR, act_name="remove", why=why, state="stopping")
+            act = reservations.change(one, now, actor=ACTOR, act_name="remove", why=why, state="stopping")
             one = await submit(act)
             if one is None:
                 return False
         await self._world.writer.check()  # somebody else's service may decide on this server by now
         await self._world.backend.remove(finding.backend)
         if one is not None:
-            await submit(decisions.release(one.launch_id, self._world.clock(), actor=ACTOR, why=why, only=one))
+            await submit(reservations.release(one.launch_id, self._world.clock(), actor=ACTOR, why=why, only=one))
         return True
 
     async def _found(self, finding: Finding, capacity: Capacity, now: float) -> Reservation:

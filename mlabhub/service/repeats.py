@@ -13,7 +13,8 @@ from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, NotPermitted
 from mlabhub.ledger import StoredAnswer
 from mlabhub.messages import N_, Message, message_json, message_of
-from mlabhub.service.views import LaunchAnswer, Queued, WaitRange
+from mlabhub.service.views import LaunchAnswer
+from mlabhub.service.wait_views import Queued, WaitRange
 
 _KINDS: dict[int, type[MLabError]] = {403: NotPermitted, 404: NotFound, 422: InvalidLaunch}
 

@@ -25,12 +25,12 @@ from mlabhub.service.views import (
     PastLaunch,
     Person,
     Preview,
-    Queued,
     SavedImageView,
     ServerView,
     Step,
     StorageView,
 )
+from mlabhub.service.wait_views import Queued
 from tests.pages.queue import MemoryQueue
 
 HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"

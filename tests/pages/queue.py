@@ -12,15 +12,8 @@ from mlabhub.core.reasons import Reason, name_holder
 from mlabhub.errors import NotFound
 from mlabhub.ledger import QueueEntry
 from mlabhub.messages import Message
-from mlabhub.service.views import (
-    LaunchAnswer,
-    LaunchStatus,
-    NoticeView,
-    Person,
-    Queued,
-    QueueEntryView,
-    WaitRange,
-)
+from mlabhub.service.views import LaunchAnswer, LaunchStatus, Person
+from mlabhub.service.wait_views import NoticeView, Queued, QueueEntryView, WaitRange
 
 if TYPE_CHECKING:
     from tests.pages.launcher import MemoryLauncher

@@ -12,7 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, expect
 
 from mlabhub.messages import Message
-from mlabhub.service.views import NoticeView
+from mlabhub.service.wait_views import NoticeView
 from tests.pages.launcher import MemoryLauncher
 from tests.pages.queue import in_minutes
 from tests.pages.site import Site

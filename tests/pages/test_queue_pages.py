@@ -11,7 +11,7 @@ import pytest
 
 from mlabhub.core.quotas import Quotas
 from mlabhub.messages import Message
-from mlabhub.service.views import NoticeView
+from mlabhub.service.wait_views import NoticeView
 from tests.pages.conftest import Login
 from tests.pages.helpers import ask, field, site_path, start
 from tests.pages.launcher import CATALOG, HOSTILE, MemoryLauncher

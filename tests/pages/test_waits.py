@@ -9,7 +9,7 @@ import pytest
 from mlabhub.i18n import get_translator
 from mlabhub.messages import Message
 from mlabhub.service.pages.waits import countdown, left_text, span_text, wait_text
-from mlabhub.service.views import WaitRange
+from mlabhub.service.wait_views import WaitRange
 
 EN, ZH = get_translator("en"), get_translator("zh_CN")
 NOW = datetime(2026, 11, 26, 13, 45, 10, tzinfo=timezone.utc).astimezone()

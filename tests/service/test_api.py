@@ -15,7 +15,7 @@ from tornado.web import create_signed_value
 from mlabhub.client.service import make_held_body
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import LONGEST, Message
-from mlabhub.service import decisions
+from mlabhub.service import reservations
 from mlabhub.service.bodies import HeldBody, InvalidBody, parse, parse_json
 from mlabhub.service.routes import ROUTES
 from tests.doubles import unreachable
@@ -341,7 +341,7 @@ async def test_an_end_that_was_asked_for_is_no_failure(running: Running, asked: 
         known = running.of_server("alice", "x")
         assert known is not None
         await running.world.writer.submit(
-            decisions.change(known, 1.0, actor="alice", act_name="stop", why=Message("x"), state="stopping")
+            reservations.change(known, 1.0, actor="alice", act_name="stop", why=Message("x"), state="stopping")
         )
     await running.spawner.released("alice", "x", launch_id, reason=Message("It was deleted."))
     kept = running.world.ledger.reservation(launch_id)

@@ -13,7 +13,8 @@ import pytest
 
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quotas import Quotas
-from mlabhub.service.routes import ROUTES, STREAM
+from mlabhub.service.calls import STREAM
+from mlabhub.service.routes import ROUTES
 from tests.service.conftest import Running
 from tests.service.simulation import FixedCatalog
 from tests.service.test_api import _signed_cookie

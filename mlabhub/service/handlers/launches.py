@@ -5,7 +5,8 @@ from __future__ import annotations
 from mlabhub.errors import NotFound
 from mlabhub.service.bodies import ChangeBody, LaunchBody, MoveBody, PreviewBody
 from mlabhub.service.handlers.base import ApiHandler
-from mlabhub.service.views import LaunchAnswer, Queued
+from mlabhub.service.views import LaunchAnswer
+from mlabhub.service.wait_views import Queued
 
 
 class LaunchesHandler(ApiHandler):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mlabhub.service.views import LaunchAnswer, LaunchStatus, NoticeView, Person, Queued, QueueEntryView
+from mlabhub.service.views import LaunchAnswer, LaunchStatus, Person
+from mlabhub.service.wait_views import NoticeView, Queued, QueueEntryView
 
 
 class QueueDesk(Protocol):

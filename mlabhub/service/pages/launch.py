@@ -27,7 +27,8 @@ from mlabhub.service.pages.choices import GPU_IDS, kept_arguments, read_options,
 from mlabhub.service.pages.environment import render_part
 from mlabhub.service.pages.fetching import fetching_url
 from mlabhub.service.pages.look import Look, look, restarted
-from mlabhub.service.views import QueueEntryView, ServerView
+from mlabhub.service.views import ServerView
+from mlabhub.service.wait_views import QueueEntryView
 
 MOST_LIVE_CARDS = 60
 """How many profiles one refresh of the page can ask about: those on the screen."""

@@ -34,7 +34,8 @@ from mlabhub.service.pages.pickers import (
     reference_text,
 )
 from mlabhub.service.pages.words import image_note, image_title, network_text, purpose_text, range_text
-from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, QueueEntryView, ServerView, StorageView
+from mlabhub.service.views import CatalogView, PastLaunch, Person, Preview, ServerView, StorageView
+from mlabhub.service.wait_views import QueueEntryView
 
 if TYPE_CHECKING:
     from mlabhub.service.launcher import Launcher

@@ -16,7 +16,7 @@ from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import QUESTIONS, Asking, Question
 from mlabhub.service.pages.queueing import make_row
 from mlabhub.service.pages.words import server_title
-from mlabhub.service.views import QueueEntryView
+from mlabhub.service.wait_views import QueueEntryView
 
 MOST_ROWS = 200
 

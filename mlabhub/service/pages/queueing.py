@@ -13,7 +13,8 @@ from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.choices import as_arguments
 from mlabhub.service.pages.waits import Countdown, WaitText, countdown, local, span_text, wait_text
 from mlabhub.service.pages.words import gpus_text, server_title, size_text
-from mlabhub.service.views import NoticeView, QueueEntryView, ServerView
+from mlabhub.service.views import ServerView
+from mlabhub.service.wait_views import NoticeView, QueueEntryView
 
 MOST_AHEAD = 5
 Url = Callable[..., str]

@@ -20,7 +20,8 @@ from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.choices import as_arguments, kept_arguments
 from mlabhub.service.pages.queueing import QueueCard, make_queue_card
 from mlabhub.service.pages.words import server_title
-from mlabhub.service.views import LaunchStatus, QueueEntryView
+from mlabhub.service.views import LaunchStatus
+from mlabhub.service.wait_views import QueueEntryView
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from mlabhub.i18n import N_, Translator
-from mlabhub.service.views import WaitRange
+from mlabhub.service.wait_views import WaitRange
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 # From so many seconds on, times are rounded to five minutes, so that they do not change at every look.

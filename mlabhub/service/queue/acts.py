@@ -1,6 +1,6 @@
 """What people do to entries of the queue: wait, leave, change, move; each a function of the projection.
 
-Guarantees: as in `decisions`: every act can be repeated, none does I/O or reads a clock; whoever is refused is told
+Guarantees: as in `reservations`: every act can be repeated, none does I/O or reads a clock; whoever is refused is told
 why. One server waits once; one person and all together wait a bounded number of times. Only who waits can be changed.
 """
 

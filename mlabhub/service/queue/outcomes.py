@@ -1,6 +1,6 @@
 """What becomes of a launch that started from the queue, or has to end; each a function of the projection.
 
-Guarantees: as in `decisions`; each does nothing unless everything still is as its caller saw it. Whose start came to
+Guarantees: as in `reservations`; each does nothing unless everything still is as its caller saw it. Whose start came to
 nothing without anybody's fault keeps the place: under the same launch if no spawner had it, else under another one.
 """
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from mlabhub.ledger import QueueEntry, ReclaimNotice, Record, Reservation
 from mlabhub.messages import N_, Message
-from mlabhub.service.decisions import audit_of as audit_of_launch
-from mlabhub.service.decisions import released_of
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.acts import audit_of
+from mlabhub.service.reservations import audit_of as audit_of_launch
+from mlabhub.service.reservations import released_of
 from mlabhub.service.writer import Act, Outcome
 
 ACTOR = "queue"

@@ -1,8 +1,8 @@
 """One round made durable: what the rules decided becomes records, all in one commit.
 
-Guarantees: as in `decisions`; only what was looked at in this round starts, as it was looked at, and only where there
-is room at this very moment; a launch that is taken back waits again from the same commit on, unless its profile says
-otherwise; a notice is never shorter than the rules said.
+Guarantees: as in `reservations`; only what was looked at in this round starts, as it was looked at, and only where
+there is room at this very moment; a launch that is taken back waits again from the same commit on, unless its profile
+says otherwise; a notice is never shorter than the rules said.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mlabhub.core.sharing.policy import Policy
 from mlabhub.errors import MLabError
 from mlabhub.ledger import QueueEntry, ReclaimNotice, Record, Reservation
 from mlabhub.messages import N_, Message
-from mlabhub.service import decisions
+from mlabhub.service import decisions, reservations
 from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.projection import Projection, make_holding
 from mlabhub.service.queue.acts import audit_of, make_entry_again
@@ -166,7 +166,7 @@ class _Starts:
         yield reservation
         yield started
         yield from ids
-        yield decisions.audit_of(reservation, self.now, ACTOR, "admit", words)
+        yield reservations.audit_of(reservation, self.now, ACTOR, "admit", words)
 
 
 def _notices(
@@ -186,7 +186,7 @@ def _notices(
             group=entry.group or Message(N_("no group")),
             seconds=round(notice.deadline - now),
         )
-        yield from (notice, decisions.audit_of(one, now, ACTOR, "notice", words))
+        yield from (notice, reservations.audit_of(one, now, ACTOR, "notice", words))
 
 
 def _withdrawals(projection: Projection, decided: Round, now: float, made: Made) -> Iterator[Record]:
@@ -197,7 +197,7 @@ def _withdrawals(projection: Projection, decided: Round, now: float, made: Made)
         yield replace(notice, state="withdrawn", changed=now)
         if one is not None:
             made.withdrawn.append(one)
-            yield decisions.audit_of(one, now, ACTOR, "withdraw", Message(WITHDRAWN))
+            yield reservations.audit_of(one, now, ACTOR, "withdraw", Message(WITHDRAWN))
 
 
 def _reclaims(
@@ -214,7 +214,7 @@ def _reclaims(
             continue
         stopping = replace(one, state="stopping", changed=now)
         yield from (stopping, replace(notice, state="done", changed=now))
-        yield decisions.audit_of(one, now, ACTOR, "reclaim", Message(RECLAIMED))
+        yield reservations.audit_of(one, now, ACTOR, "reclaim", Message(RECLAIMED))
         own = projection.queue.get(launch_id)
         if own is not None:  # nobody used it yet; its name is needed for the next turn
             yield replace(own, state="claimed", changed=now)
