@@ -17,9 +17,9 @@ from mlabhub.settings import load_settings
 from tests.doubles import ScriptedBackend, ScriptedHub, make_node, unreachable
 
 
-def make_backend() -> ScriptedBackend:
-    """Return 400 nodes of 8 GPUs, and one of another type, for which people wait."""
-    nodes = [make_node(f"n{number:03}", cpu=512, memory_gib=8192) for number in range(400)]
+def make_backend(count: int = 400) -> ScriptedBackend:
+    """Return so many nodes of 8 GPUs, and one of another type, for which people wait."""
+    nodes = [make_node(f"n{number:03}", cpu=512, memory_gib=8192) for number in range(count)]
     return ScriptedBackend(nodes=(*nodes, make_node("waited-for", gpu_type="t4", cpu=512, memory_gib=8192)))
 
 
@@ -78,7 +78,8 @@ def queued_entry(number: int) -> QueueEntry:
 
 async def main() -> None:
     """Serve. The hub is silent, so that the reconciler leaves alone what nobody starts in the end."""
-    await serve(load_settings(sys.argv[1]), hub=ScriptedHub(fault=unreachable()), backend=make_backend())
+    backend = make_backend(*map(int, sys.argv[2:]))
+    await serve(load_settings(sys.argv[1]), hub=ScriptedHub(fault=unreachable()), backend=backend)
 
 
 if __name__ == "__main__":

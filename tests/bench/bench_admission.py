@@ -61,13 +61,13 @@ def make_installation(folder: Path, held: int, ledger_url: str = "", queued: int
     return settings
 
 
-def bare_installation(folder: Path, ledger_url: str = "") -> Settings:
+def bare_installation(folder: Path, ledger_url: str = "", quotas: dict[str, Any] | None = None) -> Settings:
     """Write an installation whose ledger was not opened yet."""
     config = folder / "config"
     config.mkdir(parents=True)
     (config / "profiles.yaml").write_text(PROFILES)
-    quotas = {"groups": {f"group{n}": {"limit": {"gpu": 4000}} for n in range(20)}, "users": {"default": {"gpu": 4000}}}
-    (config / "quotas.yaml").write_text(json.dumps(quotas))
+    wide = {"groups": {f"group{n}": {"limit": {"gpu": 4000}} for n in range(20)}, "users": {"default": {"gpu": 4000}}}
+    (config / "quotas.yaml").write_text(json.dumps(quotas or wide))
     settings = Settings(
         instance="be0c4000",
         state_dir=folder / "state",
@@ -96,11 +96,12 @@ def start_service(settings: Settings, fsync_ms: float = 0.0, profile: str = "") 
     module = ["-m", "tests.bench.admission_service"]
     argv = [sys.executable, *(["-m", "cProfile", "-o", profile] if profile else []), *module]
     process = subprocess.Popen([*argv, str(settings.settings_file)], env=environment)
-    wait_for(lambda: process.poll() is not None or _is_healthy(settings), 60, "the service answers")
+    wait_for(lambda: process.poll() is not None or is_healthy(settings), 60, "the service answers")
     return process
 
 
-def _is_healthy(settings: Settings) -> bool:
+def is_healthy(settings: Settings) -> bool:
+    """Whether the service answers."""
     try:
         with urllib.request.urlopen(settings.service_url + "health", timeout=2) as answer:
             return bool(answer.status == 200)

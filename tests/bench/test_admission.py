@@ -17,13 +17,17 @@ def test_the_bench_runs_and_every_answer_is_on_the_disk() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("ledger", ["sqlite", "postgresql"])
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("fsync_ms", [0.0, 5.0])
-def test_decisions_are_fast_enough(fsync_ms: float, ledger: str) -> None:
-    runs = [run(fsync_ms=fsync_ms, ledger=ledger)]
-    while not is_good(runs[-1]) and len(runs) < ATTEMPTS:
-        runs.append(run(fsync_ms=fsync_ms, ledger=ledger))
-    assert is_good(runs[-1]), runs
+def test_decisions_are_fast_enough_while_hundreds_wait(fsync_ms: float) -> None:
+    """In SQLite as fast as was promised; in PostgreSQL, measured in turn, half as fast at least."""
+    runs = []
+    for _ in range(ATTEMPTS):
+        sqlite, postgresql = (run(fsync_ms=fsync_ms, ledger=one, queued=500) for one in ("sqlite", "postgresql"))
+        runs.append((sqlite, postgresql))
+        if is_good(sqlite) and is_good(postgresql) and 2 * postgresql["per_s"] >= sqlite["per_s"]:
+            return
+    pytest.fail(str(runs))
 
 
 def test_a_decision_costs_the_same_among_thousands() -> None:
