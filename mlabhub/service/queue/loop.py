@@ -31,7 +31,7 @@ from mlabhub.service.queue.checks import Checked
 from mlabhub.service.queue.deadlines import Deadlines
 from mlabhub.service.queue.hands import Hands
 from mlabhub.service.queue.outcomes import Settled
-from mlabhub.service.queue.rounds import Made, Planned, carry_out
+from mlabhub.service.queue.rounds import Made, Planned, awaited, carry_out
 from mlabhub.service.queue.scene import Facts, Known, request_of, room_of, scene_of, waiting_of
 from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue.turn import others_first, turn_of
@@ -237,19 +237,23 @@ class QueueLoop:
         return act
 
     async def _look(self, catalog: Catalog, capacity: Capacity, now: float) -> Planned:
-        """Plan until all that would start was looked at; refuse what may not start any more."""
+        """Plan until all was looked at that would start, or for which others are to give back; refuse what may not."""
         checked: dict[str, Checked] = {}
         for _ in range(MOST_LOOKS):
             planned = self._planned(catalog, capacity, checked, now)
             queue = self._world.writer.projection.queue
-            starting = [queue[start.waiter] for start in planned.round.starts]
-            todo = [one for one in starting if not (one.launch_id in checked and checked[one.launch_id].fits(one))]
+            starting = [start.waiter for start in planned.round.starts]
+            wanted = dict.fromkeys([*starting, *awaited(self._world.writer.projection, planned.round)])
+            entries = [queue[one] for one in wanted if one in queue]
+            todo = [one for one in entries if not (one.launch_id in checked and checked[one.launch_id].fits(one))]
             if not todo:
                 return planned
             looks = (checks.check(self._world, entry, catalog, capacity) for entry in todo[:MOST_AT_ONCE])
             found = await asyncio.gather(*looks)
             for one in found:
-                checked[one.entry.launch_id] = await self._settle(one)
+                launch_id = one.entry.launch_id
+                settles = not one.unknown or launch_id in starting  # who has no turn yet loses none
+                checked[launch_id] = await self._settle(one) if settles else one
             if all(one.unknown for one in found):
                 return planned  # nobody answers: what is theirs stays theirs, until the next round
         return self._planned(catalog, capacity, checked, now)

@@ -1,8 +1,9 @@
 """One round made durable: what the rules decided becomes records, all in one commit.
 
 Guarantees: as in `reservations`; only what was looked at in this round starts, as it was looked at, and only where
-there is room at this very moment; a launch that is taken back waits again from the same commit on, unless its profile
-says otherwise; a notice is never shorter than the rules said.
+there is room at this very moment; nobody is told to give back, or gives back, for one that may not start; a launch that
+is taken back waits again from the same commit on, unless its profile says otherwise; a notice is never shorter than the
+rules said.
 """
 
 from __future__ import annotations
@@ -80,10 +81,10 @@ def carry_out(
         made = Made(decided)
         starts = _Starts(projection, planned, now, deadline_s, made)
         records: list[Record] = [
-            *_reclaims(projection, planned.catalog, decided, now, make_launch_id, made),
+            *_reclaims(projection, planned, decided, now, make_launch_id, made),
             *_withdrawals(projection, decided, now, made),
             *starts.records(decided.starts),
-            *_notices(projection, decided.notices, now, late, made),
+            *_notices(projection, planned, decided.notices, now, late, made),
         ]
         return Outcome(made, tuple(records))
 
@@ -169,11 +170,29 @@ class _Starts:
         yield reservations.audit_of(reservation, self.now, ACTOR, "admit", words)
 
 
+def awaited(projection: Projection, decided: Round) -> list[str]:
+    """Return the entries for which others are told to give back, or give back."""
+    told = [projection.notices.get(run) for run in decided.reclaims]
+    return [*(new.waiter for new in decided.notices), *(one.entry for one in told if one is not None)]
+
+
+def _is_good(planned: Planned, projection: Projection, launch_id: str, made: Made, *, for_sure: bool) -> bool:
+    """Whether an entry was looked at and may start, so that others may be asked for it; ``for_sure``: it is known."""
+    checked = planned.checked.get(launch_id)
+    if checked is not None and checked.unknown:
+        return not for_sure
+    good = checked is not None and checked.ready and checked.fits(projection.queue.get(launch_id))
+    made.left_over = made.left_over or not good
+    return good
+
+
 def _notices(
-    projection: Projection, notices: tuple[NewNotice, ...], now: float, late: float, made: Made
+    projection: Projection, planned: Planned, notices: tuple[NewNotice, ...], now: float, late: float, made: Made
 ) -> Iterator[Record]:
     """Give notices; what was planned ``late`` seconds ago runs its whole length from now."""
     for new in notices:
+        if not _is_good(planned, projection, new.waiter, made, for_sure=False):
+            continue
         one, entry = projection.launch(new.run), projection.queue.get(new.waiter)
         known = projection.notices.get(new.run)
         if one is None or one.state != "held" or entry is None or (known is not None and not known.entry):
@@ -202,7 +221,7 @@ def _withdrawals(projection: Projection, decided: Round, now: float, made: Made)
 
 def _reclaims(
     projection: Projection,
-    catalog: Catalog,
+    planned: Planned,
     decided: Round,
     now: float,
     make_launch_id: Callable[[], str],
@@ -212,13 +231,15 @@ def _reclaims(
         one, notice = projection.launch(launch_id), projection.notices.get(launch_id)
         if one is None or notice is None or one.state != "held":
             continue
+        if not _is_good(planned, projection, notice.entry, made, for_sure=True):
+            continue
         stopping = replace(one, state="stopping", changed=now)
         yield from (stopping, replace(notice, state="done", changed=now))
         yield reservations.audit_of(one, now, ACTOR, "reclaim", Message(RECLAIMED))
         own = projection.queue.get(launch_id)
         if own is not None:  # nobody used it yet; its name is needed for the next turn
             yield replace(own, state="claimed", changed=now)
-        again = _again(projection, catalog, one, now, make_launch_id)
+        again = _again(projection, planned.catalog, one, now, make_launch_id)
         made.reclaimed.append((stopping, again))
         if again is not None:
             yield from (again, audit_of(again, now, ACTOR, "queue", Message(AGAIN)))
