@@ -48,6 +48,7 @@ from mlabhub.service.world import World
 __all__ = ["CatalogView", "LaunchAnswer", "LaunchStatus", "Launcher", "Person", "Preview", "ServerView", "Step"]
 
 log = logging.getLogger(__name__)
+CALLED_OFF = N_("{actor} stopped it before it was ready.")
 Settle = Callable[[str, str], Awaitable[None]]
 
 
@@ -210,15 +211,24 @@ class Launcher(Looks):
         marked = None
         if one is not None and one.state != "stopping":
             why = Message.of(N_("{actor} asked for it"), actor=actor.name)
+            called_off = one.failure if one.ready is not None else Message.of(CALLED_OFF, actor=actor.name)
             marked = await self._world.writer.submit(
-                reservations.change(one, now, actor=actor.name, act_name="stop", why=why, state="stopping")
+                reservations.change(
+                    one, now, actor=actor.name, act_name="stop", why=why, state="stopping", failure=called_off
+                )
             )
         try:
             await self._world.hub.stop(user, server_name)
         except MLabError as error:
             if one is not None and marked is not None:
                 undo = reservations.change(
-                    marked, now, actor="service", act_name="stop", why=error.message, state=one.state
+                    marked,
+                    now,
+                    actor="service",
+                    act_name="stop",
+                    why=error.message,
+                    state=one.state,
+                    failure=one.failure,
                 )
                 await self._world.writer.submit(undo)
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from mlabhub.core.admission import Capacity
@@ -40,16 +41,28 @@ MOST_EXPLAINED = 20
 """Of one person's entries, so many are told what would start instead."""
 
 
+@dataclass(frozen=True)
+class _Other:
+    """An entry as others see it who see alike."""
+
+    view: QueueEntryView
+
+    @cached_property
+    def json(self) -> bytes:
+        """Return it as JSON."""
+        return to_json(self.view)
+
+
 @dataclass
 class _Seen:
-    """The queue at one change, and what it is for those who looked: views and JSON by entry and sight."""
+    """The queue at one change, and what it is for those who looked: one's own entries, and others' by sight."""
 
     number: int
     at: float
     entries: tuple[QueueEntry, ...]
     told: Told
     own: dict[tuple[object, ...], dict[str, QueueEntryView]] = field(default_factory=dict)
-    others: dict[tuple[object, ...], dict[str, bytes]] = field(default_factory=dict)
+    others: dict[tuple[object, ...], dict[str, _Other]] = field(default_factory=dict)
 
 
 class QueueDesk:
@@ -65,31 +78,31 @@ class QueueDesk:
         capacity = await self._capacity()
         seen, viewer = self._look(), self._launcher.viewer(actor)
         own = self._own_words(seen, viewer, capacity)
+        known = seen.others.setdefault(_sight(viewer), {})
         return tuple(
-            own.get(entry.launch_id) or queue_views.entry_view(entry, position, viewer, seen.told)
+            own.get(entry.launch_id) or _other(known, entry, position, viewer, seen.told).view
             for position, entry in enumerate(seen.entries, 1)
         )
 
-    async def queue_json(self, actor: Person) -> tuple[int, bytes]:
+    async def queue_json(self, actor: Person, most: int | None = None) -> tuple[int, bytes]:
         """Return the number of the change that the queue is seen at, and `queue` as JSON for the API.
 
-        Those who see others' entries alike share the work of saying them.
+        With ``most``, the first so many and all of one's own; ``left_out`` is said where there are more.
         """
         capacity = await self._capacity()
         seen, viewer = self._look(), self._launcher.viewer(actor)
         own = self._own_words(seen, viewer, capacity)
-        sight = (viewer.admin, viewer.groups if viewer.privacy == "group" else ())
-        known = seen.others.setdefault(sight, {})
+        known = seen.others.setdefault(_sight(viewer), {})
         parts = []
         for position, entry in enumerate(seen.entries, 1):
             view = own.get(entry.launch_id)
             if view is not None:
                 parts.append(to_json(view))
-                continue
-            if entry.launch_id not in known:
-                known[entry.launch_id] = to_json(queue_views.entry_view(entry, position, viewer, seen.told))
-            parts.append(known[entry.launch_id])
-        return seen.number, b'{"entries":[' + b",".join(parts) + b"]}"
+            elif most is None or position <= most:
+                parts.append(_other(known, entry, position, viewer, seen.told).json)
+        left_out = len(seen.entries) - len(parts)
+        end = b'],"left_out":%d}' % left_out if left_out else b"]}"
+        return seen.number, b'{"entries":[' + b",".join(parts) + end
 
     async def notices(self, actor: Person, user: str) -> tuple[NoticeView, ...]:
         """Return what a person was told to give back."""
@@ -206,13 +219,13 @@ class QueueDesk:
         return seen
 
     def _own_words(self, seen: _Seen, viewer: Viewer, capacity: Capacity | None) -> dict[str, QueueEntryView]:
-        """Return a person's own entries with all that can be said of the first of them."""
+        """Return all of a person's own entries, with all that can be said of the first of them."""
         own = [(position, one) for position, one in enumerate(seen.entries, 1) if one.user == viewer.name]
         key = (viewer.name, viewer.groups, viewer.admin)
         if own and key not in seen.own:
             seen.own[key] = {
-                one.launch_id: self._explained(seen, viewer, one, position, capacity)
-                for position, one in own[:MOST_EXPLAINED]
+                one.launch_id: self._explained(seen, viewer, one, position, capacity if n < MOST_EXPLAINED else None)
+                for n, (position, one) in enumerate(own)
             }
         return seen.own.get(key, {})
 
@@ -237,6 +250,18 @@ class QueueDesk:
         waiting = tuple(one for one in queue.waiting() if one.user != entry.user)
         about = projection.holdings, waiting, capacity, now, viewer
         return forecast(request, profile, catalog.quotas, *about, standing=queue.standing(entry.launch_id))
+
+
+def _sight(viewer: Viewer) -> tuple[object, ...]:
+    """Return what those have in common who see others' entries alike."""
+    return viewer.admin, viewer.groups if viewer.privacy == "group" else ()
+
+
+def _other(known: dict[str, _Other], entry: QueueEntry, position: int, viewer: Viewer, told: Told) -> _Other:
+    """Return somebody else's entry, never one's own: it is kept for all who see alike."""
+    if entry.launch_id not in known:
+        known[entry.launch_id] = _Other(queue_views.entry_view(entry, position, viewer, told))
+    return known[entry.launch_id]
 
 
 def _may_act(actor: Person, user: str) -> bool:

@@ -30,6 +30,7 @@ _BLOCKED = {
     "backoff": N_("It could not be started, and is tried again soon."),
     "maintenance": N_("It would fit a machine that is closed for maintenance soon."),
 }
+TAKEN_BACK = N_("It was taken back, and does not start again for a while, so that it need not give back again soon.")
 _ENDED = {
     "left": N_("It was taken out of the queue."),
     "given_back": N_("Its turn came and nobody used it, so it was given back. Start it again when you need it."),
@@ -79,7 +80,7 @@ def entry_view(
         memory_gib=entry.memory_gib,
         since=entry.since,
         position=position,
-        reasons=reasons if may_act and reasons else _reasons(told.blocked.get(entry.launch_id)),
+        reasons=reasons if may_act and reasons else _reasons(entry, told.blocked.get(entry.launch_id)),
         wait=told.waits.get(entry.launch_id, NOT_KNOWN),
         reclaims=entry.reclaims if may_act else 0,
         nearest=nearest.changes if nearest and may_act else None,
@@ -142,6 +143,6 @@ def for_whom(entry: QueueEntry | None, viewer: Viewer) -> Message:
     return Message.of(N_("{who} needs what is guaranteed to them."), who=name_holder(entry, viewer))
 
 
-def _reasons(blocked: str | None) -> tuple[Reason, ...]:
-    text = _BLOCKED.get(blocked or "")
+def _reasons(entry: QueueEntry, blocked: str | None) -> tuple[Reason, ...]:
+    text = TAKEN_BACK if blocked == "backoff" and entry.reclaims else _BLOCKED.get(blocked or "")
     return (Reason(blocked or "", Message(text)),) if text else ()

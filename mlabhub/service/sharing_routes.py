@@ -119,7 +119,8 @@ SHARING_ROUTES: tuple[Route, ...] = (
             Call(
                 "get",
                 "Follow the queue: server-sent events named queue, each with what GET queue answers, whenever that "
-                "changed; a comment every 15 seconds. It ends after 5 minutes: come back then.",
+                "changed; of more than 200 entries the first 200 and all of one's own, and left_out says how many "
+                "more there are; a comment every 15 seconds. It ends after 5 minutes: come back then.",
                 "person",
                 200,
                 STREAM,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlabhub.core.quotas import Quotas
+from mlabhub.service import queue_desk
 from mlabhub.service.news import NewsItem
 from mlabhub.service.queue import acts
 from tests.doubles import make_node
@@ -383,3 +384,18 @@ async def test_the_holder_is_told_to_give_back_and_releases(full: Running) -> No
     await full.world.queue.round_now()
     assert (await status(full, told["launch_id"], "carol"))["state"] == "ready"
     assert (await full.call("GET", "api/v1/notices", "alice")).json() == {"notices": []}
+
+
+async def test_however_many_one_has_they_are_ones_own_alone(full: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sees alike shares the work of seeing others' entries; nobody's own are ever among these."""
+    monkeypatch.setattr(queue_desk, "MOST_EXPLAINED", 1)
+    set_quotas(full, {"privacy": "self"})
+    for name in ("one", "two", "three"):
+        assert (await launch(full, "bob", name, 4))[0] == 202
+    await full.world.queue.round_now()
+    for who in ("bob", "carol", "bob"):
+        entries, own = await queue(full, who), who == "bob"
+        assert [one["own"] for one in entries] == [own] * 3
+        assert [one["options"] is not None for one in entries] == [own] * 3
+        assert {one["user"] for one in entries} == ({"bob"} if own else {"somebody else"})
+        assert [one["advice"] is not None for one in entries] == [own, False, False]

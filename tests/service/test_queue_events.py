@@ -166,7 +166,7 @@ async def test_a_stream_ends_so_that_rights_are_looked_at_again(full: Running, m
 async def test_a_reader_who_does_not_read_is_left(full: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "STALLED_S", 0.3)
 
-    async def much(actor: Any) -> tuple[int, bytes]:
+    async def much(actor: Any, most: int) -> tuple[int, bytes]:
         return full.world.changes.number, b"x" * 64_000_000
 
     monkeypatch.setattr(full.service.application.settings["queue_desk"], "queue_json", much)
@@ -221,3 +221,15 @@ async def test_names_follow_the_setting_also_when_it_changes(full: Running) -> N
         full.world.changes.note()
         while (await one.next())["entries"][0]["user"] != "bob":
             pass
+
+
+async def test_of_a_long_queue_the_first_and_ones_own_are_sent(full: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MOST_ENTRIES", 1)
+    for who, name in (("carol", "x"), ("carol", "y"), ("bob", "z")):
+        assert (await launch(full, who, name, 4))[0] == 202
+    await full.world.queue.round_now()
+    for who, left_out in (("bob", 1), ("alice", 2)):
+        async with stream(full, who=who) as one:
+            told = await one.next()
+        assert told["left_out"] == left_out
+        assert [entry["position"] == 1 or entry["own"] for entry in told["entries"]] == [True] * (3 - left_out)

@@ -29,6 +29,9 @@ RETRY_MS = 2000
 STALLED_S = 30.0
 MOST_OF_PERSON = 8
 MOST = 2000
+MOST_ENTRIES = 200
+"""Of others' entries, the first so many are sent: each change sends all of them again, to everybody who follows."""
+
 OVER = ("ended", "failed", "left", "given_back", "refused")
 
 Look = Callable[[], Awaitable[tuple[int, bytes, bool]]]
@@ -146,7 +149,7 @@ class QueueEventsHandler(EventsHandler):
         """Follow the queue."""
 
         async def look() -> tuple[int, bytes, bool]:
-            number, told = await self.queue_desk.queue_json(self.reader)
+            number, told = await self.queue_desk.queue_json(self.reader, MOST_ENTRIES)
             return number, told, False
 
         await self.follow(look)

@@ -102,8 +102,8 @@ def make_row(entry: QueueEntryView, words: Words, *, front: bool = False) -> Row
 def make_queue_card(
     entry: QueueEntryView, entries: Sequence[QueueEntryView], words: Words, profiles: Mapping[str, str]
 ) -> QueueCard:
-    """Return the card of one entry; ``profiles`` are their names."""
-    before = [one for one in entries if one.position < entry.position]
+    """Return the card of one of all ``entries``, next first; ``profiles`` are their names."""
+    before = entry.position - 1
     t, row = words.t, make_row(entry, words)
     return QueueCard(
         **vars(row),
@@ -114,8 +114,8 @@ def make_queue_card(
         advice=t.say(entry.advice) if entry.advice else "",
         take_url=words.url("queue/nearest") if entry.may_act and entry.nearest else "",
         change_url=words.url("launch", **_change_arguments(entry)) if entry.may_act and entry.options else "",
-        ahead=[make_row(one, words) for one in before[-MOST_AHEAD:]],
-        ahead_more=max(0, len(before) - MOST_AHEAD),
+        ahead=[make_row(one, words) for one in entries[max(0, before - MOST_AHEAD) : before]],
+        ahead_more=max(0, before - MOST_AHEAD),
     )
 
 

@@ -131,7 +131,8 @@ def leave(launch_id: str, actor: str, now: float) -> Act[QueueEntry]:
 def change(launch_id: str, request: LaunchRequest, options: dict[str, Any], actor: str, now: float) -> Act[QueueEntry]:
     """Let an entry ask for something else: ``request`` is what ``options`` came to.
 
-    It keeps its place if it asks for no more than before, of the same group's share; else it waits from now on.
+    It keeps its place if it asks for no more than before, of the same group's share; else it waits from now on, and
+    that it was taken back before counts no more: nobody makes something large safe by what was small.
     Raises `NotFound` for none that waits.
     """
 
@@ -140,8 +141,8 @@ def change(launch_id: str, request: LaunchRequest, options: dict[str, Any], acto
         if entry.options == options:
             return Outcome(entry)
         keeps = asks_no_more(entry, request)
-        since = entry.since if keeps else now
-        changed = replace(entry, changed=now, options=options, since=since, **asked(request))
+        place = {} if keeps else {"since": now, "reclaims": 0}
+        changed = replace(entry, changed=now, options=options, **{**place, **asked(request)})
         why = _say(CHANGED if keeps else CHANGED_PLACE, changed, actor=actor)
         return Outcome(changed, (changed, audit_of(changed, now, actor, "change", why)))
 

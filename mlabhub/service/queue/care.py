@@ -1,4 +1,4 @@
-"""What became of what was started: used, given back, come to nothing; and sessions that reach their longest duration.
+"""What became of what was started, and of what waits: used, given back, come to nothing, at its end, not permitted.
 
 Guarantees: whoever is to lose something is told first, in full; unknown is never unused: without the hub's word on when
 a server was last used, nobody loses it; nothing is stopped that is not looked at once more, right before.
@@ -7,14 +7,16 @@ a server was last used, nobody loses it; nothing is stopped that is not looked a
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from typing import TYPE_CHECKING, Any
 
+from mlabhub.core.capacity import Capacity
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quotas import Quotas
 from mlabhub.errors import MLabError, NotFound
 from mlabhub.ledger import QueueEntry, ReclaimNotice, Reservation
-from mlabhub.service.queue import outcomes
+from mlabhub.service.queue import checks, outcomes
 from mlabhub.service.queue.deadlines import Deadlines
 from mlabhub.service.queue.hands import Hands
 from mlabhub.service.queue.scene import ends_by, notice_seconds
@@ -34,6 +36,12 @@ LEAST_TOLD_S = 600.0
 TOLD_BEFORE_CLOSING_S = 86400.0
 """How long before its machine is maintained the owner of a server is told."""
 
+LOOK_AGAIN_S = 600.0
+"""How often it is looked whether one that waits may start at all still."""
+
+MOST_LOOKED_AGAIN = 8
+"""At how many of them in one round."""
+
 
 class Care:
     """Looks after what was started, and what has to end."""
@@ -44,6 +52,7 @@ class Care:
         self._deadlines = deadlines
         self._teller = teller
         self._looked: dict[str, float] = {}
+        self._allowed: dict[str, float] = {}
         self._told_closings: set[tuple[str, float]] = set()
 
     async def tend(self, catalog: Catalog) -> None:
@@ -65,6 +74,21 @@ class Care:
         self._looked = {one: at for one, at in self._looked.items() if one in projection.queue}
         if catalog.quotas.maintenance:
             self._tell_closings(catalog.quotas)
+
+    async def look_again(self, catalog: Catalog, capacity: Capacity) -> None:
+        """Refuse those who wait and may not start any more, long before their turn: they keep room from others."""
+        now, queue = self._world.monotonic(), self._world.writer.projection.queue
+        waiting = [entry for entry in queue.values() if entry.state == "waiting"]
+        self._allowed = {one.launch_id: self._allowed.get(one.launch_id, now) for one in waiting}
+        due = [one for one in waiting if now - self._allowed[one.launch_id] >= LOOK_AGAIN_S]
+        first = heapq.nsmallest(MOST_LOOKED_AGAIN, due, key=lambda one: self._allowed[one.launch_id])
+        found = await asyncio.gather(*(checks.check(self._world, entry, catalog, capacity) for entry in first))
+        for one in found:
+            self._allowed[one.entry.launch_id] = now
+            if one.refusal is not None:
+                refused = await self._world.writer.submit(checks.settle(one, self._world.clock()))
+                if refused is not None:
+                    self._teller.refused(refused)
 
     def due_in(self, catalog: Catalog) -> float:
         """Return in how many seconds something of this is due."""

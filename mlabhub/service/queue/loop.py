@@ -217,6 +217,7 @@ class QueueLoop:
                 self.wake()
         self._note(planned, seen)
         await self._refuse_hopeless(planned)
+        await self._care.look_again(catalog, capacity)
 
     async def _refuse_hopeless(self, planned: Planned) -> None:
         """Refuse those who wait for what no quota can hold any more, now or by a change that is made already."""
