@@ -30,7 +30,7 @@ _BLOCKED = {
     "backoff": N_("It could not be started, and is tried again soon."),
     "maintenance": N_("It would fit a machine that is closed for maintenance soon."),
 }
-TAKEN_BACK = N_("It was taken back, and does not start again for a while, so that it need not give back again soon.")
+TAKEN_BACK = N_("It was taken back, and rests for a while so that it is not taken back again soon.")
 _ENDED = {
     "left": N_("It was taken out of the queue."),
     "given_back": N_("Its turn came and nobody used it, so it was given back. Start it again when you need it."),
