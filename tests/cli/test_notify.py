@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from mlabhub.cli import app, exit_status
 from mlabhub.cli.doctor_messages import look_at_messages
+from mlabhub.errors import MLabError
 from mlabhub.settings import Settings
 from tests.catalog.conftest import PROFILES
 from tests.service.receivers import Receiver, http_receiver
@@ -25,16 +28,20 @@ def receiver() -> Iterator[Receiver]:
         yield one
 
 
-def mlabhub(folder: Path, *arguments: str, notifications: str | None = None) -> tuple[int, str]:
-    """Run it over a folder; return its status and all that it printed."""
+def write_folder(folder: Path, notifications: str | None) -> None:
     (folder / "profiles.yaml").write_text(PROFILES)
     if notifications is not None:
         (folder / "notifications.yaml").write_text(notifications)
         (folder / "notifications.yaml").chmod(0o600)
-    command = [sys.executable, "-c", "from mlabhub.cli import main; main()", *arguments]
-    environment = {**os.environ, "MLABHUB_SITE": ""}
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
-    return ended.returncode, ended.stdout + ended.stderr
+
+
+def mlabhub(folder: Path, *arguments: str, notifications: str | None = None) -> tuple[int, str]:
+    """Run it over a folder; return its status and all that it printed."""
+    write_folder(folder, notifications)
+    result = CliRunner(env={"MLABHUB_SITE": ""}).invoke(app, arguments)
+    if isinstance(result.exception, MLabError):
+        return exit_status(result.exception), f"{result.output}{result.exception}"
+    return result.exit_code, result.output
 
 
 def test_a_good_file_is_counted(tmp_path: Path) -> None:
@@ -47,12 +54,21 @@ def test_a_good_file_is_counted(tmp_path: Path) -> None:
 
 def test_an_address_that_apprise_does_not_know_is_a_fault_that_does_not_say_it(tmp_path: Path) -> None:
     text = f"site:\n  a: {{url: 'nonsense://u:{SECRET}@h/'}}\n"
-    for arguments in (("check", str(tmp_path)), ("check", str(tmp_path), "--json"), ("notify", "test", str(tmp_path))):
-        status, said = mlabhub(tmp_path, *arguments, notifications=text)
+    checked = mlabhub(tmp_path, "check", str(tmp_path), notifications=text)
+    as_json = mlabhub(tmp_path, "check", str(tmp_path), "--json", notifications=text)
+    for status, said in (checked, as_json, in_a_process("notify", "test", str(tmp_path))):
         assert status == 2
         assert "notifications.yaml" in said
         assert "site.a.url" in said
         assert SECRET not in said
+
+
+def in_a_process(*arguments: str) -> tuple[int, str]:
+    """Run it as it is installed: also what a library prints past our own output is seen."""
+    command = [sys.executable, "-c", "from mlabhub.cli import main; main()", *arguments]
+    environment = {**os.environ, "MLABHUB_SITE": ""}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    return ended.returncode, ended.stdout + ended.stderr
 
 
 def test_every_channel_gets_a_test(tmp_path: Path, receiver: Receiver) -> None:
