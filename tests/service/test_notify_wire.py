@@ -101,11 +101,11 @@ def test_a_connection_that_is_closed_or_refused_is_said(
 
 
 def test_a_receiver_that_hangs_is_given_up_by_its_time_out(receiver: Receiver) -> None:
-    receiver.behave = "hang"
+    receiver.behave = "hang"  # for a minute
     began = time.monotonic()
     outcome = wire.send(receiver.address("?rto=0.5&cto=0.5"), "title", "body")
     assert not outcome.taken
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_mail_that_is_refused_is_said_by_its_number(mailbox: Mailbox, log: io.StringIO) -> None:

@@ -321,9 +321,9 @@ async def test_nobody_has_more_changes_than_one_can_follow(running: Running) -> 
         for one in range(MOST_LIVE - 1)
     )
     await running.world.writer.submit(lambda _: Outcome(None, ahead))
-    began = time.monotonic()
+    began = time.process_time()
     await change(running, **WEEK)
-    took = time.monotonic() - began
+    took = time.process_time() - began
     error = error_of(await running.call("POST", CHANGES, "admin", json=WEEK), 409)
     assert f'"vision" has {MOST_LIVE} changes in force or ahead' in error["message"]
     await change(running, user="vision-user", status=404, cap={"gpu": 1}, reason="r")
