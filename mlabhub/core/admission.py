@@ -16,14 +16,14 @@ and ``reserve`` (it is not lent). What waiting does not cure comes first. An adm
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from mlabhub.core.borrowing import borrowed_note, is_owed
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
 from mlabhub.core.holdings import ACTIVE_STATES, Holding, Holdings
 from mlabhub.core.limits import keeps_limits, limit_reasons, soft_notes
-from mlabhub.core.placement import find_place, free_rooms
+from mlabhub.core.placement import find_place, free_gpus
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.quotas import Quotas
@@ -174,9 +174,8 @@ def _is_lent(
     kept = standing.kept.get(gpu_type, 0)
     if not kept or is_owed(request, gpu_type, quotas, holdings):
         return True
-    whichever = request if request.gpu_ids is None else replace(request, gpu_ids=None)
-    rooms = free_rooms(whichever, (gpu_type,), quotas.cpu_overcommit, holdings, capacity, standing.by_node)
-    return sum(len(room.gpus) for room in rooms) - request.gpus >= kept
+    free = free_gpus(request.profile, gpu_type, quotas.cpu_overcommit, holdings, capacity, standing.by_node)
+    return free - request.gpus >= kept
 
 
 def _what_may_open(

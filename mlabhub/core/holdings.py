@@ -74,11 +74,19 @@ class Usage:
         return {resource: from_micro(amount) for resource, amount in self.micro.items() if amount}
 
 
+@dataclass
+class Kept:
+    """What somebody computed from the holdings on all nodes, and the nodes on which these changed since."""
+
+    value: Any
+    stale: set[str] = field(default_factory=set)
+
+
 _NOTHING = Usage()
 
 
 class Holdings:
-    """The active holdings of an installation."""
+    """The active holdings of an installation. ``kept`` is for what is computed from all of them, by whoever does."""
 
     def __init__(self, holdings: Iterable[Holding] = ()) -> None:
         self._by_launch: dict[str, Holding] = {}
@@ -89,6 +97,7 @@ class Holdings:
         self._nodes: dict[str, Usage] = {}
         self._notes: dict[str, dict[Any, Any]] = {}
         self._noted_gpus: dict[str, str] = {}
+        self.kept: dict[Any, Kept] = {}
         for holding in holdings:
             self.add(holding)
 
@@ -192,8 +201,11 @@ class Holdings:
                 raise MLabError(f"The GPU {uuid} would be held twice: by {self._by_gpu[uuid]} and {holding.launch_id}.")
 
     def _change(self, holding: Holding, sign: int) -> None:
-        for node in (holding.node, *map(self._noted_gpus.get, holding.gpus)):
-            self._notes.pop(node or "", None)
+        nodes = {holding.node or "", *(self._noted_gpus.get(uuid, "") for uuid in holding.gpus)}
+        for node in nodes:
+            self._notes.pop(node, None)
+        for kept in self.kept.values():
+            kept.stale |= nodes
         vector = {resource: to_micro(amount) for resource, amount in holding.amounts.items()}
         keys = ((self._users, holding.user), (self._groups, holding.group), (self._nodes, holding.node))
         for usages, key in keys:

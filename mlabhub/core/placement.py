@@ -3,16 +3,19 @@
 Guarantees: a place has all that is asked for at once, on one node that takes servers, with usable GPUs of one type
 that nobody holds; where there is such a place, one is found. Placement is best fit: of all places the one where the
 fewest GPUs of that type are left, then the least CPU and memory; a server without GPUs goes to nodes with few first.
+Where there are many nodes, their rooms are kept in that order beside the holdings: a place is found among them without
+a look at every node, and only the nodes on which something changed are looked at anew.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
 from mlabhub.core.capacity import Capacity, Gpu, Node, Placement
-from mlabhub.core.holdings import Holdings, Usage
+from mlabhub.core.holdings import Holdings, Kept, Usage
 from mlabhub.core.profiles import LaunchRequest
 from mlabhub.core.sharing.model import Claim
 from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, from_micro, to_micro
@@ -21,6 +24,9 @@ Claims = Mapping[str, Sequence[Claim]]
 NO_CLAIMS: Claims = {}
 
 _NO_TYPE: tuple[None] = (None,)
+_RANK = attrgetter("rank")
+FEW = 4
+"""So many nodes are looked at one by one."""
 
 
 class Room(NamedTuple):
@@ -59,16 +65,88 @@ def find_place(
     What is claimed on a node is not free.
     """
     gpus, cpu, memory = request.gpus, to_micro(request.cpu), to_micro(request.memory_gib)
-    fitting = (
-        room
-        for room in free_rooms(request, gpu_types, overcommit, holdings, capacity, claims)
-        if len(room.gpus) >= gpus and room.cpu >= cpu and room.memory >= memory
-    )
-    best = min(fitting, key=attrgetter("rank"), default=None)
+    if request.gpu_ids is None and len(capacity.nodes) > FEW:
+        rooms = _best_rooms(request, gpu_types, overcommit, holdings, capacity, claims)
+    else:
+        rooms = free_rooms(request, gpu_types, overcommit, holdings, capacity, claims)
+    fitting = (room for room in rooms if len(room.gpus) >= gpus and room.cpu >= cpu and room.memory >= memory)
+    best = min(fitting, key=_RANK, default=None)
     if best is None:
         return None
     chosen = best.gpus[:gpus]
     return Placement(best.node.name, tuple(gpu.uuid for gpu in chosen), best.gpu_type if chosen else None)
+
+
+def free_gpus(
+    profile: str, gpu_type: str, overcommit: float, holdings: Holdings, capacity: Capacity, claims: Claims = NO_CLAIMS
+) -> int:
+    """Return how many GPUs of a type are free and claimed by nobody, on nodes that take servers of a profile."""
+    shelf = _shelf_of(gpu_type, overcommit, holdings, capacity)
+    free = 0
+    for room in shelf.with_gpus(1):
+        node = room.node
+        if node.schedulable and node.is_for(profile):
+            free += len((_unclaimed(room, claims[node.name]) if node.name in claims else room).gpus)
+    return free
+
+
+class _Shelf:
+    """What is free of one GPU type on each node of a capacity, in order of preference."""
+
+    def __init__(self, capacity: Capacity, rooms: Iterator[Room]) -> None:
+        self.capacity = capacity
+        self.of = {room.node.name: room for room in rooms}
+        self._ordered = sorted(self.of.values(), key=_RANK)
+
+    def renew(self, room: Room) -> None:
+        """Take over what is free on a node now."""
+        at = bisect_left(self._ordered, self.of[room.node.name].rank, key=_RANK)
+        del self._ordered[at]
+        insort(self._ordered, room, key=_RANK)
+        self.of[room.node.name] = room
+
+    def with_gpus(self, gpus: int) -> Iterator[Room]:
+        """Return the rooms with at least so many GPUs, the best first."""
+        ordered = self._ordered
+        return (ordered[at] for at in range(bisect_left(ordered, (gpus,), key=_RANK), len(ordered)))
+
+
+def _shelf_of(gpu_type: str | None, overcommit: float, holdings: Holdings, capacity: Capacity) -> _Shelf:
+    kept = holdings.kept.get((gpu_type, overcommit))
+    if kept is None or kept.value.capacity is not capacity:
+        rooms = (_room_of(node, gpu_type, overcommit, holdings) for node in capacity.nodes)
+        kept = holdings.kept[gpu_type, overcommit] = Kept(_Shelf(capacity, rooms))
+    shelf: _Shelf = kept.value
+    while kept.stale:
+        known = shelf.of.get(kept.stale.pop())
+        if known is not None:
+            shelf.renew(_room_of(known.node, gpu_type, overcommit, holdings))
+    return shelf
+
+
+def _best_rooms(
+    request: LaunchRequest,
+    gpu_types: Sequence[str],
+    overcommit: float,
+    holdings: Holdings,
+    capacity: Capacity,
+    claims: Claims,
+) -> Iterator[Room]:
+    """Return of each GPU type the best room in which nothing is claimed, and all in which something is."""
+    cpu, memory, profile = to_micro(request.cpu), to_micro(request.memory_gib), request.profile
+    for gpu_type in gpu_types if request.gpus else _NO_TYPE:
+        shelf = _shelf_of(gpu_type, overcommit, holdings, capacity)
+        for room in shelf.with_gpus(request.gpus):
+            node = room.node
+            if room.cpu < cpu or room.memory < memory or node.name in claims:
+                continue
+            if node.schedulable and node.is_for(profile):
+                yield room
+                break
+        for name in claims.keys() & shelf.of.keys() if claims else ():
+            node = shelf.of[name].node
+            if node.schedulable and node.is_for(profile):
+                yield _unclaimed(shelf.of[name], claims[name])
 
 
 def free_rooms(
@@ -83,11 +161,8 @@ def free_rooms(
     for node in capacity.nodes:
         if not (node.schedulable and node.is_for(request.profile)):
             continue
-        notes = holdings.notes(node)
         for gpu_type in gpu_types if request.gpus else _NO_TYPE:
-            room: Room | None = notes.get((gpu_type, overcommit))
-            if room is None or room.node is not node:
-                room = notes[gpu_type, overcommit] = _free_room(node, gpu_type, overcommit, holdings)
+            room = _room_of(node, gpu_type, overcommit, holdings)
             if claims and node.name in claims:
                 room = _unclaimed(room, claims[node.name])
             yield room if request.gpu_ids is None else _asked(room, request.gpu_ids)
@@ -104,8 +179,16 @@ def whole_rooms(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capa
             yield room if request.gpu_ids is None else _asked(room, request.gpu_ids)
 
 
+def _room_of(node: Node, gpu_type: str | None, overcommit: float, holdings: Holdings) -> Room:
+    """Return what is free on one node, of one GPU type, as it was worked out before if nothing changed."""
+    notes = holdings.notes(node)
+    room: Room | None = notes.get((gpu_type, overcommit))
+    if room is None or room.node is not node:
+        room = notes[gpu_type, overcommit] = _free_room(node, gpu_type, overcommit, holdings)
+    return room
+
+
 def _free_room(node: Node, gpu_type: str | None, overcommit: float, holdings: Holdings) -> Room:
-    """Return what is free on one node, of one GPU type."""
     usage, held = holdings.node(node.name), holdings.gpus
     # CPUs may be promised several times over, but no server gets more than the machine has.
     shared = int((node.cpu_micro - to_micro(node.cpu_taken)) * overcommit)
