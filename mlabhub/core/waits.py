@@ -37,7 +37,6 @@ from mlabhub.core.outlook.board import ENDING_S, Counter, Need, charges_of, is_o
 from mlabhub.core.outlook.play import Play, first_within
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.sharing.model import Ask, Round, Run, Scene
-from mlabhub.core.sharing.shares import Shares
 
 SCENARIOS = 13
 """A prime, so that every step through it comes to each once."""
@@ -122,7 +121,7 @@ class Outlook:
         who = (user, group) if limited else group if self._board.kept else None
         key = (ask.gpus, ask.gpu_type, ask.cpu, ask.memory, ask.profile, owed_within, who)
         if key not in self._asked:
-            owed = is_owed(self._shares, group, ask)
+            owed = is_owed(self._board.shares, group, ask)
             starts = [self._start(play, ask, owed) for play in self._plays]
             if owed_within is not None:
                 starts = [min(start, self.now + owed_within) for start in starts]
@@ -143,7 +142,7 @@ class Outlook:
         return self._owed[key]
 
     def _find_owed(self, ask: Ask, group: str | None) -> float | None:
-        if not ask.gpus or not self._shares.owed(group, ask.vector()):
+        if not ask.gpus or not self._board.shares.owed(group, ask.vector()):
             return None
         found = []
         for (machine, gpu_type), runs in self._borrowers.items():
@@ -160,17 +159,13 @@ class Outlook:
         return min(found, default=None)
 
     @cached_property
-    def _shares(self) -> Shares:
-        return Shares(self._board.bounds[0][1], self._board.runs)
-
-    @cached_property
     def _borrowers(self) -> dict[tuple[str, str], list[Run]]:
         """The runs that could be taken back, by machine and type, those first that are told shortest before."""
         found: dict[tuple[str, str], list[Run]] = {}
         for run in sorted(self._board.runs, key=lambda one: one.notice_s):
             gpu_type = run.ask.gpu_type
             may = run.reclaimable and not run.ending and run.notice is None and gpu_type is not None
-            if may and run.ask.gpus and self._shares.beyond(run.group, run.ask.vector()):
+            if may and run.ask.gpus and self._board.shares.beyond(run.group, run.ask.vector()):
                 found.setdefault((run.machine, gpu_type or ""), []).append(run)
         return found
 
@@ -239,8 +234,8 @@ class Outlook:
             if run.notice is not None and run.id not in withdrawn:
                 limit = min(limit, run.notice.deadline)
             limit = self._limit_of(run, limit)
-            step, offset, parts = mixed(run.id)
-            left = self._left(run, max(0.0, now - run.started), parts)
+            step, offset, spent = mixed(run.id)
+            left = self._left(run, max(0.0, now - run.started), spent)
             for one in ends:
                 end = min(now + left[offset], limit)
                 if end < math.inf:
@@ -255,20 +250,19 @@ class Outlook:
         closed = self._board.spots[spot].closed if spot is not None else ()
         return min(limit, closed[0][0]) if closed else limit
 
-    def _left(self, run: Run, age: float, parts: bytes) -> Sequence[float]:
+    def _left(self, run: Run, age: float, spent: Sequence[float]) -> Sequence[float]:
         curve = self._lasting.curve(Kind(run.user, run.group, run.ask.profile, run.ask.gpus > 0))
         if curve is None:
             return _FOR_EVER
         self.has_history = True
-        return curve.remaining(age, [_SPENT[number][part] for number, part in enumerate(parts)])
+        return curve.remaining(age, spent)
 
     def _make_lasts(self) -> list[list[float]]:
         """Return how long those who wait will run in each scenario."""
         lasts: list[list[float]] = [[] for _ in range(SCENARIOS)]
         for waiter in self._board.order:
             curve = self._lasting.curve(Kind(waiter.user, waiter.group, waiter.ask.profile, waiter.ask.gpus > 0))
-            step, offset, parts = mixed(waiter.id)
-            spent = [_SPENT[number][part] for number, part in enumerate(parts)]
+            step, offset, spent = mixed(waiter.id)
             whole = _FOR_EVER if curve is None else curve.remaining(0.0, spent)
             longest = self._longest.get(waiter.ask.profile, math.inf)
             for one in lasts:
@@ -281,10 +275,11 @@ _FOR_EVER = (math.inf,) * SCENARIOS
 
 
 @lru_cache(8192)
-def mixed(name: str) -> tuple[int, int, bytes]:
-    """Return how to go through the scenarios, and where within each: so that those of two names are independent."""
+def mixed(name: str) -> tuple[int, int, tuple[float, ...]]:
+    """Return how to go through the scenarios, and what is spent in each: so that those of two names are independent."""
     mix = blake2b(name.encode(), digest_size=SCENARIOS + 2).digest()
-    return 1 + mix[0] % (SCENARIOS - 1), mix[1] % SCENARIOS, mix[2:]
+    spent = tuple(_SPENT[number][part] for number, part in enumerate(mix[2:]))
+    return 1 + mix[0] % (SCENARIOS - 1), mix[1] % SCENARIOS, spent
 
 
 def _range(starts: Sequence[float], now: float) -> Range:

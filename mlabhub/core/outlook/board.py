@@ -77,6 +77,7 @@ class Board:
     kept: dict[str, int]
     reserved: list[bool]
     types: tuple[str, ...]
+    shares: Shares
 
 
 def make_board(scene: Scene, told: Round, quotas: Sequence[tuple[float, Quotas]] = ()) -> Board:
@@ -114,6 +115,7 @@ def make_board(scene: Scene, told: Round, quotas: Sequence[tuple[float, Quotas]]
         {gpu_type: count for gpu_type, count in told.kept.items() if count},
         [told.blocked.get(one.id) == "reserve" or not is_owed(shares, one.group, one.ask) for one in order],
         tuple({gpu_type for machine in scene.machines for gpu_type in machine.gpus}),
+        shares,
     )
     _count(board)
     places = {one.id: number for number, one in enumerate(order)}
