@@ -33,6 +33,7 @@ from mlabhub.service.queue.hands import Hands
 from mlabhub.service.queue.outcomes import Settled
 from mlabhub.service.queue.rounds import Made, Planned, awaited, carry_out
 from mlabhub.service.queue.scene import Facts, Known, request_of, room_of, scene_of, waiting_of
+from mlabhub.service.queue.stillness import Stood
 from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue.turn import others_first, turn_of
 from mlabhub.service.writer import Act, Outcome
@@ -72,6 +73,7 @@ class QueueLoop:
         self._left: tuple[Round, Standing] | None = None
         self._room: tuple[Capacity, tuple[object, ...]] | None = None
         self._seen: tuple[object, ...] = ()
+        self._stood: Stood | None = None
         self._resumed = False
         self._stir = 0
         self.policy = Policy()
@@ -80,6 +82,7 @@ class QueueLoop:
 
     def wake(self) -> None:
         """Make a round soon."""
+        self._stood = None
         self._wake.set()
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
@@ -88,7 +91,7 @@ class QueueLoop:
             while True:
                 self._wake.clear()
                 try:
-                    await self._round()
+                    await self._round(unless_still=True)
                 except MLabError as error:
                     log.warning("No round of the queue: %s", error.log_text)
                 except Exception:
@@ -185,19 +188,19 @@ class QueueLoop:
 
     # -- a round
 
-    async def _round(self, *, unless_settled: bool = False) -> None:
+    async def _round(self, *, unless_settled: bool = False, unless_still: bool = False) -> None:
         async with self._lock:
             try:
                 capacity = await self._world.capacity.get()
                 if unless_settled and self.is_settled(self._world.writer.projection, capacity):
                     return
-                await self._make(capacity)
+                await self._make(capacity, unless_still)
                 self.error = None
             except MLabError as error:
                 self.error = error
                 raise
 
-    async def _make(self, capacity: Capacity) -> None:
+    async def _make(self, capacity: Capacity, unless_still: bool) -> None:
         world = self._world
         await world.writer.check()
         await world.census.ensure()
@@ -208,6 +211,9 @@ class QueueLoop:
         self._forget()
         catalog = world.catalog()
         seen = self._sight(world.writer.projection, catalog, capacity)
+        if unless_still and self._is_still(catalog, seen):
+            return
+        self._stood = None
         planned = await self._look(catalog, capacity, world.clock())
         if not self._is_trivial(planned):
             made = await world.writer.submit(self._carry_out(planned, world.clock()))
@@ -216,8 +222,16 @@ class QueueLoop:
             if made.left_over:
                 self.wake()
         self._note(planned, seen)
+        if not self._unknown and not self._wake.is_set():
+            self._stood = Stood(planned.version, catalog, seen, planned.scene.now, world.monotonic())
         await self._refuse_hopeless(planned)
         await self._care.look_again(catalog, capacity)
+
+    def _is_still(self, catalog: Catalog, seen: tuple[object, ...]) -> bool:
+        if self._stood is None or self.error is not None or self.hands.ending:
+            return False
+        world = self._world
+        return self._stood.still(world.writer.projection, catalog, seen, world.clock(), world.monotonic())
 
     async def _refuse_hopeless(self, planned: Planned) -> None:
         """Refuse those who wait for what no quota can hold any more, now or by a change that is made already."""

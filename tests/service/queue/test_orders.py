@@ -6,12 +6,15 @@ import asyncio
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlabhub.core.quota_changes import effective
+from mlabhub.core.sharing.model import Round
+from mlabhub.core.sharing.rounds import plan_round
 from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.ledger import LedgerUnavailable, MemoryLedger
 from mlabhub.service.answers import Admitted, Waits
@@ -213,4 +216,48 @@ async def test_it_runs_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert lab.held(waiting) == "held"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    await lab.halt()
+
+
+async def test_nothing_is_planned_while_nothing_changes_and_nothing_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = await Lab(tmp_path).boot()
+    planned: list[float] = []
+
+    def plan(*values: Any) -> Round:
+        planned.append(lab.mono)
+        return plan_round(*values)
+
+    async def sleep(seconds: float) -> None:
+        if lab.mono > ends:
+            over.set()
+            await asyncio.Event().wait()
+        lab.now += seconds
+        lab.mono += seconds
+
+    async def goes_on(seconds: float) -> list[float]:
+        nonlocal ends
+        ends = lab.mono + seconds
+        planned.clear()
+        running = asyncio.create_task(lab.world.queue.run(sleep))
+        over.clear()
+        await over.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return planned
+
+    ends, over = 0.0, asyncio.Event()
+    monkeypatch.setattr(loop, "plan_round", plan)
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await lab.look()
+    assert len(await goes_on(100)) == 3  # time alone changes what the rules say
+    await lab.waits("dave", gpus=1)
+    assert len(await goes_on(20)) == 1
+    lab.world.queue.wake()
+    assert len(await goes_on(20)) == 1
+    await lab.stop("alice")
+    await goes_on(20)
+    assert lab.held(waiting) == "held"
     await lab.halt()
