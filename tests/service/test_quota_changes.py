@@ -198,7 +198,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no zone": ({**WEEK, "until": "2199-01-01T00:00"}, "until says no zone"),
     "no moment": ({**WEEK, "until": "friday"}, "until must be a day, a time and a zone, such as"),
     "a moment beyond all years": ({**WEEK, "until": 1e18}, "until is no moment: 1e+18."),
-    "an unknown key": ({**WEEK, "untill": 1}, "untill: there is no such key"),
+    "an unknown key": ({**WEEK, "up_to": 1}, "up_to: there is no such key"),
 }
 
 
