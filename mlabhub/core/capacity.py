@@ -116,6 +116,15 @@ class Node:
         return {gpu_type: tuple(gpus) for gpu_type, gpus in by_type.items()}
 
     @cached_property
+    def whole(self) -> Mapping[str, int]:
+        """How many GPUs of each type there are that are not divided, whoever uses them."""
+        counts: dict[str, int] = {}
+        for gpu in self.gpus:
+            if not gpu.divided:
+                counts[gpu.type] = counts.get(gpu.type, 0) + 1
+        return counts
+
+    @cached_property
     def cpu_micro(self) -> int:
         """The cores in millionths."""
         return to_micro(self.cpu)

@@ -105,7 +105,16 @@ def why_no_place(
 def could_hold(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> bool:
     """Return whether a machine could hold a request if it were empty, healthy and open."""
     needs = needs_of(request)
-    return any(_fits(room, needs) for room in whole_rooms(request, gpu_types, capacity))
+    if request.gpu_ids is not None:
+        return any(_fits(room, needs) for room in whole_rooms(request, gpu_types, capacity))
+    gpus, cpu, memory = request.gpus, needs[CPU], needs[MEMORY]
+    return any(
+        node.cpu_micro >= cpu
+        and node.memory_micro >= memory
+        and node.is_for(request.profile)
+        and (not gpus or any(node.whole.get(one, 0) >= gpus for one in gpu_types))
+        for node in capacity.nodes
+    )
 
 
 def _fits(room: Room, needs: Mapping[str, int], but: str = "") -> bool:

@@ -194,7 +194,7 @@ class Outlook:
             return known
         names, board = (f"g:{group}", f"u:{user}"), self._board
         usage: dict[Counter, int] = {}
-        runs = [n for n, one in enumerate(board.runs) if one.group == group or one.user == user]
+        runs = sorted({number for name in names for number in self._runs_of.get(name, ())})
         waiting = [n for n, one in enumerate(board.order) if one.group == group or one.user == user]
         holder = self._holders[user, group] = Holder(names, usage, {}, waiting)
         for number in runs:
@@ -204,6 +204,15 @@ class Outlook:
             for counter, amount in charges:
                 usage[counter] = usage.get(counter, 0) + amount
         return holder
+
+    @cached_property
+    def _runs_of(self) -> dict[str, list[int]]:
+        """The runs by group and by person."""
+        found: dict[str, list[int]] = {}
+        for number, run in enumerate(self._board.runs):
+            found.setdefault(f"g:{run.group}", []).append(number)
+            found.setdefault(f"u:{run.user}", []).append(number)
+        return found
 
     def _changes(self, holder: Holder, scenario: int) -> list[tuple[float, Counter, int]]:
         """Return how what a person and a group hold will change in a scenario."""
