@@ -23,7 +23,7 @@ from mlabhub.core.quote import plain, quote
 from mlabhub.core.units import format_number, is_amount, is_resource
 from mlabhub.errors import NotFound
 
-app = typer.Typer(help="Show quotas, change them at run time, and tell who changed what.", no_args_is_help=True)
+app = typer.Typer(help="Show quotas, change them at run time, and tell who changed what.")
 app.command()(replay)
 
 Json = dict[str, Any]
@@ -32,6 +32,15 @@ State = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 AMOUNT_HELP = "RESOURCE=AMOUNT, such as gpu=64, gpu:a100=+16 or cpu=none; may be given several times."
+
+
+@app.callback(invoke_without_command=True)
+def quota(context: typer.Context, state: State = None, as_json: AsJson = False) -> None:
+    """Show quotas, the same as `mlabhub quota show`; change them at run time, and tell who changed what."""
+    if context.invoked_subcommand is None:
+        show(state=state, as_json=as_json)
+    elif state is not None or as_json:
+        raise typer.BadParameter(f"Write the options behind `{context.invoked_subcommand}`.")
 
 
 @app.command()

@@ -76,6 +76,14 @@ async def test_a_change_is_made_shown_and_undone(machine: Running) -> None:
     assert await done(machine, "history", "nlp") == "Nothing was changed at run time.\n"
 
 
+async def test_without_a_verb_quotas_are_shown(machine: Running) -> None:
+    assert await done(machine) == await done(machine, "show")
+    assert await read(machine) == await read(machine, "show")
+    argv = ["quota", "--json", "show", "--state", str(machine.settings.state_dir)]
+    result = await asyncio.to_thread(CliRunner().invoke, app, argv)
+    assert (result.exit_code, "Write the options behind" in result.output) == (2, True)
+
+
 async def test_caps(machine: Running) -> None:
     await done(machine, "set", "alice", "--cap", "gpu=2", "--reason", "for now")
     users = (await read(machine, "show", "alice"))["users"]
