@@ -87,6 +87,16 @@ class Launcher(Looks):
         wish = replace(wish, may_wait=queue)
         if queue:
             await self._world.forecasts.look(ground.capacity)
+        self._world.in_flight.add(wish.launch_id)
+        try:
+            return await self._decide(wish, ground, key, fingerprint)
+        finally:
+            self._world.in_flight.discard(wish.launch_id)
+
+    async def _decide(
+        self, wish: Wish, ground: Ground, key: tuple[str, str] | None, fingerprint: str
+    ) -> LaunchAnswer | Queued:
+        """Decide on a launch, and start what is admitted; what is answered is kept under its ``Idempotency-Key``."""
         now = self._world.clock()
         kept: list[StoredAnswer] = []
 
@@ -97,19 +107,15 @@ class Launcher(Looks):
             kept.append(answer_to_keep(key, fingerprint, now, self._answer(answer)))
             return kept[-1]
 
-        self._world.in_flight.add(wish.launch_id)
-        try:
-            answer = await ask(self._world, wish, ground, key=key, keep=keep if key else None)
-            if isinstance(answer, StoredAnswer):
-                return repeat(answer, fingerprint)
-            if isinstance(answer, Admitted):
-                self._world.note_decision(admitted=True)
-                give_up = lambda error: key and refusal_to_keep(key, fingerprint, now, error)  # noqa: E731
-                await self._ask_hub(answer.reservation, give_up)
-            told = self._told(wish, answer)
-            return repeat(kept[-1], fingerprint) if kept else told
-        finally:
-            self._world.in_flight.discard(wish.launch_id)
+        answer = await ask(self._world, wish, ground, key=key, keep=keep if key else None)
+        if isinstance(answer, StoredAnswer):
+            return repeat(answer, fingerprint)
+        if isinstance(answer, Admitted):
+            self._world.note_decision(admitted=True)
+            give_up = lambda error: key and refusal_to_keep(key, fingerprint, now, error)  # noqa: E731
+            await self._ask_hub(answer.reservation, give_up)
+        told = self._told(wish, answer)
+        return repeat(kept[-1], fingerprint) if kept else told
 
     async def resolved(self, actor: Person, entry: QueueEntry, options: dict[str, Any]) -> LaunchRequest:
         """Return what launch options come to for one that waits. Raises an `MLabError` if they are wrong."""

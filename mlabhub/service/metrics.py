@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Count
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -23,68 +23,34 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.decisions = Counter(
-            "mlabhub_decisions_total", "Decisions on launches, by verdict", ["verdict"], registry=self.registry
+        self.decisions = self._counter(
+            "decisions", "Decisions on launches, by verdict", "verdict", ("admit", "refuse", "queue")
         )
-        self.commit_seconds = Histogram(
-            "mlabhub_commit_seconds", "Time to make a batch durable", registry=self.registry, buckets=_COMMIT_S
+        self.findings = self._counter(
+            "reconciler_findings", "Disagreements of hub, backend and ledger, by kind", "kind"
         )
-        self.findings = Counter(
-            "mlabhub_reconciler_findings_total",
-            "Disagreements of hub, backend and ledger, by kind",
-            ["kind"],
-            registry=self.registry,
+        self.rounds = self._counter("reconciler_rounds", "Rounds of the reconciler, by result", "result")
+        results = ("sent", "retried", "dropped")
+        text = "Messages to people and channels, by what became of them"
+        self.notifications = self._counter("notifications", text, "result", results)
+        text = f"What became of launches that waited: {', '.join(ENTRY_EVENTS)}"
+        self.queue_events = self._counter("queue_events", text, "event", ENTRY_EVENTS)
+        text = f"Notices to give back what is borrowed: {', '.join(NOTICE_EVENTS)} (taken back)"
+        self.notices = self._counter("notices", text, "event", NOTICE_EVENTS)
+        self.commit_seconds = self._histogram("commit", "Time to make a batch durable", _COMMIT_S)
+        self.start_seconds = self._histogram(
+            "start", "From a reservation to its server running and answering", _START_S
         )
-        self.rounds = Counter(
-            "mlabhub_reconciler_rounds_total", "Rounds of the reconciler, by result", ["result"], registry=self.registry
-        )
-        self.notifications = Counter(
-            "mlabhub_notifications_total",
-            "Messages to people and channels, by what became of them",
-            ["result"],
-            registry=self.registry,
-        )
-        for result in ("sent", "retried", "dropped"):
-            self.notifications.labels(result)
+        text = "From a launch that waits to its turn, those that started from the queue"
+        self.queue_wait_seconds = self._histogram("queue_wait", text, _WAIT_S)
         self._servers = self._gauge("servers", "Active reservations, by state", "state")
         self._gpus = self._gauge("gpus_held", "GPUs that are held, by type", "type")
         self._all_gpus = self._gauge("gpus", f"GPUs by type and state: {', '.join(GPU_STATES)}", "type", "state")
         self._nodes = self._gauge("nodes", "Nodes, by whether they take new servers", "state")
         self._known = self._gauge("inventory_known", "1 while it is known what there is, else 0")
-        self._watch_age = self._gauge(
-            "watch_age_seconds", "Since the cluster was last heard of, by what is watched", "what"
-        )
-        self.start_seconds = Histogram(
-            "mlabhub_start_seconds",
-            "From a reservation to its server running and answering",
-            registry=self.registry,
-            buckets=_START_S,
-        )
-        self.queue_events = Counter(
-            "mlabhub_queue_events_total",
-            f"What became of launches that waited: {', '.join(ENTRY_EVENTS)}",
-            ["event"],
-            registry=self.registry,
-        )
-        self.queue_wait_seconds = Histogram(
-            "mlabhub_queue_wait_seconds",
-            "From a launch that waits to its turn, those that started from the queue",
-            registry=self.registry,
-            buckets=_WAIT_S,
-        )
-        self.notices = Counter(
-            "mlabhub_notices_total",
-            f"Notices to give back what is borrowed: {', '.join(NOTICE_EVENTS)} (taken back)",
-            ["event"],
-            registry=self.registry,
-        )
+        text = "Since the cluster was last heard of, by what is watched"
+        self._watch_age = self._gauge("watch_age_seconds", text, "what")
         self._queue = self._gauge("queue", "Launches that wait, by GPU type (any, none)", "type")
-        for verdict in ("admit", "refuse", "queue"):
-            self.decisions.labels(verdict)
-        for event in ENTRY_EVENTS:
-            self.queue_events.labels(event)
-        for event in NOTICE_EVENTS:
-            self.notices.labels(event)
 
     def count(self, tally: Tally) -> None:
         """Count what happened in the queue."""
@@ -94,6 +60,16 @@ class Metrics:
         self.queue_events.labels(tally.event).inc()
         if tally.seconds is not None:
             self.queue_wait_seconds.observe(tally.seconds)
+
+    def _counter(self, name: str, text: str, label: str, values: Iterable[str] = ()) -> Counter:
+        """Return a counter that shows these values of its label from the start."""
+        counter = Counter(f"mlabhub_{name}_total", text, [label], registry=self.registry)
+        for value in values:
+            counter.labels(value)
+        return counter
+
+    def _histogram(self, name: str, text: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"mlabhub_{name}_seconds", text, registry=self.registry, buckets=buckets)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"mlabhub_{name}", text, labels, registry=self.registry)
