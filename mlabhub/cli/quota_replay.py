@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,12 +73,17 @@ def replay(
         typer.echo(json.dumps(document(reports, findings if checked else None)))
     else:
         show(Console(highlight=False), found, reports, checked)
+    complain(findings, outcome.stranded)
+
+
+def complain(findings: Sequence[str], stranded: Sequence[str]) -> None:
+    """Say what broke a promise, and what never started. Raises `typer.Exit` if anything did."""
     for finding in findings[:MOST_FINDINGS_SHOWN]:
         typer.echo(f"mlabhub: {finding}", err=True)
-    if findings or outcome.stranded:
-        if outcome.stranded:
-            names = ", ".join(plain(one) for one in outcome.stranded[:5])
-            typer.echo(f"mlabhub: {len(outcome.stranded)} requests never started: {names}.", err=True)
+    if stranded:
+        names = ", ".join(plain(one) for one in stranded[:5])
+        typer.echo(f"mlabhub: {len(stranded)} requests never started: {names}.", err=True)
+    if findings or stranded:
         raise typer.Exit(1)
 
 

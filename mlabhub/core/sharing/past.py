@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from mlabhub.core.sharing.lifetimes import Lifetimes
 from mlabhub.core.sharing.model import Run, Scene, Waiter
 from mlabhub.core.units import to_micro
 
+K = TypeVar("K")
 WEEK_S = 7 * 86400.0
 
 Amounts = tuple[float, float, float]
@@ -115,8 +116,8 @@ class Past:
         typical: dict[str, tuple[float, float]] = {}
         for run in sorted(over, key=lambda one: one.ended):
             by = (float(run.gpus), float(to_micro(run.cpu)), float(to_micro(run.memory_gib)))
-            for uses, key in ((groups, run.group), (people, run.user)):
-                _add_over(uses, key, run, by, half_life_s)  # type: ignore[arg-type]
+            _add_over(groups, run.group, run, by, half_life_s)
+            _add_over(people, run.user, run, by, half_life_s)
             if run.gpus:
                 lifetimes = lifetimes.ended(run.ended - run.started, by_itself=not run.reclaimed)
             if not run.reclaimed:
@@ -235,7 +236,7 @@ ASKED_S = 86400.0
 """Over how long it is counted how often owners ask."""
 
 
-def _add_over(uses: dict[str | None, Use], key: str | None, run: OverRun, by: Amounts, half_life_s: float) -> None:
+def _add_over(uses: dict[K, Use], key: K, run: OverRun, by: Amounts, half_life_s: float) -> None:
     use = uses.get(key, UNUSED)
     alone = Use(run.started, NOTHING, by).until(run.ended, half_life_s)
     gpus, cpu, memory = use.until(run.ended, half_life_s)
