@@ -231,7 +231,8 @@ class Outlook:
 
     def _make_ends(self, told: Round) -> list[list[tuple[float, int]]]:
         """Return the known ends of all runs in each scenario."""
-        now, ends = self.now, [[] for _ in range(SCENARIOS)]  # type: ignore[var-annotated]
+        now = self.now
+        ends: list[list[tuple[float, int]]] = [[] for _ in range(SCENARIOS)]
         deadlines = {one.run: one.deadline for one in told.notices}
         withdrawn, over = set(told.withdrawn), set(told.reclaims)
         for number, run in enumerate(self._board.runs):

@@ -32,7 +32,7 @@ from mlabhub.service.queue.deadlines import Deadlines
 from mlabhub.service.queue.hands import Hands
 from mlabhub.service.queue.outcomes import Settled
 from mlabhub.service.queue.rounds import Made, Planned, awaited, carry_out
-from mlabhub.service.queue.scene import Facts, Known, request_of, room_of, scene_of, waiting_of
+from mlabhub.service.queue.scene import Facts, Known, order_of, request_of, room_of, scene_of, waiting_of
 from mlabhub.service.queue.stillness import Stood
 from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue.turn import others_first, turn_of
@@ -171,11 +171,7 @@ class QueueLoop:
 
     def order(self) -> tuple[str, ...]:
         """Return the entries that wait, next first: by the last round, those that came since then at the end."""
-        queue = self._world.writer.projection.queue
-        waiting = {launch_id: entry for launch_id, entry in queue.items() if entry.state == "waiting"}
-        known = [launch_id for launch_id in self.last.order if launch_id in waiting]
-        fresh = sorted(waiting.keys() - set(known), key=lambda one: (waiting[one].since, one))
-        return (*known, *fresh)
+        return order_of(self._world.writer.projection.queue, self.last.order)
 
     def position_of(self, launch_id: str) -> int | None:
         """Return the position of an entry that waits, from 1."""

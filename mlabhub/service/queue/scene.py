@@ -7,7 +7,7 @@ has no machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -231,6 +231,14 @@ def _machines(entry: QueueEntry, projection: Projection, capacity: Capacity) -> 
     free = [gpu for gpu in gpus if gpu is not None and gpu.usable and projection.holdings.is_free(gpu.uuid)]
     nodes = {gpu.node for gpu in free}
     return frozenset(nodes) if len(free) == len(gpus) and len(nodes) == 1 else NOWHERE
+
+
+def order_of(queue: Mapping[str, QueueEntry], decided: Sequence[str]) -> tuple[str, ...]:
+    """Return the entries that wait, next first: those in the order that a round left, and then who came since."""
+    waiting = {launch_id: entry for launch_id, entry in queue.items() if entry.state == "waiting"}
+    known = [launch_id for launch_id in decided if launch_id in waiting]
+    fresh = sorted(waiting.keys() - set(known), key=lambda one: (waiting[one].since, one))
+    return (*known, *fresh)
 
 
 def room_of(capacity: Capacity) -> tuple[object, ...]:
