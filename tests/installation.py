@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -33,12 +34,25 @@ MLABHUB = str(Path(sys.executable).parent / "mlabhub")
 PODMAN = "podman"
 
 
+PORTS = range(20_000, 30_000)
+"""Below those that systems give to connections, one of which could take a port before it is listened on."""
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port that nobody listens on, and that is given to nobody else, here or where tests run beside."""
+    beside = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % beside
+    while True:
+        port = secrets.choice(PORTS[own::beside])
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def wait_for(condition: Any, seconds: float, what: str) -> Any:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bcrypt
+
+from tests.installation import free_port
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,7 @@ def running_registry(
     """Run one until the block ends. ``account``: who may use it, and the password."""
     program = shutil.which("docker-registry", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
     assert program is not None, "docker-registry is missing: setup/prepare test installs it"
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        host = f"{address}:{probe.getsockname()[1]}"
+    host = f"{address}:{free_port()}"
     config = {
         "version": "0.1",
         "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}, "delete": {"enabled": True}},

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from mlabhub.supervisor.commands import find_proxy
-from tests.extensions.server import CHECKOUT, free_port, processes_of
+from tests.extensions.server import CHECKOUT, processes_of
+from tests.installation import free_port
 
 TOKEN = "token-of-the-tests"
 CONFIG = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from typing import Any, Protocol
 
 import httpx
 import psutil
+
+from tests.installation import free_port
 
 TOKEN = "test-token"
 BASE_URL = "/user/alice/"
@@ -168,11 +169,3 @@ def processes_of(runtime: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
-
-
-def free_port() -> int:
-    """Return a port that nobody uses."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port

@@ -19,8 +19,9 @@ import pytest
 from mlabhub.spawners import endings
 from mlabhub_proxies.tensorboard.server import UNUSED_STATUS
 from tests.extensions.events import write_curves
-from tests.extensions.server import NAVIGATION, free_port
+from tests.extensions.server import NAVIGATION
 from tests.extensions.small_hub import PREFIX, TOKEN, Hub
+from tests.installation import free_port
 
 pytestmark = pytest.mark.long
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
+from tests.installation import free_port
+
 
 @dataclass
 class Receiver:
@@ -114,9 +116,7 @@ class Mailbox:
 def mail_server() -> Iterator[Mailbox]:
     """Run a mail server."""
     box = Mailbox()
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        box.port = one.getsockname()[1]
+    box.port = free_port()
     controller = Controller(box, hostname="127.0.0.1", port=box.port)
     controller.start()
     try:

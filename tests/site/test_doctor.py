@@ -17,6 +17,7 @@ from mlabhub.cli.doctor_site import assess_docker_mirrors, check_ca, check_file,
 from mlabhub.cli.findings import Check, in_background
 from mlabhub.site import Site as Settings
 from mlabhub.site import SiteFile, read_site_file
+from tests.installation import free_port
 from tests.site.mirrors import Site, make_certificates
 
 MLABHUB = str(Path(sys.executable).parent / "mlabhub")
@@ -34,10 +35,7 @@ def look(folder: Path, text: str, mode: int = 0o600) -> dict[str, Check]:
 @pytest.fixture
 def closed() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_port()
 
 
 def test_nothing_set_is_fine():

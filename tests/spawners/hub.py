@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 
 from mlabhub.settings import SETTINGS_VARIABLE, Settings
+from tests.installation import free_port
 
 TOKEN = "a-token-of-this-test"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -157,13 +157,6 @@ def make_hub_settings(settings: Settings, state: Path, backend: str) -> Settings
     made.spawner_secret_file.write_text("shared")
     made.save()
     return made
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
