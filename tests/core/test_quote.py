@@ -27,7 +27,7 @@ from mlabhub.core.quote import plain, quote, quote_all
         (b"x", "a bytes"),
         (object(), "a object"),
     ],
-    ids=repr,
+    ids=lambda one: "object" if type(one) is object else repr(one),
 )
 def test_quote(value, shown):
     assert quote(value) == shown
