@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -23,18 +25,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", action="store_true", help="write the pictures in docs/img anew")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let one process alone use the engine and browsers, where tests run in several (`--dist loadgroup`)."""
-    if item.get_closest_marker("engine") or item.get_closest_marker("browser"):
-        item.add_marker(pytest.mark.xdist_group("engine"))
-
-
 class Groups(LoadScopeScheduling):
-    """Which tests run one after the other: those of a module, and those that use the engine or a browser, at first."""
+    """Which tests run one after the other: those of a module, and all modules that use the engine or a browser."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Return a test's group."""
-        return "engine" if nodeid.endswith("@engine") else nodeid.partition("::")[0]
+        module = nodeid.partition("::")[0]
+        return "engine" if _uses_engine(self.config.rootpath / module) else module
+
+
+@lru_cache(None)
+def _uses_engine(module: Path) -> bool:
+    """Whether one of a module's tests has such a mark; those of a folder of its own do not say so one by one."""
+    return module.parent.name == "e2e" or any(mark in module.read_text() for mark in ("mark.engine", "mark.browser"))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:

@@ -19,9 +19,11 @@ from tests.installation import Installation, free_port
 __all__ = ["place"]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs the engine."""
-    item.add_marker(pytest.mark.engine)
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.engine)
 
 
 @pytest.fixture(scope="session")

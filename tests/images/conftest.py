@@ -23,6 +23,7 @@ class Containers:
     program: Program
     names: list[str] = field(default_factory=list)
     images: list[str] = field(default_factory=list)
+    own: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def run(
         self,
@@ -35,7 +36,7 @@ class Containers:
     ) -> str:
         """Run a command to its end and return what it printed. ``variables`` stand for MLABHUB_*."""
         environment = [f"--env=MLABHUB_{name}={value}" for name, value in variables.items()]
-        name = keep or f"mlabhub-test-{uuid.uuid4().hex[:8]}"
+        name = self.name_of(keep or uuid.uuid4().hex[:8])
         self.names.append(name)
         argv = [self.program.path, "run", "--network=none", "--cap-drop=all", f"--name={name}"]
         for capability in ("CHOWN", "KILL", "SETGID", "SETPCAP", "SETUID"):
@@ -49,10 +50,14 @@ class Containers:
             self.program.ask("rm", "--force", name)
         return answer.stdout + answer.stderr
 
-    def commit(self, container: str) -> str:
+    def name_of(self, kept: str) -> str:
+        """Return how a container is called: other tests may run at the same time."""
+        return f"mlabhub-test-{self.own}-{kept}"
+
+    def commit(self, kept: str) -> str:
         """Save a kept container as an image and return its name."""
         image = f"localhost/mlabhub-test/{uuid.uuid4().hex[:8]}:latest"
-        self.program.run("commit", container, image)
+        self.program.run("commit", self.name_of(kept), image)
         self.images.append(image)
         return image
 

@@ -144,8 +144,8 @@ def test_with_sudo_one_is_root_inside(containers: Containers):
 
 def test_sudo_is_taken_back(containers: Containers, tmp_path: Path):
     options = tuple(f"--cap-add={name}" for name in SUDO_CAPABILITIES)
-    containers.run("true", options=options, keep="mlabhub-test-sudo", SUDO="1", **ALICE)
-    saved = containers.commit("mlabhub-test-sudo")
+    containers.run("true", options=options, keep="sudo", SUDO="1", **ALICE)
+    saved = containers.commit("sudo")
     said = containers.run("sh", "-c", "ls /etc/sudoers.d; sudo -n id", image=saved, status=1, SUDO="0", **ALICE)
     assert "mlabhub" not in said.split()
     assert "uid=0" not in said
@@ -201,7 +201,7 @@ def test_a_home_that_can_only_be_read_is_said_to_be(containers: Containers, smal
 
 
 def test_signals_reach_the_program(containers: Containers, program: Program):
-    name = "mlabhub-test-signal"
+    name = containers.name_of("signal")
     containers.names.append(name)
     options = ["--detach", "--init", "--network=none", f"--name={name}", "--env=MLABHUB_UID=12345"]
     program.run(
@@ -220,8 +220,8 @@ def test_what_pip_installs_stays(containers: Containers, tmp_path: Path):
     make_wheel(tmp_path, "idna", "99.0")  # the image has another version, owned by root
     options = (f"--volume={tmp_path}:/wheels:ro", "--tmpfs=/mnt/user/alice:mode=1777")
     install = "pip install -q --no-index --find-links=/wheels labtool idna==99.0 && pip uninstall -q -y tqdm"
-    containers.run("sh", "-c", install, options=options, keep="mlabhub-test-pip", **ALICE)
-    saved = containers.commit("mlabhub-test-pip")
+    containers.run("sh", "-c", install, options=options, keep="pip", **ALICE)
+    saved = containers.commit("pip")
     check = "import labtool, idna, importlib.util as u; print(labtool.version, idna.version, u.find_spec('tqdm'))"
     assert containers.run("python", "-c", check, image=saved, **ALICE).strip() == "1.0 99.0 None"
 
@@ -229,16 +229,16 @@ def test_what_pip_installs_stays(containers: Containers, tmp_path: Path):
 def test_root_runs_nothing_that_the_user_can_write(containers: Containers):
     evil = "rm -f /opt/venv/bin/python3 && printf '#!/bin/sh\\nid -u >/opt/venv/ran\\n' >/opt/venv/bin/python3"
     evil += " && chmod +x /opt/venv/bin/python3 && cp /opt/venv/bin/python3 /opt/venv/bin/setpriv"
-    containers.run("sh", "-c", evil, keep="mlabhub-test-evil", **ALICE)
-    saved = containers.commit("mlabhub-test-evil")
+    containers.run("sh", "-c", evil, keep="evil", **ALICE)
+    saved = containers.commit("evil")
     said = containers.run("ls", "/opt/venv", image=saved, **ALICE)
     assert "ran" not in said.split()
 
 
 def test_an_earlier_runs_sockets_are_gone(containers: Containers):
     mess = "cd $XDG_RUNTIME_DIR && mkdir -p a/b && touch a/b/c && ln -s /etc link && chmod 0 a/b"
-    containers.run("sh", "-c", mess, keep="mlabhub-test-sockets", **ALICE)
-    saved = containers.commit("mlabhub-test-sockets")
+    containers.run("sh", "-c", mess, keep="sockets", **ALICE)
+    saved = containers.commit("sockets")
     said = containers.run("sh", "-c", "ls -A $XDG_RUNTIME_DIR; stat -c '%a %u' $XDG_RUNTIME_DIR", image=saved, **ALICE)
     assert said.strip() == "700 12345"
 
