@@ -416,6 +416,17 @@ async def test_a_stop_that_the_hub_does_not_hear_changes_nothing(running: Runnin
     assert before is not None
     assert after is not None
     assert after.state == before.state == "held"
+    assert after.failure is None
+
+
+async def test_who_stops_a_start_is_not_told_that_it_failed_by_itself(running: Running) -> None:
+    told = (await running.call("POST", LAUNCHES, json={"server_name": "x", "user_options": {}})).json()
+    one = running.of_server("alice", "x")
+    assert one is not None
+    assert one.ready is None
+    await running.call("POST", "api/v1/servers/alice/x/stop")
+    status = (await running.call("GET", f"{LAUNCHES}/{told['launch_id']}")).json()
+    assert (status["state"], status["failure"]) == ("failed", "alice stopped it before it was ready.")
 
 
 async def test_previews_reserve_nothing(running: Running) -> None:
