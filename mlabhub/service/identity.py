@@ -21,6 +21,7 @@ from mlabhub.core.storage import Storage
 from mlabhub.errors import Unavailable
 from mlabhub.messages import N_, Message
 from mlabhub.service.projection import Projection
+from mlabhub.service.writer import being_stopped
 
 _PATIENCE_S = 5.0
 _FRESH_S = 30.0
@@ -93,16 +94,19 @@ class MachineAccounts:
         self._clock = clock
         self._own_folders = own_folders
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="accounts")
+        self._closed = False
         self._known: dict[tuple[str, tuple[str, ...]], tuple[float, MachineFacts]] = {}
         self._occupied: tuple[float, frozenset[int]] = (float("-inf"), frozenset())
 
     async def look_up(self, user: str, groups: Sequence[str]) -> MachineFacts:
-        """Return the facts about a user and their groups. Raises `Unavailable` when the storage does not answer."""
+        """Return the facts about a user and their groups. Raises `Unavailable` if the storage does not answer."""
         now = self._clock()
         key = (user, tuple(groups))
         known = self._known.get(key)
         if known is not None and 0 <= now - known[0] < _FRESH_S:
             return known[1]
+        if self._closed:
+            raise Unavailable(being_stopped())
         call = asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, user, tuple(groups), now)
         try:
             facts = await asyncio.wait_for(call, _PATIENCE_S)
@@ -121,6 +125,7 @@ class MachineAccounts:
 
     def close(self) -> None:
         """Let the threads go; one that hangs in a file server does not hold up the exit."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _look_up(self, user: str, groups: tuple[str, ...], now: float) -> MachineFacts:

@@ -69,7 +69,7 @@ class Writer:
     def projection(self) -> Projection:
         """Return the current state, for reading only. Raises `LedgerUnavailable` while it is not known."""
         if self._projection is None:
-            raise self.fault or LedgerUnavailable(_closed())
+            raise self.fault or LedgerUnavailable(being_stopped())
         return self._projection
 
     async def start(self) -> None:
@@ -83,13 +83,13 @@ class Writer:
         self._wake.set()
         if task is not None:
             await task
-        self._fail_waiting(Unavailable(_closed()))
+        self._fail_waiting(Unavailable(being_stopped()))
         self._disk.shutdown()
 
     async def submit(self, act: Act[T]) -> T:
         """Run an act in its turn; return its answer once it is durable."""
         if self._task is None:
-            raise Unavailable(_closed())
+            raise Unavailable(being_stopped())
         if len(self._waiting) >= _MOST_WAITING:
             raise Unavailable(N_("Too many requests wait for a decision; nothing was started. Try again in a minute."))
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -212,7 +212,8 @@ def _fail(futures: list[asyncio.Future[Any]], error: MLabError) -> None:
             future.set_exception(error)
 
 
-def _closed() -> Message:
+def being_stopped() -> Message:
+    """Return what is told to those who ask a service that ends."""
     return Message(N_("The service is being stopped; nothing was started. Try again in a minute."))
 
 

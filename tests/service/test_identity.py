@@ -175,3 +175,9 @@ async def test_folders_are_looked_for_below_the_roots_of_each_group(tmp_path: Pa
         identity = (await accounts.look_up("alice", groups)).choose(projection())
         assert (identity.uid, identity.groups[0].gid) == (uid, gid)
     accounts.close()
+
+
+async def test_who_asks_while_the_service_ends_is_told_so(accounts: MachineAccounts) -> None:
+    accounts.close()
+    with pytest.raises(Unavailable, match="The service is being stopped"):
+        await accounts.look_up("alice", ())
