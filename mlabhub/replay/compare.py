@@ -13,7 +13,10 @@ from mlabhub.replay.baselines import BASELINES
 from mlabhub.replay.check import check
 from mlabhub.replay.engine import MakeRules, live_rules, run
 from mlabhub.replay.report import Report, report
+from mlabhub.replay.shapes import SHAPES
 from mlabhub.replay.workloads import ALL, Made
+
+MADE = {**ALL, **SHAPES}
 
 POLICIES: Mapping[str, MakeRules] = {"mlabhub": live_rules, **BASELINES}
 
@@ -58,12 +61,12 @@ def row(name: str, one: Report) -> tuple[str, ...]:
 
 
 def compare(
-    policies: Mapping[str, MakeRules] | None = None, workloads: Sequence[str] = tuple(ALL), seed: int | None = None
+    policies: Mapping[str, MakeRules] | None = None, workloads: Sequence[str] = tuple(MADE), seed: int | None = None
 ) -> dict[str, dict[str, Report]]:
     """Replay made workloads under each policy; return reports by workload and policy."""
     found: dict[str, dict[str, Report]] = {}
     for name in workloads:
-        made = ALL[name]() if seed is None else ALL[name](seed)
+        made = MADE[name]() if seed is None else MADE[name](seed)
         found[name] = {
             policy: _report(made, rules, policy not in BASELINES) for policy, rules in (policies or POLICIES).items()
         }
@@ -94,4 +97,4 @@ def table(found: Mapping[str, Mapping[str, Report]]) -> str:
 
 
 if __name__ == "__main__":
-    print(table(compare(workloads=sys.argv[1:] or tuple(ALL))))
+    print(table(compare(workloads=sys.argv[1:] or tuple(MADE))))

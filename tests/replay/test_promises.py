@@ -7,7 +7,8 @@ import pytest
 from mlabhub.replay import Node, Request, Terms, Workload, report, run
 from mlabhub.replay.baselines import BASELINES
 from mlabhub.replay.check import check
-from mlabhub.replay.workloads import ALL, Made, quotas
+from mlabhub.replay.compare import MADE
+from mlabhub.replay.workloads import Made, quotas
 
 TERMS = {"kept": Terms(reclaimable=False), "short": Terms(notice_s=30.0), "once": Terms(ends_when_reclaimed=True)}
 
@@ -82,7 +83,7 @@ def test_many_odd_workloads(start):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MADE)
 @pytest.mark.parametrize("seed", [None, 77])
 def test_made_workloads(name, seed):
-    keeps_its_promises(ALL[name]() if seed is None else ALL[name](seed))
+    keeps_its_promises(MADE[name]() if seed is None else MADE[name](seed))

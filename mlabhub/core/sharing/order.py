@@ -1,8 +1,10 @@
 """Whose turn it is: between groups, between the people of one group, and among what one person asked for.
 
 Guarantees: everybody who waits is in the order once. The next one is always of the group whose dominant share is the
-least, of what it holds, held lately, and would hold if those before were served; within the group, of the person of
-whom the same is true. So one person's 500 requests do not hold up anybody, and everybody's place can be told.
+least, of what it holds, held lately, and would hold if those before were served. Within the group it is the one that
+came first, where each counts as come later: by what its person holds, held lately and would hold, and by what it takes
+itself for as long as it is likely to run. So one person's 500 requests do not hold up anybody, short work does not wait
+for long work, and nobody is overtaken for ever: by those alone that come within a bounded time.
 """
 
 from __future__ import annotations
@@ -10,12 +12,21 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 
-from mlabhub.core.sharing.model import Machine, Waiter
+from mlabhub.core.sharing.model import Ask, Machine, Waiter
 from mlabhub.core.sharing.past import Past, Use
 from mlabhub.core.sharing.shares import LEAST_WEIGHT
 from mlabhub.core.units import CPU, GPU, MEMORY
 
 Totals = tuple[float, float, float]
+
+HOLDING_S = 0.5 * 86_400.0
+"""By how much later those count as come whose person holds everything there is, for as long as things usually run."""
+
+TAKING_S = 5 * 86_400.0
+"""The same for a request that takes everything itself."""
+
+MOST_S = 86_400.0
+"""By how much later a request counts as come at most for what it takes itself."""
 
 
 def totals_of(machines: Sequence[Machine]) -> Totals:
@@ -39,8 +50,7 @@ class _Share:
         self.cpu = used.get(CPU, 0) * length + average[1]
         self.memory = used.get(MEMORY, 0) * length + average[2]
 
-    def add(self, waiter: Waiter, length: float) -> None:
-        ask = waiter.ask
+    def add(self, ask: Ask, length: float) -> None:
         self.gpus += ask.gpus * length
         self.cpu += ask.cpu * length
         self.memory += ask.memory * length
@@ -52,12 +62,38 @@ class _Share:
 class _Person:
     """One person's waiting requests in one group, last first."""
 
-    __slots__ = ("length", "share", "waiters")
+    __slots__ = ("later", "lengths", "share", "waiters")
 
-    def __init__(self, waiters: list[Waiter], share: _Share, length: float) -> None:
-        self.length = length
-        self.waiters = waiters
+    def __init__(self, user: str, waiters: list[Waiter], share: _Share, past: Past, totals: Totals) -> None:
+        self.lengths = {ask: past.length(user, ask) for ask in {waiter.ask for waiter in waiters}}
+        self.later = {ask: _later(ask, length, totals) for ask, length in self.lengths.items()}
         self.share = share
+        self.waiters = sorted(
+            waiters,
+            key=lambda one: (-one.priority, one.since + self.later[one.ask], one.since, one.id),
+            reverse=True,
+        )
+
+    def next_at(self, totals: Totals) -> float:
+        """Return when the next one counts as come."""
+        waiter = self.waiters[-1]
+        return waiter.since + HOLDING_S * self.share.dominant(totals) + self.later[waiter.ask]
+
+    def take(self) -> tuple[Waiter, float]:
+        """Return the next one, and how long it is likely to run."""
+        waiter = self.waiters.pop()
+        length = self.lengths[waiter.ask]
+        self.share.add(waiter.ask, length)
+        return waiter, length
+
+
+def _later(ask: Ask, length: float, totals: Totals) -> float:
+    """Return by how much later a request counts as come that is likely to run for so long."""
+    share = max(ask.gpus / totals[0], ask.cpu / totals[1], ask.memory / totals[2])
+    return min(MOST_S, TAKING_S * share * length)
+
+
+_Queue = list[tuple[float, str, _Person]]
 
 
 def fair_order(
@@ -81,10 +117,9 @@ def fair_order(
     for group, of_people in lanes.items():
         queue = []
         for user, own in of_people.items():
-            own.sort(key=lambda one: (-one.priority, one.since, one.id), reverse=True)
-            length = past.length(user)
-            person = _Person(own, share(people.get(user), past.people.get(user), length), length)
-            queue.append((person.share.dominant(totals), own[-1].since, user, person))
+            holds = share(people.get(user), past.people.get(user), past.length(user))
+            person = _Person(user, own, holds, past, totals)
+            queue.append((person.next_at(totals), user, person))
         heapq.heapify(queue)
         held = share(groups.get(group), past.groups.get(group))
         held.weight = (weights or {}).get(group or "", LEAST_WEIGHT)
@@ -93,19 +128,16 @@ def fair_order(
     return _take_turns(turns, totals)
 
 
-def _take_turns(
-    turns: list[tuple[float, str, list[tuple[float, float, str, _Person]], _Share]], totals: Totals
-) -> list[Waiter]:
+def _take_turns(turns: list[tuple[float, str, _Queue, _Share]], totals: Totals) -> list[Waiter]:
     order = []
     while turns:
         _, name, queue, held = turns[0]
-        _, _, user, person = queue[0]
-        waiter = person.waiters.pop()
+        _, user, person = queue[0]
+        waiter, length = person.take()
         order.append(waiter)
-        held.add(waiter, person.length)
-        person.share.add(waiter, person.length)
+        held.add(waiter.ask, length)
         if person.waiters:
-            heapq.heapreplace(queue, (person.share.dominant(totals), person.waiters[-1].since, user, person))
+            heapq.heapreplace(queue, (person.next_at(totals), user, person))
         else:
             heapq.heappop(queue)
         if queue:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, TypeVar
 
 from mlabhub.core.sharing.lifetimes import Lifetimes
-from mlabhub.core.sharing.model import Run, Scene, Waiter
+from mlabhub.core.sharing.model import Ask, Run, Scene, Waiter
 from mlabhub.core.units import to_micro
 
 K = TypeVar("K")
@@ -22,6 +22,9 @@ Amounts = tuple[float, float, float]
 """GPUs, CPU and memory; the latter two in millionths."""
 
 NOTHING: Amounts = (0.0, 0.0, 0.0)
+
+Whose = tuple[str, Amounts | None]
+"""A person, or everybody, and a kind of run: what it takes; None for all kinds."""
 
 
 class Use(NamedTuple):
@@ -96,8 +99,8 @@ class Past:
     asked: Mapping[tuple[str | None, str | None], tuple[float, float]] = field(default_factory=dict)
     """GPUs asked for by group and type: when last, and the decayed number."""
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
-    typical: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """By person, how many of their runs ended by themselves, those of late counting most, and how long these ran."""
+    typical: Mapping[Whose, tuple[float, float]] = field(default_factory=dict)
+    """By person and kind, how many runs ended by themselves, those of late counting most, and how long these ran."""
     held: Mapping[str | None, Mapping[str, int]] = field(default_factory=dict)
     """What groups hold, in millionths by resource."""
     held_by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -113,7 +116,7 @@ class Past:
         groups: dict[str | None, Use] = {}
         people: dict[str, Use] = {}
         lifetimes = Lifetimes()
-        typical: dict[str, tuple[float, float]] = {}
+        typical: dict[Whose, tuple[float, float]] = {}
         for run in sorted(over, key=lambda one: one.ended):
             by = (float(run.gpus), float(to_micro(run.cpu)), float(to_micro(run.memory_gib)))
             _add_over(groups, run.group, run, by, half_life_s)
@@ -121,7 +124,7 @@ class Past:
             if run.gpus:
                 lifetimes = lifetimes.ended(run.ended - run.started, by_itself=not run.reclaimed)
             if not run.reclaimed:
-                _add_typical(typical, run.user, run.ended - run.started)
+                _add_typical(typical, run.user, by, run.ended - run.started)
         return cls(half_life_s, groups=groups, people=people, lifetimes=lifetimes, typical=typical)
 
     def after(self, scene: Scene) -> Past:
@@ -144,7 +147,7 @@ class Past:
             if run.ask.gpus:
                 lifetimes = lifetimes.ended(now - run.started, by_itself=not _was_reclaimed(run, waiting))
             if not _was_reclaimed(run, waiting):
-                _add_typical(typical, run.user, now - run.started)
+                _add_typical(typical, run.user, kind_of(run.ask), now - run.started)
         for run in [runs[one] for one in sorted(came)]:
             _hold(held, held_by, run, 1)
             self._change(groups, people, run, min(now, max(run.started, self.at)), 1)
@@ -176,12 +179,21 @@ class Past:
         """Whether it is the past just after a scene with these runs, so that its sums are theirs."""
         return len(runs) == len(self.runs) and all(run.id in self.runs for run in runs)
 
-    def length(self, user: str) -> float:
-        """Return how long runs of a person last, as a multiple of everybody's."""
-        all_count, all_total = self.typical.get(EVERYBODY, (0.0, 0.0))
-        usual = all_total / all_count if all_count and all_total else 3600.0
-        count, total = self.typical.get(user, (0.0, 0.0))
-        return (total + 3 * usual) / (count + 3) / usual
+    def length(self, user: str, ask: Ask | None = None) -> float:
+        """Return how long runs of a person last, those of a kind or all, as a multiple of everybody's."""
+        count, total = self.typical.get((EVERYBODY, None), (0.0, 0.0))
+        usual = total / count if count and total else USUAL_S
+        likely = self._likely((user, None), usual)
+        if ask is not None:
+            kind = kind_of(ask)
+            likely *= self._likely((EVERYBODY, kind), usual) / usual
+            likely = self._likely((user, kind), likely)
+        return likely / usual
+
+    def _likely(self, whose: Whose, before: float) -> float:
+        """Return how long something is likely to run, if ``before`` is what was thought without having seen any."""
+        count, total = self.typical.get(whose, (0.0, 0.0))
+        return (total + BELIEF * before) / (count + BELIEF)
 
     def asked_per_s(self, group: str | None, gpu_type: str | None, now: float) -> float:
         """Return how many GPUs of a type a group asked for in a second, on the average of late; None: of any type."""
@@ -222,15 +234,23 @@ def added(sums: Mapping[str, int], vector: Mapping[str, int], sign: int = 1) -> 
     return total
 
 
-def _add_typical(typical: dict[str, tuple[float, float]], user: str, seconds: float) -> None:
-    """Count one more that ended, for its person and for everybody."""
-    for key in (user, EVERYBODY):
+def kind_of(ask: Ask) -> Amounts:
+    """Return what makes two requests one kind."""
+    return float(ask.gpus), float(ask.cpu), float(ask.memory)
+
+
+def _add_typical(typical: dict[Whose, tuple[float, float]], user: str, kind: Amounts, seconds: float) -> None:
+    """Count one more that ended, for its person and for everybody, with its kind and with all."""
+    for key in ((user, kind), (user, None), (EVERYBODY, kind), (EVERYBODY, None)):
         count, total = typical.get(key, (0.0, 0.0))
         typical[key] = (count * LATE + 1.0, total * LATE + seconds)
 
 
 EVERYBODY = ""
 LATE = 0.97
+BELIEF = 3.0
+"""How many runs that is worth which is thought without having seen any."""
+USUAL_S = 3600.0
 
 ASKED_S = 86400.0
 """Over how long it is counted how often owners ask."""

@@ -15,22 +15,22 @@ class Policy:
     back_off_s: float = 900.0
     """How long one waits after it was taken back; twice as long after the second time, and so on."""
 
-    overtake_s: float = 4 * 3600.0
+    overtake_s: float = 8 * 3600.0
     """How long one that finds no room is overtaken by smaller ones, at least, until a machine is kept free for it."""
 
     most_claims: float = 0.05
     """The part of the machines that is kept free for those who borrow, at most; one at least."""
 
-    idle_for_large: float = 0.01
+    idle_for_large: float = 0.002
     """The part of all GPUs' time that may be idle for a large request, for as long as it has waited."""
 
     idle_for_owners: float = 0.01
     """The same for an owner for whom nobody may give back enough."""
 
-    ski: float = 1.0
-    """An owner waits beyond the notice until that costs this part of what would be lost, at most."""
+    ski: float = 2.0
+    """An owner waits beyond the notice until that costs so many times what would be lost, at most."""
 
-    eagerness: float = 0.3
+    eagerness: float = 0.2
     """Above 1, what is lent is taken back sooner where it might end by itself; below 1, later."""
 
     before_closing_s: float = 1800.0
@@ -39,7 +39,7 @@ class Policy:
     patience_s: float = 86400.0
     """How long an owner waits at most, beyond the notice, where others are likely to end by themselves."""
 
-    reserve_s: float = 900.0
+    reserve_s: float = 300.0
     """Owners who are likely to come back within this time find room: that much is not lent."""
 
     most_reserve: float = 0.05

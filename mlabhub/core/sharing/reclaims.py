@@ -75,15 +75,17 @@ class Reclaims:
     def is_worth(self, ask: Ask, plan: Plan, overdue: float, owners_waiting: int) -> bool:
         """Whether it is time to take back: an owner waited as long as it costs, or room is not likely to come soon.
 
-        A second of waiting costs the owner's GPUs and lets those grow that would be lost; what it may save is all that
-        would be lost, as often as room comes by itself, for which other owners wait as well.
+        A second of waiting costs the owner's GPUs and those that are kept idle for it, and lets those grow that would
+        be lost; what it may save is all that would be lost, as often as room comes by itself, for which other owners
+        wait as well.
         """
         lost = sum(run.ask.gpus * (self._now - run.started) for run in plan.victims)
-        if ask.gpus * overdue >= self._policy.ski * lost:
-            return True
         grows = sum(run.ask.gpus for run in plan.victims)
+        idle = max(0, ask.gpus - grows)
+        if (ask.gpus + idle) * overdue >= self._policy.ski * lost:
+            return True
         rate = self._room_rate(ask, plan) * ask.gpus / max(ask.gpus, owners_waiting)
-        return rate * lost < self._policy.eagerness * (ask.gpus + grows)
+        return rate * lost < self._policy.eagerness * (ask.gpus + idle + grows)
 
     def _room_rate(self, ask: Ask, plan: Plan) -> float:
         """Return how often in a second room is likely to come for an ask by itself."""

@@ -22,8 +22,7 @@ from mlabhub.core.sharing.past import Past
 from mlabhub.core.sharing.places import Hold, Room, Rooms
 from mlabhub.core.sharing.policy import Policy
 from mlabhub.core.sharing.reclaims import Plan, Reclaims, add, loss_of, without_needless
-from mlabhub.core.sharing.shares import Shares, Vector, vector_of
-from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS
+from mlabhub.core.sharing.shares import Shares, Vector, vector_of, wants
 
 MOST_TRIED = 8
 """For how many in one round it is looked whether room can be kept for them, before the others have to wait."""
@@ -54,6 +53,8 @@ class _Planner:
         self.told: dict[str, list[Run]] = {}
         self.gpus_in_all = sum(sum(machine.gpus.values()) for machine in scene.machines)
         self.owners_waiting = 0
+        self.served: set[str | None] = set()
+        """Groups for which others give back now."""
         self._failed: dict[object, str] = {}
         self._dear: set[object] = set()
 
@@ -118,6 +119,7 @@ class _Planner:
             if promised.get(waiter.id) in (waiter.machines or self.rooms.by_name):
                 self._start_owner(replace(waiter, machines=frozenset((promised[waiter.id],))))
         served = {start.waiter for start in self.starts}
+        self.served.update(waiter.group for waiter in owners if waiter.id in promised and waiter.id not in served)
         for waiter in sorted(owners, key=lambda one: (one.id not in promised, one.id not in self.told)):
             owed = () if waiter.id in served else self._start_owner(waiter)
             if not owed:
@@ -182,6 +184,7 @@ class _Planner:
         self.told[waiter.id] = list(plan.victims)
         if is_time:
             self.reclaims += [run.id for run in plan.victims]
+            self.served.add(waiter.group)
         self.holds[waiter.id] = plan.room.hold(waiter.ask, plan.gpu_type, add_up(plan.gpu_type, plan.victims))
         return True
 
@@ -284,7 +287,7 @@ class _Planner:
             if not types:
                 reason = self._why_not_permitted(waiter)
             else:
-                key = (waiter.ask, waiter.machines, types)
+                key = (waiter.ask, waiter.machines, types, waiter.group if waiter.group in self.served else None)
                 reason = self._failed.get(key) or self._start_or_why(waiter, types)
                 if reason is None:
                     return
@@ -315,11 +318,15 @@ class _Planner:
         return reason
 
     def _lent(self, waiter: Waiter, types: tuple[str | None, ...]) -> tuple[str | None, ...]:
-        """Return the types of which enough is left beyond what is kept for owners."""
+        """Return the types of which enough is left beyond what is kept for owners.
+
+        While others give back for a group, it takes nothing that would leave the guarantee too small for that.
+        """
         return tuple(
             one
             for one in types
-            if one is None or one not in self.kept or self.rooms.free(one) - waiter.ask.gpus >= self.kept[one]
+            if (one is None or one not in self.kept or self.rooms.free(one) - waiter.ask.gpus >= self.kept[one])
+            and (waiter.group not in self.served or self.shares.owed(waiter.group, vector_of(waiter.ask, one)))
         )
 
     def _beyond_soft_caps(self) -> None:
@@ -341,7 +348,7 @@ class _Planner:
             reason = self.blocked.get(other.id)
             if other.user == waiter.user or reason in (None, "cap", "backoff"):
                 continue
-            if (reason != "limit" or other.group == waiter.group) and _wants(other, resource):
+            if (reason != "limit" or other.group == waiter.group) and wants(other, resource):
                 return True
         return False
 
@@ -387,13 +394,3 @@ class _Planner:
 
 def _claim(waiter: str, hold: Hold) -> Claim:
     return Claim(waiter, hold.room.machine.name, hold.gpu_type, hold.gpus, hold.cpu, hold.memory)
-
-
-def _wants(waiter: Waiter, resource: str) -> bool:
-    """Whether somebody who waits would be helped by more of a resource; a server less is more of everything."""
-    ask = waiter.ask
-    if resource == SERVERS:
-        return True
-    if not ask.gpus:
-        return resource in (CPU, MEMORY)
-    return resource == GPU or (resource.startswith(GPU_PREFIX) and ask.gpu_type in (None, resource[len(GPU_PREFIX) :]))

@@ -12,7 +12,7 @@ from functools import lru_cache
 from mlabhub.core.quotas import DEFAULT_USER, Quotas
 from mlabhub.core.sharing.model import ONE, Ask, Run, Scene, Waiter
 from mlabhub.core.sharing.past import Past, added
-from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, to_micro
+from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS, to_micro
 
 Vector = Mapping[str, int]
 _NO_BOUNDS: Vector = {}
@@ -28,6 +28,16 @@ def vector_of(ask: Ask, gpu_type: str | None) -> Vector:
 
 def _micro(amounts: Mapping[str, float]) -> Vector:
     return {resource: to_micro(amount) for resource, amount in amounts.items()}
+
+
+def wants(waiter: Waiter, resource: str) -> bool:
+    """Whether somebody who waits would be helped by more of a resource; a server less is more of everything."""
+    ask = waiter.ask
+    if resource == SERVERS:
+        return True
+    if not ask.gpus:
+        return resource in (CPU, MEMORY)
+    return resource == GPU or (resource.startswith(GPU_PREFIX) and ask.gpu_type in (None, resource[len(GPU_PREFIX) :]))
 
 
 class Shares:

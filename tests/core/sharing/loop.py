@@ -44,6 +44,7 @@ class Report:
     most_reclaims: int = 0
     unserved: int = 0
     rounds: int = 0
+    kept: int = 0
     seconds: float = 0.0
 
     def line(self) -> str:
@@ -114,6 +115,7 @@ class Cluster:
             self.past = self.past.after(scene)
             made = plan_round(scene, self.past, self.policy)
             self.report.rounds += 1
+            self.report.kept += bool(made.kept)
             assert served <= {start.waiter for start in made.starts}, (
                 "somebody gave back, and their owner did not start"
             )

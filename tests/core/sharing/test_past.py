@@ -7,7 +7,7 @@ import pytest
 from mlabhub.core.sharing.lifetimes import Lifetimes
 from mlabhub.core.sharing.model import Notice, Scene
 from mlabhub.core.sharing.past import EVERYBODY, Past
-from tests.core.sharing.test_rules import HOUR, quotas, runs, waits
+from tests.core.sharing.test_rules import HOUR, make_ask, quotas, runs, waits
 
 DAY = 24 * HOUR
 
@@ -106,7 +106,16 @@ def test_short_runs_count_less_than_long_ones():
     past = Past.of([Over("ann", None, 1, 1, 1, 0.0, 600.0)] * 20 + [Over("bob", None, 1, 1, 1, 0.0, DAY)] * 20)
     assert past.length("ann") < 0.5 < 1 < past.length("bob")
     assert past.length("new") == pytest.approx(1.0)
-    assert EVERYBODY in past.typical
+    assert (EVERYBODY, None) in past.typical
+
+
+def test_how_long_something_runs_is_learned_by_person_and_by_kind():
+    over = [Over("ann", None, 1, 1, 1, 0.0, 600.0), Over("ann", None, 4, 1, 1, 0.0, DAY)] * 20
+    past = Past.of([*over, Over("bob", None, 2, 1, 1, 0.0, HOUR)])
+    small, large, new = make_ask(1), make_ask(4), make_ask(8)
+    assert past.length("ann", small) < 0.2 < 1 < past.length("ann", large)
+    assert past.length("bob", small) < past.length("bob", large)
+    assert past.length("ann", new) == past.length("ann")
 
 
 def test_nothing_changes_where_nothing_came_or_went():

@@ -14,13 +14,14 @@ from tests.core.sharing.loop import Cluster, Job, make_machine
 
 GROUPS = ("vision", "nlp", "bio", None)
 amounts = st.dictionaries(st.sampled_from(["gpu", "gpu:a100", "gpu:t4", "cpu"]), st.integers(0, 6), max_size=3)
+owned = st.one_of(amounts, st.fixed_dictionaries({"gpu": st.integers(1, 6)}))
 
 
 @st.composite
 def quotas(draw):
     groups = {}
     for group in GROUPS[:3]:
-        guaranteed = draw(amounts)
+        guaranteed = draw(owned)
         limit = {key: amount + draw(st.integers(0, 6)) for key, amount in draw(amounts).items()}
         typed = sum(amount for key, amount in guaranteed.items() if key.startswith("gpu:"))
         for key, amount in guaranteed.items():
@@ -38,14 +39,30 @@ def quotas(draw):
     return Quotas.model_validate(made)
 
 
+REACHED = {"reclaims": 0, "kept": 0}
+"""How often all of it took something back, and kept something for owners who may come."""
+
+
 class Rounds(RuleBasedStateMachine):
     """Whatever happens, `Cluster` checks each round; and what can start does, once everything that runs has ended."""
 
-    @initialize(first=quotas(), patience=st.sampled_from([0.0, 600.0, 86400.0]), back_off=st.sampled_from([0.0, 900.0]))
-    def begin(self, first, patience, back_off):
+    @initialize(
+        first=quotas(),
+        patience=st.sampled_from([0.0, 600.0, 86400.0]),
+        back_off=st.sampled_from([0.0, 900.0]),
+        reserve=st.sampled_from([0.0, 86400.0]),
+    )
+    def begin(self, first, patience, back_off, reserve):
         machines = [make_machine("n1", "a100", 4, 16, 64), make_machine("n2", "t4", 4, 16, 64)]
         machines += [make_machine("n3", "a100", 2, 8, 32), make_machine("n4", "", 0, 16, 64)]
-        policy = Policy(patience_s=patience, back_off_s=back_off, overtake_s=1200.0, idle_for_large=0.5)
+        policy = Policy(
+            patience_s=patience,
+            back_off_s=back_off,
+            overtake_s=1200.0,
+            idle_for_large=0.5,
+            reserve_s=reserve,
+            most_reserve=0.5,
+        )
         self.cluster = Cluster(machines, first, policy)
         self.number = 0
 
@@ -63,6 +80,17 @@ class Rounds(RuleBasedStateMachine):
             ask = Ask(gpus, gpu_type if gpus else None, to_micro(cpu), to_micro(4))
             self.cluster.submit(Job(self.cluster.now, f"r{self.number}", user, group, ask, 1e9))
         self.cluster.settle()
+
+    @rule(gpus=st.sampled_from([1, 2, 4]), lent=st.booleans())
+    def owner_comes_back(self, gpus, lent):
+        """Perhaps somebody borrows what is free; then an owner comes, and a notice passes."""
+        if lent:
+            for _ in range(8):
+                self.ask(None, "dave", 1, None, 1, 1)
+        owners = [name for name, group in self.cluster.quotas.groups.items() if group.guaranteed.get("gpu")]
+        self.ask(owners[0] if owners else None, "erin", gpus, None, 1, 1)
+        for _ in range(2):
+            self.pass_time(600.0)
 
     @rule(seconds=st.sampled_from([1.0, 60.0, 600.0, 7200.0, 100_000.0]))
     def pass_time(self, seconds):
@@ -105,6 +133,8 @@ class Rounds(RuleBasedStateMachine):
         if not hasattr(self, "cluster"):
             return
         cluster = self.cluster
+        REACHED["reclaims"] += cluster.report.reclaims
+        REACHED["kept"] += cluster.report.kept
         cluster.quotas = cluster.quotas.model_copy(update={"users": {}, "groups": {}})
         for name, machine in cluster.machines.items():
             cluster.machines[name] = replace(machine, open=True, closes=None)
@@ -116,5 +146,13 @@ class Rounds(RuleBasedStateMachine):
         assert not cluster.waiters, "what can start does not"
 
 
-Rounds.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
-TestRounds = Rounds.TestCase
+Rounds.TestCase.settings = settings(max_examples=150, stateful_step_count=30)
+
+
+class TestRounds(Rounds.TestCase):
+    """The machine, and that it came to what it is about."""
+
+    def runTest(self):
+        super().runTest()
+        assert REACHED["reclaims"] > 5, REACHED
+        assert REACHED["kept"] > 5, REACHED

@@ -72,9 +72,11 @@ def test_below_its_guarantee_a_group_comes_before_any_borrower():
 
 def test_beyond_it_a_group_borrows_what_is_idle_up_to_its_limit():
     owns = quotas(limit={"vision": {"gpu": 6.0}})
-    made = plan([waits("w1", "vision", 4), waits("w2", "vision", 2), waits("w3", "vision", 1)], owns=owns)
-    assert {start.waiter: start.borrowed for start in made.starts} == {"w1": False, "w2": True}
-    assert made.blocked == {"w3": "limit"}
+    sizes = enumerate((4, 2, 1))
+    wanted = [waits(f"w{number}", "vision", gpus, since=NOW - (9 - number) * 86400) for number, gpus in sizes]
+    made = plan(wanted, owns=owns)
+    assert {start.waiter: start.borrowed for start in made.starts} == {"w0": False, "w1": True}
+    assert made.blocked == {"w2": "limit"}
 
 
 def test_who_belongs_to_no_group_borrows():
@@ -272,6 +274,20 @@ def test_groups_take_turns_and_what_was_used_lately_counts():
     then = make_scene([], [runs("r1", "bio", 8)], now=NOW - 100 * HOUR)
     past = Past().after(then).after(make_scene([], now=NOW - HOUR))
     assert started(plan(wanted, owns=quotas({}), past=past)) == ["geo0", "geo1", "bio0", "geo2"]
+
+
+def test_short_work_does_not_wait_for_long_work_but_for_a_day_at_most():
+    large = waits("large", None, 8, user="ann")
+    assert started(plan([large, waits("small", None, 1, since=NOW + 60)], now=NOW + 120)) == ["small"]
+    aged = replace(large, since=NOW - 25 * HOUR)
+    assert started(plan([aged, waits("small", None, 1, user="ann")])) == ["large"]
+
+
+def test_while_others_give_back_for_a_group_it_borrows_nothing_that_it_would_have_to_stand_back_for():
+    running = [told(replace(runs("r1", None, 4), ending=True), "w1"), runs("r2", "nlp", 2)]
+    made = plan([waits("w1", "vision", 4), waits("w2", "vision", 2, since=NOW - 9 * HOUR)], running)
+    assert started(made) == []
+    assert made.blocked["w2"] == "reserve"
 
 
 def test_of_ones_own_the_priority_decides_then_the_time():
