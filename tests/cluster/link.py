@@ -42,7 +42,7 @@ class Link:
 
     def refuse(self) -> None:
         """Cut all connections and refuse new ones, as when the API server is not there."""
-        self._listening.close()
+        self._stop_listening()
         self._cut()
 
     def stall(self) -> None:
@@ -62,7 +62,7 @@ class Link:
 
     def close(self) -> None:
         """End it."""
-        self._listening.close()
+        self._stop_listening()
         self._cut()
         self._flows.set()
 
@@ -70,6 +70,12 @@ class Link:
         self._listening = socket.create_server(("127.0.0.1", self._port))
         self._port = self._listening.getsockname()[1]
         threading.Thread(target=self._take, args=(self._listening,), daemon=True).start()
+
+    def _stop_listening(self) -> None:
+        """Refuse new connections from now on: only closed, a socket takes one more of them where it is waited for."""
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
 
     def _cut(self) -> None:
         for one in tuple(self._sockets):
@@ -80,15 +86,18 @@ class Link:
         while True:
             try:
                 near = listening.accept()[0]
+            except OSError:
+                return
+            try:
                 far = socket.create_connection(self._target, 10)
             except OSError:
-                if listening.fileno() == -1:
-                    return
                 near.close()
                 continue
             far.settimeout(None)
+            self._sockets |= {near, far}
+            if listening.fileno() == -1:  # refused in the meantime, maybe after those of then were cut
+                self._cut()
             for source, target in ((near, far), (far, near)):
-                self._sockets.add(source)
                 threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:

@@ -85,7 +85,7 @@ class Site(Installation):
         """Return a server's pod."""
         return self.pods().get(self.pod_name(user, server))
 
-    def start_server(self, user: str, server: str = "", seconds: float = 90, **user_options: Any) -> dict[str, Any]:
+    def start_server(self, user: str, server: str = "", seconds: float = 240, **user_options: Any) -> dict[str, Any]:
         """Launch, wait until it answers, and return its pod."""
         answer = self.launch(user, server, **user_options)
         assert answer.status_code == 201, answer.text

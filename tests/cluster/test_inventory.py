@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.names import server_slug
 from mlabhub.inventory import BackendUnreachable
 from mlabhub.inventory.kube.backend import KubeBackend
-from mlabhub.inventory.kube.records import PodRecord, read_pod
 from mlabhub.inventory.kube.reflector import Reflector
 from mlabhub.settings import Settings
 from tests.cluster.kubectl import create, get, kubectl
@@ -263,15 +262,28 @@ async def test_an_api_server_that_is_away(place: Place, made_up: str) -> None:
     await place.until(closed, 30)
 
 
-async def test_what_the_api_server_has_forgotten_is_listed_anew(place: Place, made_up: str) -> None:
+LEASES = "/apis/coordination.k8s.io/v1/leases"
+"""What changes every few seconds on any cluster, so that its old versions are forgotten soon."""
+
+
+def lease_name(raw: Mapping[str, Any]) -> str:
+    name: str = raw["metadata"]["name"]
+    return name
+
+
+async def test_what_the_api_server_has_forgotten_is_listed_anew(place: Place) -> None:
+    async def is_forgotten() -> bool:
+        return "too old" in kubectl("get", "--raw", f"{LEASES}?watch=1&resourceVersion=1&timeoutSeconds=1")
+
+    await place.until(is_forgotten, 180)
     api = await make_api_client(place.settings)
-    reflector: Reflector[PodRecord] = Reflector(api, "/api/v1/pods", read_pod)
+    reflector: Reflector[str] = Reflector(api, LEASES, lease_name)
     reflector._resource_version = "1"
     task = asyncio.create_task(reflector.run())
     try:
         await asyncio.wait_for(reflector.first(), SOON)
         assert (reflector.lists, reflector.fault) == (1, None)
-        assert {pod.name for pod in reflector.records.values()} >= {pod["metadata"]["name"] for pod in get("pods")}
+        assert set(reflector.records.values()) >= {lease["metadata"]["name"] for lease in get("leases")}
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -122,7 +122,11 @@ def test_as_a_plain_process(tmp_path: Path, browser: Browser) -> None:
             show(page, installation, "~/more")
             expect(page.locator("input[name=path]").first).to_have_value(f"{home}/more")
             wait_for(lambda: installation.server("alice", "tensorboard-server") is None, 90, "it to end by itself")
-            page.goto(f"{installation.url}services/mlabhub/")
-            expect(page.locator("#tensorboard")).to_contain_text(UNUSED)
+
+            def home_says_why() -> bool:  # the hub forgets the server first, then the service is told
+                page.goto(f"{installation.url}services/mlabhub/")
+                return UNUSED in (page.locator("#tensorboard").text_content() or "")
+
+            wait_for(home_says_why, 30, "the reason on Home")
     finally:
         installation.close()
