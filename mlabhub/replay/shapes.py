@@ -1,4 +1,4 @@
-"""Made workloads on which no rule was tuned: other sizes, other promises, other rhythms than those of `workloads`.
+"""More made workloads: other sizes, other promises, other rhythms than those of `workloads`.
 
 Guarantees: as there.
 """
