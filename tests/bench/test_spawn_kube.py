@@ -11,8 +11,8 @@ import pytest
 from tests.bench.bench_spawn_kube import calls_between, kind_of, measure, summary
 
 ATTEMPTS = 2
-LARGEST_SHARE = 0.025
-"""Our own part of a spawn, against a plain KubeSpawner's whole one in the same run: whatever else the machine does."""
+LARGEST_SHARE = 0.011
+"""Where the machine is slow: our own part of a spawn against a plain KubeSpawner's whole one in the same run."""
 
 
 @pytest.mark.cluster
@@ -24,8 +24,9 @@ def test_our_own_share_is_small_and_the_cluster_is_not_asked_more(tmp_path: Path
         folder = tmp_path / str(attempt)
         folder.mkdir()
         runs.append(asyncio.run(measure(folder, pairs=4)))
-        share = runs[-1]["own_share_ms"]["median"] / 1000 / runs[-1]["post_to_ready_s"]["plain"]
-        if share < LARGEST_SHARE and runs[-1]["calls_per_start_and_stop"]["met"]:
+        own, plain_s = runs[-1]["own_share_ms"], runs[-1]["post_to_ready_s"]["plain"]
+        small = own["met"] or own["median"] / 1000 / plain_s < LARGEST_SHARE
+        if small and runs[-1]["calls_per_start_and_stop"]["met"]:
             return
     raise AssertionError(runs)
 

@@ -38,6 +38,8 @@ INSTANCE = "0b0b0b0b"
 ALONE = {"key": "mlabhub-test", "value": "yes", "effect": "NoSchedule"}
 SPEC = KubernetesSpec.model_validate({"profiles": {"alone": {"tolerations": [ALONE]}}})
 SOON, LOST_S, RECOVERY_S = 20, 120, 60
+LEASES = "/apis/coordination.k8s.io/v1/leases"
+"""What changes every few seconds on any cluster, so that its old versions are forgotten soon."""
 
 
 @dataclass
@@ -260,10 +262,6 @@ async def test_an_api_server_that_is_away(place: Place, made_up: str) -> None:
             return False
 
     await place.until(closed, 30)
-
-
-LEASES = "/apis/coordination.k8s.io/v1/leases"
-"""What changes every few seconds on any cluster, so that its old versions are forgotten soon."""
 
 
 def lease_name(raw: Mapping[str, Any]) -> str:

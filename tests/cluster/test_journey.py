@@ -18,6 +18,7 @@ from tests.cluster.site import Site
 from tests.e2e.at_work import Bar
 from tests.extensions.events import write_curves
 from tests.installation import wait_for
+from tests.jupyterlab import run_in_new_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 SOON = 60_000
@@ -58,20 +59,6 @@ def start(page: Page) -> None:
     page.click("#start")
     page.wait_for_url(re.compile("/starting/|/user/"), timeout=SOON)
     page.wait_for_url(re.compile("/user/.*/lab"), timeout=2 * SOON)
-
-
-def run_cell(page: Page, code: str) -> None:
-    """Open a notebook from the launcher, type code into its first cell and run it."""
-    lab = page.frame_locator("#frames iframe").first
-    lab.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=SOON)
-    cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").first
-    cell.click(timeout=SOON)
-    expect(lab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=SOON)
-    cell.click()
-    page.keyboard.insert_text(code)
-    expect(cell).to_contain_text(code.splitlines()[0])
-    page.keyboard.press("Control+Enter")
-    expect(lab.locator(".jp-InputPrompt").first).to_have_text("[1]:", timeout=SOON)
 
 
 def gpus_of(pod: dict[str, Any]) -> int:
@@ -136,7 +123,9 @@ def test_from_login_to_nothing_left(site: Site, two_nodes: dict[str, str], brows
         assert pod is not None
         assert (pod["spec"]["nodeName"], gpus_of(pod)) == (two_nodes[small], 1)
 
-        run_cell(page, f"import pathlib; pathlib.Path.home().joinpath('hello.txt').write_text('{FROM_CELL}')")
+        lab = page.frame_locator("#frames iframe").first
+        code = f"import pathlib; pathlib.Path.home().joinpath('hello.txt').write_text('{FROM_CELL}')"
+        run_in_new_notebook(page, lab, code)
         wait_for((home / "hello.txt").exists, 60, "the cell's file on the NAS")
         assert (home / "hello.txt").read_text() == FROM_CELL
         assert (home / "hello.txt").stat().st_uid == home.stat().st_uid != 0

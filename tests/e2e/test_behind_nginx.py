@@ -13,13 +13,14 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from tests.chromium import run_chromium, sign_in
 from tests.e2e.place import PREFIX, Place
 from tests.installation import wait_for
+from tests.jupyterlab import run_in_new_notebook
 from tests.nginx import NAME, run_nginx
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -188,14 +189,8 @@ def test_a_browser_works_through_nginx(place: Place) -> None:
         page.click("#start")
         page.wait_for_url("**/user/alice/**", timeout=60_000)
         page.goto(f"{place.nginx.origin}/{PREFIX}user/alice/lab")
-        page.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
-        cell = page.locator(".jp-Notebook .jp-Cell .cm-content").first
-        cell.click(timeout=60_000)
-        expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=60_000)
-        cell.click()
-        page.keyboard.insert_text("print(6 * 7)")
-        expect(cell).to_contain_text("print(6 * 7)")
-        wait_for(lambda: _answers(page, "42"), 60, "an answer of the kernel")
+        run_in_new_notebook(page, page, "print(6 * 7)")
+        expect(page.locator(".jp-Cell-outputArea").first).to_contain_text("42")
         page.goto(f"{place.nginx.origin}/{PREFIX}user/alice/mlabhub/doctor")
         expect(page.locator("#findings li").first).to_be_visible(timeout=30_000)
         found = {row.get_attribute("data-slug"): row.inner_text() for row in page.locator("#findings li.missing").all()}
@@ -203,13 +198,6 @@ def test_a_browser_works_through_nginx(place: Place) -> None:
     assert all(url.startswith(f"wss://{place.nginx.host}/lab/user/alice/") for url in sockets)
     assert sockets
     place.hub.stop_server("alice")
-
-
-def _answers(page: Page, text: str) -> bool:
-    """Run the cell; JupyterLab drops a key that comes while it still gets to know a new kernel."""
-    page.keyboard.press("Control+Enter")
-    page.wait_for_timeout(2000)
-    return text in page.locator(".jp-Cell-outputArea").first.inner_text()
 
 
 def test_large_files_go_up(place: Place, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.chromium import at_home
 from tests.installation import Installation, wait_for
+from tests.jupyterlab import run_in_new_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
@@ -22,19 +23,6 @@ def _launch(page: Page, profile: str, name: str) -> None:
     page.wait_for_url(re.compile("/starting/|/user/"))
 
 
-def _run_cell(page: Page, code: str) -> None:
-    """Open a notebook from the launcher in the bar's first frame, type code into its first cell and run it."""
-    lab = page.frame_locator("#frames iframe").first
-    lab.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
-    cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").first
-    cell.click(timeout=60_000)
-    expect(lab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")).to_be_visible(timeout=60_000)
-    cell.click()
-    page.keyboard.insert_text(code)
-    expect(cell).to_contain_text(code.splitlines()[0])
-    page.keyboard.press("Control+Enter")
-
-
 def test_two_people_of_two_groups_at_once(hub: Installation, people: dict[str, str], browser: Browser) -> None:
     with (
         at_home(browser, hub.url, "alice", people["alice"]) as alice,
@@ -44,7 +32,8 @@ def test_two_people_of_two_groups_at_once(hub: Installation, people: dict[str, s
         _launch(bob, "gpu", "")
         for page in (alice, bob):
             page.wait_for_url(re.compile("/lab"), timeout=120_000)
-        _run_cell(alice, "open('/mnt/user/alice/hello.txt', 'w').write('from a cell')")
+        lab = alice.frame_locator("#frames iframe").first
+        run_in_new_notebook(alice, lab, "open('/mnt/user/alice/hello.txt', 'w').write('from a cell')")
         written = hub.state / "nas" / "user" / "alice" / "hello.txt"
         wait_for(written.exists, 60, "the cell's file on the NAS")
         assert written.read_text() == "from a cell"
