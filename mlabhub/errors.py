@@ -72,6 +72,10 @@ class LaunchRefused(MLabError):
     status = 409
 
 
+class NotNow(LaunchRefused):
+    """What keeps a launch from starting passes by itself: who waited for their turn goes on waiting."""
+
+
 class NotFound(MLabError):
     """No such launch, server or user."""
 

@@ -128,8 +128,8 @@ class ServiceClient:
     ) -> None:
         """Say that nothing of this launch runs any more; ``reason`` is why it did not start or ended, for its owner.
 
-        ``passing``: the same may start another time, as something did not answer. Also right for a launch that the
-        service does not know.
+        ``passing``: the same may start another time, as it stands. Also right for a launch that the service does not
+        know.
         """
         body = make_released_body(launch_id, reason, passing=passing)
         await self._call("POST", _path(user, server) + "/released", body)

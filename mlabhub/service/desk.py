@@ -101,15 +101,15 @@ class SpawnerDesk:
         lost = await self._world.backend.lost(body.launch_id) if known is not None else None
         if known is not None and lost is not None:
             return await self._keep(known, lost)
-        failure = body.note or (Message.of(N_("{reason}"), reason=body.reason) if body.reason else None)
-        if known is not None and (known.state == "stopping" or (body.passing and self._waits_again(body.launch_id))):
-            failure = None
+        why = body.note or (Message.of(N_("{reason}"), reason=body.reason) if body.reason else None)
+        if known is not None and known.state == "stopping":
+            why = None
         act = reservations.release(
             body.launch_id,
             self._world.clock(),
             actor="spawner",
-            why=failure or Message(N_("the hub's spawner says that it ended")),
-            failure=failure,
+            why=why or Message(N_("the hub's spawner says that it ended")),
+            failure=None if body.passing and self._waits_again(body.launch_id) else why,
         )
         one = await self._world.writer.submit(act)
         return {"state": "released", "launch_id": body.launch_id, "was_held": one is not None}

@@ -28,7 +28,7 @@ from mlabhub.core.forms import read_query
 from mlabhub.core.names import is_server_name
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.quote import quote
-from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, Unavailable
+from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotNow, Unavailable
 from mlabhub.logs import about
 from mlabhub.messages import N_, Message, message_json
 from mlabhub.settings import Settings, load_settings
@@ -185,7 +185,7 @@ class MLabSpawnerMixin(Base):
             raise
         except BaseException as error:
             why = error.message if isinstance(error, MLabError) else None
-            await self._undo(why, passing=isinstance(error, Unavailable))
+            await self._undo(why, passing=isinstance(error, Unavailable | NotNow))
             raise
         self._progress.add(95, Message(N_("It answers")))
         with self._about():
@@ -265,7 +265,7 @@ class MLabSpawnerMixin(Base):
     async def _undo(self, why: Message | None = None, *, passing: bool = False) -> None:
         """Leave nothing of what is over; if that is not possible now, the reservation stays for the reconciler.
 
-        ``why`` is the sentence for its owner; ``passing``: something did not answer, so that the same may start later.
+        ``why`` is the sentence for its owner; ``passing``: the same may start later, as it stands.
         """
         launch_id = self.launch_id
         try:

@@ -14,7 +14,7 @@ from mlabhub.core.identity import Identity
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.plan import make_plan
 from mlabhub.core.storage import Storage
-from mlabhub.errors import LaunchRefused
+from mlabhub.errors import LaunchRefused, NotNow
 from mlabhub.messages import Message
 from mlabhub.spawners.kube.sayings import OTHER
 from mlabhub.spawners.kube.watching import ANSWER_SECONDS, PULL_SECONDS, SCALE_SECONDS, SOON_SECONDS, StartWatch
@@ -44,6 +44,7 @@ class Story:
     log_of: str | None = None
     asked: bool = False
     node: str | None = None
+    passes: bool = False
 
 
 def watch(watcher: StartWatch, told: list[Look], until: float = UNTIL) -> Story:
@@ -59,7 +60,7 @@ def watch(watcher: StartWatch, told: list[Look], until: float = UNTIL) -> Story:
         if sight.fault is not None:
             assert isinstance(sight.fault, LaunchRefused)
             story.fault, story.code, story.at = str(sight.fault), str(sight.fault.data["code"]), now
-            story.log_of = sight.log_of
+            story.log_of, story.passes = sight.log_of, isinstance(sight.fault, NotNow)
             return story
     return story
 
@@ -86,6 +87,14 @@ def made(*events: Json, node: str = "node1", waiting: Json | None = None, at: fl
 
 
 CREATING = {"reason": "ContainerCreating"}
+
+
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [("no-gpu", True), ("no-cordon", True), ("gated", False), ("claim-missing", False), ("image-missing", False)],
+)
+def test_whether_it_passes_by_itself(name: str, passes: bool) -> None:
+    assert story_of(name).passes == passes
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.plan import LaunchPlan
 from mlabhub.core.quote import plain
 from mlabhub.core.reasons import sentences
-from mlabhub.errors import LaunchRefused, MLabError
+from mlabhub.errors import LaunchRefused, MLabError, NotNow
 from mlabhub.messages import Message
 from mlabhub.spawners.endings import say_ending
 from mlabhub.spawners.kube import sayings as say
@@ -228,7 +228,8 @@ class StartWatch:
         said = [one for one, _ in seen.troubles] or [say.UNSCHEDULED.of()]
         known = self._explained if seen.short else None
         why = known or sentences([say.closed(one.message) for one in said[:MOST_SAID]])
-        self._give_up(say.WAITED.of(seconds=int(allowed), why=why), said[0].saying.code)
+        code = said[0].saying.code
+        self._give_up(say.WAITED.of(seconds=int(allowed), why=why), code, passing=code in _PASSES)
 
     def _judge_on_node(self, view: PodView, seen: _Seen, now: float) -> None:
         for trouble in self._troubles.values():
@@ -273,9 +274,10 @@ class StartWatch:
             else say.ENDED.of(ending=say_ending(ending))
         )
 
-    def _give_up(self, said: Said, code: str = "") -> None:
+    def _give_up(self, said: Said, code: str = "", *, passing: bool = False) -> None:
         if self._fault is None:
-            self._fault = LaunchRefused(say.last(said), code=code or said.saying.code)
+            error = NotNow if passing else LaunchRefused
+            self._fault = error(say.last(said), code=code or said.saying.code)
 
     def _news(self, all_said: Sequence[Said]) -> tuple[Message, ...]:
         new: list[Message] = []
@@ -342,6 +344,8 @@ def _is_silent(view: PodView, seen: _Seen) -> bool:
     return not _has_begun(view) and all(one.saying.code in _BEFORE_MOUNT for one in seen.told)
 
 
+_PASSES = frozenset({say.NO_NODE.code, say.SHORT.code, say.UNSCHEDULED.code})
+"""There was a node when the start was decided on, so somebody was faster, or closed it: there will be one again."""
 _AFTER_MOUNT = frozenset({"Pulling", "Pulled", "Created", "Started"})
 """Reasons of events that come when volumes are mounted: while an image is fetched, the pod's status does not say so."""
 _BEFORE_MOUNT = frozenset({say.SCHEDULED.code, say.ATTACHED.code, say.PREDECESSOR.code, say.SCALING.code})

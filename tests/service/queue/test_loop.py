@@ -178,6 +178,8 @@ async def test_what_passes_lets_it_wait_again_and_what_does_not_is_told(lab: Lab
     await lab.look()
     (again,) = lab.world.writer.projection.queue.values()
     assert (lab.state(waiting), again.again_of, again.state, again.since) == ("refused", waiting, "waiting", since)
+    told = [str(one.message) for one in lab.world.ledger.audit(limit=10) if one.act == "release"]
+    assert told[0] == "The NAS is away.", "administrators can read why"
     lab.hub.spawn = spawn
     await lab.look(PAUSE_S + 1)
     assert lab.held(again.launch_id) == "held"
