@@ -29,6 +29,10 @@ _BLOCKED = {
     "reserve": N_("What is free is kept for groups with a guarantee."),
     "backoff": N_("It could not be started, and is tried again soon."),
     "maintenance": N_("It would fit a machine that is closed for maintenance soon."),
+    "restrained": N_(
+        "Others would have to give back, and are not asked for a while: they were asked before for requests of the "
+        "same person that were then taken back or changed. It starts sooner where room comes by itself."
+    ),
 }
 TAKEN_BACK = N_("It was taken back, and rests for a while so that it is not taken back again soon.")
 _ENDED = {
@@ -63,8 +67,10 @@ def entry_view(
     advice: Message | None = None,
 ) -> QueueEntryView:
     """Return an entry as somebody may know it. ``reasons``, ``nearest`` and ``advice`` are in words for them."""
-    own = entry.user == viewer.name
+    own, blocked = entry.user == viewer.name, told.blocked.get(entry.launch_id)
     may_act, named = own or viewer.admin, viewer.may_know(entry.user, entry.group)
+    if blocked == "restrained":
+        reasons, blocked = (*reasons, *_reasons(entry, blocked)), "room"
     return QueueEntryView(
         launch_id=entry.launch_id,
         user=entry.user if named else name_holder(entry, viewer),
@@ -80,7 +86,7 @@ def entry_view(
         memory_gib=entry.memory_gib,
         since=entry.since,
         position=position,
-        reasons=reasons if may_act and reasons else _reasons(entry, told.blocked.get(entry.launch_id)),
+        reasons=reasons if may_act and reasons else _reasons(entry, blocked),
         wait=told.waits.get(entry.launch_id, NOT_KNOWN),
         reclaims=entry.reclaims if may_act else 0,
         nearest=nearest.changes if nearest and may_act else None,

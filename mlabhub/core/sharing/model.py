@@ -40,7 +40,7 @@ class Waiter:
     """Somebody who waits. ``since`` survives a reclaim, ``reclaims`` counts those of this request.
 
     It is not looked at before ``not_before``. ``machines`` are those it may run on, None for all: GPUs chosen by id.
-    Of one person's, those of higher ``priority`` come first.
+    Of one person's, those of higher ``priority`` come first. Nobody is told anew to give back for who may not ``ask``.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Waiter:
     reclaims: int = 0
     not_before: float = 0.0
     machines: frozenset[str] | None = None
+    may_ask: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,8 @@ class Round:
     ``withdrawn`` are runs whose notice is taken back. ``claims`` keep room for those who were promised it. ``kept`` is
     how many GPUs of each type are not lent, beyond the claims. ``blocked`` says of each waiter that stays, in a word,
     what it waits for: ``limit`` (of its group), ``cap`` (its person's), ``room``, ``claimed`` (the room is promised to
-    others), ``reserve`` (what is free is not lent), ``backoff``, ``maintenance``.
+    others), ``reserve`` (what is free is not lent), ``backoff``, ``maintenance``, ``restrained`` (others would have to
+    give back, and are not told).
     """
 
     starts: tuple[Start, ...] = ()

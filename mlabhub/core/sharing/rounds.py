@@ -127,7 +127,7 @@ class _Planner:
             self.shares.promise(waiter.user, waiter.group, vector_of(waiter.ask, owed[0]))
             self.owners_waiting += waiter.ask.gpus
             self._make_room(waiter, owed)
-            self.blocked[waiter.id] = self._why_no_room(waiter, owed)
+            self.blocked.setdefault(waiter.id, self._why_no_room(waiter, owed))
         for waiter_id, runs in self.told.items():
             if waiter_id not in self.blocked:
                 self._withdraw(runs)
@@ -155,6 +155,9 @@ class _Planner:
         if told is not None and self._go_on(waiter, of_gpus, told):
             return
         plan = self.reclaim.best_plan(waiter, of_gpus)
+        if plan is not None and plan.victims and not waiter.may_ask:
+            self.blocked[waiter.id] = "restrained"
+            plan = self.reclaim.without_loss(waiter, of_gpus)
         if plan is None:
             self._hold_where_soonest(waiter, types)
             return

@@ -31,6 +31,7 @@ from mlabhub.service.queue.checks import Checked
 from mlabhub.service.queue.deadlines import Deadlines
 from mlabhub.service.queue.hands import Hands
 from mlabhub.service.queue.outcomes import Settled
+from mlabhub.service.queue.restraint import Restraint
 from mlabhub.service.queue.rounds import Made, Planned, awaited, carry_out
 from mlabhub.service.queue.scene import Facts, Known, order_of, request_of, room_of, scene_of, waiting_of
 from mlabhub.service.queue.stillness import Stood
@@ -64,6 +65,7 @@ class QueueLoop:
         self._wake = asyncio.Event()
         self._deadlines = Deadlines(world.clock, world.monotonic)
         self._teller = Teller(world)
+        self._restraint = Restraint(world.ledger, world.monotonic)
         self.hands = Hands(world, self._settled)
         self._care = Care(world, self.hands, self._deadlines, self._teller)
         self._past: Past | None = None
@@ -214,6 +216,7 @@ class QueueLoop:
         if not self._is_trivial(planned):
             made = await world.writer.submit(self._carry_out(planned, world.clock()))
             self._follow(made)
+            await self._restraint.note(made.in_vain)
             planned = replace(planned, round=made.round)
             if made.left_over:
                 self.wake()
@@ -341,7 +344,7 @@ class QueueLoop:
             notice.launch_id: now + self._deadlines.left(notice.launch_id, notice.at, notice.deadline)
             for notice in projection.notices.values()
         }
-        return Facts(deadlines=deadlines, skipped=skipped)
+        return Facts(deadlines=deadlines, skipped=skipped, restrained=self._restraint.people())
 
     def _sight(self, projection: Projection, catalog: Catalog, capacity: Capacity) -> tuple[object, ...]:
         """Return what is another one whenever somebody who waits may start who could not before."""

@@ -59,13 +59,17 @@ class Planned:
 
 @dataclass
 class Made:
-    """What became durable, for what follows from it. ``left_over``: starts that were not looked at, or had no room."""
+    """What became durable, for what follows from it. ``left_over``: starts that were not looked at, or had no room.
+
+    ``in_vain``: entries for which others were told to give back, and that left, or ask for something else since.
+    """
 
     round: Round
     started: list[tuple[Reservation, QueueEntry, Start]] = field(default_factory=list)
     told: list[tuple[Reservation, ReclaimNotice]] = field(default_factory=list)
     withdrawn: list[Reservation] = field(default_factory=list)
     reclaimed: list[tuple[Reservation, QueueEntry | None]] = field(default_factory=list)
+    in_vain: set[str] = field(default_factory=set)
     left_over: bool = False
 
 
@@ -214,9 +218,18 @@ def _withdrawals(projection: Projection, decided: Round, now: float, made: Made)
         if notice is None:
             continue
         yield replace(notice, state="withdrawn", changed=now)
+        if one is not None and notice.entry and _is_in_vain(projection.queue.get(notice.entry), notice, decided):
+            made.in_vain.add(notice.entry)
         if one is not None:
             made.withdrawn.append(one)
             yield reservations.audit_of(one, now, ACTOR, "withdraw", Message(WITHDRAWN))
+
+
+def _is_in_vain(entry: QueueEntry | None, notice: ReclaimNotice, decided: Round) -> bool:
+    """Whether a notice is withdrawn because its entry is not what it was: not as it starts, nor as others left."""
+    if entry is None or entry.state != "waiting":
+        return True
+    return entry.changed > notice.at and all(start.waiter != entry.launch_id for start in decided.starts)
 
 
 def _reclaims(

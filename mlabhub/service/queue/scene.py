@@ -41,12 +41,13 @@ class Facts:
 
     ``deadlines`` are those of notices by launch, as the service's own clock has them (see `deadlines`); where one is
     absent, the ledger's counts. ``idle_since`` is when a launch was last used, where that is known. ``skipped`` is
-    an entry that does not take part.
+    an entry that does not take part. For the ``restrained`` people nobody is told anew to give back.
     """
 
     deadlines: Mapping[str, float] = field(default_factory=dict)
     idle_since: Mapping[str, float] = field(default_factory=dict)
     skipped: str | None = None
+    restrained: frozenset[str] = frozenset()
 
 
 def scene_of(
@@ -203,7 +204,8 @@ def _run(one: Reservation, catalog: Catalog) -> Run:
 def _waiters(projection: Projection, capacity: Capacity, facts: Facts, now: float) -> Iterator[Waiter]:
     for entry in projection.queue.values():
         if entry.state == "waiting" and entry.launch_id != facts.skipped:
-            yield waiter_of(entry, projection, capacity, now)
+            waiter = waiter_of(entry, projection, capacity, now)
+            yield replace(waiter, may_ask=False) if entry.user in facts.restrained else waiter
 
 
 def waiter_of(entry: QueueEntry, projection: Projection, capacity: Capacity, now: float) -> Waiter:

@@ -51,3 +51,25 @@ async def test_nothing_starts_there_until_it_is_over(tmp_path: Path) -> None:
     await lab.look(101)
     assert lab.state(waiting.entry.launch_id) == "started"
     await lab.halt()
+
+
+async def test_all_machines_close_while_people_wait(tmp_path: Path) -> None:
+    """Nobody is told to give back for one that could not start before; afterwards it goes on where it was."""
+    window = {"nodes": ["*"], "from": moment(3600), "until": moment(7200), "reason": "Power"}
+    quotas = {"groups": {"nlp": {"guaranteed": {"gpu": 4}}, "vision": {}}, "maintenance": [window]}
+    lab = await Lab(tmp_path, make_catalog(quotas)).boot()
+    source = CapacityCache(lab.backend.capacity, lambda: lab.mono, fresh_s=0.0)
+    lab.world.capacity = ClosingCapacity(source, lambda: lab.catalog().quotas, lambda: lab.now)
+    running = await lab.runs("alice", gpus=4, group="vision")
+    await lab.look(3000)
+    owner, other = await lab.waits("carol", gpus=4, group="nlp"), await lab.waits("bob", gpus=1)
+    for seconds in (1, 700, 60):
+        await lab.look(seconds)
+    assert lab.news.of("alice") == ["machine_closes"]
+    assert lab.held(running) == "held"
+    await lab.stop("alice")
+    await lab.look(3000)
+    assert [lab.state(one) for one in (owner, other)] == ["waiting", "waiting"]
+    await lab.look(500)
+    assert [lab.state(one) for one in (owner, other)] == ["started", "waiting"]
+    await lab.halt()

@@ -132,3 +132,28 @@ async def test_who_was_taken_back_is_told_why_it_rests(lab: Lab) -> None:
     told = Told({again.launch_id: lab.world.queue.blocked_of(again.launch_id) or ""})
     [reason] = entry_view(again, 1, Viewer("alice", frozenset({"vision"})), told).reasons
     assert (reason.code, str(reason.message)) == ("backoff", str(Message(TAKEN_BACK)))
+
+
+async def test_who_has_another_name_by_now_is_refused_within_a_while(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4, group="vision")
+    waiting = await lab.waits("bob", gpus=4)
+    lab.hub.users["robert"] = replace(lab.hub.users.pop("bob"), name="robert")
+    for _ in range(3):
+        await lab.look(LOOK_AGAIN_S)
+    assert (lab.state(waiting), str(lab.entry(waiting).reason)) == ("refused", "The hub has no user bob.")
+    assert lab.news.of("bob") == ["refused"]
+
+
+async def test_gpus_break_as_somebodys_turn_comes(lab: Lab) -> None:
+    await lab.runs("alice", gpus=4, group="vision")
+    waiting = await lab.waits("bob", gpus=4)
+    whole = lab.backend.nodes[0]
+    await lab.stop("alice")
+    lab.backend.nodes = (replace(whole, gpus=(replace(whole.gpus[0], healthy=False), *whole.gpus[1:])),)
+    await lab.look()
+    lab.backend.nodes = ()
+    await lab.look(60)
+    assert (lab.state(waiting), lab.backend.running) == ("waiting", {})
+    lab.backend.nodes = (whole,)
+    await lab.look(10)
+    assert lab.state(waiting) == "started"
