@@ -142,12 +142,15 @@ def test_from_login_to_nothing_left(site: Site, two_nodes: dict[str, str], brows
             assert elsewhere.submit(site.run_code, "alice", read, "all").result().strip() == FROM_CELL
 
         open_launch_page(page, site, "more", large, 1)
-        refused = re.compile("1 .* waits: none is free")
-        expect(page.locator("#forecast")).to_contain_text(refused, timeout=SOON)
+        none_is_free = re.compile("1 .* waits: none is free")
+        expect(page.locator("#forecast")).to_contain_text(none_is_free, timeout=SOON)
         page.click("#start")
-        expect(page.locator("[role=alert]").filter(has_text=refused).first).to_be_visible(timeout=SOON)
+        expect(page.locator("#starting-said")).to_contain_text("Place 1 of 1 in the queue.", timeout=SOON)
         assert site.pod("alice", "more") is None
         assert len(site.reservations()) == 2
+        page.get_by_role("link", name=re.compile("^Leave the queue")).click()
+        page.locator("form button.btn-danger").click()
+        expect(page.locator("[role=status]").first).to_contain_text("It was taken out of the queue.")
 
         stop_all(page, site, 2)
     site.wait_clean()
