@@ -7,10 +7,10 @@ One decision costs a look at the nodes, not at the holdings; only a refusal look
 that it names.
 
 Reasons' codes: ``group_limit`` and ``user_limit`` (not now), ``group_never`` and ``user_never`` (more than the limit
-itself), ``no_room`` (not now), ``never_fits`` (no machine could ever hold it), ``no_such_gpu``, ``gpu_held``,
-``gpu_sick``, ``gpu_busy`` and ``gpu_unsure`` (a GPU asked for by id), ``claimed`` (what is free is promised to others)
-and ``reserve`` (it is not lent). What waiting does not cure comes first. An admission may carry the notes
-``beyond_soft_cap`` and ``borrowed``.
+itself), ``no_room`` and ``maintenance`` (not now), ``never_fits`` (no machine could ever hold it), ``no_such_gpu``,
+``gpu_held``, ``gpu_sick``, ``gpu_busy`` and ``gpu_unsure`` (a GPU asked for by id), ``claimed`` (what is free is
+promised to others) and ``reserve`` (it is not lent). What waiting does not cure comes first. An admission may carry the
+notes ``beyond_soft_cap`` and ``borrowed``.
 """
 
 from __future__ import annotations

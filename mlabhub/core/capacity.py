@@ -79,7 +79,8 @@ class Node:
 
     If ``counted``, the cluster decides which of its GPUs a server gets: they are slots, and only the number counts.
     It takes servers of all profiles but those of ``exceptions``, or, if not ``for_all``, of those alone. ``notes`` say
-    in words what is to be known about it: why it takes no servers, or not those of every profile.
+    in words what is to be known about it: why it takes no servers, or not those of every profile. ``maintained`` says
+    what for, while that is why.
 
     ``gpu_fault`` says why its GPUs cannot be read, if so: those that are listed are what was known before.
 
@@ -97,6 +98,7 @@ class Node:
     for_all: bool = True
     exceptions: frozenset[str] = frozenset()
     notes: tuple[Message, ...] = ()
+    maintained: str = ""
     cpu_taken: float = 0.0
     memory_gib_taken: float = 0.0
     gpus_taken: Mapping[str, int] = field(default_factory=dict, hash=False)

@@ -45,6 +45,7 @@ NOT_FOR = N_("These are not for servers of the profile {profile}: {nodes}.")
 OTHERS = N_("Pods that are not this hub's hold: {nodes}.")
 SLOT_GPU = N_("Which of its GPUs a server gets, the cluster decides ({uuid} was asked for). Leave the choice to it.")
 CLOSED = N_("These take no new servers: {nodes}.")
+MAINTAINED = N_("These are being maintained ({reason}): {nodes}.")
 SICK = N_("These GPUs are not healthy: {gpus}.")
 BUSY = N_("These GPUs are used by something outside of this hub: {gpus}.")
 UNSURE = N_("Whether these GPUs are free cannot be told now: {gpus}.")
@@ -86,6 +87,8 @@ def why_no_place(
         return (Reason("never_fits", Message.of(NOT_FOR_PROFILE, profile=quote(request.profile))),)
     closed = not any(node.schedulable and node.is_for(request.profile) for node in capacity.nodes)
     if closed and (not capacity.nodes or could_hold(request, gpu_types, capacity)):
+        if capacity.nodes and all(node.maintained for node in capacity.nodes if node.is_for(request.profile)):
+            return (Reason("maintenance", sentences([Message(NO_MACHINE), *uncounted])),)
         return (Reason("no_room", sentences([Message(NO_MACHINE), *uncounted, Message(TRY_AGAIN)])),)
     chosen = tuple(_chosen_reasons(request, holdings, capacity, viewer))
     if chosen:
@@ -237,9 +240,10 @@ def _say_gpus_wait(request: LaunchRequest, rooms: Sequence[Room]) -> Message:
 
 def _uncounted(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capacity) -> Iterator[Message]:
     """Name what is there but does not count: nodes that take no servers, GPUs that are not handed out."""
-    closed = [node.name for node in capacity.nodes if not node.schedulable]
+    closed = [node.name for node in capacity.nodes if not node.schedulable and not node.maintained]
     if closed:
         yield Message.of(CLOSED, nodes=quote_all(closed, MOST_LISTED))
+    yield from _maintained(capacity)
     other = [node.name for node in capacity.nodes if node.schedulable and not node.is_for(request.profile)]
     if other:
         yield Message.of(NOT_FOR, profile=quote(request.profile), nodes=quote_all(other, MOST_LISTED))
@@ -262,6 +266,16 @@ def _uncounted(request: LaunchRequest, gpu_types: Sequence[str], capacity: Capac
     for template, gpus in kinds:
         if gpus:
             yield Message.of(template, gpus=quote_all([f"{gpu.uuid} ({gpu.node})" for gpu in gpus], MOST_LISTED))
+
+
+def _maintained(capacity: Capacity) -> Iterator[Message]:
+    """Say which nodes are being maintained, and what for."""
+    names: dict[str, list[str]] = {}
+    for node in capacity.nodes:
+        if node.maintained:
+            names.setdefault(node.maintained, []).append(node.name)
+    for reason, nodes in list(names.items())[:MOST_LISTED]:
+        yield Message.of(MAINTAINED, reason=plain(reason), nodes=quote_all(nodes, MOST_LISTED))
 
 
 def _unread(capacity: Capacity) -> Iterator[tuple[Node, Message]]:

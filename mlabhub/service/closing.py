@@ -48,4 +48,4 @@ class ClosingCapacity:
 
 def _close(node: Node, window: Maintenance) -> Node:
     note = Message.of(CLOSED, reason=window.reason)
-    return replace(node, schedulable=False, notes=(*node.notes, note))
+    return replace(node, schedulable=False, notes=(*node.notes, note), maintained=window.reason)

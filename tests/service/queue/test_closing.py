@@ -73,3 +73,19 @@ async def test_all_machines_close_while_people_wait(tmp_path: Path) -> None:
     await lab.look(500)
     assert [lab.state(one) for one in (owner, other)] == ["started", "waiting"]
     await lab.halt()
+
+
+async def test_who_asks_meanwhile_learns_that_it_is_maintained_and_what_for(tmp_path: Path) -> None:
+    lab = await make_lab(tmp_path)
+    await lab.look(7201)
+    some = await lab.ask("alice", gpus=4)
+    assert isinstance(some, Waits)
+    assert str(some.reasons[0].message).endswith("These are being maintained (New disks): n1.")
+    lab.backend.nodes = lab.backend.nodes[:1]
+    all_of_them = await lab.ask("bob", gpus=4)
+    assert isinstance(all_of_them, Waits)
+    assert [(one.code, str(one.message)) for one in all_of_them.reasons] == [
+        ("maintenance", "No machine is ready to run servers. These are being maintained (New disks): n1.")
+    ]
+    assert all_of_them.advice is None
+    await lab.halt()
