@@ -124,14 +124,21 @@ class ServiceClient:
         await self._call("POST", _path(user, server) + "/held", make_held_body(launch_id, notes))
 
     async def released(
-        self, user: str, server: str, launch_id: str, *, reason: Message | None = None, passing: bool = False
+        self,
+        user: str,
+        server: str,
+        launch_id: str,
+        *,
+        reason: Message | None = None,
+        passing: bool = False,
+        served: bool = False,
     ) -> None:
         """Say that nothing of this launch runs any more; ``reason`` is why it did not start or ended, for its owner.
 
-        ``passing``: the same may start another time, as it stands. Also right for a launch that the service does not
-        know.
+        ``passing``: the same may start another time, as it stands. ``served``: people were let in by then. Also right
+        for a launch that the service does not know.
         """
-        body = make_released_body(launch_id, reason, passing=passing)
+        body = make_released_body(launch_id, reason, passing=passing, served=served)
         await self._call("POST", _path(user, server) + "/released", body)
 
     async def reconcile(self, *, repair: bool = False) -> dict[str, Any]:
@@ -179,9 +186,11 @@ def make_held_body(launch_id: str, notes: Sequence[Message]) -> dict[str, Any]:
     return {"launch_id": launch_id, **more}
 
 
-def make_released_body(launch_id: str, reason: Message | None, *, passing: bool = False) -> dict[str, Any]:
+def make_released_body(
+    launch_id: str, reason: Message | None, *, passing: bool = False, served: bool = False
+) -> dict[str, Any]:
     """Return what tells the service that a launch is over; whatever the reason, it takes that."""
-    more = {"passing": True} if passing else {}
+    more = {name: True for name, is_so in (("passing", passing), ("served", served)) if is_so}
     return {"launch_id": launch_id, "note": None if reason is None else _note_json(reason), **more}
 
 

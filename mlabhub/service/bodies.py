@@ -116,13 +116,15 @@ class ShortBody(Body):
 class ReleasedBody(Body):
     """Which launch ended; ``note`` is the sentence for its owner, or ``reason`` in plain words: why it did.
 
-    ``passing``: what kept it from starting passes by itself, so that what came from the queue waits again.
+    ``passing``: what kept it from starting passes by itself, so that what came from the queue waits again. ``served``:
+    the hub had let people in, so that it was no start that came to nothing.
     """
 
     launch_id: str = Field(min_length=1, max_length=64)
     reason: str = Field("", max_length=2000)
     note: Note | None = None
     passing: bool = False
+    served: bool = False
 
 
 class ReconcileBody(Body):

@@ -110,6 +110,7 @@ class SpawnerDesk:
             actor="spawner",
             why=why or Message(N_("the hub's spawner says that it ended")),
             failure=None if body.passing and self._waits_again(body.launch_id) else why,
+            served=body.served,
         )
         one = await self._world.writer.submit(act)
         return {"state": "released", "launch_id": body.launch_id, "was_held": one is not None}

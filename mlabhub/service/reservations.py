@@ -75,17 +75,20 @@ def release(
     failure: Message | None = None,
     only: Reservation | None = None,
     answer: StoredAnswer | None = None,
+    served: bool = False,
 ) -> Act[Reservation | None]:
     """Give back what a launch holds. Fine for one that holds nothing (any more): the answer is None then.
 
     With ``only``, nothing is done unless the reservation still is exactly that; ``answer`` replaces what is kept under
-    the ``Idempotency-Key`` of the launch.
+    the ``Idempotency-Key`` of the launch; ``served``: it was ready, whether or not that was seen.
     """
 
     def act(projection: Projection) -> Outcome[Reservation | None]:
         known = projection.launch(launch_id)
         if known is None or (only is not None and known != only):
             return Outcome(None, (answer,) if answer else ())
+        if served and known.ready is None:
+            known = replace(known, held=known.held or now, ready=now)
         released = released_of(known, now, failure)
         records: tuple[Record, ...] = (released, audit_of(released, now, actor, "release", why))
         return Outcome(released, (*records, answer) if answer else records)

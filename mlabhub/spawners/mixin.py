@@ -96,7 +96,7 @@ class MLabSpawnerMixin(Base):
         self.spent: dict[str, float] = {}
         self._progress = Progress()
         self._notes: tuple[Message, ...] = ()
-        self._left_over = False
+        self._left_over = self._served = False
         self._give_up = 0.0
         super().__init__(*args, **kwargs)
 
@@ -143,7 +143,7 @@ class MLabSpawnerMixin(Base):
         self.spent = {}
         # Somewhat before the hub does, which would stop what is still being started.
         self._give_up = time.monotonic() + self.start_timeout - 5
-        self.launch_id, self.gpus, self._left_over = "", (), False
+        self.launch_id, self.gpus, self._left_over, self._served = "", (), False, False
         if self._usual_http_timeout is not None:
             self.http_timeout, self._usual_http_timeout = self._usual_http_timeout, None
         try:
@@ -291,7 +291,12 @@ class MLabSpawnerMixin(Base):
             refusal = web.HTTPError(error.status, error.log_text)
             refusal.jupyterhub_message = str(error.message)  # type: ignore[attr-defined]
             raise refusal from error
-        self._gone()
+        self._gone(served=self._served)
+
+    def add_poll_callback(self, callback: Any, *args: Any, **kwargs: Any) -> None:
+        """The hub asks for this as soon as people are let in: from then on a stop is none of a start gone wrong."""
+        self._served = True
+        super().add_poll_callback(callback, *args, **kwargs)
 
     async def run_post_stop_hook(self) -> None:
         """Clean up after a server that ended by itself and say why, then run the site's own hook."""
@@ -307,11 +312,11 @@ class MLabSpawnerMixin(Base):
             self.log.warning("mlabhub: how %s ended is not known: %s", self._log_name, error.log_text)
             return None
 
-    def _gone(self, why: Message | None = None, *, passing: bool = False) -> None:
+    def _gone(self, why: Message | None = None, *, passing: bool = False, served: bool = False) -> None:
         """Give the reservation back without waiting for the answer: the reconciler guarantees it."""
         launch_id, self.launch_id, self.gpus, self._left_over = self.launch_id, "", (), False
         if launch_id:
-            self._later(self._release(launch_id, why, passing))
+            self._later(self._release(launch_id, why, passing, served))
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that nobody waits for."""
@@ -319,10 +324,10 @@ class MLabSpawnerMixin(Base):
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _release(self, launch_id: str, why: Message | None, passing: bool) -> None:
+    async def _release(self, launch_id: str, why: Message | None, passing: bool, served: bool) -> None:
         try:
             about_it = self.user.name, self.name, launch_id
-            await self.shared.service.released(*about_it, reason=why, passing=passing)
+            await self.shared.service.released(*about_it, reason=why, passing=passing, served=served)
         except MLabError as error:
             self.log.warning("mlabhub: launch %s could not be given back, the reconciler will: %s", launch_id, error)
 

@@ -110,8 +110,7 @@ def holders(site: Site, node: str) -> list[str]:
 def wait_started(site: Site, user: str, seconds: float = SOON_S) -> dict[str, Any]:
     """Wait until somebody's pod is there, for which nobody asked but the queue, and their server answers."""
     wait_for(lambda: site.pod(user), seconds, f"{user}'s pod")
-    running = (user, "running")
-    wait_for(lambda: running in [(one["user"], one["state"]) for one in site.reservations()], 60, f"{user}'s server")
+    site.wait_ready(user)
     pod = site.pod(user)
     assert pod is not None
     return pod
@@ -165,6 +164,10 @@ def test_who_waits_starts_when_somebody_stops(site: Site, two_nodes: dict[str, s
     assert pod["metadata"]["annotations"][labels.LAUNCH_ID] == told["launch_id"]
     assert (pod["spec"]["nodeName"], preferred_of(pod)) == (node, [node])
     assert holders(site, node) == ["ben"] * ALL
+
+    site.stop_server("ben")
+    wait_for(lambda: "claim" in [act for act, _ in audit(site, "ben")], SOON_S, "it is over: who stops it has had it")
+    assert entry_of(site, "ben") is None
 
 
 def test_a_cordoned_node_does_not_count(site: Site, two_nodes: dict[str, str]) -> None:

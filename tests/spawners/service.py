@@ -41,6 +41,7 @@ class Book:
     released: list[str] = field(default_factory=list)
     placed: list[tuple[str, str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    served: list[str] = field(default_factory=list)
 
     def renew(self) -> None:
         """Answer as at first, and remember nothing."""
@@ -113,6 +114,8 @@ class _Reservations(RequestHandler):
         self.book.notes += body.get("notes", ())
         if body.get("note"):
             self.book.reasons.append(str(message_of(body["note"])))
+        if body.get("served"):
+            self.book.served.append(launch_id)
         if word == "placed":
             self.book.placed.append((launch_id, body["node"]))
         elif word in ("held", "released"):

@@ -119,6 +119,7 @@ async def test_start_and_stop_with_all_that_it_started(site: Site) -> None:
     assert (await site.hub.stop()).status_code == 204
     await wait_for(site.nothing_is_left, 15, "nothing left")
     assert not kernel.is_running()
+    assert site.book.served == site.book.released, "it was no start that came to nothing"
 
 
 @in_one_loop
@@ -130,6 +131,7 @@ async def test_a_server_that_dies_at_once_tells_why(site: Site) -> None:
         assert "No module named <jupyterlab>" in answer.json()["message"]
     assert "Traceback" not in site.hub.log
     await wait_for(lambda: len(site.book.released) == 4, 15, "released")
+    assert site.book.served == []
 
 
 @in_one_loop

@@ -204,6 +204,27 @@ def gives_up(lab: Lab, *, passing: bool) -> Spawn:
     return spawn
 
 
+@pytest.mark.parametrize(("served", "state"), [(True, "claimed"), (False, "refused")])
+async def test_who_stops_it_at_the_hub_before_we_saw_it_ready_does_not_get_it_again(
+    lab: Lab, served: bool, state: str
+) -> None:
+    await lab.runs("alice", gpus=4)
+    waiting = await lab.waits("carol", gpus=4)
+    await lab.stop("alice")
+
+    async def spawn(user: str, server: str, options: dict[str, Any]) -> None:
+        body = ReserveBody(launch_id=lab.make_launch_id(), user_options=options, deadline=60.0)
+        await lab.desk.reserve(user, server, body)
+        await lab.desk.held(user, server, waiting)
+        await lab.desk.released(user, server, ReleasedBody(launch_id=waiting, served=served))
+
+    lab.hub.spawn = spawn
+    await lab.look()
+    await lab.look()
+    waits = [one.again_of for one in lab.projection.queue.values() if one.state == "waiting"]
+    assert (lab.state(waiting), waits) == (state, [] if served else [waiting])
+
+
 async def test_a_busy_hub_is_asked_again_and_not_for_ever(lab: Lab) -> None:
     await lab.runs("alice", gpus=4)
     waiting = await lab.waits("carol", gpus=4)
