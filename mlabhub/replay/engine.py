@@ -219,6 +219,7 @@ class _Replay:
             free_cpu=place.cpu,
             free_memory=place.memory,
             most_cpu=to_micro(node.cpu),
+            open=closing is None or closing.start > self.now,  # what runs there runs on, as it does live
             closes=None if closing is None else closing.start,
         )
 

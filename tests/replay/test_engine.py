@@ -90,6 +90,26 @@ def test_what_is_reclaimed_waits_again_with_its_whole_duration(ends):
     assert found.debt_gpu_hours == 0
 
 
+def test_in_a_maintenance_nothing_starts_and_what_runs_runs_on_as_it_does_live():
+    window = {"nodes": ["n1"], "from": "1970-01-01T01:00Z", "until": "1970-01-01T03:00Z", "reason": "new disks"}
+    requests = (request("a", 0.0, duration=9000.0), request("near", 3000.0), request("within", 4000.0))
+    outcome = run(Workload((NODE,), requests), quotas({}, maintenance=[window]))
+    assert told(outcome) == [
+        (0.0, "a", "started", "n1"),
+        (3000.0, "near", "queued", ""),
+        (4000.0, "within", "queued", ""),
+        (9000.0, "a", "ended", "n1"),
+        (10800.0, "near", "started", "n1"),
+        (10800.0, "within", "started", "n1"),
+        (10900.0, "near", "ended", "n1"),
+        (10900.0, "within", "ended", "n1"),
+    ]
+    assert [one.reason for one in outcome.events if one.event == "queued"] == [
+        "a maintenance is near",
+        "no machine has room",
+    ]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_replay_is_the_same_each_time_and_loses_nothing(name):
     made, again = ALL[name](), ALL[name]()

@@ -33,10 +33,13 @@ class Policy:
     eagerness: float = 0.2
     """Above 1, what is lent is taken back sooner where it might end by itself; below 1, later."""
 
+    better: float = 0.5
+    """What others would lose, as a part of what would be lost by whoever was told, for them to be told instead."""
+
     before_closing_s: float = 1800.0
     """How long before its maintenance a machine gets nothing new."""
 
-    patience_s: float = 86400.0
+    patience_s: float = 3 * 86400.0
     """How long an owner waits at most, beyond the notice, where others are likely to end by themselves."""
 
     reserve_s: float = 300.0

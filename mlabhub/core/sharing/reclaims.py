@@ -72,6 +72,12 @@ class Reclaims:
                     return Plan(room, gpu_type, (), 0.0)
         return None
 
+    def is_bettered(self, waiter: Waiter, gpu_types: Sequence[str], plan: Plan) -> bool:
+        """Whether far less would be lost elsewhere by now than by a plan whose notices are over."""
+        cost = sum(loss_of(run, self._shares, self._now) for run in plan.victims)
+        other = self.best_plan(waiter, gpu_types)
+        return other is not None and other.cost < self._policy.better * cost
+
     def is_worth(self, ask: Ask, plan: Plan, overdue: float, owners_waiting: int) -> bool:
         """Whether it is time to take back: an owner waited as long as it costs, or room is not likely to come soon.
 

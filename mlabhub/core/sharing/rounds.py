@@ -176,6 +176,8 @@ class _Planner:
         is_time = plan is not None and plan.victims and self._is_over(plan) and self._is_time(waiter, plan)
         if is_time:  # where somebody else gives back more than is needed, nobody has to give back for this one
             plan = self.reclaim.without_loss(waiter, types) or plan
+        elif plan is not None and self._is_over(plan) and self.reclaim.is_bettered(waiter, types, plan):
+            plan = None
         if plan is None:
             self._withdraw(told, counted=False)
             del self.told[waiter.id]

@@ -162,7 +162,22 @@ def test_an_owner_waits_for_an_end_that_is_likely_rather_than_have_much_lost():
     running = [replace(run, reclaimable=run.id == "r0") for run in running]
     owner = waits("w1", "vision", 1, since=NOW - 600)
     assert plan([owner], running, machines=machines).reclaims == ()
-    assert plan([owner], running, machines=machines, now=NOW + 86400).reclaims == ("r0",)
+    assert plan([owner], running, machines=machines, now=NOW + 2 * 86400).reclaims == ()
+    assert plan([owner], running, machines=machines, now=NOW + 3 * 86400).reclaims == ("r0",)
+
+
+def test_who_would_lose_far_less_by_now_is_told_instead():
+    machines = [make_machine(f"n{number}", "a100", 8, 64, 512) for number in (1, 2)]
+    owner = waits("w1", "vision", 4, since=NOW - 3 * HOUR)
+    old = told(runs("old", None, 8, started=NOW - 9 * HOUR), "w1", at=NOW - 2 * HOUR)
+    young = runs("young", None, 8, machine="n2", started=NOW - 600)
+    made = plan([owner], [old, young], machines=machines)
+    assert (made.withdrawn, made.reclaims) == (("old",), ())
+    assert [(one.run, one.deadline) for one in made.notices] == [("young", NOW + 600)]
+    within_notice = replace(old, notice=Notice(NOW - 599, NOW + 1, "w1"))
+    assert plan([owner], [within_notice, young], machines=machines).withdrawn == ()
+    hardly_less = replace(young, started=NOW - 5 * HOUR)
+    assert plan([owner], [old, hardly_less], machines=machines).withdrawn == ()
 
 
 @pytest.mark.parametrize(
