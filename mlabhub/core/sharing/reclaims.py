@@ -7,6 +7,7 @@ on one machine.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -53,13 +54,15 @@ class Reclaims:
         """Whether a run may be told to give back, as for itself."""
         return bool(run.ask.gpus) and run.reclaimable and not run.ending and run.reclaims < self._most
 
-    def best_plan(self, waiter: Waiter, gpu_types: Sequence[str]) -> Plan | None:
-        """Return the plan that loses least, or None where no one may give back enough."""
+    def best_plan(self, waiter: Waiter, gpu_types: Sequence[str], below: float = math.inf) -> Plan | None:
+        """Return the plan that loses least, or None where no one may give back enough, at a cost below a bound."""
         best: Plan | None = None
         for gpu_type in gpu_types:
             for room in self._rooms.possible(waiter, gpu_type):
+                if below < math.inf and not self._may_be_below(below, waiter.ask, room, gpu_type):
+                    continue
                 plan = self._plan_on(waiter.ask, room, gpu_type)
-                if plan is not None and (best is None or plan.cost < best.cost):
+                if plan is not None and plan.cost < below and (best is None or plan.cost < best.cost):
                     best = plan
         return best
 
@@ -75,8 +78,18 @@ class Reclaims:
     def is_bettered(self, waiter: Waiter, gpu_types: Sequence[str], plan: Plan) -> bool:
         """Whether far less would be lost elsewhere by now than by a plan whose notices are over."""
         cost = sum(loss_of(run, self._shares, self._now) for run in plan.victims)
-        other = self.best_plan(waiter, gpu_types)
-        return other is not None and other.cost < self._policy.better * cost
+        return self.best_plan(waiter, gpu_types, self._policy.better * cost) is not None
+
+    def _may_be_below(self, bound: float, ask: Ask, room: Room, gpu_type: str) -> bool:
+        """Whether a plan on a machine may cost less than a bound: a quick look at those who lose less alone."""
+        gpus = cpu = memory = 0
+        for run in room.runs:
+            held = run.ask.gpus
+            if held and 0.25 * held * (self._now - run.started) < bound:
+                gpus += held if run.ask.gpu_type == gpu_type else 0
+                cpu += run.ask.cpu
+                memory += run.ask.memory
+        return covers(room, gpu_type, ask, add(room.soon(gpu_type), (gpus, cpu, memory)))
 
     def is_worth(self, ask: Ask, plan: Plan, overdue: float, owners_waiting: int) -> bool:
         """Whether it is time to take back: an owner waited as long as it costs, or room is not likely to come soon.
