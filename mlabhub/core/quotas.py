@@ -190,6 +190,11 @@ class Quotas(Model):
     max_reclaims: int = Field(
         default=3, strict=True, ge=0, le=1000, description="How often one launch may be taken back at most; 0: never."
     )
+    owner_wait_hours: Annotated[float, Field(strict=True, ge=0, le=8760, allow_inf_nan=False)] = Field(
+        default=72.0,
+        description="How long an owner waits at most, beyond the notice, for what is lent to end by itself where much "
+        "would be lost by taking it back; 0: not at all.",
+    )
     maintenance: tuple[Maintenance, ...] = Field(
         default=(), max_length=1000, description="When which machines are closed, so that nothing new starts on them."
     )

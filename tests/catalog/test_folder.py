@@ -156,8 +156,8 @@ notice_second: 5
         "guarantees 4, more than the limit of 2 gpu; lower one or raise the other",
         "quotas.yaml:5: users.default.gpu: must be 0 or more; it is -1",
         "quotas.yaml:6: notice_second: is not a known key; did you mean notice_seconds? "
-        "Known: groups, users, privacy, notice_seconds, claim_minutes, half_life_days, max_reclaims, maintenance, "
-        "cpu_overcommit",
+        "Known: groups, users, privacy, notice_seconds, claim_minutes, half_life_days, max_reclaims, "
+        "owner_wait_hours, maintenance, cpu_overcommit",
         "storage.yaml:1: user_root: must be an absolute path without .. or a slash at the end, such as /srv/nas/user",
         "storage.yaml:2: share_target: "
         "is in /etc, which the images need themselves; take one such as /mnt/user or /data",

@@ -59,8 +59,10 @@ def test_the_second_gets_it_without_touching_anything(one_gpu: Installation, bro
     hub = one_gpu
     hub.add_user("ann", "nlp")
     password = hub.add_user("ben", "nlp")
+    begun = time.monotonic()
     assert hub.launch("ann", profile="gpu", gpus=1).status_code == 201
     hub.wait_ready("ann")
+    plain = time.monotonic() - begun
     with at_home(browser, hub.url, "ben", password) as page:
         ask_for_it(page, hub)
         said = page.locator("#starting-said")
@@ -82,7 +84,7 @@ def test_the_second_gets_it_without_touching_anything(one_gpu: Installation, bro
         stopped = time.monotonic()
         page.wait_for_url(re.compile("/user/ben/"), timeout=20_000)
         took = time.monotonic() - stopped
-        assert took < 5, f"it took {took:.1f} s"
+        assert took < max(5, plain + 2), f"it took {took:.1f} s, where a start without a queue took {plain:.1f} s"
     [held] = hub.reservations()
     assert (held["user"], held["gpus"]) == ("ben", 1)
     hub.stop_server("ben")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -39,8 +40,8 @@ class Policy:
     before_closing_s: float = 1800.0
     """How long before its maintenance a machine gets nothing new."""
 
-    patience_s: float = 3 * 86400.0
-    """How long an owner waits at most, beyond the notice, where others are likely to end by themselves."""
+    patience_s: float = math.inf
+    """How long an owner waits at most, beyond the notice, for others to end; `owner_wait_hours` may be less."""
 
     reserve_s: float = 300.0
     """Owners who are likely to come back within this time find room: that much is not lent."""

@@ -41,6 +41,7 @@ class _Planner:
         self.rooms = Rooms(scene.machines, scene.now, policy.before_closing_s)
         self.shares = Shares(scene.quotas, scene.runs, past)
         self.most = min(policy.max_reclaims, scene.quotas.max_reclaims)
+        self.patience_s = min(policy.patience_s, 3600 * scene.quotas.owner_wait_hours)
         self.reclaim = Reclaims(self.rooms, self.shares, policy, self.most, self.now, past.lifetimes)
         self.starts: list[Start] = []
         self.notices: list[NewNotice] = []
@@ -200,7 +201,7 @@ class _Planner:
     def _is_time(self, waiter: Waiter, plan: Plan) -> bool:
         """Whether waiting longer for somebody to end would cost more than is lost."""
         overdue = self.now - max(run.notice.deadline for run in plan.victims if run.notice is not None)
-        if overdue >= self.policy.patience_s:
+        if overdue >= self.patience_s:
             return True
         return self.reclaim.is_worth(waiter.ask, plan, overdue, self.owners_waiting)
 

@@ -164,6 +164,9 @@ def test_an_owner_waits_for_an_end_that_is_likely_rather_than_have_much_lost():
     assert plan([owner], running, machines=machines).reclaims == ()
     assert plan([owner], running, machines=machines, now=NOW + 2 * 86400).reclaims == ()
     assert plan([owner], running, machines=machines, now=NOW + 3 * 86400).reclaims == ("r0",)
+    for hours in (0, 48):
+        site = quotas(owner_wait_hours=hours)
+        assert plan([owner], running, site, machines, now=NOW + hours * HOUR).reclaims == ("r0",)
 
 
 def test_who_would_lose_far_less_by_now_is_told_instead():
