@@ -167,13 +167,14 @@ class History:
 def accuracy_of(starts: Sequence[ToldStart]) -> ForecastAccuracy:
     """Compare what people were told with what happened."""
     early = late = 0
-    errors = []
+    errors, widths = [], []
     for one in starts:
         if one.earliest is None or one.latest is None:
             continue
         early += one.started < one.earliest
         late += one.started > one.latest
         errors.append(abs(one.started - (one.earliest + one.latest) / 2))
+        widths.append(one.latest - one.earliest)
     told = len(errors)
     return ForecastAccuracy(
         weeks=WEEKS,
@@ -183,6 +184,7 @@ def accuracy_of(starts: Sequence[ToldStart]) -> ForecastAccuracy:
         earlier=early,
         later=late,
         median_error_s=statistics.median(errors) if errors else None,
+        median_width_s=statistics.median(widths) if widths else None,
     )
 
 

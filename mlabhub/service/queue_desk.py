@@ -31,9 +31,10 @@ from mlabhub.service.queue.scene import request_of
 from mlabhub.service.queue.telling import Teller
 from mlabhub.service.queue_views import Told
 from mlabhub.service.views import LaunchAnswer, LaunchStatus, Person
-from mlabhub.service.wait_views import NoticeView, Queued, QueueEntryView
+from mlabhub.service.wait_views import ForecastAccuracy, NoticeView, Queued, QueueEntryView
 from mlabhub.service.world import World
 
+FOR_ADMINISTRATORS = N_("This is for administrators.")
 NO_NEAREST = N_("Nothing smaller of this profile starts now either. It goes on waiting.")
 FRESH_S = 15.0
 """For how long what was worked out of a queue that does not change is true enough: times go by."""
@@ -109,6 +110,12 @@ class QueueDesk:
         check_may_act(actor, user)
         return queue_views.notice_views(self._world.writer.projection, user, self._launcher.viewer(actor))
 
+    async def accuracy(self, actor: Person) -> ForecastAccuracy:
+        """Return how good forecasts were, for administrators. Raises `Unavailable`."""
+        if not actor.admin:
+            raise NotPermitted(FOR_ADMINISTRATORS)
+        return await self._world.forecasts.history.accuracy()
+
     async def status(self, actor: Person, launch_id: str) -> LaunchStatus:
         """Return how far a launch is: it waits, runs or is over. Raises `NotFound`, also for others' launches."""
         projection = self._world.writer.projection
@@ -175,7 +182,7 @@ class QueueDesk:
     async def move(self, actor: Person, launch_id: str, before: str | None = None) -> None:
         """Move an entry before another one of its person's, None: to the front of these; for administrators."""
         if not actor.admin:
-            raise NotPermitted(N_("This is for administrators."))
+            raise NotPermitted(FOR_ADMINISTRATORS)
         entry = self._own_entry(actor, launch_id)
         first = acts.own_order(self._world.writer.projection, entry.user)[0]
         if before is None:

@@ -149,7 +149,7 @@ SHARING_ROUTES: tuple[Route, ...] = (
         (
             Call(
                 "get",
-                "What one was told to give back, and until when; for administrators of user=NAME.",
+                "What one was told to give back, and until when at least; for administrators of user=NAME.",
                 "person",
                 200,
                 {"notices": tuple[NoticeView, ...]},

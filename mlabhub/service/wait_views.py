@@ -28,7 +28,7 @@ class ForecastAccuracy:
 
     ``unknown`` were told that nobody can tell. Of the rest, ``within`` is the share that started in the range (eight of
     ten is what ranges are made for), ``earlier`` and ``later`` are how many did not; ``median_error_s`` is how far off
-    the middle of the range was. None where nobody was told a range.
+    the middle of the range was, ``median_width_s`` how wide the range was. None where nobody was told a range.
     """
 
     weeks: int
@@ -38,6 +38,7 @@ class ForecastAccuracy:
     earlier: int
     later: int
     median_error_s: float | None
+    median_width_s: float | None
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,10 @@ class QueueEntryView:
 
 @dataclass(frozen=True)
 class NoticeView:
-    """A notice to give back, as its holder sees it. ``for_whom`` says who comes back, as far as they may know it."""
+    """A notice to give back, as its holder sees it. ``for_whom`` says who comes back, as far as they may know it.
+
+    It runs until ``deadline`` at least: one that is past has not been carried out yet, and may be at any moment.
+    """
 
     launch_id: str
     server_name: str

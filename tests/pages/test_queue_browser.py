@@ -117,6 +117,21 @@ async def test_home_counts_down_and_follows(context: BrowserContext, site: Site,
     await expect(page.locator("#live-said")).to_contain_text("Save your work now.", timeout=8000)
 
 
+async def test_a_deadline_that_passes_is_not_counted_beyond(
+    context: BrowserContext, site: Site, launcher: MemoryLauncher
+) -> None:
+    launch_id = await start(launcher, "alice", "train", profile="gpu", gpus=2, gpu_type="a100")
+    launcher.finish(launch_id)
+    launcher.waits.told["alice"] = [notice(launch_id, "train", 4)]
+    page = await open_page(context, site)
+    timer = page.locator("[data-notice] [role=timer]")
+    await expect(timer).to_have_text("until then at least", timeout=8000)
+    launcher.waits.told["alice"] = [notice(launch_id, "train", -30)]
+    await page.reload()
+    await page.wait_for_timeout(1500)
+    assert await timer.inner_text() == "until then at least"
+
+
 async def test_taking_what_starts_now_is_one_press(
     context: BrowserContext, site: Site, launcher: MemoryLauncher
 ) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from mlabhub.core.quotas import Quotas
 from mlabhub.messages import Message
-from mlabhub.service.wait_views import NoticeView
+from mlabhub.service.wait_views import ForecastAccuracy, NoticeView
 from tests.pages.conftest import Login
 from tests.pages.helpers import ask, field, site_path, start
 from tests.pages.launcher import CATALOG, HOSTILE, MemoryLauncher
-from tests.pages.queue import in_minutes
+from tests.pages.queue import good_forecasts, in_minutes
 from tests.pages.site import PREFIX
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -260,6 +260,20 @@ class TestHome:
         assert re.search(r'role="timer" data-left="55[12]"', page.text)
         assert f'href="{PREFIX}release/{launch_id}"' in page.text
 
+    async def test_one_whose_deadline_is_past_runs_until_then_at_least(
+        self, login: Login, launcher: MemoryLauncher
+    ) -> None:
+        launch_id = await start(launcher, profile="gpu", gpus=2, gpu_type="a100")
+        launcher.finish(launch_id)
+        now = time.time()
+        launcher.waits.told["alice"] = [NoticeView(launch_id, "exp", now - 660, now - 60, Message("It is needed."))]
+        object.__setattr__(launcher.views["alice", "exp"], "claim_by", now - 1)
+        text = (await (await login("alice")).get("")).text
+        words = words_of(text)
+        assert re.search(r"ends at [\w ]*\d\d:\d\d \( until then at least \)\. Save your work now\.", words)
+        assert re.search(r"unused, it is given back at [\w ]*\d\d:\d\d \( until then at least \)", words)
+        assert text.count('data-left="0"') == 2
+
     async def test_what_is_borrowed_claimed_or_wanted_says_so(self, login: Login, launcher: MemoryLauncher) -> None:
         launch_id = await start(launcher, profile="gpu", gpus=2, gpu_type="a100")
         launcher.finish(launch_id)
@@ -301,3 +315,37 @@ class TestTable:
         client = await login("alice")
         assert "Nobody waits." in words_of((await client.get("queue")).text)
         assert (await client.get("queue/parts")).json()["parts"].keys() == {"queue"}
+
+
+class TestHowGoodForecastsWere:
+    @pytest.mark.parametrize(
+        ("good", "said"),
+        [
+            pytest.param(
+                good_forecasts(214, within=0.8131),
+                "Of the last 8 weeks' 214 starts from the queue that had been told a range, 81 % fell into it (goal "
+                "80 %): 3 came earlier, 37 later. Half of the ranges were no wider than 35 min.",
+                id="known",
+            ),
+            pytest.param(good_forecasts(500, within=0.799), "79 % fell into it (goal 80 %)", id="just below the goal"),
+            pytest.param(good_forecasts(20, unknown=4), "Starts of which nobody could tell when: 4.", id="not told"),
+            pytest.param(
+                good_forecasts(19),
+                "Unknown yet: 19 starts from the queue had been told a range in the last 8 weeks; it is said from 20 "
+                "on.",
+                id="too little",
+            ),
+            pytest.param(good_forecasts(0, unknown=3), "Unknown yet: 0 starts", id="nothing"),
+            pytest.param(None, "Unknown at the moment", id="away"),
+        ],
+    )
+    async def test_administrators_read_it(
+        self, login: Login, launcher: MemoryLauncher, good: ForecastAccuracy | None, said: str
+    ) -> None:
+        launcher.waits.good = good
+        words = words_of((await (await login("root")).get("queue")).text)
+        assert said in words
+        assert ("%" in words) == (good is not None and good.starts - good.unknown >= 20)
+
+    async def test_nobody_else_does(self, login: Login) -> None:
+        assert "forecasts" not in words_of((await (await login("alice")).get("queue")).text)

@@ -177,9 +177,9 @@ def test_accuracy_by_hand() -> None:
     ]
     found = accuracy_of(starts)
     assert (found.starts, found.unknown, found.within, found.earlier, found.later) == (6, 2, 0.5, 1, 1)
-    assert found.median_error_s == 80.0
+    assert (found.median_error_s, found.median_width_s) == (80.0, 100.0)
     nothing = accuracy_of([])
-    assert (nothing.within, nothing.median_error_s, nothing.unknown) == (None, None, 0)
+    assert (nothing.within, nothing.median_error_s, nothing.median_width_s, nothing.unknown) == (None, None, None, 0)
 
 
 async def keep(running: Running, *records: Record) -> None:

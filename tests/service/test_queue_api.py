@@ -380,6 +380,10 @@ async def test_the_holder_is_told_to_give_back_and_releases(full: Running) -> No
     assert (notice["launch_id"], notice["server_name"]) == (one.launch_id, "first")
     assert notice["deadline"] - notice["at"] == pytest.approx(full.world.catalog().quotas.notice_seconds, abs=1e-6)
     assert notice["for_whom"] == "somebody else needs what is guaranteed to them."
+    usual = full.world.clock
+    full.world.clock = lambda: usual() + 3600  # the deadline is past, and nothing was stopped yet
+    assert (await full.call("GET", "api/v1/notices", "alice")).json() == {"notices": [notice]}
+    full.world.clock = usual
     assert (await full.call("POST", "api/v1/servers/alice/first/release", "alice")).status_code == 202
     await full.world.queue.round_now()
     assert (await status(full, told["launch_id"], "carol"))["state"] == "ready"

@@ -24,7 +24,7 @@ from mlabhub.service import bodies
 from mlabhub.service.desk import SpawnerDesk
 from mlabhub.service.json_views import to_json
 from mlabhub.service.launcher import Launcher
-from mlabhub.service.queue_desk import QueueDesk
+from mlabhub.service.queue_desk import FOR_ADMINISTRATORS, QueueDesk
 from mlabhub.service.reconciler import Reconciler
 from mlabhub.service.scopes import SEE_ALL_SCOPE
 from mlabhub.service.views import Person
@@ -153,7 +153,7 @@ class ApiHandler(HubOAuthenticated, JsonHandler):
     def require_admin(self) -> None:
         """Let only administrators pass."""
         if not self.person.admin:
-            raise NotPermitted(N_("This is for administrators."))
+            raise NotPermitted(FOR_ADMINISTRATORS)
 
     def subject(self, name: str | None) -> str:
         """Return whom the call is about: oneself, or for administrators anyone."""

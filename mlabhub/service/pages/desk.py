@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mlabhub.service.views import LaunchAnswer, LaunchStatus, Person
-from mlabhub.service.wait_views import NoticeView, Queued, QueueEntryView
+from mlabhub.service.wait_views import ForecastAccuracy, NoticeView, Queued, QueueEntryView
 
 
 class QueueDesk(Protocol):
@@ -20,6 +20,9 @@ class QueueDesk(Protocol):
 
     async def notices(self, actor: Person, user: str) -> tuple[NoticeView, ...]:
         """Return what a person was told to give back."""
+
+    async def accuracy(self, actor: Person) -> ForecastAccuracy:
+        """Return how good forecasts were, for administrators. Raises `Unavailable` while that cannot be looked up."""
 
     async def status(self, actor: Person, launch_id: str) -> LaunchStatus:
         """Return how far a launch is, whether it waits, runs or is over."""

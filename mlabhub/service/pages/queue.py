@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from markupsafe import Markup
 
-from mlabhub.errors import LaunchRefused, NotFound
+from mlabhub.errors import LaunchRefused, NotFound, Unavailable
 from mlabhub.i18n import N_
+from mlabhub.service.pages.accuracy import accuracy_lines
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import QUESTIONS, Asking, Question
 from mlabhub.service.pages.queueing import make_row
@@ -87,9 +88,16 @@ class QueueHandler(QueueBase):
             title=self.t(N_("Queue")),
             done=self.t(done) if done else "",
             fragment=Markup(await self.table()),
+            accuracy=await self._accuracy() if self.person.admin else [],
             parts_url=self.page_url("queue/parts"),
             events_url=self.page_url("api/v1/queue/events"),
         )
+
+    async def _accuracy(self) -> list[str]:
+        try:
+            return accuracy_lines(await self.queue_desk.accuracy(self.person), self.t)
+        except Unavailable:
+            return accuracy_lines(None, self.t)
 
 
 class QueuePartsHandler(QueueBase):

@@ -100,7 +100,8 @@ def left_text(seconds: float, t: Translator) -> str:
 
 @dataclass(frozen=True)
 class Countdown:
-    """Until when, and how long that is from now; a script counts on from ``left_s``, without it the page is loaded."""
+    """Until when at least, and how long that is from now; a script counts on from ``left_s``, without it the page is
+    loaded. Where that is 0 it is over, though what was to happen then has not happened yet."""
 
     until: datetime
     left_s: int

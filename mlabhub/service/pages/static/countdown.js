@@ -1,5 +1,5 @@
-// Count down what is marked with the seconds that are left. A screen reader is told when five minutes and one are left,
-// and not every second.
+// Count down what is marked with the seconds that are left; when none is, it may end at any moment, and has not yet. A
+// screen reader is told when five minutes and one are left, and not every second.
 
 const SECOND = 1000;
 const MINUTE = 60;
@@ -24,7 +24,7 @@ function tick() {
   for (const element of document.querySelectorAll("[data-left]:not(#live-said)")) {
     element.ends ??= performance.now() + Number(element.dataset.left) * SECOND;
     const left = Math.max(0, Math.ceil((element.ends - performance.now()) / SECOND));
-    const text = words.in.replace("{span}", span(left));
+    const text = left > 0 ? words.in.replace("{span}", span(left)) : words.over;
     if (element.textContent !== text) {
       element.textContent = text;
     }
