@@ -21,6 +21,7 @@ NOTICE_S = 20
 QUOTAS = {
     "groups": {"vision": {"guaranteed": {"gpu": 1}, "limit": {"gpu": 1}}, "nlp": {"limit": {"gpu": 1}}},
     "notice_seconds": NOTICE_S,
+    "owner_wait_hours": 0,
 }
 GPU = "launch?profile=gpu&gpus=1"
 
@@ -107,6 +108,6 @@ def test_the_owner_comes_back_and_the_borrower_is_told(one_gpu: Installation, br
         wait_for(lambda: not timer.is_visible() or timer.inner_text() != first, 5, "the countdown to go on")
         page.wait_for_url(re.compile("/user/vera/"), timeout=60_000)
         assert time.monotonic() - asked >= NOTICE_S, "the notice was not given in full"
-        expect(told.locator("[data-part=waiting]")).to_contain_text("It ran already", timeout=20_000)
+        expect(told.locator("[data-part=waiting]")).to_contain_text("It ran before and was taken back", timeout=20_000)
     [held] = hub.reservations()
     assert held["user"] == "vera"

@@ -28,8 +28,8 @@ class Policy:
     idle_for_owners: float = 0.01
     """The same for an owner for whom nobody may give back enough."""
 
-    ski: float = 2.0
-    """An owner waits beyond the notice until that costs so many times what would be lost, at most."""
+    ski: float = 3.0
+    """An owner waits beyond the notice until that costs so many times what would have been lost at its end, at most."""
 
     eagerness: float = 0.2
     """Above 1, what is lent is taken back sooner where it might end by itself; below 1, later."""

@@ -96,12 +96,15 @@ class Reclaims:
 
         A second of waiting costs the owner's GPUs and those that are kept idle for it, and lets those grow that would
         be lost; what it may save is all that would be lost, as often as room comes by itself, for which other owners
-        wait as well.
+        wait as well. What it costs is held against what was lost when the notices were over: what grows since then
+        grows as fast as the waiting, and would put off the end of it for ever.
         """
+        begun = self._now - overdue
+        lost_then = sum(run.ask.gpus * (begun - run.started) for run in plan.victims)
         lost = sum(run.ask.gpus * (self._now - run.started) for run in plan.victims)
         grows = sum(run.ask.gpus for run in plan.victims)
         idle = max(0, ask.gpus - grows)
-        if (ask.gpus + idle) * overdue >= self._policy.ski * lost:
+        if (ask.gpus + idle) * overdue >= self._policy.ski * lost_then:
             return True
         rate = self._room_rate(ask, plan) * ask.gpus / max(ask.gpus, owners_waiting)
         return rate * lost < self._policy.eagerness * (ask.gpus + idle + grows)

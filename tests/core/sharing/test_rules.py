@@ -169,6 +169,15 @@ def test_an_owner_waits_for_an_end_that_is_likely_rather_than_have_much_lost():
         assert plan([owner], running, site, machines, now=NOW + hours * HOUR).reclaims == ("r0",)
 
 
+@pytest.mark.parametrize("ran", [30.0, 3600.0, 20 * 3600.0])
+def test_an_owner_waits_at_most_thrice_as_long_as_what_is_lost_had_run(ran):
+    """Also where nothing ever ended yet, so that nothing is known about how long things run."""
+    running = [told(runs("r1", None, 4, started=NOW - ran), "w1"), runs("r2", "nlp", 4, started=NOW - ran)]
+    owner = waits("w1", "vision", 4, since=NOW - 600)
+    assert plan([owner], running, now=NOW + 3 * ran).reclaims == ("r1",)
+    assert plan([owner], running, now=NOW + 3 * ran - 1).reclaims == ()
+
+
 def test_who_would_lose_far_less_by_now_is_told_instead():
     machines = [make_machine(f"n{number}", "a100", 8, 64, 512) for number in (1, 2)]
     owner = waits("w1", "vision", 4, since=NOW - 3 * HOUR)
