@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,11 +110,14 @@ def _until_it_ends(site: Site) -> None:
 
 
 def test_deleted_while_it_starts(site: Site) -> None:
-    launch(site, "alice", profile="cpu")
-    name = site.pod_name("alice")
-    wait_for(lambda: site.pod("alice"), 30, "the pod is there")
-    kubectl("delete", "pod", name, "-n", site.namespace, "--grace-period=1", "--wait=false")
-    assert "deleted" in failure(follow(site, "alice"))
+    # The launch is answered after three seconds, by when the server may be ready.
+    with ThreadPoolExecutor() as beside:
+        launched = beside.submit(site.launch, "alice", profile="cpu")
+        wait_for(lambda: site.pod("alice"), 30, "the pod is there")
+        kubectl("delete", "pod", site.pod_name("alice"), "-n", site.namespace, "--grace-period=1", "--wait=false")
+        answer = launched.result()
+    said = failure(follow(site, "alice")) if answer.status_code == 201 else answer.json()["error"]["message"]
+    assert "deleted" in said
 
 
 def test_a_pod_that_does_not_go_is_waited_for(site: Site) -> None:
