@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from mlabhub.catalog import default_directory
 from tests.chromium import at_home, run_chromium
-from tests.installation import Installation, free_port, wait_for
+from tests.e2e.one_gpu import run_one_gpu
+from tests.installation import Installation, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -29,16 +27,8 @@ GPU = "launch?profile=gpu&gpus=1"
 @pytest.fixture(scope="module")
 def one_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A hub of plain processes with one GPU, which is guaranteed to vision and lent to nlp meanwhile."""
-    folder = tmp_path_factory.mktemp("queue")
-    shutil.copytree(default_directory(), folder / "config")
-    (folder / "config" / "quotas.yaml").write_text(json.dumps(QUOTAS))
-    arguments = ("--backend", "process", "--simulate-gpus", "1xT4", "--config", str(folder / "config"))
-    hub = Installation(folder / "state", free_port(), arguments)
-    try:
-        hub.start()
+    with run_one_gpu(tmp_path_factory.mktemp("queue"), QUOTAS) as hub:
         yield hub
-    finally:
-        hub.close()
 
 
 @pytest.fixture(scope="module")

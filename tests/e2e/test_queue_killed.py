@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import sqlite3
 import time
@@ -15,10 +13,10 @@ import httpx
 import psutil
 import pytest
 
-from mlabhub.catalog import default_directory
 from mlabhub.engine.processes import INSTANCE
+from tests.e2e.one_gpu import run_one_gpu
 from tests.e2e.test_survival import _children, _is_well
-from tests.installation import Installation, free_port, wait_for
+from tests.installation import Installation, wait_for
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 QUOTAS = {"groups": {"vision": {"guaranteed": {"gpu": 1}}, "nlp": {}}, "notice_seconds": 2}
@@ -28,20 +26,12 @@ LAUNCHES = "services/mlabhub/api/v1/launches"
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A hub of plain processes with one GPU, which is guaranteed to vision and lent to nlp."""
-    folder = tmp_path_factory.mktemp("killed")
-    shutil.copytree(default_directory(), folder / "config")
-    (folder / "config" / "quotas.yaml").write_text(json.dumps(QUOTAS))
-    arguments = ("--backend", "process", "--simulate-gpus", "1xT4", "--config", str(folder / "config"))
-    one = Installation(folder / "state", free_port(), arguments)
-    try:
-        one.start()
+    with run_one_gpu(tmp_path_factory.mktemp("killed"), QUOTAS) as one:
         for name, group in {"bo": "nlp", "ben": "nlp", "vera": "vision"}.items():
             one.add_user(name, group)
             one.token(name)
         one.token(one.first_admin()[0])
         yield one
-    finally:
-        one.close()
 
 
 @pytest.fixture

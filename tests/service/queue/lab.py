@@ -52,6 +52,8 @@ PROFILE = {
 }
 IMAGE = {"slug": "base", "display_name": "Base", "reference": "localhost/mlabhub/base:latest"}
 PEOPLE = {"alice": ["vision"], "bob": ["vision"], "carol": ["nlp"], "dave": ["nlp"]}
+LENT = {"groups": {"nlp": {"guaranteed": {"gpu": 4}}, "vision": {}}, "notice_seconds": 600}
+"""Quotas in which what nlp does not use is lent."""
 
 
 def make_catalog(quotas: dict[str, Any] | None = None, **profile: Any) -> Catalog:

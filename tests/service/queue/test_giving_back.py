@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,16 +10,7 @@ from mlabhub.ledger import LedgerUnavailable
 from mlabhub.service.queue import acts
 from mlabhub.service.queue.deadlines import MARGIN_S
 from tests.doubles import unreachable
-from tests.service.queue.lab import Lab, make_catalog
-
-QUOTAS = {"groups": {"nlp": {"guaranteed": {"gpu": 4}}, "vision": {}}, "notice_seconds": 600}
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    one = await Lab(tmp_path, make_catalog(QUOTAS)).boot()
-    yield one
-    await one.halt()
+from tests.service.queue.lab import LENT, Lab, make_catalog
 
 
 async def borrowed(lab: Lab) -> tuple[str, str]:
@@ -67,7 +57,7 @@ async def test_a_notice_is_withdrawn_when_it_is_not_needed(lab: Lab) -> None:
 
 
 async def test_a_profile_may_end_instead(tmp_path: Path) -> None:
-    lab = await Lab(tmp_path, make_catalog(QUOTAS, after_reclaim="end")).boot()
+    lab = await Lab(tmp_path, make_catalog(LENT, after_reclaim="end")).boot()
     await borrowed(lab)
     await lab.look(601)
     await lab.look()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,16 +15,7 @@ from mlabhub.service.queue.care import LOOK_AGAIN_S, MOST_LOOKED_AGAIN
 from mlabhub.service.queue_views import TAKEN_BACK, Told, entry_view
 from mlabhub.service.writer import Outcome
 from tests.doubles import unreachable
-from tests.service.queue.lab import Lab, make_catalog
-
-QUOTAS = {"groups": {"nlp": {"guaranteed": {"gpu": 4}}, "vision": {}}, "notice_seconds": 600}
-
-
-@pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    one = await Lab(tmp_path, make_catalog(QUOTAS)).boot()
-    yield one
-    await one.halt()
+from tests.service.queue.lab import LENT, Lab, make_catalog
 
 
 async def lend_all(lab: Lab) -> tuple[str, str]:
@@ -48,7 +37,7 @@ def delete(lab: Lab) -> None:
 
 def drop_profile(lab: Lab) -> None:
     """Let the profile offer no GPUs any more."""
-    lab.catalog.catalog = make_catalog(QUOTAS, gpus=0, gpu_types=[], choose_gpu=False).located("/nowhere/nas")
+    lab.catalog.catalog = make_catalog(LENT, gpus=0, gpu_types=[], choose_gpu=False).located("/nowhere/nas")
 
 
 @pytest.mark.parametrize("happens", [lose_group, delete, drop_profile])
