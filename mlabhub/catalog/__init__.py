@@ -4,7 +4,7 @@ Guarantees: reading never fails with anything but an `InvalidCatalog`; no file i
 """
 
 from mlabhub.catalog.faults import Fault, InvalidCatalog
-from mlabhub.catalog.folder import FILES, Loaded, default_directory, load_catalog, load_quotas, read_folder
+from mlabhub.catalog.folder import FILES, Loaded, default_directory, load_catalog, load_idle, load_quotas, read_folder
 from mlabhub.catalog.json_schema import folder_schema
 from mlabhub.catalog.notifications import LoadedNotifications, notifications_file, read_notifications
 
@@ -17,6 +17,7 @@ __all__ = [
     "default_directory",
     "folder_schema",
     "load_catalog",
+    "load_idle",
     "load_quotas",
     "notifications_file",
     "read_folder",

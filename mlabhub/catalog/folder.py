@@ -17,10 +17,11 @@ from pydantic import Field, model_validator
 from mlabhub.catalog.faults import Fault, InvalidCatalog
 from mlabhub.catalog.notes import notes_on
 from mlabhub.catalog.notifications import FILE as NOTIFICATIONS_FILE
-from mlabhub.catalog.validate import validated
+from mlabhub.catalog.validate import AnyModel, validated
 from mlabhub.catalog.yaml_file import Document, read_document
-from mlabhub.core.cross_references import cluster_faults, cross_faults
+from mlabhub.core.cross_references import cluster_faults, cross_faults, idle_faults
 from mlabhub.core.gpu_types import GpuTypeSpec, gpu_type_faults
+from mlabhub.core.idle.file import Idle
 from mlabhub.core.images import ImageChoice, ImageSpec
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.profiles import Catalog, GroupDefault, Profile, ProfileSpec
@@ -78,6 +79,7 @@ FILES: Mapping[str, type[Model]] = {
     "quotas.yaml": Quotas,
     "storage.yaml": Storage,
     "kubernetes.yaml": KubernetesSpec,
+    "idle.yaml": Idle,
 }
 
 _INSTEAD = {
@@ -116,18 +118,27 @@ def load_catalog(directory: Path | str) -> Catalog:
 
 
 def load_quotas(file: Path | str) -> Quotas:
-    """Return the quotas of one file, YAML or JSON, wherever it is.
+    """Return the quotas of one file, YAML or JSON, wherever it is. Raises as `load_idle` does."""
+    return _load(file, Quotas)
+
+
+def load_idle(file: Path | str) -> Idle:
+    """Return what one file, YAML or JSON, says of idleness, wherever it is.
 
     Raises
     ------
     InvalidCatalog
         With every fault of the file.
     """
+    return _load(file, Idle)
+
+
+def _load(file: Path | str, model: type[AnyModel]) -> AnyModel:
     document = read_document(Path(file))
-    quotas = validated(document, Quotas)
-    if quotas is None:
+    found = validated(document, model)
+    if found is None:
         raise InvalidCatalog(Path(file), document.faults)
-    return quotas
+    return found
 
 
 def read_folder(directory: Path | str) -> Loaded:
@@ -197,6 +208,11 @@ def _check_references(documents: Mapping[str, Document]) -> None:
     if cluster is not None and there is not None:
         for slug, message in cluster_faults(_mapping(cluster.data, "profiles") or {}, there):
             cluster.blame(("profiles", slug), message)
+    idle = documents.get("idle.yaml")
+    if idle is not None and there is not None:
+        rules = idle.data.get("rules") if isinstance(idle.data, dict) else None
+        for path, message in idle_faults(rules, there):
+            idle.blame(("rules", *path), message)
     known = {"base": BASE_IMAGE} if images is None else _mapping(images.data, "images")
     if known is None:
         return
@@ -223,4 +239,5 @@ def _assemble(models: Mapping[str, Any]) -> Catalog:
         quotas=models.get("quotas.yaml", Quotas()),
         storage=models.get("storage.yaml", Storage()),
         kubernetes=models.get("kubernetes.yaml", KubernetesSpec()),
+        idle=models.get("idle.yaml", Idle()),
     )

@@ -47,6 +47,14 @@ def cluster_faults(named: Loose, profiles: Loose) -> Iterator[tuple[str, Message
             yield slug, _no_profile(slug, profiles)
 
 
+def idle_faults(rules: object, profiles: Loose) -> Iterator[tuple[tuple[str | int, ...], Message]]:
+    """Find profiles that rules of idle.yaml name and that are not there: where they stand below ``rules``."""
+    for number, rule in enumerate(rules if isinstance(rules, list | tuple) else ()):
+        for index, slug in _texts(_get(rule, "profiles")):
+            if slug not in profiles:
+                yield (number, "profiles", index), _no_profile(slug, profiles)
+
+
 def _of_profile(slug: str, profile: Loose, images: Loose) -> Iterator[CrossFault]:
     listed = _texts(profile.get("images"))
     for index, image in listed:

@@ -17,6 +17,7 @@ from mlabhub.core.choices import FurtherOption, OptionSlug, option_faults
 from mlabhub.core.cross_references import OTHERS, cross_faults
 from mlabhub.core.gate import KEYS
 from mlabhub.core.gpu_types import GpuTypeSpec, Purpose, default_gpu_type
+from mlabhub.core.idle.file import Idle
 from mlabhub.core.images import ImageChoice, ImageKind, ImageSpec
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.mounts import MountChoice
@@ -203,6 +204,7 @@ class Catalog(Model):
     quotas: Quotas = Quotas()
     storage: Storage = Storage()
     kubernetes: KubernetesSpec = KubernetesSpec()
+    idle: Idle = Idle()
     egress_enforced: bool = True
     """Whether the backend can keep a server from the network; set by whoever knows the backend."""
     gpu_types: GpuTypes = Field(default_factory=dict)

@@ -273,7 +273,7 @@ def test_an_enormous_file(folder):
     ]
 
 
-@pytest.mark.parametrize("name", ["idle.yaml", "profiles.yml", "quota.yaml", "quotas.json", "Images.YAML"])
+@pytest.mark.parametrize("name", ["idles.yaml", "profiles.yml", "quota.yaml", "quotas.json", "Images.YAML"])
 def test_files_that_would_be_ignored(folder, name):
     path = folder()
     (path / name).write_text("a: 1\n")
@@ -282,7 +282,8 @@ def test_files_that_would_be_ignored(folder, name):
     (path / ".hidden.yaml").write_text("harmless")
     assert faults_of(path) == [
         f"{name}:1: is not read by this version; remove or rename it. "
-        "It reads: profiles.yaml, images.yaml, quotas.yaml, storage.yaml, kubernetes.yaml, notifications.yaml"
+        "It reads: profiles.yaml, images.yaml, quotas.yaml, storage.yaml, kubernetes.yaml, idle.yaml, "
+        "notifications.yaml"
     ]
 
 

@@ -46,7 +46,8 @@ def test_every_written_form_of_a_number(cpu):
         ("quotas.yaml", ("users", "default", "gpu"), -1),
         ("quotas.yaml", ("users", "default", "gpux"), 1),
         ("storage.yaml", ("roots",), "/nas"),
-        ("idle.yaml", (), {}),
+        ("idle.yaml", ("rules",), [{"polcy": "default"}]),
+        ("idles.yaml", (), {}),
     ],
 )
 def test_it_finds_wrong_keys_and_types(file, keys, value):

@@ -1,0 +1,15 @@
+"""``mlabhub idle``: whether servers are used, and what a policy of idleness would do."""
+
+from __future__ import annotations
+
+import typer
+
+from mlabhub.cli.idle_replay import replay
+
+app = typer.Typer(no_args_is_help=True, help="Say whether servers are used, and try policies of idleness.")
+app.command("replay")(replay)
+
+
+@app.callback()
+def idle() -> None:
+    """Say whether servers are used, and try policies of idleness."""

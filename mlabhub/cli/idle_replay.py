@@ -1,0 +1,149 @@
+"""``mlabhub idle replay``: a policy of idleness judged before it is live, on samples that were recorded.
+
+Guarantees: nothing is asked of a hub and nothing is changed, but the file of ``--out``; a fault in what is read is one
+sentence and exit status 2. What is only worth knowing goes to stderr.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mlabhub.catalog import default_directory, load_catalog, load_idle
+from mlabhub.cli.quota_replay import lines_of, number, share
+from mlabhub.core.idle.file import Idle
+from mlabhub.core.idle.policy import Policy
+from mlabhub.core.moments import NoMoment, read_moment
+from mlabhub.core.quote import quote, quote_all
+from mlabhub.errors import InvalidConfiguration
+from mlabhub.replay.idle import InvalidSamples, Outcome, Recording, Totals, read_samples, run
+
+
+def replay(
+    samples: Annotated[
+        Path, typer.Argument(help="The samples: JSON Lines, as they are or compressed by gzip.", show_default=False)
+    ],
+    config: Annotated[Path | None, typer.Option(help="A configuration folder, for its idle.yaml.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="The policy, a preset or one of idle.yaml; without it the one that holds there.")
+    ] = None,
+    aggressiveness: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="0 waits a day, 0.5 is what the policy says, 1 the least that is allowed."),
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", metavar="T", help="From when on: seconds, or such as 2026-12-01T18:00+01:00."),
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="T", help="Until when.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write each decision there, JSON Lines in order of time.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Replay recorded samples under a policy of idleness: who would be warned and stopped, and what that is worth."""
+    chosen = choose_policy(read_idle(config), policy)
+    if aggressiveness is not None:
+        chosen = chosen.at(aggressiveness)
+    recording = read_file(samples, moment(begin, "--from", -math.inf), moment(end, "--to", math.inf))
+    for note in recording.notes:
+        typer.echo(f"note: {note}", err=True)
+    outcome = run(recording, chosen)
+    if out is not None:
+        write_decisions(out, outcome, samples)
+    if as_json:
+        typer.echo(json.dumps({"policy": chosen.name, **outcome.totals.to_dict()}))
+    else:
+        show(Console(highlight=False), outcome.totals, chosen)
+
+
+def read_idle(config: Path | None) -> Idle:
+    """Return what a folder's ``idle.yaml`` says; a folder without profiles is enough."""
+    folder = default_directory() if config is None else config
+    if (folder / "profiles.yaml").exists():
+        return load_catalog(folder).idle
+    if not (folder / "idle.yaml").exists():
+        raise InvalidConfiguration(f"{folder} has neither profiles.yaml nor idle.yaml. Name a folder that has.")
+    return load_idle(folder / "idle.yaml")
+
+
+def choose_policy(idle: Idle, name: str | None) -> Policy:
+    """Return the policy of that name, or the one that holds where no rule fits."""
+    name = idle.policy if name is None else name
+    if name not in idle.names:
+        known = quote_all(list(idle.names))
+        raise InvalidConfiguration(f"--policy: there is no policy {quote(name)}; there are: {known}.")
+    return idle.named(name)
+
+
+def moment(text: str | None, option: str, otherwise: float) -> float:
+    """Return a moment that was given in seconds since the epoch, or as people write it."""
+    if text is None:
+        return otherwise
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            return read_moment(text)
+        except NoMoment as error:
+            raise InvalidConfiguration(f"{option}: {error.told}.") from None
+    if math.isnan(seconds):
+        raise InvalidConfiguration(f"{option}: {quote(text)} is not a number of seconds.")
+    return seconds
+
+
+def read_file(file: Path, begin: float, end: float) -> Recording:
+    """Return a file's samples; whether it is compressed is seen from its first bytes."""
+    try:
+        return read_samples(lines_of(file), begin, end)
+    except InvalidSamples as error:
+        raise InvalidSamples(f"{file}: {error}") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidSamples(f"{file}: it was compressed by gzip and is cut off or damaged ({error}).") from None
+    except OSError as error:
+        raise InvalidConfiguration(f"{file} cannot be read: {error.strerror or error}. Name a file that can.") from None
+
+
+def write_decisions(file: Path, outcome: Outcome, samples: Path) -> None:
+    """Write the decisions as JSON Lines."""
+    if file.exists() and samples.exists() and file.samefile(samples):
+        raise InvalidConfiguration(f"--out {file} is the samples themselves. Name another file.")
+    with file.open("w") as lines:
+        for decision in outcome.decisions:
+            lines.write(json.dumps(decision.to_dict()) + "\n")
+
+
+def show(console: Console, totals: Totals, policy: Policy) -> None:
+    """Print the totals as a table."""
+    held = totals.gpu_hours_held
+    console.print(
+        f"Policy {policy.name}, aggressiveness {policy.aggressiveness:g}: {totals.servers} servers, "
+        f"{totals.samples} samples.",
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    for heading, hours in (
+        ("GPU-hours held", held),
+        ("idle", totals.gpu_hours_idle),
+        ("not known", totals.gpu_hours_unknown),
+        ("reclaimed", totals.gpu_hours_reclaimed),
+    ):
+        table.add_row(heading, number(hours), share(hours / held) if held else "")
+    for heading, count in (
+        ("warnings", totals.warnings),
+        ("withdrawn", totals.withdrawn),
+        ("stops", totals.stops),
+        ("wanted again", totals.wanted_again),
+        ("stops of a busy server", totals.stops_of_a_busy_server),
+    ):
+        table.add_row(heading, str(count), "")
+    console.print(table)
