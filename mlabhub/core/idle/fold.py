@@ -13,7 +13,7 @@ import math
 from array import array
 from dataclasses import dataclass
 
-from mlabhub.core.idle.samples import NAN, NO_GPU, SOME_UNKNOWN, Samples
+from mlabhub.core.idle.samples import NAN, NO_GPU, Samples
 
 UNKNOWN, IDLE, BUSY = 0, 1, 2
 LATE_S = 600.0
@@ -160,6 +160,3 @@ def fold_of(samples: Samples, thresholds: Thresholds) -> Fold:
     if fold.row < samples.dropped + samples.seen:
         fold.read(samples)
     return fold
-
-
-__all__ = ["BUSY", "IDLE", "SOME_UNKNOWN", "UNKNOWN", "Fold", "Thresholds", "fold_of"]

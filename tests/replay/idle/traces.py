@@ -96,3 +96,23 @@ def example() -> list[Line]:
         if not (name == "bob/" and 200 <= (line["t"] - START) / MINUTE < 230)
     ]
     return sorted(found, key=lambda line: (line["t"], line["server"]))
+
+
+def sessions(seed: int = 7, servers: int = 80, days: float = 4.0) -> Iterator[Line]:
+    """Yield sessions of 1 to 8 GPUs, a line each five minutes: work and pauses by turns, each person in their own way.
+
+    Some come back within the hour and some after hours; some leave for good often and some hardly ever.
+    """
+    random, tick = Random(seed), 300.0
+    for number in range(servers):
+        gpus, usual, leaves = random.choice((1, 2, 4, 8)), random.choice((600, 3600, 9000)), random.choice((0.03, 0.3))
+        t, end = START + random.uniform(0, days * 12) * HOUR, START + days * 24 * HOUR
+        gone = False
+        while t < end and not gone:
+            gone = random.random() < leaves
+            idle = 12 * HOUR if gone else random.lognormvariate(0, 0.8) * usual
+            for use, seconds in ((90.0, random.lognormvariate(8, 1)), (0.0, idle)):
+                for _ in range(int(seconds / tick) + 1):
+                    yield {"t": t, "server": f"s{number}/", "gpus": gpus, "gpu_util": [use] * gpus}
+                    t += tick
+        yield {"t": t, "server": f"s{number}/", "gpus": gpus, "gpu_util": [0.0] * gpus, "end": gone}
