@@ -46,7 +46,7 @@ def test_every_written_form_of_a_number(cpu):
         ("quotas.yaml", ("users", "default", "gpu"), -1),
         ("quotas.yaml", ("users", "default", "gpux"), 1),
         ("storage.yaml", ("roots",), "/nas"),
-        ("idle.yaml", ("rules",), [{"polcy": "default"}]),
+        ("idle.yaml", ("rules",), [{"profile": "cpu"}]),
         ("idles.yaml", (), {}),
     ],
 )
