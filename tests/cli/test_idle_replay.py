@@ -75,7 +75,8 @@ def test_compressed_torn_and_foreign_files(tmp_path):
     status, out, err = call(file, "--json")
     assert (status, json.loads(out)["samples"]) == (0, 120)
     assert err == (
-        "note: 2 lines are not JSON and were left out.\nnote: 3 lines say no server or no time and were left out.\n"
+        "note: line 124 is not JSON and left out, and so is 1 more.\n"
+        "note: line 121 is without a server or a time in seconds and left out, and so are 2 more.\n"
     )
     file.write_bytes(b"hello\n")
     status, _, err = call(file)
@@ -116,3 +117,46 @@ def test_the_samples_are_never_overwritten(tmp_path):
 @pytest.mark.parametrize("value", ["-0.1", "1.1", "x"])
 def test_aggressiveness_is_from_0_to_1(value):
     assert call(SAMPLES, "--aggressiveness", value)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "It is empty."),
+        (b"\n\n", "It is empty."),
+        (b"\x00\x9f" * 900, "line 1 is not JSON."),
+        (b"\n[1]\n", "line 2 says no server or no time in seconds."),
+    ],
+    ids=["empty", "blank", "binary", "a list"],
+)
+def test_a_file_without_samples_is_one_sentence_that_names_the_line(tmp_path, content, said):
+    file = tmp_path / "samples"
+    file.write_bytes(content)
+    status, out, err = call(file)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert "\n" not in err
+
+
+def test_what_lies_beyond_from_and_to_is_said():
+    assert "None of its" in call(SAMPLES, "--from", START + 1e8)[2]
+
+
+def test_numbers_beyond_all_measure_and_a_use_that_is_no_list_are_not_known(tmp_path):
+    file = tmp_path / "samples"
+    huge = 10**400
+    more = {"cpu_cores": huge, "gpu_mem_used": [huge], "last_activity": huge, "input_age": huge, "kernels_busy": huge}
+    file.write_bytes(b"\n".join(lines_of({**line, **more} for line in trace(hours=3))))
+    assert json.loads(call(file, "--json")[1])["stops"] == 1
+    file.write_bytes(b"\n".join(lines_of({**line, "gpu_util": 0} for line in trace(hours=3))))
+    status, out, err = call(file, "--json")
+    assert (status, json.loads(out)["stops"]) == (0, 0)
+    assert err.startswith("note: line 1 is with a gpu_util that is not a list")
+
+
+def test_lines_that_are_too_far_apart_are_said_to_tell_nothing(tmp_path):
+    file = tmp_path / "samples"
+    file.write_bytes(b"\n".join(lines_of(trace(hours=20, tick=1200.0))))
+    status, out, err = call(file, "--json")
+    assert (status, json.loads(out)["stops"]) == (0, 0)
+    assert err.startswith("note: 1 of 1 servers have lines that are more than 15 min apart")

@@ -1,8 +1,8 @@
 """What is known of one server's use, in columns.
 
-Guarantees: what is not known is never zero: ``None``, NaN, infinity, a negative number and a percentage beyond 100 are
-all not known. Rows stand in the order in which they came, late and doubled ones as well, so that whoever reads them
-sees what the clock did. A day of one server, a row a minute, takes about 55 kB.
+Guarantees: what is not known is never zero: ``None``, NaN, infinity, a negative number, one beyond all measure and a
+percentage beyond 100 are all not known. Rows stand in the order in which they came, late and doubled ones as well, so
+that whoever reads them sees what the clock did. A day of one server, a row a minute, takes about 55 kB.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ MOST_ROWS = 1_600
 """A day of minutes, and some more."""
 MOST_PERCENT = 100.5
 """A rounding error is not a fault; what is more is none of the driver's answers."""
+MOST_AMOUNT = 1e15
+"""No server holds a petabyte, and no clock says such a time."""
 ALL_KNOWN, SOME_UNKNOWN, NONE_KNOWN, NO_GPU = 0, 1, 2, 3
 """What a row knows of the GPUs that are held."""
 
@@ -114,6 +116,11 @@ class Samples:
         self.dropped += count
         self.seen = len(self.t)
 
+    def arrange(self, order: Sequence[int]) -> None:
+        """Put the rows in another order, before any of them was looked at."""
+        for column in self._columns():
+            column[:] = array(column.typecode, map(column.__getitem__, order))
+
     @property
     def gpus(self) -> int:
         """How many GPUs are held, as far as known."""
@@ -138,7 +145,7 @@ class Samples:
 
 
 def _amount(value: object) -> float:
-    if isinstance(value, (int, float)) and value is not True and value is not False and 0.0 <= value < math.inf:
+    if isinstance(value, (int, float)) and value is not True and value is not False and 0.0 <= value < MOST_AMOUNT:
         return float(value)
     return NAN
 

@@ -1,15 +1,17 @@
 """Run a policy over recorded samples.
 
-Guarantees: a warning counts as delivered in the moment it is due. After a stop the policy takes no interest in a server
-until it was seen at work again; after its end the same name is a new server. What `Totals` calls busy does not depend
-on the policy: whether a GPU was at work in the last `RECENT_S` by the thresholds of `default`.
+Guarantees: a warning counts as delivered in the moment it is due. Lines that come more seldom than each minute speak
+for all the time since the one before, up to a quarter of an hour, so a hole is what is longer than that. After a stop
+the policy takes no interest in a server until it was seen at work again; after its end the same name is a new server.
+What `Totals` calls busy does not depend on the policy: whether a GPU was at work in the last `RECENT_S` by the
+thresholds of `default`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -21,6 +23,7 @@ from mlabhub.core.idle.state import State
 from mlabhub.core.idle.verdict import Kind, Verdict, assess
 from mlabhub.core.idle.words import say
 from mlabhub.messages import Message
+from mlabhub.replay.idle.order import hole_for
 from mlabhub.replay.idle.reader import Launch, Recording
 
 RECENT_S = 600.0
@@ -76,9 +79,22 @@ class _Seat:
 
     launch: Launch
     patient: Patient
+    policy: Policy
+    reference: Thresholds
     state: State = field(default_factory=State)
     gone: bool = False
     t: float = -math.inf
+
+
+def _seat(launch: Launch, policy: Policy, patient: Patient) -> _Seat:
+    with_gpu = replace(policy.with_gpu, thresholds=_for_tick(policy.with_gpu.thresholds, launch.tick))
+    without_gpu = replace(policy.without_gpu, thresholds=_for_tick(policy.without_gpu.thresholds, launch.tick))
+    adapted = replace(policy, with_gpu=with_gpu, without_gpu=without_gpu)
+    return _Seat(launch, patient, adapted, _for_tick(REFERENCE, launch.tick))
+
+
+def _for_tick(thresholds: Thresholds, tick: float) -> Thresholds:
+    return replace(thresholds, hole_s=hole_for(tick, thresholds.hole_s))
 
 
 def run(recording: Recording, policy: Policy, *, zone: tzinfo | None = None) -> Outcome:
@@ -90,7 +106,7 @@ class _Run:
     def __init__(self, recording: Recording, policy: Policy, zone: tzinfo | None) -> None:
         self.policy, self.zone, self.rows = policy, zone, recording.rows
         gaps = Gaps((policy.with_gpu.window_s or LEAST_WINDOW_S) + policy.grace_s)
-        self.seats = [_Seat(launch, Patient(gaps, launch.server)) for launch in recording.launches]
+        self.seats = [_seat(launch, policy, Patient(gaps, launch.server)) for launch in recording.launches]
         self.totals = Totals(servers=len(self.seats), samples=len(self.rows))
         self.decisions: list[Decision] = []
 
@@ -105,7 +121,7 @@ class _Run:
         samples = seat.launch.samples
         samples.seen += 1
         now = samples.t[samples.seen - 1]
-        reference = fold_of(samples, REFERENCE)
+        reference = fold_of(samples, seat.reference)
         self._count(seat, now, reference.status)
         self._learn(seat)
         if now < reference.t:
@@ -115,16 +131,16 @@ class _Run:
                 return
             seat.gone, seat.state = False, State(started=now)
             self.totals.wanted_again += 1
-        verdict = assess(samples, seat.state, self.policy, now, patience=seat.patient, zone=self.zone)
+        verdict = assess(samples, seat.state, seat.policy, now, patience=seat.patient, zone=self.zone)
         if verdict.warn or verdict.withdraw or verdict.kind is Kind.STOP:
             ground = self._ground(seat, now)
             for action in self._act(seat, verdict):
-                said = say(verdict, samples, self.policy, ground)
+                said = say(verdict, samples, seat.policy, ground)
                 self.decisions.append(Decision(now, seat.launch.server, action, said))
 
     def _learn(self, seat: _Seat) -> None:
         samples = seat.launch.samples
-        fold = fold_of(samples, self.policy.rule(samples.gpus).thresholds)
+        fold = fold_of(samples, seat.policy.rule(samples.gpus).thresholds)
         seat.patient.harvest(fold, samples.gpus)
         if samples.seen == len(samples) and seat.launch.ended:
             seat.patient.ended(fold, samples.gpus)
@@ -133,7 +149,7 @@ class _Run:
         if not self.policy.learns:
             return None
         samples = seat.launch.samples
-        return seat.patient.ground(fold_of(samples, self.policy.rule(samples.gpus).thresholds), now)
+        return seat.patient.ground(fold_of(samples, seat.policy.rule(samples.gpus).thresholds), now)
 
     def _act(self, seat: _Seat, verdict: Verdict) -> Iterator[str]:
         if verdict.withdraw:
@@ -147,7 +163,7 @@ class _Run:
         elif self.policy.action != "nothing":
             seat.gone = True
             self.totals.stops += 1
-            reference = fold_of(seat.launch.samples, REFERENCE)
+            reference = fold_of(seat.launch.samples, seat.reference)
             self.totals.stops_of_a_busy_server += verdict.at - reference.busy_t <= RECENT_S
             yield "stop"
 
@@ -158,7 +174,7 @@ class _Run:
             spent = passed / 3600.0 * seat.launch.samples.gpus
             totals = self.totals
             totals.gpu_hours_held += spent
-            if status == IDLE and passed <= REFERENCE.hole_s:
+            if status == IDLE and passed <= seat.reference.hole_s:
                 totals.gpu_hours_idle += spent
             elif status != BUSY:
                 totals.gpu_hours_unknown += spent

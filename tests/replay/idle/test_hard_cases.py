@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from mlabhub.core.idle.presets import DEFAULT, PRESETS
+from mlabhub.replay.idle.order import arrange
 from tests.replay.idle.traces import HOUR, MINUTE, START, replayed, stops, trace
 
 EAGER = DEFAULT.at(1.0)
@@ -43,6 +44,10 @@ STANDS = {
         line for number, line in enumerate(trace()) if number % 10 for _ in range(2 if number % 7 == 0 else 1)
     ],
     "lines of five minutes": trace(tick=300.0),
+    "lines of ten minutes": trace(tick=600.0),
+    "lines of a quarter of an hour": trace(tick=900.0),
+    "lines of five minutes that are shuffled": RANDOM.sample(list(trace(tick=300.0)), 120),
+    "lines that stand the wrong way round": list(trace())[::-1],
 }
 
 
@@ -148,3 +153,19 @@ def test_after_a_stop_nothing_is_said_until_it_is_seen_at_work():
     assert [one.action for one in found.decisions] == ["warn", "stop", "warn", "stop"]
     assert found.totals.wanted_again == 1
     assert found.totals.gpu_hours_reclaimed == pytest.approx((299 - 90) / 60 + (479 - 391) / 60, abs=0.1)
+
+
+@pytest.mark.parametrize("tick", [MINUTE, 5 * MINUTE])
+def test_lines_that_are_swapped_change_nothing(tick):
+    lines = list(trace(hours=6, tick=tick, gpu=lambda m: 90.0 if m < 30 else 0.0))
+    swapped = list(lines)
+    for at in range(0, len(lines) - 4, 5):
+        swapped[at], swapped[at + 4] = swapped[at + 4], swapped[at]
+    assert stops(swapped) == stops(lines)
+
+
+def test_a_clock_that_was_set_back_is_not_taken_for_lines_that_came_late():
+    ahead = [START + 60 * minute for minute in range(100)]
+    assert arrange(ahead) is None
+    assert arrange([*ahead, *ahead]) == list(range(200))
+    assert arrange([3.0, 1.0, 2.0]) == [1, 2, 0]
