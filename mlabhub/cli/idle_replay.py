@@ -6,10 +6,9 @@ sentence and exit status 2. What is only worth knowing goes to stderr.
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
-import zlib
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from mlabhub.catalog import default_directory, load_catalog, load_idle
-from mlabhub.cli.quota_replay import lines_of, number, share
+from mlabhub.cli.recordings import number, read_recording, share, write_lines
 from mlabhub.core.idle.file import Idle
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.moments import NoMoment, read_moment
 from mlabhub.core.quote import quote, quote_all
 from mlabhub.errors import InvalidConfiguration
-from mlabhub.replay.idle import InvalidSamples, Outcome, Recording, Totals, read_samples, run
+from mlabhub.replay.idle import InvalidSamples, Totals, read_samples, run
 
 
 def replay(
@@ -51,12 +50,13 @@ def replay(
     chosen = choose_policy(read_idle(config), policy)
     if aggressiveness is not None:
         chosen = chosen.at(aggressiveness)
-    recording = read_file(samples, moment(begin, "--from", -math.inf), moment(end, "--to", math.inf))
+    read = partial(read_samples, begin=moment(begin, "--from", -math.inf), end=moment(end, "--to", math.inf))
+    recording = read_recording(samples, read, InvalidSamples)
     for note in recording.notes:
         typer.echo(f"note: {note}", err=True)
     outcome = run(recording, chosen)
     if out is not None:
-        write_decisions(out, outcome, samples)
+        write_lines(out, outcome.decisions, samples, "samples themselves")
     if as_json:
         typer.echo(json.dumps({"policy": chosen.name, **outcome.totals.to_dict()}))
     else:
@@ -96,27 +96,6 @@ def moment(text: str | None, option: str, otherwise: float) -> float:
     if math.isnan(seconds):
         raise InvalidConfiguration(f"{option}: {quote(text)} is not a number of seconds.")
     return seconds
-
-
-def read_file(file: Path, begin: float, end: float) -> Recording:
-    """Return a file's samples; whether it is compressed is seen from its first bytes."""
-    try:
-        return read_samples(lines_of(file), begin, end)
-    except InvalidSamples as error:
-        raise InvalidSamples(f"{file}: {error}") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidSamples(f"{file}: it was compressed by gzip and is cut off or damaged ({error}).") from None
-    except OSError as error:
-        raise InvalidConfiguration(f"{file} cannot be read: {error.strerror or error}. Name a file that can.") from None
-
-
-def write_decisions(file: Path, outcome: Outcome, samples: Path) -> None:
-    """Write the decisions as JSON Lines."""
-    if file.exists() and samples.exists() and file.samefile(samples):
-        raise InvalidConfiguration(f"--out {file} is the samples themselves. Name another file.")
-    with file.open("w") as lines:
-        for decision in outcome.decisions:
-            lines.write(json.dumps(decision.to_dict()) + "\n")
 
 
 def show(console: Console, totals: Totals, policy: Policy) -> None:

@@ -6,9 +6,7 @@ sentence and exit status 2. What is only worth knowing goes to stderr.
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,17 +16,17 @@ from rich.console import Console
 from rich.table import Table
 
 from mlabhub.catalog import default_directory, load_catalog, load_quotas
+from mlabhub.cli.recordings import number, read_recording, share, write_lines
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quota_sums import notes_on_sums
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.quote import plain
 from mlabhub.core.units import format_number
 from mlabhub.errors import InvalidConfiguration
-from mlabhub.replay import InvalidWorkload, Outcome, Report, Terms, Workload, live_rules, read_workload, report, run
+from mlabhub.replay import InvalidWorkload, Report, Terms, Workload, live_rules, read_workload, report, run
 from mlabhub.replay.baselines import BASELINES
 from mlabhub.replay.check import check
 from mlabhub.replay.never import capacity_of
-from mlabhub.replay.reader import MOST_LINE_BYTES
 
 OURS = "mlabhub"
 MOST_FINDINGS_SHOWN = 20
@@ -58,12 +56,12 @@ def replay(
 ) -> None:
     """Replay a workload under the real rules and these quotas: waits, debts to guarantees, what was taken back."""
     limits, terms = read_quotas(config, quotas)
-    found = read_file(workload)
+    found = read_recording(workload, read_workload, InvalidWorkload)
     for note in (*found.notes, *map(str, notes_on_sums(limits, capacity_of(found.nodes)))):
         typer.echo(f"note: {note}", err=True)
     outcome = run(found, limits, live_rules, terms)
     if out is not None:
-        write_events(out, outcome, workload)
+        write_lines(out, outcome.events, workload, "workload itself")
     reports = {OURS: report(found, limits, outcome)}
     if compare:
         for name, make_rules in BASELINES.items():
@@ -115,36 +113,6 @@ def terms_of(catalog: Catalog) -> dict[str, Terms]:
         )
         for one in catalog.profiles
     }
-
-
-def read_file(file: Path) -> Workload:
-    """Return a file's workload; whether it is compressed is seen from its first bytes."""
-    try:
-        return read_workload(lines_of(file))
-    except InvalidWorkload as error:
-        raise InvalidWorkload(f"{file}: {error}") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidWorkload(f"{file}: it was compressed by gzip and is cut off or damaged ({error}).") from None
-    except OSError as error:
-        raise InvalidConfiguration(f"{file} cannot be read: {error.strerror or error}. Name a file that can.") from None
-
-
-def lines_of(file: Path) -> Iterator[bytes]:
-    """Yield a file's lines, no more of one at a time than a line may have."""
-    with file.open("rb") as raw:
-        packed = raw.peek(2)[:2] == b"\x1f\x8b"
-        with gzip.open(raw) if packed else raw as text:
-            while line := text.readline(MOST_LINE_BYTES + 1):
-                yield line
-
-
-def write_events(file: Path, outcome: Outcome, workload: Path) -> None:
-    """Write the events as JSON Lines."""
-    if file.exists() and workload.exists() and file.samefile(workload):
-        raise InvalidConfiguration(f"--out {file} is the workload itself. Name another file.")
-    with file.open("w") as lines:
-        for event in outcome.events:
-            lines.write(json.dumps(event.to_dict()) + "\n")
 
 
 def document(reports: Mapping[str, Report], findings: tuple[str, ...] | None) -> dict[str, Any]:
@@ -217,16 +185,6 @@ def groups(one: Report) -> Table:
         times = [hours(value) for value in (waits.mean, waits.p50, waits.p95, waits.longest)]
         table.add_row(plain(name) if name else "(none)", str(waits.count), *times, owed)
     return table
-
-
-def share(value: float) -> str:
-    """Print a share: ``73.8 %``."""
-    return f"{value * 100:.1f} %"
-
-
-def number(value: float) -> str:
-    """Print an amount of GPU-hours."""
-    return f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def hours(seconds: float) -> str:

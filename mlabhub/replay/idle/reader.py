@@ -21,7 +21,6 @@ from mlabhub.errors import InvalidConfiguration
 from mlabhub.replay.idle.order import LONGEST_TICK_S, arrange, usual_tick
 
 EXAMPLE = '{"t": 1732233600.0, "server": "alice/", "gpus": 1, "gpu_util": [37.5]}'
-MOST_LINE_BYTES = 1 << 20
 MOST_NAME = 512
 LATE_S = 1800.0
 """How late a line of a server may come that has ended already."""
