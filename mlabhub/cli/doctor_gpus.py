@@ -16,9 +16,10 @@ from pathlib import Path
 from mlabhub.cli.findings import Check, Status, ask, read_text
 from mlabhub.core.quote import quote_all
 from mlabhub.engine.cdi import CDI_DIRS, NvidiaSpec, read_nvidia
+from mlabhub.engine.driver import UPDATED
 from mlabhub.images.build import CUDA_LABEL
 from mlabhub.inventory.gpus import make_gpus
-from mlabhub.inventory.nvml import UPDATED, Facts, NvmlReader
+from mlabhub.inventory.nvml import Facts, NvmlReader
 from mlabhub.inventory.tenants import Tenants
 
 PATIENCE_S = 30.0

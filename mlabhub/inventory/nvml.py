@@ -15,27 +15,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from mlabhub.messages import N_, Message
+from mlabhub.engine import driver
+from mlabhub.messages import Message
 
 PATIENCE_S = 30.0
 """Without NVIDIA's persistence daemon a driver wakes its GPUs for each question, one after the other."""
 
 READER = Path(__file__).with_name("nvml_reader.py")
-
-DRIVER_NOT_LOADED = 9
-LIBRARY_NOT_FOUND = 12
-LIB_RM_VERSION_MISMATCH = 18
-
-HANGS = N_(
-    "NVIDIA's driver does not answer within {seconds} s. Look at `dmesg` for NVRM and Xid; a restart of the machine "
-    "usually helps."
-)
-UPDATED = N_(
-    "NVIDIA's driver was updated, and the one from before is still loaded. Restart the machine; until then no server "
-    "can get a GPU."
-)
-CRASHED = N_("NVIDIA's library crashed when it was asked ({reason}). Install the driver anew.")
-FAILED = N_("This machine's NVIDIA driver does not work ({reason}). Look at `nvidia-smi`; a restart may help.")
 
 
 @dataclass(frozen=True)
@@ -59,7 +45,7 @@ class NvmlReader:
 
     def read(self) -> Facts:
         """Return what the library tells now. Blocks, for at most twice the patience."""
-        hangs = Facts(fault=Message.of(HANGS, seconds=self.patience_s))
+        hangs = Facts(fault=Message.of(driver.HANGS, seconds=self.patience_s))
         if not self._lock.acquire(timeout=self.patience_s):
             return hangs
         try:
@@ -99,15 +85,12 @@ def understand(told: str, complaint: str, status: int) -> Facts:
     except ValueError:
         raw = None
     if not isinstance(raw, dict):
-        last = complaint.strip().splitlines()[-1:] or [f"status {status}"]
-        return Facts(fault=Message.of(CRASHED, reason=last[0][:200]))
+        return Facts(fault=driver.crashed(complaint, status))
     error = raw.get("error")
-    if error in (DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND):
+    if driver.is_absent(error):
         return Facts(has_driver=False)
-    if error == LIB_RM_VERSION_MISMATCH:
-        return Facts(fault=Message(UPDATED))
     if error is not None:
-        return Facts(fault=Message.of(FAILED, reason=str(raw.get("text", error))))
+        return Facts(fault=driver.fault_of(error, str(raw.get("text", error))))
     cuda = raw.get("cuda")
     return Facts(
         gpus=tuple(raw["gpus"]),

@@ -1,9 +1,10 @@
 /* Stands for NVIDIA's library. NVML_STANDIN names a text file that says which machine this is, read anew at each
- * nvmlInit: lines of a key and a value. A key is a device (gpu0, gpu0.mig1, or nothing for the machine), a dot and a
+ * nvmlInit and whenever a GPU is looked up by its UUID: lines of a key and a value. A key is a device (gpu0, gpu0.mig1, or nothing for the machine), a dot and a
  * question; what is not in the file is not supported.
  *
  *   count 2                         gpu0.uuid GPU-1111          gpu0.compute 1234:1048576 99:-1
  *   gpu0.memory 85899345920 0       gpu0.mig 1 1                gpu0.mig0.name NVIDIA A100 MIG 1g.10gb
+ *   gpu0.buffered 100:5 200:97      gpu0.process_use 100:1234:55:0:0    (times, then percents)
  *   QUESTION.error 15               QUESTION.hang 1             QUESTION.crash 1
  */
 #include <signal.h>
@@ -19,6 +20,8 @@ typedef unsigned long long wide;
 typedef struct { wide total, free, used; } memory_t;
 typedef struct { unsigned version; wide total, reserved, free, used; } memory2_t;
 typedef struct { unsigned pid; wide memory; unsigned gpu_instance, compute_instance; } process_t;
+typedef struct { wide time, value; } buffered_t;
+typedef struct { unsigned pid; wide time; unsigned compute, memory, encoding, decoding; } process_use_t;
 typedef struct { unsigned parts[8]; wide megabytes; } attributes_t;
 typedef struct {
     unsigned field, scope;
@@ -34,7 +37,7 @@ static void load(void) {
     char line[2 * WIDTH], *space;
     const char *name = getenv("NVML_STANDIN");
     FILE *file = name ? fopen(name, "r") : NULL;
-    lines = known = 0;
+    lines = 0;
     while (file && lines < LINES && fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = 0;
         if ((space = strchr(line, ' ')) == NULL) continue;
@@ -78,7 +81,11 @@ static int copy(const char *device, const char *question, char *text, unsigned l
 }
 
 static void *device(const char *format, const char *parent, unsigned index) {
-    snprintf(devices[known], WIDTH, format, parent, index);
+    char name[WIDTH];
+    snprintf(name, sizeof name, format, parent, index);
+    for (int at = 0; at < known; at++)
+        if (strcmp(devices[at], name) == 0) return devices[at];
+    strcpy(devices[known], name);
     return devices[known++];
 }
 
@@ -110,6 +117,19 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) {
     int code = ask(name, "handle", &answer);
     *handle = device("%sgpu%u", "", index);
     return code == NOT_SUPPORTED ? OK : code;
+}
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle) {
+    const char *answer;
+    char name[WIDTH], *end;
+    load();
+    for (int at = 0; at < lines; at++) {
+        if (strcmp(values[at], uuid) || !(end = strstr(keys[at], ".uuid")) || end[5]) continue;
+        snprintf(name, sizeof name, "%.*s", (int)(end - keys[at]), keys[at]);
+        int code = ask(name, "handle", &answer);
+        *handle = device("%s", name, 0);
+        return code == NOT_SUPPORTED ? OK : code;
+    }
+    return NOT_FOUND;
 }
 int nvmlDeviceGetUUID(void *handle, char *text, unsigned length) { return copy(handle, "uuid", text, length); }
 int nvmlDeviceGetName(void *handle, char *text, unsigned length) { return copy(handle, "name", text, length); }
@@ -201,6 +221,43 @@ int nvmlDeviceGetUtilizationRates(void *handle, unsigned *percent) {
     if (code == OK) percent[0] = (unsigned)found[0], percent[1] = (unsigned)found[1];
     return code;
 }
+static const char *number(const char *text, wide *found) {
+    *found = strtoull(text, (char **)&text, 10);
+    return *text == ':' ? text + 1 : text;
+}
+int nvmlDeviceGetSamples(void *handle, int kind, wide since, int *type, unsigned *count, buffered_t *samples) {
+    const char *answer;
+    unsigned found = 0;
+    buffered_t one;
+    int code = kind == 1 ? ask(handle, "buffered", &answer) : NOT_SUPPORTED;
+    *type = 1;
+    while (code == OK && *answer) {
+        answer = number(number(answer, &one.time), &one.value);
+        if (one.time > since && samples && found < *count) samples[found] = one;
+        found += one.time > since;
+        while (*answer == ' ') answer++;
+    }
+    *count = found;
+    return code == OK && !found ? NOT_FOUND : code;
+}
+int nvmlDeviceGetProcessUtilization(void *handle, process_use_t *samples, unsigned *count, wide since) {
+    const char *answer;
+    unsigned found = 0;
+    int code = ask(handle, "process_use", &answer);
+    while (code == OK && *answer) {
+        wide time, told[4];
+        answer = number(answer, &time);
+        for (int at = 0; at < 4; at++) answer = number(answer, &told[at]);
+        if (time > since && samples && found < *count)
+            samples[found] = (process_use_t){(unsigned)told[0], time, (unsigned)told[1], 0, (unsigned)told[2], (unsigned)told[3]};
+        found += time > since;
+        while (*answer == ' ') answer++;
+    }
+    if (code == OK && !found) code = NOT_FOUND;
+    if (code == OK && !samples) code = INSUFFICIENT_SIZE;
+    *count = found;
+    return code;
+}
 int nvmlDeviceGetPersistenceMode(void *handle, unsigned *mode) {
     wide found;
     int code = numbers(handle, "persistence", 1, &found);
@@ -216,5 +273,5 @@ int nvmlDeviceGetFieldValues(void *handle, int count, field_t *fields) {
     return OK;
 }
 const char *nvmlErrorString(int code) {
-    return code == 15 ? "GPU is lost" : code == DRIVER_NOT_LOADED ? "Driver Not Loaded" : "Unknown Error";
+    return code == NOT_FOUND ? "Not Found" : code == 15 ? "GPU is lost" : code == DRIVER_NOT_LOADED ? "Driver Not Loaded" : "Unknown Error";
 }

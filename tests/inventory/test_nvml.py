@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlabhub.core.capacity import Capacity, Gpu, GpuProcess
-from mlabhub.inventory import nvml
+from mlabhub.engine import driver
 from mlabhub.inventory.machine import Inventory
 from mlabhub.inventory.nvml import NvmlReader
 from mlabhub.inventory.tenants import Tenants
@@ -112,7 +112,7 @@ def test_sixteen_gpus_of_mixed_types(inventory: Inventory, machine: Standin) -> 
 
 def test_no_driver_is_no_gpus(inventory: Inventory, machine: Standin) -> None:
     assert gpus(inventory) == ()  # the file is not there: the stand-in has no driver
-    machine.write({"init.error": nvml.LIBRARY_NOT_FOUND})
+    machine.write({"init.error": driver.LIBRARY_NOT_FOUND})
     assert gpus(inventory) == ()
 
 
@@ -145,7 +145,7 @@ def test_a_driver_that_fails_is_a_sentence(
 def test_a_driver_that_was_unloaded(inventory: Inventory, machine: Standin) -> None:
     machine.write(whole(0))
     gpus(inventory)
-    machine.write({"init.error": nvml.DRIVER_NOT_LOADED})
+    machine.write({"init.error": driver.DRIVER_NOT_LOADED})
     [node] = read(inventory).nodes
     assert "modprobe nvidia" in str(node.gpu_fault)
     assert [gpu.usable for gpu in node.gpus] == [False]

@@ -22,7 +22,8 @@ from mlabhub.cli.doctor_gpus import (
 )
 from mlabhub.cli.findings import Check
 from mlabhub.engine.cdi import NvidiaSpec
-from mlabhub.inventory.nvml import UPDATED, Facts
+from mlabhub.engine.driver import UPDATED
+from mlabhub.inventory.nvml import Facts
 from mlabhub.messages import Message
 from tests.inventory.standin import Standin, slice_of, whole
 

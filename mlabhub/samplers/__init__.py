@@ -1,0 +1,9 @@
+"""How much servers use what they hold, as the machine or the cluster tells it: never as the server itself says.
+
+Guarantees: what cannot be measured is None in a `Reading`, with its reason in words, and never zero; no sampler raises
+because of what it reads, and none waits long for what does not answer.
+"""
+
+from mlabhub.samplers.nvml import NvmlSampler
+
+__all__ = ["NvmlSampler"]
