@@ -18,6 +18,7 @@ DOCKER_PARTS=(nftables:nft iproute2:ip mmdebstrap:mmdebstrap)
 TEST_PARTS=(
     chromium:chromium shellcheck:shellcheck fonts-wqy-zenhei:@chinese-font gcc:cc libc6-dev:@libc gnupg:gpg git:git
     postgresql:@postgresql nginx:nginx docker-registry:docker-registry openssl:openssl openssh-client:sftp
+    prometheus:prometheus
 )
 OLD_PODMAN_PARTS=(docker.io:dockerd docker-buildx:@buildx)
 
@@ -85,11 +86,11 @@ install_packages() {
     if ((${#packages[@]})); then
         echo "Installing: ${packages[*]}"
         [[ " ${packages[*]} " != *' postgresql '* ]] || keep_postgresql_quiet
-        [[ " ${packages[*]} " != *' nginx '* ]] || keep_nginx_quiet
+        keep_quiet
         as_root apt-get "${APT_OPTIONS[@]}" -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
             -o Dpkg::Options::=--force-confold install "${packages[@]}"
         [[ " ${packages[*]} " != *' postgresql '* ]] || let_postgresql_speak
-        [[ " ${packages[*]} " != *' nginx '* ]] || let_nginx_speak
+        let_speak "${packages[@]}"
     fi
     rm -f "$CACHE/apt.unfinished"
 }
@@ -112,21 +113,25 @@ let_postgresql_speak() {
     fi
 }
 
-# Nor does it start an nginx, now or with the machine: a policy of the site's own stays as it is.
+# Nor does it start an nginx or a Prometheus, now or with the machine: a policy of the site's own stays as it is.
 POLICY=/usr/sbin/policy-rc.d
 
-keep_nginx_quiet() {
+keep_quiet() {
     [[ -e $POLICY ]] || {
         # shellcheck disable=SC2016 # the name is an argument of that script
-        printf '#!/bin/sh\n# while mlabhub installs nginx for its tests\n[ "$1" != nginx ] || exit 101\n' |
-            as_root tee "$POLICY" >/dev/null
+        printf '%s\n' '#!/bin/sh' '# while mlabhub installs what its tests run themselves' \
+            'case $1 in nginx | prometheus) exit 101 ;; esac' | as_root tee "$POLICY" >/dev/null
         as_root chmod +x "$POLICY"
     }
 }
 
-let_nginx_speak() {
+let_speak() {
+    local package
     if grep -q mlabhub "$POLICY" 2>/dev/null; then as_root rm "$POLICY"; fi
-    if [[ -d /run/systemd/system ]]; then as_root systemctl --quiet disable nginx || true; fi
+    [[ -d /run/systemd/system ]] || return 0
+    for package in "$@"; do
+        case $package in nginx | prometheus) as_root systemctl --quiet disable "$package" || true ;; esac
+    done
 }
 
 # Lists that are a day old may name versions that the mirror no longer has; a mirror of the site's may have none yet.
