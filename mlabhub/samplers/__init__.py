@@ -4,6 +4,7 @@ Guarantees: what cannot be measured is None in a `Reading`, with its reason in w
 because of what it reads, and none waits long for what does not answer.
 """
 
+from mlabhub.samplers.cpu import CpuSampler
 from mlabhub.samplers.nvml import NvmlSampler
 
-__all__ = ["NvmlSampler"]
+__all__ = ["CpuSampler", "NvmlSampler"]
