@@ -33,7 +33,8 @@ Values = tuple[Value, ...]
 class Watched:
     """A server that runs, as samplers find it. ``gpus`` are the UUIDs that it holds, or else as many names.
 
-    ``container`` is its id, ``pid`` its first process; ``pod`` and ``namespace`` are a cluster's.
+    ``container`` is its id, ``pid`` its first process; ``pod`` and ``namespace`` are a cluster's. What was measured
+    before ``started`` (seconds since the epoch) was somebody else's: a pod's name is used again.
     """
 
     server: str
@@ -43,6 +44,7 @@ class Watched:
     pid: int | None = None
     pod: str = ""
     namespace: str = ""
+    started: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ Guarantees: what cannot be measured is None in a `Reading`, with its reason in w
 because of what it reads, and none waits long for what does not answer.
 """
 
+from mlabhub.samplers.cluster import ClusterSampler
 from mlabhub.samplers.cpu import CpuSampler
 from mlabhub.samplers.nvml import NvmlSampler
+from mlabhub.samplers.prometheus import Prometheus
 
-__all__ = ["CpuSampler", "NvmlSampler"]
+__all__ = ["ClusterSampler", "CpuSampler", "NvmlSampler", "Prometheus"]
