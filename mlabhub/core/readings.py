@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,9 @@ PROOF_PERCENT = 10.0
 """Use of a GPU that is kept however little of the tick was read; less than that might be a desktop's drawing."""
 MOST_READINGS = 512
 """Of one launch, kept until the tick is closed."""
+
+FURTHER = ("last_activity", "input_age", "kernels_busy", "terminals_busy", "end")
+"""Keys of a sample's line that no sampler fills."""
 
 NOT_READ = N_("For {seconds} s of this minute nothing was measured.")
 
@@ -67,7 +70,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class Sample:
-    """One server's tick. ``gpu_util`` is the highest seen in it, ``cpu_cores`` its mean."""
+    """One server's tick. ``gpu_util`` is the highest seen in it, ``cpu_cores`` its mean.
+
+    ``more`` is what others know of it: the sample line's further keys (`FURTHER`).
+    """
 
     t: float
     server: str
@@ -77,6 +83,7 @@ class Sample:
     gpu_mem_used: Values
     cpu_cores: Value
     reasons: tuple[Message, ...] = ()
+    more: Mapping[str, float | int | bool] = field(default_factory=dict, hash=False)
 
     def line(self) -> str:
         """Return it as a line of JSON, without its end."""
@@ -87,6 +94,7 @@ class Sample:
             "gpu_util": list(self.gpu_util),
             "gpu_mem_used": list(self.gpu_mem_used),
             "cpu_cores": self.cpu_cores,
+            **{key: self.more[key] for key in FURTHER if key in self.more},
         }
         return json.dumps(told, allow_nan=False)
 

@@ -21,6 +21,7 @@ from mlabhub.ledger.records import (
     StoredAnswer,
     ToldStart,
 )
+from mlabhub.ledger.samples import MemorySamples, SampleStore, SqlSamples
 from mlabhub.ledger.sql import SqlLedger
 from mlabhub.ledger.sqlite import check_disk, open_sqlite
 
@@ -34,6 +35,7 @@ __all__ = [
     "LedgerTaken",
     "LedgerUnavailable",
     "MemoryLedger",
+    "MemorySamples",
     "Nudge",
     "PastRun",
     "PostgresLedger",
@@ -42,7 +44,9 @@ __all__ = [
     "ReclaimNotice",
     "Record",
     "Reservation",
+    "SampleStore",
     "SqlLedger",
+    "SqlSamples",
     "State",
     "StoredAnswer",
     "ToldStart",

@@ -89,6 +89,8 @@ def _row(table: sa.Table, number: int) -> dict[str, Any]:
             row[column.name] = None
         elif isinstance(column.type, sa.JSON):
             row[column.name] = {"ä": [number, None, {"deep": "x" * number}]}
+        elif isinstance(column.type, sa.LargeBinary):
+            row[column.name] = bytes(range(256)) * number
         elif isinstance(column.type, sa.Integer):
             row[column.name] = number
         elif isinstance(column.type, sa.Float):
@@ -110,7 +112,10 @@ def read(engine: sa.Engine) -> dict[str, list[dict[str, Any]]]:
             for table in metadata.sorted_tables
         }
     del found["alembic_version"]
-    return {name: sorted(rows, key=lambda row: json.dumps(row, sort_keys=True)) for name, rows in found.items()}
+    return {
+        name: sorted(rows, key=lambda row: json.dumps(row, sort_keys=True, default=repr))
+        for name, rows in found.items()
+    }
 
 
 def shared(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
