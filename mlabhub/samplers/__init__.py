@@ -8,5 +8,6 @@ from mlabhub.samplers.cluster import ClusterSampler
 from mlabhub.samplers.cpu import CpuSampler
 from mlabhub.samplers.nvml import NvmlSampler
 from mlabhub.samplers.prometheus import Prometheus
+from mlabhub.samplers.rounds import InThread, Rounds
 
-__all__ = ["ClusterSampler", "CpuSampler", "NvmlSampler", "Prometheus"]
+__all__ = ["ClusterSampler", "CpuSampler", "InThread", "NvmlSampler", "Prometheus", "Rounds"]
