@@ -16,6 +16,7 @@ from mlabhub.core.readings import Sample
 from mlabhub.core.sample_history import COARSE_FOR_S, DAY_S, FINE_FOR_S, DaySums
 from mlabhub.ledger import LedgerUnavailable, MemorySamples, SampleStore, SqlSamples, open_sqlite
 from mlabhub.ledger.sample_tables import chunks, ticks
+from mlabhub.replay.idle.reader import read_samples
 from tests.ledger.test_contract import contract_database, reservation
 
 __all__ = ["contract_database"]
@@ -93,6 +94,14 @@ def test_whole_hours_are_the_same_however_they_are_kept(store: SampleStore) -> N
     part = (MONDAY + HOUR, MONDAY + HOUR + 120)
     assert times(store, "alice/", *part) == [MONDAY + HOUR, MONDAY + HOUR + 60]
     assert len(list(store.export(*part))) == 4
+
+
+def test_what_is_exported_can_be_replayed(store: SampleStore) -> None:
+    play(store, MONDAY, 2.5)
+    store.tidy(MONDAY + FINE_FOR_S + HOUR)
+    recording = read_samples(line.encode() for line in store.export(0.0, 1e12))
+    assert [one.server for one in recording.launches] == ["alice/", "bob/lab"]
+    assert (len(recording.rows), recording.notes) == (len(list(store.export(0.0, 1e12))), ())
 
 
 def test_two_launches_of_one_name(store: SampleStore) -> None:
