@@ -190,6 +190,7 @@ CREDENTIALS = {
     "admin": "login or token of an administrator",
     "spawner": "the spawners' secret",
     "admin or spawner": "login or token of an administrator, or the spawners' secret",
+    "agent": "the report token of a launch",
     "anyone": "none",
 }
 
@@ -232,12 +233,19 @@ def _body(operation: Schema) -> str:
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
     if not schema:
         return ""
+    parts = _keys_of_body("body", schema)
+    for key, entry in schema.get("properties", {}).items():
+        if "properties" in entry.get("items", {}):
+            parts += _keys_of_body(f"each of `{key}`", entry["items"])
+    return "\n\n".join(parts)
+
+
+def _keys_of_body(what: str, schema: Schema) -> list[str]:
     rows = [
         (f"`{key}`", _type(entry), "needed" if key in schema.get("required", ()) else "")
         for key, entry in schema.get("properties", {}).items()
     ]
-    text = cell(schema.get("description", ""))
-    return f"{text}\n\n{table(('body', 'value', ''), rows)}"
+    return [cell(schema.get("description", "")), table((what, "value", ""), rows)]
 
 
 def _answer(operation: Schema) -> str:

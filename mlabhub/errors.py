@@ -6,6 +6,9 @@
     +-- NotPermitted             403  the person may not do this
     +-- LaunchRefused            409  well formed and permitted, but not now or never: quota, capacity, name in use
     +-- NotFound                 404  no such launch, server, user
+    +-- UnknownToken             401  a report token that this service did not make
+    +-- Gone                     410  what a token was made for is over
+    +-- TooMany                  429  more calls than anybody needs
     +-- TooLarge                 413  a body beyond the limit
     +-- Unavailable              503  service, hub or engine cannot be reached
         +-- EngineUnavailable    503  Podman or Docker does not answer
@@ -81,6 +84,27 @@ class NotFound(MLabError):
 
     code = "not_found"
     status = 404
+
+
+class UnknownToken(MLabError):
+    """The report token is missing, or this service did not make it."""
+
+    code = "unknown_token"
+    status = 401
+
+
+class Gone(MLabError):
+    """What the token was made for is over."""
+
+    code = "gone"
+    status = 410
+
+
+class TooMany(MLabError):
+    """More calls than anybody needs; a later one is answered."""
+
+    code = "too_many"
+    status = 429
 
 
 class TooLarge(MLabError):

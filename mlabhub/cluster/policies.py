@@ -61,12 +61,17 @@ def hub_outside(addresses: Iterable[str], port: int) -> HubPlace:
     return HubPlace(peers, tuple((peer, (port,)) for peer in peers))
 
 
-def hub_of_chart(release: str, *, namespace: str = "", hub_port: int = 8081, proxy_port: int = 8000) -> HubPlace:
-    """Return the place of the hub of a Zero to JupyterHub chart; the ports are those that its pods listen on."""
+def hub_of_chart(
+    release: str, *, namespace: str = "", hub_ports: tuple[int, ...] = (8081, 8090), proxy_port: int = 8000
+) -> HubPlace:
+    """Return the place of the hub of a Zero to JupyterHub chart; the ports are those that its pods listen on.
+
+    The hub's pod has the service too, at the second of its ports: servers report to it.
+    """
     usual = {"app": "jupyterhub", "release": release}
     hub = Peer(pods={**usual, "component": "hub"}, namespace=namespace)
     proxy = Peer(pods={**usual, "component": "proxy"}, namespace=namespace)
-    return HubPlace((hub, proxy), ((hub, (hub_port,)), (proxy, (proxy_port,))))
+    return HubPlace((hub, proxy), ((hub, hub_ports), (proxy, (proxy_port,))))
 
 
 def get_network_policy_manifests(

@@ -54,6 +54,8 @@ from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
 from mlabhub.service.reconciler import Reconciler
+from mlabhub.service.report_tokens import ReportTokens
+from mlabhub.service.reports import Reports
 from mlabhub.service.routes import api_routes
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
 from mlabhub.service.world import Hub, World
@@ -92,7 +94,8 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
     """Return the service over a world whose writer was started. Cookies are signed by a key made of the hub's token."""
     reconciler = Reconciler(world)
     launcher = Launcher(world, reconciler.settle, reconciler.wake)
-    desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake)
+    tokens = ReportTokens(hub_auth.api_token)
+    desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake, tokens)
     quota_desk = QuotaDesk(world)
     prefix = world.settings.service_prefix
     application = _Application(
@@ -109,6 +112,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         queue_desk=QueueDesk(world, launcher),
         reconciler=reconciler,
         desk=desk,
+        reports=Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics),
         quota_desk=quota_desk,
         settings=world.settings,
         hub_auth=hub_auth,

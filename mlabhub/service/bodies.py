@@ -127,6 +127,44 @@ class ReleasedBody(Body):
     served: bool = False
 
 
+MOST_REPORTS = 60
+MOST_SECONDS = 1e9
+Age = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Clock = Annotated[float, Field(ge=0, le=1e11)]
+
+
+class ReportBody(Body):
+    """What the agent in a server saw at one time; null, or an absent key, is not known. Ages are seconds before ``t``.
+
+    ``t`` is the agent's own time, ``number`` counts its reports from 1. ``inputs`` are the ages of a person's last key
+    or pointer event by tool, ``input_age`` that of the last one in any. ``kernels_busy_age``: for how long the one that
+    has been busy for longest is. What else it says is ignored: images are built at other times than the service.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    t: Clock
+    number: int = Field(ge=1, le=2**53)
+    input_age: Age | None = None
+    inputs: dict[Annotated[str, Field(max_length=32)], Age] = Field(default_factory=dict, max_length=16)
+    kernels_busy: Count | None = None
+    kernels_busy_age: Age | None = None
+    terminals_busy: Count | None = None
+    cpu_cores: Annotated[float, Field(ge=0, le=100_000)] | None = None
+
+
+class ReportsBody(Body):
+    """Reports of one server, by its name (``alice/train``; ``alice/`` is the default one).
+
+    ``sent`` is the agent's own time as it sends them, so that it need not be the service's.
+    """
+
+    server: str = Field(max_length=600)
+    sent: Clock
+    reports: list[ReportBody] = Field(min_length=1, max_length=MOST_REPORTS)
+
+
 class ReconcileBody(Body):
     """Compare hub, backend and ledger; with ``repair`` also stop what nobody can account for."""
 
@@ -140,6 +178,7 @@ _FAULTS = {
     "string_type": "it must be text",
     "bool_type": "it must be true or false",
     "float_type": "it must be a number",
+    "int_type": "it must be a whole number",
     "missing": "it is missing",
     "extra_forbidden": "there is no such key",
 }

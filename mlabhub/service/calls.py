@@ -11,7 +11,7 @@ from tornado.web import RequestHandler
 from mlabhub.service import bodies
 
 API = "api/v1/"
-Who = Literal["person", "admin", "spawner", "admin or spawner", "anyone"]
+Who = Literal["person", "admin", "spawner", "admin or spawner", "agent", "anyone"]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from mlabhub.service.decisions import Ground, Wish
 from mlabhub.service.kept import kept_image
 from mlabhub.service.queue.asking import ask
 from mlabhub.service.queue.outcomes import MOST_ATTEMPTS
+from mlabhub.service.report_tokens import VARIABLE, ReportTokens, Subject
 from mlabhub.service.shortage import why_short
 from mlabhub.service.world import World
 
@@ -36,9 +37,14 @@ class SpawnerDesk:
     """Answers spawners. ``supersede`` gives back an old launch of a server that the hub starts anew."""
 
     def __init__(
-        self, world: World, supersede: Callable[[str, str, str], Awaitable[None]], wake_reconciler: Callable[[], None]
+        self,
+        world: World,
+        supersede: Callable[[str, str, str], Awaitable[None]],
+        wake_reconciler: Callable[[], None],
+        tokens: ReportTokens,
     ):
         self._world = world
+        self._tokens = tokens
         self._supersede = supersede
         self._wake = wake_reconciler
 
@@ -48,11 +54,11 @@ class SpawnerDesk:
         launch_id = options.pop("launch_id", None)
         if launch_id is not None:
             check_launch_id(launch_id)
-            return _admitted(await self._redeem(launch_id, user, server, options, body))
+            return self._admitted(await self._redeem(launch_id, user, server, options, body))
         answer = await self._decide(user, server, options, body)
         if isinstance(answer, Refused):
             return _refused(answer)
-        return _admitted(answer)
+        return self._admitted(answer)
 
     async def held(self, user: str, server: str, launch_id: str, notes: tuple[Message, ...] = ()) -> dict[str, Any]:
         """Note that it runs. Raises `LaunchRefused` if it has to stop again, for its launch was given up."""
@@ -114,6 +120,21 @@ class SpawnerDesk:
         )
         one = await self._world.writer.submit(act)
         return {"state": "released", "launch_id": body.launch_id, "was_held": one is not None}
+
+    def _admitted(self, one: Reservation) -> dict[str, Any]:
+        # The token stands in what the spawner is told and not in the plan that is kept: the ledger needs no secret.
+        plan = one.plan
+        if plan is not None:
+            token = self._tokens.make(Subject(one.user, one.server, one.launch_id))
+            plan = {**plan, "environment": {**plan.get("environment", {}), VARIABLE: token}}
+        return {
+            "decision": "admit",
+            "launch_id": one.launch_id,
+            "payer": one.group,
+            "placement": {"node": one.node, "gpus": list(one.gpus)},
+            "plan": plan,
+            "reasons": [],
+        }
 
     def _waits_again(self, launch_id: str) -> bool:
         """Whether a launch came from the queue, where it may wait again; the last time its reason is told."""
@@ -179,17 +200,6 @@ class SpawnerDesk:
             return answer
         world.note_decision(admitted=True)
         return answer.reservation
-
-
-def _admitted(one: Reservation) -> dict[str, Any]:
-    return {
-        "decision": "admit",
-        "launch_id": one.launch_id,
-        "payer": one.group,
-        "placement": {"node": one.node, "gpus": list(one.gpus)},
-        "plan": one.plan,
-        "reasons": [],
-    }
 
 
 def _refused(refused: Refused) -> dict[str, Any]:

@@ -37,6 +37,8 @@ class Metrics:
         self.queue_events = self._counter("queue_events", text, "event", ENTRY_EVENTS)
         text = f"Notices to give back what is borrowed: {', '.join(NOTICE_EVENTS)} (taken back)"
         self.notices = self._counter("notices", text, "event", NOTICE_EVENTS)
+        text = "Reports of the agents in servers, by what became of them"
+        self.reports = self._counter("reports", text, "result", ("taken", "dropped", "refused"))
         self.commit_seconds = self._histogram("commit", "Time to make a batch durable", _COMMIT_S)
         self.start_seconds = self._histogram(
             "start", "From a reservation to its server running and answering", _START_S

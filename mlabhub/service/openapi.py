@@ -39,6 +39,7 @@ _SECURITY: dict[Who, list[dict[str, list[str]]]] = {
     "admin": _PEOPLE,
     "spawner": [{"spawnerSecret": []}],
     "admin or spawner": [*_PEOPLE, {"spawnerSecret": []}],
+    "agent": [{"reportToken": []}],
     "anyone": [],
 }
 
@@ -73,6 +74,12 @@ def make_openapi(prefix: str) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The secret that spawners and this service share on their machine.",
+                },
+                "reportToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "What a server finds in MLABHUB_REPORT_TOKEN: made for its launch, and good for "
+                    "reports about it alone.",
                 },
             },
         },
@@ -113,9 +120,23 @@ def _operation(call: Call) -> dict[str, Any]:
     if call.query:
         operation["parameters"] = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in call.query]
     if call.body is not None:
-        schema = call.body.model_json_schema()
+        schema = _whole(call.body.model_json_schema())
         operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a body's schema with the models that it refers to in their places: a reference means another file here."""
+    models = schema.pop("$defs", {})
+
+    def put(part: Any) -> Any:
+        if isinstance(part, dict):
+            name = str(part.get("$ref", "")).rpartition("/")[2]
+            return put(models[name]) if name in models else {key: put(value) for key, value in part.items()}
+        return [put(one) for one in part] if isinstance(part, list) else part
+
+    whole: dict[str, Any] = put(schema)
+    return whole
 
 
 def _response(answer: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotNow, Unav
 from mlabhub.logs import about
 from mlabhub.messages import N_, Message, message_json
 from mlabhub.settings import Settings, load_settings
+from mlabhub.spawners import reporting
 from mlabhub.spawners.answering import answers, place_of
 from mlabhub.spawners.endings import Ending, say_ending
 from mlabhub.spawners.progress import Progress
@@ -105,6 +106,11 @@ class MLabSpawnerMixin(Base):
     async def apply_plan(self, plan: LaunchPlan) -> None:
         """Prepare the start of exactly this plan."""
         raise NotImplementedError
+
+    def get_env(self) -> dict[str, str]:
+        """Return what the hub says to the server, and where and how often it tells whether somebody works in it."""
+        environment: dict[str, str] = super().get_env()
+        return {**environment, **reporting.make_environment(self.shared.settings, self.hub_connect_url)}
 
     async def verify_start(self, plan: LaunchPlan) -> None:
         """Look whether what was started has what the plan gives it. Raises `MLabError` if not."""

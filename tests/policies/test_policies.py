@@ -157,7 +157,7 @@ def test_in_the_chart_hub_and_proxy_are_pods(namespace, selector):
     servers = policies(KubernetesSpec(), hub_of_chart("lab", namespace=namespace))[1]["spec"]
     assert servers["ingress"] == [{"from": [pod("hub"), pod("proxy")], "ports": tcp(8888)}]
     assert servers["egress"][1:3] == [
-        {"to": [pod("hub")], "ports": tcp(8081)},
+        {"to": [pod("hub")], "ports": tcp(8081, 8090)},
         {"to": [pod("proxy")], "ports": tcp(8000)},
     ]
 

@@ -30,6 +30,7 @@ from mlabhub.service.launcher import Launcher, Person
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.projection import Projection
 from mlabhub.service.reconciler import Reconciler
+from mlabhub.service.report_tokens import ReportTokens
 from mlabhub.service.world import World
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
@@ -144,7 +145,7 @@ class Simulation:
         )
         self.reconciler = Reconciler(self.world)
         self.launcher = Launcher(self.world, self.reconciler.settle, self.reconciler.wake)
-        self.desk = SpawnerDesk(self.world, self.reconciler.supersede, self.reconciler.wake)
+        self.desk = SpawnerDesk(self.world, self.reconciler.supersede, self.reconciler.wake, ReportTokens("t" * 32))
 
     def make_launch_id(self) -> str:
         """Return the next launch id."""

@@ -28,6 +28,7 @@ from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
 from mlabhub.service.reconciler import Reconciler
+from mlabhub.service.report_tokens import ReportTokens
 from mlabhub.service.world import World
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
@@ -174,7 +175,7 @@ class Life:
         self.launcher = Launcher(self.world, self.reconciler.settle, self.reconciler.wake)
         self.queue_desk = QueueDesk(self.world, self.launcher)
         self.quota_desk = QuotaDesk(self.world)
-        self.desk = SpawnerDesk(self.world, self.reconciler.supersede, self.reconciler.wake)
+        self.desk = SpawnerDesk(self.world, self.reconciler.supersede, self.reconciler.wake, ReportTokens("t" * 32))
         nudging = Nudging(self.world, lambda: 1800.0)
         self.loops = [asyncio.create_task(one.run()) for one in (self.reconciler, self.world.queue, nudging)]
 

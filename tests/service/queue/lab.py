@@ -33,6 +33,7 @@ from mlabhub.service.projection import Projection
 from mlabhub.service.queue.asking import ask
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.reconciler import Reconciler
+from mlabhub.service.report_tokens import ReportTokens
 from mlabhub.service.world import World
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
@@ -196,7 +197,7 @@ class Lab:
         # What is tried here is what follows from a round; when it is worth it to take something back is the rules'.
         self.world.queue.policy = Policy(patience_s=0.0, ski=0.0)
         self.reconciler = Reconciler(self.world)
-        self.desk = SpawnerDesk(self.world, self.reconciler.supersede, self.reconciler.wake)
+        self.desk = SpawnerDesk(self.world, self.reconciler.supersede, self.reconciler.wake, ReportTokens("t" * 32))
         return self
 
     async def crash(self) -> None:
