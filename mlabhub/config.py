@@ -115,6 +115,8 @@ def configure_spawner(c: Any, settings: Settings) -> None:
     c.JupyterHub.allow_named_servers = True
     # Refusals are our service's business and cost little: let a whole class press Start at once.
     c.JupyterHub.concurrent_spawn_limit = 200
+    # To the proxy an open page looks like work for ever: its pings do. The servers themselves tell what is.
+    c.JupyterHub.last_activity_interval = 0
     c.Spawner.start_timeout = START_SECONDS[settings.backend]
     c.Spawner.poll_interval = POLL_SECONDS[settings.backend]
     c.Spawner.http_timeout = HTTP_SECONDS

@@ -137,9 +137,9 @@ Clock = Annotated[float, Field(ge=0, le=1e11)]
 class ReportBody(Body):
     """What the agent in a server saw at one time; null, or an absent key, is not known. Ages are seconds before ``t``.
 
-    ``t`` is the agent's own time, ``number`` counts its reports from 1. ``inputs`` are the ages of a person's last key
-    or pointer event by tool, ``input_age`` that of the last one in any. ``kernels_busy_age``: for how long the one that
-    has been busy for longest is. What else it says is ignored: images are built at other times than the service.
+    ``t`` is the agent's own time; ``number`` grows from report to report. ``inputs`` are the ages of a person's last
+    key or pointer event by tool, ``input_age`` that of the last one in any. ``kernels_busy_age``: for how long the one
+    that has been busy for longest is. What else it says is ignored: images are older or newer than the service.
     """
 
     model_config = ConfigDict(extra="ignore")

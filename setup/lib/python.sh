@@ -35,7 +35,7 @@ lock_is_installed() {
     done < <(tail -n +3 "$stamp")
 }
 
-lock_hash() { cat "$1" "$CHECKOUT"/{,extensions/proxies/,extensions/lab/}pyproject.toml | sha256sum | cut -d' ' -f1; }
+lock_hash() { cat "$1" "$CHECKOUT"/{,extensions/proxies/,extensions/agent/,extensions/lab/}pyproject.toml | sha256sum | cut -d' ' -f1; }
 
 environment_is_there() {
     local lock
@@ -96,9 +96,10 @@ install_lock() {
     rm -f "$stamp"
     "$VENV/bin/python" -m pip install --require-hashes -r "$1" || return 1
     "$VENV/bin/python" -m pip install -q --no-deps --no-build-isolation --no-index -e "$CHECKOUT" \
-        -e "$CHECKOUT/extensions/proxies" || return 1
-    # An editable installation leaves out what tells Jupyter servers about the extension.
-    install -Dm 644 -t "$VENV/etc/jupyter/jupyter_server_config.d" "$CHECKOUT/extensions/proxies/mlabhub_proxies.json" || return 1
+        -e "$CHECKOUT/extensions/proxies" -e "$CHECKOUT/extensions/agent" || return 1
+    # An editable installation leaves out what tells Jupyter servers about the extensions.
+    install -Dm 644 -t "$VENV/etc/jupyter/jupyter_server_config.d" \
+        "$CHECKOUT/extensions/proxies/mlabhub_proxies.json" "$CHECKOUT/extensions/agent/mlabhub_agent.json" || return 1
     mkdir -p "$VENV/share/jupyter/labextensions"
     ln -sfnr "$CHECKOUT/extensions/lab/labextension" "$VENV/share/jupyter/labextensions/mlabhub-lab" || return 1
     place=$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')

@@ -11,6 +11,7 @@ from typing import Any
 from jupyter_server.serverapp import ServerApp
 
 from mlabhub_proxies import link, load
+from mlabhub_proxies.desktop.messages import ClientMessages
 from mlabhub_proxies.parts import PARTS, TOOLS
 from mlabhub_proxies.tools import Launch, Program, Tool
 
@@ -36,6 +37,7 @@ def make_tool(slug: str, *what: str, raw: bool = False, route: str | None = None
             typical_seconds=1,
             longest_seconds=longest_seconds,
             raw=raw,
+            messages=ClientMessages if raw else None,
             route=route,
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mlabhub_proxies import api, lab, pages, terminal, vscode, workbench
+from mlabhub_proxies import api, lab, pages, person, terminal, vscode, workbench
 from mlabhub_proxies.desktop import page as desktop_page
 from mlabhub_proxies.desktop import tool as desktop
 from mlabhub_proxies.doctor import handlers as doctor
@@ -21,6 +21,7 @@ PARTS: tuple[Callable[[Surroundings], list[Route]], ...] = (
     desktop_page.get_routes,
     doctor.get_routes,
     log_folders.get_routes,
+    person.get_routes,
     terminal.get_routes,
     workbench.get_routes,
     pages.get_last_routes,  # after all others

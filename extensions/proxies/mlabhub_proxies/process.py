@@ -2,7 +2,7 @@
 
 Guarantees: a browser that opens a tool gets a page at once, whatever state the tool is in; every other request waits
 until the tool is ready, websockets before they are accepted, or gets an error with the reason; what `passing` promises
-about credentials and paths holds for websockets too.
+about credentials and paths holds for websockets too; nothing that passes counts as activity, but what a person does.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from tornado import web
 from tornado.httputil import HTTPHeaders
 
 from mlabhub_proxies.base import Refused, Speaking, is_navigation
+from mlabhub_proxies.desktop.messages import ClientMessages
 from mlabhub_proxies.frames import with_key
 from mlabhub_proxies.pages import show_start
 from mlabhub_proxies.passing import address_of, pass_on, without_credentials
+from mlabhub_proxies.person import note
 from mlabhub_proxies.relay import Relay
 from mlabhub_proxies.running import READY, RunningTool
 from mlabhub_proxies.status import sentence_of
@@ -54,8 +56,10 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
 
     async def get(self, path: str) -> None:
         """Answer a browser with the tool or with what it does instead; let websockets wait before they are accepted."""
-        if is_navigation(self) and await self._leads_elsewhere():
-            return
+        if is_navigation(self):
+            note(self.settings, self.running.tool.slug)
+            if await self._leads_elsewhere():
+                return
         if self.running.state != READY and is_navigation(self):
             show_start(self, self.running)
             return
@@ -65,7 +69,6 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
     async def proxy(self, port: int, path: str) -> None:  # type: ignore[override]
         """Wait for the tool and pass the request on."""
         await self._wait()
-        self._record_activity()
         self._passing = asyncio.current_task()
         try:
             await pass_on(self, self.running.socket, address_of(self.request, self._prefix), self._prefix)
@@ -82,7 +85,6 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
                 raise
         finally:
             self._passing = None
-        self._record_activity()
 
     def on_connection_close(self) -> None:
         """Ask the tool no longer when the browser has gone."""
@@ -121,6 +123,16 @@ class ToolHandler(Speaking, NamedLocalProxyHandler):
 class RawToolHandler(Relay, ToolHandler):
     """Carries the bytes of a tool's socket in a websocket; all else is refused."""
 
+    _messages: ClientMessages | None = None
+
+    def passes(self, message: bytes) -> None:
+        """Note what a person does: of a tool whose messages can be told apart, which the desktop's are."""
+        program = self.running.tool.program
+        if self._messages is None and program is not None and program.messages is not None:
+            self._messages = program.messages()
+        if self._messages is not None and self._messages.take(message):
+            note(self.settings, self.running.tool.slug)
+
     async def get(self, path: str) -> None:
         """Open the websocket when the tool is ready."""
         if not self.request.headers.get("Upgrade"):
@@ -138,7 +150,8 @@ class ToolProcess(ServerProcess):
     def __init__(self, running: RunningTool, title: str, **traits: Any) -> None:
         """Describe a tool to the launcher under its title in the server's language."""
         tool = running.tool
-        super().__init__(name=tool.route, **traits)
+        # What passes is no sign of a person: an open page asks and is told for ever.
+        super().__init__(name=tool.route, update_last_activity=False, **traits)
         self.running = running
         entry = LauncherEntry(icon_path=tool.icon, category="Tools")
         self.launcher_entry = entry

@@ -62,8 +62,12 @@ class Relay(WebSocketHandler):
             if isinstance(message, str):
                 await self.write_message(message[:LONGEST_ECHO])
             elif self._writer is not None:
+                self.passes(message)
                 self._writer.write(message)
                 await self._writer.drain()
+
+    def passes(self, message: bytes) -> None:
+        """Hear what the browser says to the tool."""
 
     def on_ping(self, data: bytes) -> None:
         """Do nothing: tornado has answered, and a ping is nothing that a person did."""

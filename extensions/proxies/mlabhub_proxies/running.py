@@ -73,6 +73,11 @@ class RunningTool:
         """The unix socket it listens on, empty before its first start."""
         return str(self._folder / "socket") if self._folder else ""
 
+    @property
+    def folder(self) -> Path | None:
+        """Where it keeps what it needs while it runs; None before its first start."""
+        return self._folder
+
     def start(self) -> None:
         """Begin to start it, as a person wishes; fine if it starts or runs already."""
         self._by_person = False

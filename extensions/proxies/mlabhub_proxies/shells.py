@@ -24,6 +24,7 @@ from tornado import web
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from mlabhub_proxies.person import note
 from mlabhub_proxies.tape import Tape
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ class TerminalSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):
         """Type it, unless an earlier connection of the page brought it already."""
         if number == terminal.taken.get(self._page, 0) + 1:
             terminal.taken[self._page] = number
-            terminal.last_activity = self.settings["terminal_last_activity"] = utcnow()
+            terminal.last_activity = utcnow()
+            note(self.settings, "terminal")
             executor = self._terminals.blocking_io_executor
             await IOLoop.current().run_in_executor(executor, terminal.ptyproc.write, text)
         self._send(taken=terminal.taken.get(self._page, 0))

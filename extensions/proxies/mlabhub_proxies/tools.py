@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mlabhub_proxies.desktop.messages import ClientMessages
     from mlabhub_proxies.surroundings import Surroundings
 
 ALLOWED = "MLABHUB_TOOLS"
@@ -66,6 +67,8 @@ class Program:
     """The first part of the path that is proxied to it, if it is not the tool's slug."""
     raw: bool = False
     """Whether a websocket carries the socket's bytes themselves, as noVNC wants it. Nothing else is proxied."""
+    messages: Callable[[], ClientMessages] | None = None
+    """Of a raw one: what finds in a browser's messages whether a person did something."""
     before: Callable[[Surroundings], Awaitable[str | None]] | None = None
     """Asked when a person's browser opens the tool: return the address to lead it to instead, None: to the tool."""
 

@@ -27,6 +27,10 @@ FIRST_SETTINGS = {
     "workbench.startupEditor": "none",
 }
 """For who has none yet: what an extension says of these comes too late for a browser's first look."""
+ACTIVE = "active"
+"""A file in the tool's folder that our extension for VS Code (``images/base/code-server/activity``) touches while a
+person is at work in a window; it holds nothing."""
+ACTIVE_VARIABLE = "MLABHUB_VSCODE_ACTIVE"
 TAKEN_ALONG = ("settings.json", "keybindings.json", "snippets")
 RECONNECTION_SECONDS = 7 * 24 * 3600
 """How long unsaved text and terminals wait for a browser that lost its line, or was closed."""
@@ -71,6 +75,11 @@ def make_command(launch: Launch) -> list[str]:
         *("--extensions-dir", str(extensions)),
         home_of(launch.environ),
     ]
+
+
+def make_environment(launch: Launch) -> Environ:
+    """Return where our extension tells that a person is at work."""
+    return {ACTIVE_VARIABLE: str(Path(launch.folder) / ACTIVE)}
 
 
 def choose_folders(launch: Launch) -> tuple[Path, Path]:
@@ -124,6 +133,7 @@ TOOL = Tool(
             "If the log names a setting or an extension, remove it in a terminal from ~/.local/share/code-server, "
             "then try again."
         ),
+        environment=make_environment,
         ready_path="/healthz",
         typical_seconds=2,
         longest_seconds=60,

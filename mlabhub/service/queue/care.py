@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ACTIVITY_LAG_S = 330.0
-"""How late the hub may learn that a server is used: it asks its proxy every five minutes."""
+"""How late the hub may learn that a server is used: each tells it every three minutes, and once may fail."""
 LOOK_S = 30.0
 LEAST_TOLD_S = 600.0
 """How long before its longest duration the owner of a server is told at least."""

@@ -14,6 +14,10 @@ written by hand it is these lines, and no image pays for a builder. */
         import(new URL("mlabhub/static/line.js", settings.baseUrl)),
         import(new URL("lasting.js", here)),
       ]);
+      // Looking for changes, as this page does by itself, is nothing that a person did: the page tells what is.
+      import(new URL("mlabhub/static/use.js", settings.baseUrl))
+        .then(({ reportUse }) => reportUse(new URL("mlabhub/api/touched/lab", settings.baseUrl).href).now())
+        .catch(() => {});
       const line = getLine(settings.baseUrl);
       settings.WebSocket = lastingWebSocket(line);
       settings.fetch = lastingFetch(line);

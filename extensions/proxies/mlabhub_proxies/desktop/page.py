@@ -11,6 +11,7 @@ from pathlib import Path
 from mlabhub_proxies.base import PageHandler
 from mlabhub_proxies.desktop.session import INSTEAD_OF_HOME
 from mlabhub_proxies.pages import SlashHandler, show_start
+from mlabhub_proxies.person import note
 from mlabhub_proxies.running import READY, RunningTool
 from mlabhub_proxies.surroundings import Route, Surroundings
 
@@ -29,6 +30,7 @@ class DesktopHandler(PageHandler):
         if self.running.state != READY:
             show_start(self, self.running)
             return
+        note(self.settings, SLUG)
         self.render_page(
             "desktop.html",
             home=self.surroundings.hub_home,

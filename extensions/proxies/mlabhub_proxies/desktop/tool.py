@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from mlabhub_proxies.desktop.messages import ClientMessages
 from mlabhub_proxies.tools import Environ, Launch, Program, Tool
 from mlabhub_proxies.words import N_
 
@@ -46,6 +47,7 @@ TOOL = Tool(
         ready_path=None,
         route="desktop-vnc",
         raw=True,
+        messages=ClientMessages,
         typical_seconds=3,
         longest_seconds=60,
     ),

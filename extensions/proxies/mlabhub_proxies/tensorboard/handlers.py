@@ -12,6 +12,7 @@ from typing import Any
 from mlabhub_proxies.base import ApiHandler, PageHandler, Refused
 from mlabhub_proxies.frames import with_key
 from mlabhub_proxies.patience import NoAnswer, within
+from mlabhub_proxies.person import note
 from mlabhub_proxies.surroundings import Route, Surroundings
 from mlabhub_proxies.tensorboard.board import KEY, Board, Seen
 from mlabhub_proxies.tensorboard.folders import MAX_PATH, FolderRefused
@@ -32,11 +33,13 @@ class ListPage(PageHandler):
     async def get(self) -> None:
         """Show it; ``?add=/mnt/...`` writes a path into the form, where one press more adds it."""
         self.board.use.note()
+        note(self.settings, TOOL.slug)
         await self._show(typed=self.get_query_argument("add", "")[:MAX_PATH])
 
     async def post(self) -> None:
         """Add or remove a folder, and show the list again; a refusal with what was typed."""
         self.board.use.note()
+        note(self.settings, TOOL.slug)
         typed = self.get_body_argument("path", "", strip=False)
         try:
             if self.get_body_argument("action", "add") == "remove":
@@ -94,6 +97,7 @@ class ListHandler(ApiHandler):
 
     async def _change(self, change: Any, status: int) -> None:
         self.board.use.note()
+        note(self.settings, TOOL.slug)
         path = self.get_query_argument("path", None, strip=False) or self.body_json().get("path")
         try:
             await change(path)
@@ -149,6 +153,7 @@ class UseHandler(ApiHandler):
     def post(self) -> None:
         """Somebody is here."""
         self.board.use.note()
+        note(self.settings, TOOL.slug)
         self.set_status(204)
 
 
