@@ -9,6 +9,8 @@ from mlabhub.ledger.postgresql_look import look_at_postgresql
 from mlabhub.ledger.records import (
     AuditEntry,
     Contents,
+    IdleWarning,
+    Keeping,
     KnownId,
     Nudge,
     PastRun,
@@ -17,9 +19,11 @@ from mlabhub.ledger.records import (
     ReclaimNotice,
     Record,
     Reservation,
+    Shelved,
     State,
     StoredAnswer,
     ToldStart,
+    WouldStop,
 )
 from mlabhub.ledger.samples import MemorySamples, SampleStore, SqlSamples
 from mlabhub.ledger.sql import SqlLedger
@@ -29,6 +33,8 @@ __all__ = [
     "Address",
     "AuditEntry",
     "Contents",
+    "IdleWarning",
+    "Keeping",
     "KnownId",
     "Ledger",
     "LedgerConflict",
@@ -45,11 +51,13 @@ __all__ = [
     "Record",
     "Reservation",
     "SampleStore",
+    "Shelved",
     "SqlLedger",
     "SqlSamples",
     "State",
     "StoredAnswer",
     "ToldStart",
+    "WouldStop",
     "check_disk",
     "ledger_address",
     "look_at_postgresql",

@@ -12,7 +12,17 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from mlabhub.errors import Unavailable
-from mlabhub.ledger.records import AuditEntry, Contents, PastRun, QueueEntry, Record, Reservation, ToldStart
+from mlabhub.ledger.records import (
+    AuditEntry,
+    Contents,
+    Keeping,
+    PastRun,
+    QueueEntry,
+    Record,
+    Reservation,
+    ToldStart,
+    WouldStop,
+)
 
 MOST_LATEST = 100
 """How many launches back `Ledger.latest` looks."""
@@ -60,6 +70,12 @@ class Ledger(Protocol):
 
     def past_runs(self, since: float) -> tuple[PastRun, ...]:
         """Return the launches that ran and ended after that time, those that ended first first."""
+
+    def would_stops(self, since: float) -> tuple[WouldStop, ...]:
+        """Return what dry runs would have stopped after that time, first first."""
+
+    def keepings(self, since: float) -> tuple[Keeping, ...]:
+        """Return what was asked to be kept after that time, first first."""
 
     def forget_answers(self, before: float) -> None:
         """Drop the stored answers that are older than that time."""

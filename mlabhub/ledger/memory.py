@@ -9,6 +9,8 @@ from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, one_per_server
 from mlabhub.ledger.records import (
     AuditEntry,
     Contents,
+    IdleWarning,
+    Keeping,
     KnownId,
     Nudge,
     PastRun,
@@ -17,8 +19,10 @@ from mlabhub.ledger.records import (
     ReclaimNotice,
     Record,
     Reservation,
+    Shelved,
     StoredAnswer,
     ToldStart,
+    WouldStop,
     run_of,
 )
 
@@ -35,6 +39,10 @@ class MemoryLedger:
         self._notices: dict[str, ReclaimNotice] = {}
         self._changes: dict[str, QuotaChange] = {}
         self._nudges: dict[str, Nudge] = {}
+        self._warnings: dict[str, IdleWarning] = {}
+        self._keepings: dict[tuple[str, float], Keeping] = {}
+        self._would_stops: dict[tuple[str, float], WouldStop] = {}
+        self._shelved: dict[tuple[str, str], Shelved] = {}
 
     def load(self, since: float) -> Contents:
         """Return all that is active, and the answers and released launches since that time."""
@@ -48,6 +56,10 @@ class MemoryLedger:
             notices=tuple(notice for notice in self._notices.values() if notice.state == "given"),
             quota_changes=tuple(self._changes.values()),
             nudges=tuple(nudge for nudge in self._nudges.values() if nudge.at >= since),
+            warnings=tuple(one for one in self._warnings.values() if one.state == "given"),
+            keepings=tuple(one for one in self._keepings.values() if self._is_active(one.launch_id)),
+            would_stops=tuple(one for one in self._would_stops.values() if one.again is None and one.ended is None),
+            shelved=tuple(one for one in self._shelved.values() if one.active),
         )
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -77,6 +89,18 @@ class MemoryLedger:
                 self._changes[record.change_id] = record
             elif isinstance(record, Nudge):
                 self._nudges[record.launch_id] = record
+            elif isinstance(record, IdleWarning):
+                self._warnings[record.launch_id] = record
+            elif isinstance(record, Keeping):
+                self._keepings[record.launch_id, record.at] = record
+            elif isinstance(record, WouldStop):
+                self._would_stops[record.launch_id, record.at] = record
+            elif isinstance(record, Shelved):
+                self._shelved[record.user, record.server] = record
+
+    def _is_active(self, launch_id: str) -> bool:
+        one = self._reservations.get(launch_id)
+        return one is not None and one.active
 
     def check(self) -> None:
         """Nobody else writes."""
@@ -117,6 +141,14 @@ class MemoryLedger:
         ended = [one for one in self._reservations.values() if one.released is not None and one.released >= since]
         runs = [run for one in ended if (run := run_of(one, self._notices.get(one.launch_id))) is not None]
         return tuple(sorted(runs, key=lambda run: run.ended))
+
+    def would_stops(self, since: float) -> tuple[WouldStop, ...]:
+        """Return what dry runs would have stopped after that time."""
+        return tuple(sorted((one for one in self._would_stops.values() if one.at >= since), key=lambda one: one.at))
+
+    def keepings(self, since: float) -> tuple[Keeping, ...]:
+        """Return what was asked to be kept after that time."""
+        return tuple(sorted((one for one in self._keepings.values() if one.at >= since), key=lambda one: one.at))
 
     def forget_answers(self, before: float) -> None:
         """Drop the stored answers that are older than that time."""

@@ -8,6 +8,10 @@
     ReclaimNotice a borrower was told to give back, until when and for whom
     QuotaChange   a quota that was changed at run time, for a while or for good
     Nudge         a holder was asked to give back, as somebody waits
+    IdleWarning   a person was warned that their server is stopped for idleness, and when that reached them
+    Keeping       somebody asked that an idle server be kept for a while
+    WouldStop     a server that a dry run of a policy of idleness would have stopped
+    Shelved       a server whose GPUs were given back while its work is kept
 
 A reservation goes ``pending -> held -> stopping -> released``, or is ``unknown``: something runs that hub and ledger do
 not agree about. All but ``released`` are active: they count, and hold their GPUs.
@@ -204,7 +208,99 @@ class Nudge:
     user: str = ""
 
 
-Record = Reservation | AuditEntry | StoredAnswer | KnownId | QueueEntry | ReclaimNotice | QuotaChange | Nudge
+WarningState = Literal["given", "withdrawn", "done"]
+Way = Literal["", "tool", "message", "home"]
+
+
+@dataclass(frozen=True)
+class IdleWarning:
+    """The warning to the person of ``launch_id``, due at ``at``. One launch has one at a time: the last.
+
+    ``told`` is when its delivery was recorded, ``way`` how it came: to an open tool, as a message, or, for somebody who
+    is not there, on their Home page; None: it reached nobody yet, and no grace runs. ``reminded`` is how many of the
+    further warnings were delivered.
+    """
+
+    launch_id: str
+    at: float
+    told: float | None = None
+    way: Way = ""
+    reminded: int = 0
+    state: WarningState = "given"
+    changed: float = 0.0
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """``by`` asked at ``at`` that the launch be kept until ``until``, although it stands idle, and said why."""
+
+    launch_id: str
+    at: float
+    until: float
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class WouldStop:
+    """What a dry run would have stopped at ``at``, and why. ``again`` is when it was seen at work after that, if ever;
+    ``ended`` when it ended without. Until then it would be free.
+    """
+
+    launch_id: str
+    at: float
+    user: str
+    server: str
+    gpus: int
+    reason: Message
+    again: float | None = None
+    ended: float | None = None
+
+
+ShelvedState = Literal["saving", "released", "returned", "dropped"]
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """A server that gave its GPUs back at ``at`` and keeps its work; ``launch_id`` is the launch that held them.
+
+    ``options`` are its user_options with the GPUs, for the way back. ``saving``: what runs is asked to save, until
+    ``until``. ``rescue`` is the folder of the rescue bundle in the person's own files, empty where there is none.
+    """
+
+    user: str
+    server: str
+    launch_id: str
+    at: float
+    until: float
+    state: ShelvedState
+    changed: float
+    actor: str = ""
+    reason: Message | None = None
+    rescue: str = ""
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    display_name: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Return whether there is a way back."""
+        return self.state in ("saving", "released")
+
+
+Record = (
+    Reservation
+    | AuditEntry
+    | StoredAnswer
+    | KnownId
+    | QueueEntry
+    | ReclaimNotice
+    | QuotaChange
+    | Nudge
+    | IdleWarning
+    | Keeping
+    | WouldStop
+    | Shelved
+)
 
 
 @dataclass(frozen=True)
@@ -263,7 +359,9 @@ def run_of(one: Reservation, notice: ReclaimNotice | None = None) -> PastRun | N
 class Contents:
     """What a service needs to know when it starts: everything active, and what a late repetition may refer to.
 
-    ``spent`` are the launches that were released lately, with the time of it.
+    ``spent`` are the launches that were released lately, with the time of it. ``warnings`` are those in force,
+    ``keepings`` those of launches that are active, ``would_stops`` those that are open still, and ``shelved`` what can
+    go back to its GPUs.
     """
 
     reservations: tuple[Reservation, ...]
@@ -274,3 +372,7 @@ class Contents:
     notices: tuple[ReclaimNotice, ...] = ()
     quota_changes: tuple[QuotaChange, ...] = ()
     nudges: tuple[Nudge, ...] = ()
+    warnings: tuple[IdleWarning, ...] = ()
+    keepings: tuple[Keeping, ...] = ()
+    would_stops: tuple[WouldStop, ...] = ()
+    shelved: tuple[Shelved, ...] = ()

@@ -14,11 +14,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlabhub.ledger import queue_tables, tables
+from mlabhub.ledger import idle_tables, queue_tables, tables
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.records import (
     AuditEntry,
     Contents,
+    IdleWarning,
+    Keeping,
     KnownId,
     Nudge,
     PastRun,
@@ -27,8 +29,10 @@ from mlabhub.ledger.records import (
     ReclaimNotice,
     Record,
     Reservation,
+    Shelved,
     StoredAnswer,
     ToldStart,
+    WouldStop,
 )
 from mlabhub.messages import Message
 
@@ -52,6 +56,10 @@ class SqlLedger:
             ReclaimNotice: put(queue_tables.notices, queue_tables.plain_row, replaces=("launch_id",)),
             QuotaChange: put(queue_tables.quota_changes, queue_tables.plain_row, replaces=("change_id",)),
             Nudge: put(queue_tables.nudges, queue_tables.plain_row, replaces=("launch_id",)),
+            IdleWarning: put(idle_tables.warnings, idle_tables.plain_row, replaces=("launch_id",)),
+            Keeping: put(idle_tables.keepings, idle_tables.plain_row, replaces=("launch_id", "at")),
+            WouldStop: put(idle_tables.would_stops, idle_tables.told_row, replaces=("launch_id", "at")),
+            Shelved: put(idle_tables.shelved, idle_tables.told_row, replaces=("user", "server")),
         }
 
     def load(self, since: float) -> Contents:
@@ -72,6 +80,7 @@ class SqlLedger:
                 notices=notices,
                 quota_changes=changes,
                 nudges=nudges,
+                **_idle_parts(connection),
             )
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -146,6 +155,20 @@ class SqlLedger:
             rows = connection.execute(query)
             return tuple(PastRun(*row[:5], len(row[5]), *row[6:10], bool(row[10])) for row in rows)
 
+    def would_stops(self, since: float) -> tuple[WouldStop, ...]:
+        """Return what dry runs would have stopped after that time; there is an index by that."""
+        table = idle_tables.would_stops
+        query = sa.select(table).where(table.c.at >= since).order_by(table.c.at)
+        with self._reading() as connection:
+            return tuple(idle_tables.would_stop_of(row) for row in connection.execute(query).mappings())
+
+    def keepings(self, since: float) -> tuple[Keeping, ...]:
+        """Return what was asked to be kept after that time; there is an index by that."""
+        table = idle_tables.keepings
+        query = sa.select(table).where(table.c.at >= since).order_by(table.c.at)
+        with self._reading() as connection:
+            return tuple(Keeping(**row) for row in connection.execute(query).mappings())
+
     def forget_answers(self, before: float) -> None:
         """Drop the stored answers that are older than that time."""
         with self._faults(), self._engine.begin() as connection:
@@ -199,6 +222,29 @@ def _queue_parts(
     )
 
 
+def _idle_parts(connection: sa.Connection) -> dict[str, Any]:
+    def rows(table: sa.Table, *where: sa.ColumnElement[bool]) -> Iterable[sa.RowMapping]:
+        return connection.execute(sa.select(table).where(*where)).mappings()
+
+    warnings, keepings, would, shelved = (
+        idle_tables.warnings,
+        idle_tables.keepings,
+        idle_tables.would_stops,
+        idle_tables.shelved,
+    )
+    held = sa.select(tables.reservations.c.launch_id).where(tables.reservations.c.state != "released")
+    return {
+        "warnings": tuple(IdleWarning(**row) for row in rows(warnings, warnings.c.state == "given")),
+        "keepings": tuple(Keeping(**row) for row in rows(keepings, keepings.c.launch_id.in_(held))),
+        "would_stops": tuple(
+            idle_tables.would_stop_of(row) for row in rows(would, would.c.again.is_(None), would.c.ended.is_(None))
+        ),
+        "shelved": tuple(
+            idle_tables.shelved_of(row) for row in rows(shelved, shelved.c.state.in_(("saving", "released")))
+        ),
+    }
+
+
 class _Put:
     """Insert records, or replace those of the same key; statements are built once, for they are run all the time."""
 
@@ -216,7 +262,11 @@ class _Put:
         if records and isinstance(records[0], Reservation | QueueEntry):
             # Only the last word on each launch, and what is over first: a batch may free a name and give it away again.
             records = sorted({one.launch_id: one for one in records}.values(), key=lambda one: one.active)
-        elif records and isinstance(records[0], ReclaimNotice | Nudge):
+        elif records and isinstance(records[0], ReclaimNotice | Nudge | IdleWarning):
             records = list({one.launch_id: one for one in records}.values())
+        elif records and isinstance(records[0], Keeping | WouldStop):
+            records = list({(one.launch_id, one.at): one for one in records}.values())
+        elif records and isinstance(records[0], Shelved):
+            records = list({(one.user, one.server): one for one in records}.values())
         if records:
             connection.execute(self._statement, [self._row(record) for record in records])

@@ -13,6 +13,8 @@ from mlabhub.core.admission import Holding, Holdings
 from mlabhub.ledger import (
     AuditEntry,
     Contents,
+    IdleWarning,
+    Keeping,
     KnownId,
     Nudge,
     QueueEntry,
@@ -20,20 +22,29 @@ from mlabhub.ledger import (
     ReclaimNotice,
     Record,
     Reservation,
+    Shelved,
     StoredAnswer,
+    WouldStop,
 )
 
 REMEMBER_S = 48 * 3600.0
 """How long a released launch and a stored answer are kept at hand for a late repetition of their request."""
 
 
+_UNSEEN = StoredAnswer | KnownId | AuditEntry | IdleWarning | Keeping | WouldStop | Shelved
+"""What no round of the queue sees."""
+
+
 class Projection:
     """The active reservations and what hangs on them. ``numbers`` are all that users and groups were given.
 
     ``queue`` are the active entries by launch, ``notices`` those in force and ``nudges`` the last one by the holder's
-    launch; ``quota_changes`` are all, and another mapping after each change. For the rounds of the queue there are
-    numbers that are others: ``version`` after every change that a round could see, ``queued`` after each of ``queue``,
-    ``freed`` after everything that left more room, ``stir`` after everything that a round has to follow.
+    launch; ``quota_changes`` are all, and another mapping after each change. ``warnings`` of idleness in force,
+    ``keepings`` and open ``would_stops`` are by launch, ``shelved`` by user and server.
+
+    For the rounds of the queue there are numbers that are others: ``version`` after every change that a round could
+    see, ``queued`` after each of ``queue``, ``freed`` after everything that left more room, ``stir`` after everything
+    that a round has to follow.
     """
 
     _versions = itertools.count(1)
@@ -53,6 +64,10 @@ class Projection:
         self.notices: dict[str, ReclaimNotice] = {}
         self.quota_changes: Mapping[str, QuotaChange] = {}
         self.nudges: dict[str, Nudge] = {}
+        self.warnings: dict[str, IdleWarning] = {}
+        self.keepings: dict[str, tuple[Keeping, ...]] = {}
+        self.would_stops: dict[str, WouldStop] = {}
+        self.shelved: dict[tuple[str, str], Shelved] = {}
         self._queued: dict[tuple[str, str], str] = {}
         everything: tuple[Record, ...] = (
             *contents.reservations,
@@ -62,13 +77,17 @@ class Projection:
             *contents.notices,
             *contents.quota_changes,
             *contents.nudges,
+            *contents.warnings,
+            *contents.keepings,
+            *contents.would_stops,
+            *contents.shelved,
         )
         for record in everything:
             self.apply(record)
 
     def apply(self, record: Record) -> None:
         """Take over a record."""
-        if not isinstance(record, StoredAnswer | KnownId | AuditEntry):
+        if not isinstance(record, _UNSEEN):
             self.version = next(self._versions)
         if isinstance(record, QueueEntry | ReclaimNotice | QuotaChange) or self._is_awaited(record):
             self.stir = self.version
@@ -92,7 +111,7 @@ class Projection:
         elif isinstance(record, Nudge):
             self.nudges[record.launch_id] = record
         else:
-            assert isinstance(record, AuditEntry)  # it decides nothing and is not kept in memory
+            self._apply_idleness(record)
 
     def launch(self, launch_id: str) -> Reservation | None:
         """Return an active reservation by its launch."""
@@ -143,6 +162,28 @@ class Projection:
     def _is_awaited(self, record: Record) -> bool:
         return isinstance(record, Reservation) and record.launch_id in self.queue
 
+    def _apply_idleness(self, record: Record) -> None:
+        if isinstance(record, IdleWarning):
+            if record.state == "given":
+                self.warnings[record.launch_id] = record
+            else:
+                self.warnings.pop(record.launch_id, None)
+        elif isinstance(record, Keeping):
+            before = (one for one in self.keepings.get(record.launch_id, ()) if one.at != record.at)
+            self.keepings[record.launch_id] = (*before, record)
+        elif isinstance(record, WouldStop):
+            if record.again is None and record.ended is None:
+                self.would_stops[record.launch_id] = record
+            else:
+                self.would_stops.pop(record.launch_id, None)
+        elif isinstance(record, Shelved):
+            if record.active:
+                self.shelved[record.user, record.server] = record
+            else:
+                self.shelved.pop((record.user, record.server), None)
+        else:
+            assert isinstance(record, AuditEntry)  # it decides nothing and is not kept in memory
+
     def _apply_entry(self, entry: QueueEntry) -> None:
         self.queued = self.version
         if entry.active:
@@ -162,6 +203,7 @@ class Projection:
             self._users.setdefault(one.user, set()).add(one.launch_id)
             return
         self.holdings.remove(one.launch_id)
+        self.keepings.pop(one.launch_id, None)
         self.freed = self.stir = self.version
         self._spent[one.launch_id] = one.released if one.released is not None else one.changed
         if self._launches.pop(one.launch_id, None) is None:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from mlabhub.ledger import (
     AuditEntry,
+    IdleWarning,
+    Keeping,
     KnownId,
     Ledger,
     LedgerConflict,
@@ -21,7 +23,9 @@ from mlabhub.ledger import (
     Nudge,
     ReclaimNotice,
     Reservation,
+    Shelved,
     StoredAnswer,
+    WouldStop,
     open_postgresql,
     open_sqlite,
     tables,
@@ -271,3 +275,26 @@ def test_notices_and_questions_are_kept_one_a_launch(ledger: Ledger) -> None:
     assert contents.notices == (told,)
     assert contents.nudges == (again,)
     assert ledger.load(4001.0).nudges == ()
+
+
+def test_what_is_said_of_idle_servers_is_kept(ledger: Ledger) -> None:
+    said = Message.of("{text} for {n} s", text=AWKWARD["a template"], n=3)
+    due = IdleWarning("r1", 100.0, changed=100.0)
+    told = replace(due, told=130.0, way="tool", reminded=1)
+    gone = IdleWarning("r2", 100.0, state="withdrawn", changed=200.0)
+    kept = Keeping("r1", 150.0, 7350.0, "alice", AWKWARD["a template"])
+    of_ended = Keeping("r9", 50.0, 60.0)
+    open_still = WouldStop("r1", 300.0, "alice", "", 2, said)
+    wanted = replace(open_still, at=10.0, again=20.0)
+    shelved = Shelved("alice", "", "r0", 1.0, 61.0, "saving", 1.0, "bob", said, "x/y", {"gpus": 2, "deep": {"a": []}})
+    back = replace(shelved, server="two", state="returned", reason=None)
+    ledger.commit([reservation("r1"), due, gone, kept, of_ended, wanted, open_still, shelved, back])
+    ledger.commit([due, told, kept, kept, open_still, open_still, shelved, replace(shelved, state="released")])
+    contents = ledger.load(0.0)
+    assert contents.warnings == (told,)
+    assert contents.keepings == (kept,)
+    assert contents.would_stops == (open_still,)
+    assert contents.shelved == (replace(shelved, state="released"),)
+    assert ledger.would_stops(0.0) == (wanted, open_still)
+    assert ledger.would_stops(11.0) == (open_still,)
+    assert ledger.keepings(0.0) == (of_ended, kept)
