@@ -31,6 +31,7 @@ Kind = Literal[
     "ends_soon",
     "machine_closes",
     "somebody_waits",
+    "gpu_released",
 ]
 Audience = Literal["admins", "everybody"]
 Address = Annotated[str, Field(strict=True, min_length=1, max_length=2000)]
@@ -47,6 +48,7 @@ FOR_PEOPLE: tuple[Kind, ...] = (
     "ends_soon",
     "machine_closes",
     "somebody_waits",
+    "gpu_released",
 )
 FOR_CHANNELS: tuple[Kind, ...] = ("refused", "given_back", "notice", "reclaimed")
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import RowMapping
 
 from mlabhub.ledger.records import IdleWarning, Keeping, Shelved, WouldStop
 from mlabhub.ledger.tables import Text, metadata
-from mlabhub.messages import message_json, message_of
+from mlabhub.messages import Message, message_json, message_of
 
 warnings = Table(
     "idle_warnings",
@@ -63,6 +63,8 @@ shelved = Table(
     Column("rescue", Text, nullable=False),
     Column("options", JSON, nullable=False),
     Column("display_name", Text, nullable=False),
+    Column("fault", JSON(none_as_null=True)),
+    Column("attempts", Integer, nullable=False),
 )
 
 
@@ -72,9 +74,8 @@ def plain_row(record: IdleWarning | Keeping) -> dict[str, Any]:
 
 
 def told_row(record: WouldStop | Shelved) -> dict[str, Any]:
-    """Return the row of a record with a reason in words."""
-    reason = record.reason
-    return {**vars(record), "reason": None if reason is None else message_json(reason)}
+    """Return the row of a record with reasons in words."""
+    return {name: message_json(value) if isinstance(value, Message) else value for name, value in vars(record).items()}
 
 
 def would_stop_of(row: RowMapping) -> WouldStop:
@@ -84,4 +85,5 @@ def would_stop_of(row: RowMapping) -> WouldStop:
 
 def shelved_of(row: RowMapping) -> Shelved:
     """Return the server without its GPUs in a row."""
-    return Shelved(**{**row, "reason": None if row["reason"] is None else message_of(row["reason"])})
+    said = {name: None if row[name] is None else message_of(row[name]) for name in ("reason", "fault")}
+    return Shelved(**{**row, **said})

@@ -257,7 +257,8 @@ class WouldStop:
     ended: float | None = None
 
 
-ShelvedState = Literal["saving", "released", "returned", "dropped"]
+ShelvedState = Literal["saving", "stopping", "released", "returning", "returned", "dropped"]
+OVER: tuple[ShelvedState, ...] = ("returned", "dropped")
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,10 @@ class Shelved:
     """A server that gave its GPUs back at ``at`` and keeps its work; ``launch_id`` is the launch that held them.
 
     ``options`` are its user_options with the GPUs, for the way back. ``saving``: what runs is asked to save, until
-    ``until``. ``rescue`` is the folder of the rescue bundle in the person's own files, empty where there is none.
+    ``until``; ``stopping``: it ends, and starts without GPUs as soon as it is over; ``released``: it did, or ``fault``
+    says why it could not; ``returning``: what runs without GPUs ends, and what was asked for first is launched.
+    ``rescue`` is the folder of the rescue bundle in the person's own files, empty where there is none. ``attempts`` is
+    how often the launch that is due was refused by a hub that was busy.
     """
 
     user: str
@@ -280,11 +284,13 @@ class Shelved:
     rescue: str = ""
     options: dict[str, Any] = field(default_factory=dict, hash=False)
     display_name: str = ""
+    fault: Message | None = None
+    attempts: int = 0
 
     @property
     def active(self) -> bool:
-        """Return whether there is a way back."""
-        return self.state in ("saving", "released")
+        """Return whether there is a way back, or something to be done."""
+        return self.state not in OVER
 
 
 Record = (

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from mlabhub.ledger import idle_tables, queue_tables, tables
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.records import (
+    OVER,
     AuditEntry,
     Contents,
     IdleWarning,
@@ -239,9 +240,7 @@ def _idle_parts(connection: sa.Connection) -> dict[str, Any]:
         "would_stops": tuple(
             idle_tables.would_stop_of(row) for row in rows(would, would.c.again.is_(None), would.c.ended.is_(None))
         ),
-        "shelved": tuple(
-            idle_tables.shelved_of(row) for row in rows(shelved, shelved.c.state.in_(("saving", "released")))
-        ),
+        "shelved": tuple(idle_tables.shelved_of(row) for row in rows(shelved, shelved.c.state.not_in(OVER))),
     }
 
 

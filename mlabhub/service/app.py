@@ -58,6 +58,7 @@ from mlabhub.service.report_tokens import ReportTokens
 from mlabhub.service.reports import Reports
 from mlabhub.service.routes import api_routes
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
+from mlabhub.service.shelving.desk import ShelvingDesk
 from mlabhub.service.world import Hub, World
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
@@ -73,6 +74,7 @@ class Service:
 
     world: World
     reconciler: Reconciler
+    shelving: ShelvingDesk
     application: Application
 
 
@@ -97,6 +99,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
     tokens = ReportTokens(hub_auth.api_token)
     desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake, tokens)
     quota_desk = QuotaDesk(world)
+    shelving = ShelvingDesk(world, launcher)
     prefix = world.settings.service_prefix
     application = _Application(
         [
@@ -114,6 +117,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         desk=desk,
         reports=Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics),
         quota_desk=quota_desk,
+        shelving=shelving,
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,
@@ -121,7 +125,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         cookie_secret=hmac.new(hub_auth.api_token.encode(), b"mlabhub service cookies", hashlib.sha256).digest(),
         xsrf_cookies=True,
     )
-    return Service(world, reconciler, application)
+    return Service(world, reconciler, shelving, application)
 
 
 def make_hub_auth(settings: Settings, token: str) -> HubOAuth:
@@ -220,6 +224,7 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
                 "history": world.forecasts.history.run(),
                 "forecasts": world.forecasts.run(),
                 "nudging": Nudging(world, world.unused_after_s).run(),
+                "shelving": service.shelving.run(),
                 "quota notes": world.quota_notes.run(),
             }
             tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]

@@ -32,6 +32,7 @@ from mlabhub.service.queue.asking import ask
 from mlabhub.service.queue.scene import request_of
 from mlabhub.service.queue_views import NOT_KNOWN
 from mlabhub.service.repeats import answer_to_keep, check_key, fingerprint_of, refusal_to_keep, repeat
+from mlabhub.service.shelving.acts import call_off
 from mlabhub.service.views import (
     CatalogView,
     LaunchAnswer,
@@ -209,10 +210,12 @@ class Launcher(Looks):
         return listing.launch_status(one, self._world.settings.base_url, told)
 
     async def stop(self, actor: Person, user: str, server_name: str) -> None:
-        """Stop a server. Fine if it does not run."""
+        """Stop a server. Fine if it does not run. One that gives its GPUs back does not start again by itself."""
         check_may_act(actor, user)
         _check_server_name(server_name)
         now = self._world.clock()
+        if (user, server_name) in self._world.writer.projection.shelved:
+            await self._world.writer.submit(call_off(user, server_name, actor.name, now))
         one = self._world.writer.projection.of_server(user, server_name)
         marked = None
         if one is not None and one.state != "stopping":

@@ -27,6 +27,7 @@ from mlabhub.service.lent import with_sharing
 from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.patience import soon
 from mlabhub.service.quota_views import make_view
+from mlabhub.service.shelving.views import with_shelved
 from mlabhub.service.views import (
     CatalogView,
     NodeView,
@@ -57,7 +58,7 @@ class Looks:
         projection, catalog = self._world.writer.projection, self._world.catalog()
         held = projection.of_user(user)
         views = listing.server_views(hub_user, held, saved, self._world.settings.base_url, latest)
-        return with_sharing(views, projection, catalog)
+        return with_shelved(with_sharing(views, projection, catalog), projection)
 
     async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
         """Return the last launch of each of a user's workbenches, newest first; none while the ledger is away."""
@@ -153,7 +154,7 @@ class Looks:
         """Return every server that holds something, of all users."""
         projection = self._world.writer.projection
         views = listing.held_views(projection, self._world.settings.base_url)
-        return with_sharing(views, projection, self._world.catalog())
+        return with_shelved(with_sharing(views, projection, self._world.catalog()), projection)
 
     async def audit(self, *, limit: int, before: int | None, user: str | None) -> tuple[AuditEntry, ...]:
         """Return the newest entries of the audit first."""

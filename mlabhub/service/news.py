@@ -363,6 +363,36 @@ class SomebodyWaits(NewsItem):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GpuReleased(NewsItem):
+    """It gave its GPUs back; ``said`` is as what it goes on, ``fault`` why it does not.
+
+    ``rescue`` is the folder with what it left for whoever goes on.
+    """
+
+    kind = "gpu_released"
+    said: Message | None = None
+    fault: Message | None = None
+    rescue: str = ""
+
+    page = ""
+
+    @property
+    def title(self) -> Message:
+        """It in a few words."""
+        return self._say(N_("{server} gave its GPUs back"))
+
+    @property
+    def body(self) -> Message:
+        """What happened, why, and what can be done."""
+        parts = [self._say(N_("{server} gave its GPUs back. What is in the home folder is kept."))]
+        parts += [one for one in (self.said, self.fault) if one is not None]
+        if self.rescue:
+            parts.append(self._say(N_("What ran in it is noted in {rescue}."), rescue=plain(self.rescue)))
+        parts.append(Message(N_("The Home page offers its GPUs again.")))
+        return sentences(parts)
+
+
 KINDS: Mapping[str, type[NewsItem]] = {
     one.kind: one
     for one in (
@@ -376,6 +406,7 @@ KINDS: Mapping[str, type[NewsItem]] = {
         EndsSoon,
         MachineCloses,
         SomebodyWaits,
+        GpuReleased,
     )
 }
 

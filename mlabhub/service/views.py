@@ -140,6 +140,24 @@ class LaunchStatus:
 
 
 @dataclass(frozen=True)
+class ShelvedView:
+    """A server that gave ``gpus`` back at ``at`` (None: as many as its profile gives) and can have them again.
+
+    ``state``: ``saving`` until ``until`` at the latest, ``stopping``, ``released`` (it runs without GPUs, or ``fault``
+    says why not), ``returning``. ``rescue`` is the folder in which it left what may help to go on.
+    """
+
+    state: str
+    at: float
+    until: float
+    gpus: int | None
+    gpu_type: str | None
+    rescue: str = ""
+    reason: Message | None = None
+    fault: Message | None = None
+
+
+@dataclass(frozen=True)
 class ServerView:
     """One server of a user, running or not. Amounts are None where nothing is known of them.
 
@@ -149,7 +167,7 @@ class ServerView:
 
     ``borrowed``: its group holds more than it is guaranteed, so that it may be taken back after ``notice_s``. One that
     started from the queue is given back at ``claim_by`` unless it is used before. ``wanted`` is when its holder was
-    last asked to give it back, for somebody waits.
+    last asked to give it back, for somebody waits. ``shelved`` is what it gave back itself and can have again.
     """
 
     user: str
@@ -177,6 +195,7 @@ class ServerView:
     notice_s: float | None = None
     claim_by: float | None = None
     wanted: float | None = None
+    shelved: ShelvedView | None = None
 
 
 @dataclass(frozen=True)

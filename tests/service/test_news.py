@@ -24,12 +24,13 @@ ITEMS = {
         server="train", closes=1_732_300_000.0, node="n1", reason="new disks", **COMMON
     ),
     "somebody_waits": news.SomebodyWaits(server="train", wanted="1 A100", unused_since=1_732_230_000.0, **COMMON),
+    "gpu_released": news.GpuReleased(server="train", said=Message("It goes on."), rescue="/mnt/user/a/x", **COMMON),
 }
 
 
 def test_every_kind_has_a_name_of_its_own_and_an_example_here() -> None:
     assert {one.kind for one in ITEMS.values()} == set(news.KINDS)
-    assert len(news.KINDS) == 10
+    assert len(news.KINDS) == 11
 
 
 @pytest.mark.parametrize("name", ITEMS)

@@ -60,6 +60,8 @@ def upgrade() -> None:
         _text("rescue"),
         sa.Column("options", sa.JSON(), nullable=False),
         _text("display_name"),
+        sa.Column("fault", sa.JSON(none_as_null=True)),
+        _count("attempts"),
     )
 
 
