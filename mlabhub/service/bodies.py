@@ -132,6 +132,7 @@ MOST_SECONDS = 1e9
 Age = Annotated[float, Field(ge=0, le=MOST_SECONDS)]
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Clock = Annotated[float, Field(ge=0, le=1e11)]
+ServerName = Annotated[str, Field(max_length=600)]
 
 
 class ReportBody(Body):
@@ -157,12 +158,35 @@ class ReportBody(Body):
 class ReportsBody(Body):
     """Reports of one server, by its name (``alice/train``; ``alice/`` is the default one).
 
-    ``sent`` is the agent's own time as it sends them, so that it need not be the service's.
+    ``sent`` is the agent's own time as it sends them, so that it need not be the service's. ``seen``: the time of the
+    warning (``warning.at``, the service's own) that a tool in the server has shown to a person.
     """
 
-    server: str = Field(max_length=600)
+    server: ServerName
     sent: Clock
     reports: list[ReportBody] = Field(min_length=1, max_length=MOST_REPORTS)
+    seen: Clock | None = None
+
+
+class KeepOwnBody(Body):
+    """For how long a person, in the server itself, wants it kept though it is idle, and why."""
+
+    server: ServerName
+    seconds: Annotated[float, Field(gt=0, le=MOST_SECONDS)]
+    reason: str = Field("", max_length=1000)
+
+
+class ReleaseOwnBody(Body):
+    """A person, in the server itself, gives its GPUs back."""
+
+    server: ServerName
+
+
+class SavedBody(Body):
+    """The agent has done what an order asked for. ``rescue``: where in the home the bundle is; empty: there is none."""
+
+    server: ServerName
+    rescue: str = Field("", max_length=4096)
 
 
 class ReconcileBody(Body):

@@ -26,7 +26,7 @@ KEPT = 60
 CALLS = 10
 """Calls that one server may make at once, after an outage, say."""
 CALL_EVERY_S = 6.0
-"""How often it may call from then on; an agent needs one call a minute."""
+"""How often it may call from then on; an agent needs one call a minute, and four while a warning is in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +115,7 @@ class Reports:
 
     def take(self, subject: Subject, body: ReportsBody) -> Taken:
         """Keep what is new in a call. Raises `NotPermitted` if it is about another server than its token's."""
-        if body.server != subject.name:
-            self._count("refused")
-            raise NotPermitted(
-                Message.of(
-                    N_("This report token is for the server {own}, and not for {server}. Each reports with its own."),
-                    own=subject.name,
-                    server=body.server,
-                )
-            )
+        self.check(subject, body.server)
         kept, now = self._kept[subject.launch_id], self._clock()
         taken = 0
         # By the sender's own clock only how long ago something was counts: clocks differ, and are set.
@@ -140,6 +132,18 @@ class Reports:
         self._count("taken", taken)
         self._count("dropped", dropped)
         return Taken(taken, dropped)
+
+    def check(self, subject: Subject, server: str) -> None:
+        """Let pass what is about the token's own server. Raises `NotPermitted`."""
+        if server != subject.name:
+            self._count("refused")
+            raise NotPermitted(
+                Message.of(
+                    N_("This report token is for the server {own}, and not for {server}. Each reports with its own."),
+                    own=subject.name,
+                    server=server,
+                )
+            )
 
     def latest(self, launch_id: str) -> AgentReport | None:
         """Return the last report of a launch; None if there is none."""

@@ -11,9 +11,9 @@ from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
 from mlabhub.service.calls import API, Call, Route
-from mlabhub.service.handlers import images, meta, reports, servers, spawners
+from mlabhub.service.handlers import images, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
-from mlabhub.service.reports import Taken
+from mlabhub.service.reports_routes import REPORTS_ROUTES
 from mlabhub.service.sharing_routes import SHARING_ROUTES
 from mlabhub.service.views import ImageView, NodeView, ServerView, StorageView
 
@@ -107,23 +107,7 @@ ROUTES: tuple[Route, ...] = (
             ),
         ),
     ),
-    Route(
-        API + "reports",
-        reports.ReportsHandler,
-        (
-            Call(
-                "post",
-                "What the agent in a server saw, one report or several. Those that came before, or are too old, are "
-                "dropped. 401: the token is not ours; 403: it is another server's; 410: its launch is over; 429: too "
-                "often.",
-                "agent",
-                200,
-                Taken,
-                bodies.ReportsBody,
-                refusals=(401, 410, 413, 422, 429),
-            ),
-        ),
-    ),
+    *REPORTS_ROUTES,
     Route(
         API + "servers",
         servers.ServersHandler,

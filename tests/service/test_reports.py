@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlabhub.errors import Gone, NotPermitted, TooMany, UnknownToken
+from mlabhub.errors import Gone, LaunchRefused, NotPermitted, TooMany, UnknownToken
 from mlabhub.ledger import Contents
 from mlabhub.service.bodies import MOST_REPORTS, ReportsBody
 from mlabhub.service.metrics import Metrics
@@ -198,8 +198,8 @@ async def test_a_server_reports_with_the_token_it_was_started_with(running: Runn
 
     running.hub.fault = unreachable()
     answer = await send(token)
-    assert (answer.status_code, answer.json()) == (200, {"taken": 2, "dropped": 0})
-    assert (await send(token)).json() == {"taken": 0, "dropped": 2}
+    assert (answer.status_code, answer.json()) == (200, {"taken": 2, "dropped": 0, "status": None})
+    assert (await send(token)).json() == {"taken": 0, "dropped": 2, "status": None}
     error_of(await running.http.post(REPORTS, json=body), 401)
     error_of(await send(SECRET), 401)
     error_of(await send(token[:-2]), 401)
@@ -255,3 +255,83 @@ async def test_who_reports_too_often_is_told_when_to_come_again(running: Running
         answer = await running.http.post(REPORTS, json=body, headers=headers)
     error_of(answer, 429)
     assert 1 <= int(answer.headers["Retry-After"]) <= CALL_EVERY_S
+
+
+class Desks:
+    """What agents reach besides reports, as it stands in the application's settings."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.asked: dict[str, Any] | None = None
+
+    def status(self, launch_id: str) -> dict[str, Any]:
+        return {"now": NOW, "verdict": "idle", "order": None, "launch": launch_id}
+
+    def order(self, launch_id: str) -> dict[str, Any] | None:
+        return self.asked
+
+    def seen(self, launch_id: str, warning_at: float) -> None:
+        self.calls.append(("seen", launch_id, warning_at))
+
+    async def extend_own(self, launch_id: str, seconds: float, reason: str) -> None:
+        if seconds > 7200:
+            raise LaunchRefused("Two hours at most.")
+        self.calls.append(("keep", launch_id, seconds, reason))
+
+    async def release_own(self, launch_id: str) -> None:
+        self.calls.append(("release", launch_id))
+
+    async def saved(self, launch_id: str, rescue: str) -> None:
+        self.calls.append(("saved", launch_id, rescue))
+
+    async def trace(self, launch_id: str) -> dict[str, Any]:
+        return {"launch": launch_id}
+
+
+async def test_an_agent_is_answered_how_things_stand_and_passes_on_what_is_asked_for(running: Running) -> None:
+    headers = {"Authorization": f"Bearer {await token_of(running, 'alice', 'x')}"}
+    one, desks = running.of_server("alice", "x"), Desks()
+    assert one is not None
+    launch = one.launch_id
+
+    async def send(path: str, status: int = 200, **body: Any) -> Any:
+        answer = await running.http.post(f"{REPORTS}{path}", json={"server": "alice/x", **body}, headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    await send("/keep", 503, seconds=60.0)
+    running.service.application.settings.update(idle_desk=desks, shelving=desks)
+    desks.asked = {"until": NOW, "reason": {"en": "so", "zh_CN": "此"}}
+    answer = await send("", sent=NOW, reports=[report()], seen=NOW - 5)
+    assert answer["status"] == {"now": NOW, "verdict": "idle", "launch": launch, "order": desks.asked}
+    desks.asked = None
+    assert (await send("/keep", seconds=7200, reason="a long sum"))["status"]["order"] is None
+    assert (await send("/keep", 409, seconds=7201.0))["error"]["message"] == "Two hours at most."
+    await send("/release", 202)
+    await send("/saved", rescue="~/mlabhub-rescue")
+    assert desks.calls == [
+        ("seen", launch, NOW - 5),
+        ("keep", launch, 7200, "a long sum"),
+        ("release", launch),
+        ("saved", launch, "~/mlabhub-rescue"),
+    ]
+    traced = await running.http.get(f"{REPORTS}/trace", headers=headers)
+    assert traced.json() == {"launch": launch}
+
+
+@pytest.mark.parametrize("path", ["/keep", "/release", "/saved"])
+async def test_nobody_asks_for_anything_for_another_server(running: Running, path: str) -> None:
+    token, desks = await token_of(running, "alice", "x"), Desks()
+    running.service.application.settings.update(idle_desk=desks, shelving=desks)
+    body: dict[str, Any] = {"server": "bob/x", **({"seconds": 60} if path == "/keep" else {})}
+    headers = {"Authorization": f"Bearer {token}"}
+    error_of(await running.http.post(REPORTS + path, json=body, headers=headers), 403)
+    error_of(await running.http.post(REPORTS + path, json=body), 401)
+    error_of(await running.http.post(REPORTS + path, json={"seconds": 0, "more": 1}, headers=headers), 422)
+    long = {**body, "server": "x" * 70_000}
+    error_of(await running.http.post(REPORTS + path, json=long, headers=headers), 413)
+    for _ in range(CALLS):
+        answer = await running.http.post(REPORTS + path, json=body, headers=headers)
+    error_of(answer, 429)
+    error_of(await running.http.get(f"{REPORTS}/trace"), 401)
+    assert desks.calls == []

@@ -1,28 +1,32 @@
-"""The call of the agents inside servers: ``POST reports``."""
+"""The calls of the agents inside servers: ``POST reports``, and what a person in a server asks for."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mlabhub.errors import TooLarge
+from mlabhub.errors import TooLarge, Unavailable
 from mlabhub.messages import N_, Message
-from mlabhub.service.bodies import ReportsBody
+from mlabhub.service.bodies import KeepOwnBody, ReleaseOwnBody, ReportsBody, SavedBody
 from mlabhub.service.handlers.base import JsonHandler
+from mlabhub.service.report_tokens import Subject
 from mlabhub.service.reports import Reports
 
 LARGEST_BODY = 64 * 1024
 
 
-class ReportsHandler(JsonHandler):
-    """``POST reports``, with the token of a launch."""
+class AgentHandler(JsonHandler):
+    """A call with the token of a launch, about that launch."""
+
+    reports: Reports
+    token: Subject
 
     def check_xsrf_cookie(self) -> None:
         """No cookie counts here."""
 
-    def post(self) -> None:
-        """Take one report or several."""
-        reports: Reports = self.application.settings["reports"]
-        subject = reports.admit(self.request.headers.get("Authorization", "").removeprefix("Bearer "))
+    def prepare(self) -> None:
+        """Find out whose agent calls. Raises `UnknownToken`, `Gone`, `TooMany` or `TooLarge`."""
+        self.reports = self.application.settings["reports"]
+        self.token = self.reports.admit(self.request.headers.get("Authorization", "").removeprefix("Bearer "))
         if len(self.request.body) > LARGEST_BODY:
             raise TooLarge(
                 Message.of(
@@ -30,7 +34,20 @@ class ReportsHandler(JsonHandler):
                     limit=LARGEST_BODY // 1024,
                 )
             )
-        self.answer(reports.take(subject, self.body(ReportsBody)))
+
+    def part(self, name: str) -> Any:
+        """Return a part of this process that agents need. Raises `Unavailable` where it is not run."""
+        part = self.application.settings.get(name)
+        if part is None:
+            raise Unavailable(N_("This service does not watch over servers that are idle."))
+        return part
+
+    def status(self) -> dict[str, Any] | None:
+        """Return what the tools in the server show; None if nothing is known yet."""
+        idle, shelving = (self.application.settings.get(name) for name in ("idle_desk", "shelving"))
+        status = idle.status(self.token.launch_id) if idle is not None else None
+        order = shelving.order(self.token.launch_id) if shelving is not None else None
+        return None if status is None and order is None else {**(status or {}), "order": order}
 
     def write_error(self, status_code: int, **keywords: Any) -> None:
         """Say with a 429 also in the header when to come again."""
@@ -38,3 +55,55 @@ class ReportsHandler(JsonHandler):
         if wait := getattr(error, "data", {}).get("retry_after"):
             self.set_header("Retry-After", str(wait))
         super().write_error(status_code, **keywords)
+
+
+class ReportsHandler(AgentHandler):
+    """``POST reports``."""
+
+    def post(self) -> None:
+        """Take one report or several, and say how things stand."""
+        body = self.body(ReportsBody)
+        taken = self.reports.take(self.token, body)
+        if body.seen is not None and (idle := self.application.settings.get("idle_desk")) is not None:
+            idle.seen(self.token.launch_id, body.seen)
+        self.answer({"taken": taken.taken, "dropped": taken.dropped, "status": self.status()})
+
+
+class KeepHandler(AgentHandler):
+    """``POST reports/keep``."""
+
+    async def post(self) -> None:
+        """Keep the server though it is idle."""
+        body = self.body(KeepOwnBody)
+        self.reports.check(self.token, body.server)
+        await self.part("idle_desk").extend_own(self.token.launch_id, body.seconds, body.reason)
+        self.answer({"status": self.status()})
+
+
+class ReleaseHandler(AgentHandler):
+    """``POST reports/release``."""
+
+    async def post(self) -> None:
+        """Give the GPUs back; the work is kept."""
+        self.reports.check(self.token, self.body(ReleaseOwnBody).server)
+        await self.part("shelving").release_own(self.token.launch_id)
+        self.answer({"status": self.status()}, 202)
+
+
+class SavedHandler(AgentHandler):
+    """``POST reports/saved``."""
+
+    async def post(self) -> None:
+        """Hear that an order is carried out."""
+        body = self.body(SavedBody)
+        self.reports.check(self.token, body.server)
+        await self.part("shelving").saved(self.token.launch_id, body.rescue)
+        self.answer({"status": self.status()})
+
+
+class TraceHandler(AgentHandler):
+    """``GET reports/trace``."""
+
+    async def get(self) -> None:
+        """Say what was measured of the server."""
+        self.answer(await self.part("shelving").trace(self.token.launch_id))
