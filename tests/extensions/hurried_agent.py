@@ -1,4 +1,4 @@
-"""The agent with its loop in a hurry: looks and reports come within a second."""
+"""Lets the agent's loop be in a hurry: looks and reports come within a second. Loaded beside ``mlabhub_agent``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     return [{"module": "tests.extensions.hurried_agent"}]
 
 
-def _load_jupyter_server_extension(app: ServerApp) -> None:
+def _link_jupyter_server_extension(app: ServerApp) -> None:
+    """All extensions are linked before the first is loaded."""
     run = agent.Agent.run
     agent.Agent.run = lambda self: run(self, look_s=0.1, report_s=0.5)  # type: ignore[assignment,method-assign,misc]
-    agent.start(app)
+
+
+def _load_jupyter_server_extension(app: ServerApp) -> None:
+    """Nothing is left to do."""

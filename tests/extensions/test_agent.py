@@ -21,7 +21,7 @@ import pytest
 from mlabhub_agent.agent import make_way
 from mlabhub_agent.looking import Looking
 from mlabhub_agent.processes import Processes, cpu_between, parse, terminal_number
-from mlabhub_agent.sending import AT_ONCE, KEPT, NOT_WANTED_S, Sender
+from mlabhub_agent.sending import AT_ONCE, KEPT, NOT_WANTED_S, Answer, Sender
 from tests.extensions.server import OURS, JupyterServer, Start
 from tests.extensions.test_person import connect
 
@@ -35,15 +35,32 @@ class Receiver:
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.status = 200
+        self.answers: dict[str, tuple[int, Any]] = {}
+        """What is answered instead, by the end of the path."""
+        self.paths: list[tuple[str, Any]] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                receiver.calls.append((self.headers["Authorization"], body))
-                self.send_response(receiver.status)
-                self.send_header("Content-Length", "0")
+                path = self.path.removeprefix("/reports")
+                if path:
+                    receiver.paths.append((path, body))
+                else:
+                    receiver.calls.append((self.headers["Authorization"], body))
+                self.answer(path)
+
+            def do_GET(self) -> None:
+                receiver.paths.append((self.path.removeprefix("/reports"), None))
+                self.answer(self.path.removeprefix("/reports"))
+
+            def answer(self, path: str) -> None:
+                status, said = receiver.answers.get(path, (receiver.status, None))
+                content = b"" if said is None else json.dumps(said).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
+                self.wfile.write(content)
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -62,9 +79,10 @@ class Receiver:
         began, deadline = len(self.calls), time.monotonic() + seconds
         while True:
             for _, body in self.calls[began:]:
-                for report in body["reports"]:
-                    if fits(report):
-                        return report
+                found: dict[str, Any]
+                for found in body["reports"]:
+                    if fits(found):
+                        return found
             assert time.monotonic() < deadline, self.calls[-3:]
             time.sleep(0.05)
 
@@ -87,8 +105,10 @@ def environ_of(receiver: Receiver) -> dict[str, str]:
     }
 
 
-def start_server(start: Start, receiver: Receiver, extension: str = "tests.extensions.hurried_agent") -> JupyterServer:
-    extensions = {**OURS, "jupyter_server_terminals": True, extension: True}
+def start_server(start: Start, receiver: Receiver, hurried: bool = True) -> JupyterServer:
+    extensions = {**OURS, "jupyter_server_terminals": True, "mlabhub_agent": True}
+    if hurried:
+        extensions["tests.extensions.hurried_agent"] = True
     return start(environ=environ_of(receiver), extensions=extensions)
 
 
@@ -151,15 +171,16 @@ def test_vscode_tells_by_a_file_that_somebody_is_at_work(tmp_path: Path) -> None
 
 
 def test_only_the_servers_own_processes_count_where_others_are_seen() -> None:
-    marked = {**os.environ, "MLABHUB_LAUNCH_ID": LAUNCH}
+    launch = f"{LAUNCH}{os.getpid()}"
+    marked = {**os.environ, "MLABHUB_LAUNCH_ID": launch}
     left = f"{sys.executable} -c 'import time; time.sleep(60)' >/dev/null & echo $!"
     orphan = int(subprocess.run(["sh", "-c", left], env=marked, stdout=subprocess.PIPE, check=True).stdout)
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     child = subprocess.Popen(["sleep", "60"], env={})
     try:
-        mine = {pid for pid, _ in Processes(LAUNCH, all_are_ours=False, server=child.pid).look().processes}
+        mine = {pid for pid, _ in Processes(launch, all_are_ours=False, server=child.pid).look().processes}
         assert mine == {orphan, child.pid}
-        everything = {pid for pid, _ in Processes(LAUNCH, all_are_ours=True).look().processes}
+        everything = {pid for pid, _ in Processes(launch, all_are_ours=True).look().processes}
         assert {orphan, child.pid, stranger.pid, 1} <= everything
     finally:
         os.kill(orphan, signal.SIGKILL)
@@ -232,16 +253,16 @@ class Line:
         self.now, self.elapsed = 1000.0, 50.0
         self.answers: list[tuple[int, str] | OSError] = []
         self.bodies: list[dict[str, Any]] = []
-        self.sender = Sender("alice/", self.post, lambda: self.now, lambda: self.elapsed)
+        self.sender = Sender("alice/", self.post, clock=lambda: self.now, monotonic=lambda: self.elapsed)
 
-    async def post(self, body: bytes) -> tuple[int, str]:
+    async def post(self, body: bytes) -> Answer:
         """Answer what the test wants, else that it is taken."""
         answer = self.answers.pop(0) if self.answers else (200, "")
         if isinstance(answer, OSError):
             raise answer
         if answer[0] == 200:
             self.bodies.append(json.loads(body))
-        return answer
+        return Answer(*answer)
 
     async def minute(self, count: int = 1) -> None:
         """Let minutes pass, with a report in each."""
@@ -316,7 +337,7 @@ def test_without_an_address_or_a_token_nothing_is_sent() -> None:
 @pytest.mark.long
 def test_the_agent_costs_next_to_nothing(start: Start, receiver: Receiver) -> None:
     """Two servers side by side for two minutes, one with the agent: what it adds in CPU and memory."""
-    with_agent = start_server(start, receiver, "mlabhub_agent")
+    with_agent = start_server(start, receiver, hurried=False)
     without = start(extensions={**OURS, "jupyter_server_terminals": True})
     both = [psutil.Process(one.process.pid) for one in (with_agent, without)]
     time.sleep(10)

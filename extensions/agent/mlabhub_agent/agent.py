@@ -1,4 +1,4 @@
-"""The loop: look every few seconds, report once a minute.
+"""The loop: look every few seconds, report once a minute, and at every look while a warning or an order is in force.
 
 Guarantees: it takes a two-hundredth of a core at most, for it looks the more seldom the longer a look takes; it never
 blocks the server, whose loop it shares; whatever goes wrong in it is logged, and ends neither the server nor the loop.
@@ -12,11 +12,17 @@ import os
 import random
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlabhub_agent.desk import Desk
+from mlabhub_agent.door import VARIABLE, open_door
+from mlabhub_agent.handlers import get_routes
 from mlabhub_agent.looking import Looking
+from mlabhub_agent.orders import Orders, Pages
 from mlabhub_agent.processes import Processes, Seen
 from mlabhub_agent.sending import Sender, Way
+from mlabhub_agent.standing import Standing
+from mlabhub_proxies.surroundings import SETTING as SURROUNDINGS
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -32,12 +38,18 @@ SETTING = "mlabhub_agent"
 
 
 class Agent:
-    """Watches over one server."""
+    """Watches over one server. ``way`` leads to the service; None: this server was not told of one."""
 
-    def __init__(self, looking: Looking, processes: Processes, sender: Sender | None):
+    def __init__(self, looking: Looking, processes: Processes, way: Way | None):
         self._looking = looking
         self._processes = processes
-        self._sender = sender
+        self._turn = asyncio.Lock()
+        self._sender = Sender(way.server, way.post, self._hear) if way is not None else None
+        self._way = way
+        self.standing = Standing()
+        self.pages = Pages()
+        self.desk = Desk(self.standing, way, self._report_shown)
+        self.orders = Orders(self.standing, self.pages, self._write_bundle, way.saved) if way is not None else None
 
     async def run(self, look_s: float = LOOK_S, report_s: float = REPORT_S) -> None:
         """Look and report until cancelled."""
@@ -45,11 +57,13 @@ class Agent:
         while True:
             took = 0.0
             try:
-                took = await self._look()
-                if self._sender is not None and time.monotonic() >= due:
-                    due = time.monotonic() + report_s * random.uniform(1 - JITTER, 1 + JITTER)
-                    self._sender.add(self._looking.report())
-                    await self._sender.send()
+                async with self._turn:
+                    took = await self._look()
+                    if time.monotonic() >= due:
+                        due = time.monotonic() + report_s * random.uniform(1 - JITTER, 1 + JITTER)
+                        await self._report()
+                        if self.standing.is_urgent:
+                            due = 0.0
             except Exception:
                 log.exception("The agent could not look or report")
             await asyncio.sleep(max(look_s, SHARE * took))
@@ -65,6 +79,29 @@ class Agent:
         seen = self._processes.look()
         return seen, time.thread_time() - began
 
+    async def _report(self) -> None:
+        if self._sender is not None:
+            self._sender.add(self._looking.report())
+            await self._sender.send()
+
+    async def _report_shown(self, warning_at: float) -> None:
+        """Tell at once that a tool has shown a warning."""
+        if self._sender is None:
+            return
+        self._sender.show(warning_at)
+        async with self._turn:
+            await self._look()
+            await self._report()
+
+    def _hear(self, status: Any) -> None:
+        self.standing.take(status)
+        if self.orders is not None:
+            self.orders.look()
+
+    async def _write_bundle(self, order: Mapping[str, Any]) -> str:
+        """Write what helps to go on later to the home; return where it is."""
+        return ""
+
 
 def make_way(environ: Mapping[str, str]) -> Way | None:
     """Return where and as whom to report; None if the server was not told."""
@@ -77,21 +114,31 @@ def make_way(environ: Mapping[str, str]) -> Way | None:
 
 def make_agent(app: ServerApp, environ: Mapping[str, str]) -> Agent:
     """Return the agent of a server; one that was not told where to report looks all the same, for the hub's sake."""
-    way = make_way(environ)
     launch_id, alone = environ.get("MLABHUB_LAUNCH_ID", ""), environ.get("MLABHUB_OWN_NETWORK") == "1"
-    return Agent(
-        Looking(app.web_app.settings),
-        Processes(launch_id, all_are_ours=alone),
-        Sender(way.server, way.post) if way is not None else None,
-    )
+    return Agent(Looking(app.web_app.settings), Processes(launch_id, all_are_ours=alone), make_way(environ))
 
 
 def start(app: ServerApp) -> None:
     """Begin, as soon as the server's loop runs."""
-    agent = make_agent(app, os.environ)
 
     def begin() -> None:
+        open_for_tools(app, agent)
         # Kept, or Python would forget the task.
         app.web_app.settings[SETTING] = asyncio.get_running_loop().create_task(agent.run(), name="mlabhub agent")
 
+    agent = make_agent(app, os.environ)
+    app.web_app.add_handlers(".*", get_routes(app.base_url, agent.desk, agent.pages))
     app.io_loop.add_callback(begin)
+
+
+def open_for_tools(app: ServerApp, agent: Agent) -> None:
+    """Listen for the server's programs, and let those that are started from now on know where."""
+    surroundings = app.web_app.settings.get(SURROUNDINGS)
+    if surroundings is None:
+        return
+    try:
+        _, socket = open_door(surroundings.folder.fresh("agent"), agent.desk)
+    except OSError as error:
+        log.warning("VS Code and the desktop are not told how the server stands: %s", error)
+        return
+    os.environ[VARIABLE] = str(socket)

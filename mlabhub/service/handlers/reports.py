@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlabhub.errors import TooLarge, Unavailable
+from mlabhub.errors import MLabError, TooLarge, Unavailable
+from mlabhub.i18n import choose_language, get_translator
 from mlabhub.messages import N_, Message
 from mlabhub.service.bodies import KeepOwnBody, ReleaseOwnBody, ReportsBody, SavedBody
 from mlabhub.service.handlers.base import JsonHandler
@@ -50,11 +51,16 @@ class AgentHandler(JsonHandler):
         return None if status is None and order is None else {**(status or {}), "order": order}
 
     def write_error(self, status_code: int, **keywords: Any) -> None:
-        """Say with a 429 also in the header when to come again."""
+        """Say with a 429 also in the header when to come again, and all in the language of who asked the agent."""
         error = keywords.get("exc_info", (None, None, None))[1]
-        if wait := getattr(error, "data", {}).get("retry_after"):
+        if not isinstance(error, MLabError):
+            super().write_error(status_code, **keywords)
+            return
+        if wait := error.data.get("retry_after"):
             self.set_header("Retry-After", str(wait))
-        super().write_error(status_code, **keywords)
+        say = get_translator(choose_language(None, None, self.request.headers.get("Accept-Language")))
+        body = error.to_dict()
+        self.answer({"error": {**body["error"], "message": say.say(error.message)}}, error.status)
 
 
 class ReportsHandler(AgentHandler):
