@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mlabhub.chart import SERVICE_PORT
 from tests.cluster.kubectl import create, kubectl, try_kubectl
 from tests.cluster.pod_site import PodSite, make_values, start_pod_site
 from tests.cluster.release import CLOSED, POD_SECURITY
@@ -21,6 +22,18 @@ def pods(kubeconfig: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield site
     finally:
         site.close()
+
+
+REPORT = """
+import json, os, time, urllib.parse, urllib.request
+url, token = os.environ["MLABHUB_REPORTS_URL"], os.environ["MLABHUB_REPORT_TOKEN"]
+server = f"{os.environ['JUPYTERHUB_USER']}/{os.environ['JUPYTERHUB_SERVER_NAME']}"
+body = {"server": server, "sent": time.time(), "reports": [{"t": time.time(), "number": 1}]}
+headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+print(urllib.parse.urlsplit(url).port)
+print(urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=10).status)
+"""
+"""What the agent in a server does: it sends a report to where it was told, with the token that it was given."""
 
 
 def quotas(**caps: int) -> str:
@@ -45,6 +58,7 @@ def test_a_person_starts_a_server_writes_and_stops(pods: PodSite) -> None:
     assert "written" in pods.run_code(
         "alice", "open('/mnt/user/alice/kept', 'w').write('a'); print('written', __import__('os').getuid())"
     )
+    assert pods.run_code("alice", REPORT).split() == [f"{SERVICE_PORT}", "200"], "its reports reach the service itself"
     pods.stop_server("alice")
     pods.wait_clean()
     pods.start_server("alice", profile="cpu")
