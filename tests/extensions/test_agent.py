@@ -230,6 +230,10 @@ def test_typing_in_any_terminal_is_seen_and_output_is_not() -> None:
         os.execvp("sh", ["sh", "-c", "read line; echo out; sleep 60"])
     try:
         mine = Processes("", all_are_ours=False, server=pid)
+        deadline = time.monotonic() + 10
+        while not mine.look().touched:  # the child opens its terminal by itself
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         [(terminal, opened)] = mine.look().touched.items()
         os.set_blocking(master, False)
         os.utime(f"/dev/pts/{terminal_number(terminal)}", (opened - 100, opened))

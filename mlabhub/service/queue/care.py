@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from mlabhub.service.world import World
 
 log = logging.getLogger(__name__)
-ACTIVITY_LAG_S = 330.0
-"""How late the hub may learn that a server is used: each tells it every three minutes, and once may fail."""
+ACTIVITY_LAG_S = 480.0
+"""How late the hub may learn that a server is used: each tells it every three minutes, and once may fail for good."""
 LOOK_S = 30.0
 LEAST_TOLD_S = 600.0
 """How long before its longest duration the owner of a server is told at least."""
