@@ -25,6 +25,9 @@ ObjectName = Annotated[
     str,
     Field(strict=True, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253),
 ]
+PrometheusUrl = Annotated[str, Field(strict=True, pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$", max_length=500)]
+KeptFile = Annotated[str, Field(strict=True, pattern=r"^/[^\x00-\x1f]+$", max_length=500)]
+"""A file as hub and service see it."""
 Gib = Annotated[float, Field(strict=True, ge=0.01, le=1e7, allow_inf_nan=False)]
 Seconds = Annotated[int, Field(strict=True, ge=1, le=86_400)]
 
@@ -149,6 +152,18 @@ class ProfileOnCluster(Model):
     priority_class: ObjectName | None = Field(default=None, description="A PriorityClass of the cluster.")
 
 
+class PrometheusSpec(Model):
+    """The cluster's Prometheus, which tells how busy servers' GPUs and cores are."""
+
+    url: PrometheusUrl = Field(description="Where it is, such as http://prometheus.monitoring:9090.")
+    token_file: KeptFile | None = Field(
+        default=None, description="A file with a token for it; read anew each time, for clusters renew such files."
+    )
+    ca_file: KeptFile | None = Field(
+        default=None, description="A file with the authority that vouches for it, beside those that all know."
+    )
+
+
 class KubernetesSpec(Model):
     """The file."""
 
@@ -203,6 +218,10 @@ class KubernetesSpec(Model):
         default=30, description="How long a server may wait for a node; more where nodes are added on demand."
     )
     mount_seconds: Seconds = Field(default=45, description="How long its volumes may take to be mounted.")
+    prometheus: PrometheusSpec | None = Field(
+        default=None,
+        description="Who tells how busy servers are; absent: nobody knows, and no server is stopped for being idle.",
+    )
     profiles: dict[Slug, ProfileOnCluster] = Field(
         default_factory=dict,
         description="More for the servers of single profiles, by slug.",

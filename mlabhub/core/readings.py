@@ -10,7 +10,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlabhub.messages import N_, Message
@@ -121,18 +121,45 @@ class Ticker:
     def close(self, watched: Iterable[Watched], end: float) -> tuple[Sample, ...]:
         """Return the sample of each server for the tick that ends now, and forget its readings.
 
-        A server of which nothing was read has one, too. Readings of later than a tick from now are those of a clock
-        that has stepped back since, and are forgotten as well.
+        A server of which nothing was read has one, too.
         """
-        samples = tuple(
-            fold(one, self._kept.get(one.launch_id, ()), begin=end - self.tick_s, end=end) for one in watched
-        )
+        samples = tuple(self.sample(one, end) for one in watched)
+        self.forget(end)
+        return samples
+
+    def sample(self, watched: Watched, end: float) -> Sample:
+        """Return one server's sample of the tick that ends at ``end``."""
+        return fold(watched, self._kept.get(watched.launch_id, ()), begin=end - self.tick_s, end=end)
+
+    def forget(self, end: float) -> None:
+        """Forget the readings of a tick and before.
+
+        Those of later than a tick from now are of a clock that has stepped back since, and are forgotten as well.
+        """
         later = {
             launch: [one for one in readings if end < one.t <= end + self.tick_s]
             for launch, readings in self._kept.items()
         }
         self._kept = {launch: deque(left, maxlen=MOST_READINGS) for launch, left in later.items() if left}
-        return samples
+
+    def fresh(self, watched: Watched, now: float, since: float) -> Sample:
+        """Return a sample of what was read at ``now``; use that was seen after ``since`` counts beside it.
+
+        Unlike in a tick's, what was read before alone makes nothing known.
+        """
+        readings = self._kept.get(watched.launch_id, ())
+        at_once = [one for one in readings if one.t == now]
+        sample = fold(watched, at_once, begin=now - HOLE_S, end=now)
+        lately = fold(watched, readings, begin=min(since, now - HOLE_S), end=now)
+        return replace(
+            sample,
+            gpu_util=tuple(map(_at_least, sample.gpu_util, lately.gpu_util)),
+            cpu_cores=_at_least(sample.cpu_cores, lately.cpu_cores),
+        )
+
+
+def _at_least(value: Value, other: Value) -> Value:
+    return None if value is None else max(value, other or 0.0)
 
 
 def fold(watched: Watched, readings: Iterable[Reading], *, begin: float, end: float) -> Sample:

@@ -30,6 +30,8 @@ class BackendServer:
 
     ``lost`` says why nobody can tell whether it still runs: its node does not answer. ``node``, ``cpu`` and
     ``memory_gib`` are where it is and what it holds there, as far as the backend knows: empty, and 0, if not.
+    Where to look for what it uses: ``container`` is its id, ``pid`` its first process on this machine, ``pod`` and
+    ``namespace`` are names.
     """
 
     launch_id: str
@@ -43,6 +45,10 @@ class BackendServer:
     lost: Message | None = None
     cpu: float = 0.0
     memory_gib: float = 0.0
+    container: str = ""
+    pid: int | None = None
+    pod: str = ""
+    namespace: str = ""
 
 
 @dataclass(frozen=True)

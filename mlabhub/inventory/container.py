@@ -122,4 +122,6 @@ def _server(found: ContainerInfo) -> BackendServer:
         started=found.created,
         gpus=tuple(filter(None, found.labels.get(labels.GPUS, "").split(","))),
         handle=found.id,
+        container=found.id,
+        pid=found.pid or None,
     )

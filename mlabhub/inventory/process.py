@@ -57,6 +57,7 @@ class ProcessBackend:
                 started=server.started,
                 gpus=server.gpus,
                 handle=str(server.pid),
+                pid=server.pid,
             )
             for server in found
         )

@@ -35,6 +35,9 @@ class SampleStore(Protocol):
     def of_server(self, server: str, since: float, until: float) -> tuple[Sample, ...]:
         """Return a server's samples by time, of all its launches, as fine as they are kept."""
 
+    def pieces(self, since: float, until: float) -> Iterator[Sequence[Sample]]:
+        """Yield all samples in small pieces, an hour after the other; those of one launch come by time."""
+
     def export(self, since: float, until: float) -> Iterator[str]:
         """Yield all samples as lines of JSON, by time."""
 
@@ -61,6 +64,10 @@ class MemorySamples:
     def of_server(self, server: str, since: float, until: float) -> tuple[Sample, ...]:
         """Return a server's samples by time."""
         return tuple(one for one in self._all(since, until) if one.server == server)
+
+    def pieces(self, since: float, until: float) -> Iterator[Sequence[Sample]]:
+        """Yield all samples in small pieces."""
+        yield from ((one,) for one in self._all(since, until))
 
     def export(self, since: float, until: float) -> Iterator[str]:
         """Yield all samples as lines of JSON, by time."""
@@ -108,14 +115,21 @@ class SqlSamples:
             found += _unpacked(connection.execute(query).scalars())
         return tuple(_between(found, since, until))
 
+    def pieces(self, since: float, until: float) -> Iterator[Sequence[Sample]]:
+        """Yield all samples in small pieces: the chunks of an hour, then what of it is in ticks yet."""
+        of = chunks.c
+        for begin in self._hours(since, until):
+            of_hour = sa.select(of.lines).where(of.begin == begin)
+            rest = sa.select(ticks.c.lines).where(ticks.c.t > begin, ticks.c.t <= begin + HOUR_S).order_by(ticks.c.t)
+            with self._faults(), self._engine.connect() as connection:
+                packed = [*connection.execute(of_hour).scalars(), *connection.execute(rest).scalars()]
+            for lines in packed:
+                yield [one for one in unpack(lines) if since <= one.t < until]
+
     def export(self, since: float, until: float) -> Iterator[str]:
         """Yield all samples as lines of JSON, by time; one hour at a time is in memory."""
         of = chunks.c
-        hours = sa.select(of.begin).where(of.begin >= since - HOUR_S, of.begin < until).distinct()
-        begins = {_hour(t) for t in self._tick_times(since, until)}
-        with self._faults(), self._engine.connect() as connection:
-            begins.update(connection.execute(hours).scalars())
-        for begin in sorted(begins):
+        for begin in self._hours(since, until):
             with self._faults(), self._engine.connect() as connection:
                 found = [one for one in _ticks(connection, begin, begin + HOUR_S + TICK_S) if _hour(one.t) == begin]
                 found += _unpacked(connection.execute(sa.select(of.lines).where(of.begin == begin)).scalars())
@@ -136,6 +150,15 @@ class SqlSamples:
             pass
         while self._sum_up(now - COARSE_FOR_S):
             pass
+
+    def _hours(self, since: float, until: float) -> list[float]:
+        """Return the beginnings of the hours of which there is something."""
+        of = chunks.c
+        hours = sa.select(of.begin).where(of.begin >= since - HOUR_S, of.begin < until).distinct()
+        begins = {_hour(t) for t in self._tick_times(since, until)}
+        with self._faults(), self._engine.connect() as connection:
+            begins.update(connection.execute(hours).scalars())
+        return sorted(begins)
 
     def _tick_times(self, since: float, until: float) -> list[float]:
         query = sa.select(ticks.c.t).where(ticks.c.t >= since, ticks.c.t < until)

@@ -8,6 +8,16 @@ from mlabhub.samplers.cluster import ClusterSampler
 from mlabhub.samplers.cpu import CpuSampler
 from mlabhub.samplers.nvml import NvmlSampler
 from mlabhub.samplers.prometheus import Prometheus
-from mlabhub.samplers.rounds import InThread, Rounds
+from mlabhub.samplers.rounds import Asked, InThread, Rounds
+from mlabhub.samplers.simulated import SimulatedUse
 
-__all__ = ["ClusterSampler", "CpuSampler", "InThread", "NvmlSampler", "Prometheus", "Rounds"]
+__all__ = [
+    "Asked",
+    "ClusterSampler",
+    "CpuSampler",
+    "InThread",
+    "NvmlSampler",
+    "Prometheus",
+    "Rounds",
+    "SimulatedUse",
+]

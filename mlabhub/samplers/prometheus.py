@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +26,7 @@ NOT_REACHED = N_("Prometheus at {url} cannot be reached ({reason}).")
 TOO_SLOW = N_("Prometheus at {url} does not answer within {seconds} s.")
 REFUSED = N_("Prometheus at {url} answers with an error ({status}: {reason}).")
 NOT_PROMETHEUS = N_("What answers at {url} is not Prometheus ({what}). Look at the address in the configuration.")
+NO_FILE = N_("What Prometheus is asked with cannot be read: {file} ({reason}).")
 TOO_MUCH = N_("The answer of Prometheus at {url} is longer than {mib} MiB.")
 
 
@@ -36,14 +39,26 @@ class Untold(Exception):
 
 
 class Prometheus:
-    """One Prometheus, or what speaks as one; ``headers`` are sent with each question, such as a token."""
+    """One Prometheus, or what speaks as one.
 
-    def __init__(self, url: str, headers: dict[str, str] | None = None, patience_s: float = PATIENCE_S):
+    ``headers`` are sent with each question. ``token_file`` has a token for it and is read anew each time, since
+    clusters renew such files; ``ca_file`` has the authorities that count for ``https``, besides those that all know.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: dict[str, str] | None = None,
+        patience_s: float = PATIENCE_S,
+        token_file: Path | None = None,
+        ca_file: Path | None = None,
+    ):
         self._url = httpx.URL(url.rstrip("/") + "/")
+        self._headers = headers
         self._patience_s = patience_s
-        self._http = httpx.AsyncClient(
-            headers=headers, timeout=patience_s, trust_env=False, verify=self._url.scheme == "https"
-        )
+        self._token_file = token_file
+        self._ca_file = ca_file
+        self._client: httpx.AsyncClient | None = None
 
     @property
     def place(self) -> str:
@@ -52,24 +67,46 @@ class Prometheus:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def query(self, text: str, at: float) -> tuple[Series, ...]:
         """Return the series of a query that asks for points over a range. Raises `Untold`."""
+        form, token = {"query": text, "time": f"{at:.3f}"}, self._token()
         try:
-            status, kind, body = await asyncio.wait_for(
-                self._post({"query": text, "time": f"{at:.3f}"}), self._patience_s
-            )
+            status, kind, body = await asyncio.wait_for(self._post(form, token), self._patience_s)
         except (asyncio.TimeoutError, httpx.TimeoutException):
             raise Untold(Message.of(TOO_SLOW, url=self.place, seconds=self._patience_s)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            reason = (str(error) or type(error).__name__)[:LONGEST_REASON]
-            raise Untold(Message.of(NOT_REACHED, url=self.place, reason=reason)) from error
+            raise Untold(Message.of(NOT_REACHED, url=self.place, reason=_reason(error))) from error
         return self._understand(status, kind, body)
 
-    async def _post(self, form: dict[str, str]) -> tuple[int, str, bytes]:
+    def _token(self) -> dict[str, str]:
+        if self._token_file is None:
+            return {}
+        try:
+            return {"Authorization": f"Bearer {self._token_file.read_text('ascii').strip()}"}
+        except (OSError, ValueError) as error:
+            raise Untold(Message.of(NO_FILE, file=str(self._token_file), reason=_reason(error))) from error
+
+    def _http(self) -> httpx.AsyncClient:
+        if self._client is None:
+            verify: ssl.SSLContext | bool = self._url.scheme == "https"
+            if verify and self._ca_file is not None:
+                try:
+                    verify = ssl.create_default_context()
+                    verify.load_verify_locations(self._ca_file)
+                except (OSError, ValueError) as error:
+                    raise Untold(Message.of(NO_FILE, file=str(self._ca_file), reason=_reason(error))) from error
+            self._client = httpx.AsyncClient(
+                headers=self._headers, timeout=self._patience_s, trust_env=False, verify=verify
+            )
+        return self._client
+
+    async def _post(self, form: dict[str, str], token: dict[str, str]) -> tuple[int, str, bytes]:
         parts, length = [], 0
-        async with self._http.stream("POST", self._url.join("api/v1/query"), data=form) as response:
+        where = self._url.join("api/v1/query")
+        async with self._http().stream("POST", where, data=form, headers=token) as response:
             async for part in response.aiter_bytes():
                 length += len(part)
                 if length > MOST_BYTES:
@@ -92,6 +129,10 @@ class Prometheus:
         except (TypeError, ValueError, KeyError, AttributeError):
             what = f"{kind or '-'}: {body[:60].decode('utf-8', 'replace')!r}"
             raise Untold(Message.of(NOT_PROMETHEUS, url=self.place, what=what)) from None
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:LONGEST_REASON]
 
 
 def _matrix(told: Any) -> list[Any]:

@@ -33,7 +33,7 @@ from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.inventory import Backend, make_backend
 from mlabhub.inventory.process import find_tools
-from mlabhub.ledger import open_ledger
+from mlabhub.ledger import SqlSamples, open_ledger
 from mlabhub.messages import N_, Message
 from mlabhub.service import pages
 from mlabhub.service.bodylimit import LimitBodies
@@ -100,6 +100,8 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
     desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake, tokens)
     quota_desk = QuotaDesk(world)
     shelving = ShelvingDesk(world, launcher)
+    reports = Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics)
+    world.watch.listen_to(reports.latest)
     prefix = world.settings.service_prefix
     application = _Application(
         [
@@ -115,7 +117,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         queue_desk=QueueDesk(world, launcher),
         reconciler=reconciler,
         desk=desk,
-        reports=Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics),
+        reports=reports,
         quota_desk=quota_desk,
         shelving=shelving,
         settings=world.settings,
@@ -181,6 +183,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
         make_launch_id=lambda: str(ULID()),
         metrics=metrics,
         disk=DiskUse(time.monotonic, partial(room_of, state_dir=str(settings.state_dir))),
+        samples=SqlSamples(ledger),
     )
     await world.writer.start()
     watching = asyncio.create_task(catalog.watch(), name="catalogue")
@@ -191,6 +194,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
             yield world
     finally:
         watching.cancel()
+        await world.watch.close()
         await world.fetcher.close()
         await world.writer.stop()
         if own_backend is not None:
@@ -226,6 +230,7 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
                 "nudging": Nudging(world, world.unused_after_s).run(),
                 "shelving": service.shelving.run(),
                 "quota notes": world.quota_notes.run(),
+                "watch": world.watch.run(),
             }
             tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
             gc.freeze()  # what is loaded stays: collections need not look at it again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Count
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -39,6 +39,11 @@ class Metrics:
         self.notices = self._counter("notices", text, "event", NOTICE_EVENTS)
         text = "Reports of the agents in servers, by what became of them"
         self.reports = self._counter("reports", text, "result", ("taken", "dropped", "refused"))
+        text = "Samples of servers' use, one each minute, by what became of them"
+        self.samples = self._counter("samples", text, "result", ("kept", "lost"))
+        text = "Servers of which it was not known in the last minute whether they are used"
+        self.servers_unknown = self._gauge("servers_use_unknown", text)
+        self.samples_age = self._gauge("samples_age_seconds", "Since the last minute ended that samples are of")
         self.commit_seconds = self._histogram("commit", "Time to make a batch durable", _COMMIT_S)
         self.start_seconds = self._histogram(
             "start", "From a reservation to its server running and answering", _START_S
@@ -62,6 +67,11 @@ class Metrics:
         self.queue_events.labels(tally.event).inc()
         if tally.seconds is not None:
             self.queue_wait_seconds.observe(tally.seconds)
+
+    def watch_samples(self, unknown: Callable[[], int], age: Callable[[], float]) -> None:
+        """Show what these return at the time when the measures are read."""
+        self.servers_unknown.set_function(unknown)
+        self.samples_age.set_function(age)
 
     def _counter(self, name: str, text: str, label: str, values: Iterable[str] = ()) -> Counter:
         """Return a counter that shows these values of its label from the start."""

@@ -17,13 +17,14 @@ from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.quota_changes import QuotaChange
 from mlabhub.errors import MLabError, NotFound
 from mlabhub.inventory import Backend
-from mlabhub.ledger import Ledger, Reservation
+from mlabhub.ledger import Ledger, MemorySamples, Reservation, SampleStore
 from mlabhub.messages import Message
 from mlabhub.service.census import Census
 from mlabhub.service.changes import Changes
 from mlabhub.service.disk import DiskUse
 from mlabhub.service.fetching import ImageFetcher
 from mlabhub.service.forecasts import Forecasts
+from mlabhub.service.idle.watching import Watch
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.news import News, NoNews
 from mlabhub.service.projection import Projection
@@ -110,16 +111,19 @@ class World:
     news: News = field(default_factory=NoNews)
     unused_after_s: Callable[[], float] = lambda: UNUSED_AFTER_S
     monotonic: Callable[[], float] = time.monotonic
+    samples: SampleStore = field(default_factory=MemorySamples)
     fetcher: ImageFetcher = field(init=False)
     queue: QueueLoop = field(init=False)
     quota_notes: QuotaNotes = field(init=False)
     forecasts: Forecasts = field(init=False)
+    watch: Watch = field(init=False)
 
     def __post_init__(self) -> None:
         self.quota_notes = QuotaNotes(self)
         self.fetcher = ImageFetcher(self.backend.images, self.clock)
         self.queue = QueueLoop(self)
         self.forecasts = Forecasts(self)
+        self.watch = Watch(self)
 
     @property
     def changes(self) -> Changes:

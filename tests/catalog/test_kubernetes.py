@@ -138,7 +138,7 @@ FAULTS = {
             "kubernetes.yaml:1: volume: is not a known key; did you mean volumes? Known: namespace, registry, "
             "pull_policy, pull_secrets, volumes, home_claim, group_claim, make_folders, allow, network, gpu_resources, "
             "product_labels, node_selector, tolerations, priority_class, lost_node_seconds, unschedulable_seconds, "
-            "mount_seconds, profiles"
+            "mount_seconds, prometheus, profiles"
         ],
     ),
 }

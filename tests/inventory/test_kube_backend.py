@@ -121,6 +121,8 @@ async def test_which_servers_there_are(api: KubeApi, backend: KubeBackend) -> No
             node="n1",
             cpu=2.0,
             memory_gib=8.0,
+            pod="mlabhub-0123abcd-alice",
+            namespace="mlabhub",
         ),
         "Ümit Öz": replace(
             servers["Ümit Öz"], launch_id="L2", server_name="x", state="running", gpus=(), node="n2", lost=None

@@ -65,6 +65,8 @@ def make_server(pod: PodRecord, nodes: Mapping[str, NodeRecord]) -> BackendServe
         lost=lost,
         cpu=from_micro(pod.needs.cpu),
         memory_gib=from_micro(pod.needs.memory),
+        pod=pod.name,
+        namespace=pod.namespace,
     )
 
 
