@@ -32,6 +32,9 @@ Kind = Literal[
     "machine_closes",
     "somebody_waits",
     "gpu_released",
+    "idle_warned",
+    "idle_withdrawn",
+    "idle_stopped",
 ]
 Audience = Literal["admins", "everybody"]
 Address = Annotated[str, Field(strict=True, min_length=1, max_length=2000)]
@@ -49,8 +52,11 @@ FOR_PEOPLE: tuple[Kind, ...] = (
     "machine_closes",
     "somebody_waits",
     "gpu_released",
+    "idle_warned",
+    "idle_withdrawn",
+    "idle_stopped",
 )
-FOR_CHANNELS: tuple[Kind, ...] = ("refused", "given_back", "notice", "reclaimed")
+FOR_CHANNELS: tuple[Kind, ...] = ("refused", "given_back", "notice", "reclaimed", "idle_stopped")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}(@[A-Za-z0-9][A-Za-z0-9.-]{0,252})?")
 _LOCAL_PART = re.compile(re.escape(USER) + r"(@|%40)", re.IGNORECASE)
@@ -68,7 +74,7 @@ class Channel(Model):
     kinds: tuple[Kind, ...] | None = Field(
         default=None,
         description="What is told: without it, for people all but `queued`, for channels `refused`, `given_back`, "
-        "`notice` and `reclaimed`.",
+        "`notice`, `reclaimed` and `idle_stopped`.",
     )
 
     @model_validator(mode="after")

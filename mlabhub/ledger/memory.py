@@ -56,7 +56,7 @@ class MemoryLedger:
             notices=tuple(notice for notice in self._notices.values() if notice.state == "given"),
             quota_changes=tuple(self._changes.values()),
             nudges=tuple(nudge for nudge in self._nudges.values() if nudge.at >= since),
-            warnings=tuple(one for one in self._warnings.values() if one.state == "given"),
+            warnings=tuple(one for one in self._warnings.values() if one.active),
             keepings=tuple(one for one in self._keepings.values() if self._is_active(one.launch_id)),
             would_stops=tuple(one for one in self._would_stops.values() if one.again is None and one.ended is None),
             shelved=tuple(one for one in self._shelved.values() if one.active),

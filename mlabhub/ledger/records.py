@@ -208,7 +208,7 @@ class Nudge:
     user: str = ""
 
 
-WarningState = Literal["given", "withdrawn", "done"]
+WarningState = Literal["given", "withdrawn", "stopping", "done"]
 Way = Literal["", "tool", "message", "home"]
 
 
@@ -218,7 +218,8 @@ class IdleWarning:
 
     ``told`` is when its delivery was recorded, ``way`` how it came: to an open tool, as a message, or, for somebody who
     is not there, on their Home page; None: it reached nobody yet, and no grace runs. ``reminded`` is how many of the
-    further warnings were delivered.
+    further warnings were delivered. ``stopping``: its grace is over, and its launch is being stopped for it; ``done``:
+    that is over.
     """
 
     launch_id: str
@@ -228,6 +229,11 @@ class IdleWarning:
     reminded: int = 0
     state: WarningState = "given"
     changed: float = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Return whether anything follows from it."""
+        return self.state in ("given", "stopping")
 
 
 @dataclass(frozen=True)

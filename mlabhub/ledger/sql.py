@@ -235,7 +235,7 @@ def _idle_parts(connection: sa.Connection) -> dict[str, Any]:
     )
     held = sa.select(tables.reservations.c.launch_id).where(tables.reservations.c.state != "released")
     return {
-        "warnings": tuple(IdleWarning(**row) for row in rows(warnings, warnings.c.state == "given")),
+        "warnings": tuple(IdleWarning(**row) for row in rows(warnings, warnings.c.state.in_(("given", "stopping")))),
         "keepings": tuple(Keeping(**row) for row in rows(keepings, keepings.c.launch_id.in_(held))),
         "would_stops": tuple(
             idle_tables.would_stop_of(row) for row in rows(would, would.c.again.is_(None), would.c.ended.is_(None))

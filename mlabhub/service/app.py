@@ -45,6 +45,7 @@ from mlabhub.service.desk import SpawnerDesk
 from mlabhub.service.disk import DiskUse, room_of
 from mlabhub.service.handlers.meta import AliveHandler
 from mlabhub.service.identity import MachineAccounts
+from mlabhub.service.idle.desk import IdleDesk
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.notify import open_notifier
@@ -102,6 +103,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
     shelving = ShelvingDesk(world, launcher)
     reports = Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics)
     world.watch.listen_to(reports.latest)
+    world.idle.stopping.release = lambda one, why: shelving.release_own(one, actor="idle", why=why)
     prefix = world.settings.service_prefix
     application = _Application(
         [
@@ -120,6 +122,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         reports=reports,
         quota_desk=quota_desk,
         shelving=shelving,
+        idle_desk=IdleDesk(world, shelving.order),
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,
@@ -187,7 +190,14 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
     )
     await world.writer.start()
     watching = asyncio.create_task(catalog.watch(), name="catalogue")
-    notifier = open_notifier(settings, writer, lambda: catalog().quotas.privacy, metrics, time.time)
+    notifier = open_notifier(
+        settings,
+        writer,
+        lambda: catalog().quotas.privacy,
+        metrics,
+        time.time,
+        idle_told=world.idle.delivery.taken,
+    )
     try:
         async with notifier as world.news:
             world.unused_after_s = world.news.unused_after_s
@@ -225,6 +235,7 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
             loops = {
                 "reconciler": service.reconciler.run(),
                 "queue": world.queue.run(),
+                "idle": world.idle.run(),
                 "history": world.forecasts.history.run(),
                 "forecasts": world.forecasts.run(),
                 "nudging": Nudging(world, world.unused_after_s).run(),

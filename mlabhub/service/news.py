@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from mlabhub.core.quote import plain
 from mlabhub.core.reasons import sentences
 from mlabhub.core.units import format_gpus
+from mlabhub.ledger import Reservation
 from mlabhub.messages import N_, Message
 
 
@@ -409,6 +410,19 @@ KINDS: Mapping[str, type[NewsItem]] = {
         GpuReleased,
     )
 }
+
+
+def about(one: Reservation) -> dict[str, Any]:
+    """Return what every thing says of the launch that it is about."""
+    return {
+        "user": one.user,
+        "launch_id": one.launch_id,
+        "server": one.server,
+        "display_name": one.display_name,
+        "group": one.group,
+        "gpus": len(one.gpus),
+        "gpu_type": one.gpu_type,
+    }
 
 
 class News(Protocol):

@@ -39,7 +39,7 @@ class Projection:
     """The active reservations and what hangs on them. ``numbers`` are all that users and groups were given.
 
     ``queue`` are the active entries by launch, ``notices`` those in force and ``nudges`` the last one by the holder's
-    launch; ``quota_changes`` are all, and another mapping after each change. ``warnings`` of idleness in force,
+    launch; ``quota_changes`` are all, and another mapping after each change. ``warnings`` of idleness that are active,
     ``keepings`` and open ``would_stops`` are by launch, ``shelved`` by user and server.
 
     For the rounds of the queue there are numbers that are others: ``version`` after every change that a round could
@@ -164,7 +164,7 @@ class Projection:
 
     def _apply_idleness(self, record: Record) -> None:
         if isinstance(record, IdleWarning):
-            if record.state == "given":
+            if record.active:
                 self.warnings[record.launch_id] = record
             else:
                 self.warnings.pop(record.launch_id, None)

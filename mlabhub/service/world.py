@@ -24,6 +24,7 @@ from mlabhub.service.changes import Changes
 from mlabhub.service.disk import DiskUse
 from mlabhub.service.fetching import ImageFetcher
 from mlabhub.service.forecasts import Forecasts
+from mlabhub.service.idle.loop import IdleLoop
 from mlabhub.service.idle.watching import Watch
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.news import News, NoNews
@@ -114,6 +115,7 @@ class World:
     samples: SampleStore = field(default_factory=MemorySamples)
     fetcher: ImageFetcher = field(init=False)
     queue: QueueLoop = field(init=False)
+    idle: IdleLoop = field(init=False)
     quota_notes: QuotaNotes = field(init=False)
     forecasts: Forecasts = field(init=False)
     watch: Watch = field(init=False)
@@ -122,6 +124,7 @@ class World:
         self.quota_notes = QuotaNotes(self)
         self.fetcher = ImageFetcher(self.backend.images, self.clock)
         self.queue = QueueLoop(self)
+        self.idle = IdleLoop(self)
         self.forecasts = Forecasts(self)
         self.watch = Watch(self)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mlabhub.core.notifications import FOR_CHANNELS, FOR_PEOPLE, Channel, Kind, Notifications, fill_address
+from mlabhub.service.idle_news import IDLE_KINDS
 from mlabhub.service.news import KINDS
 
 MAIL = "mailto://robot:pw@mail.lab.example?to={user}@lab.example"
@@ -15,9 +16,9 @@ WHOLE = "mailto://robot:pw@mail.lab.example?to={user}"
 
 
 def test_every_kind_of_news_can_be_chosen() -> None:
-    assert set(get_args(Kind)) == set(KINDS)
-    assert set(FOR_PEOPLE) | {"queued"} == set(KINDS)
-    assert set(FOR_CHANNELS) < set(KINDS)
+    assert set(get_args(Kind)) == {*KINDS, *IDLE_KINDS}
+    assert set(FOR_PEOPLE) | {"queued"} == {*KINDS, *IDLE_KINDS}
+    assert set(FOR_CHANNELS) < {*KINDS, *IDLE_KINDS}
 
 
 def test_nothing_is_sent_without_the_file() -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from mlabhub.i18n import get_translator
 from mlabhub.messages import Message
-from mlabhub.service import news
+from mlabhub.service import idle_news, news
 
 COMMON = {"user": "alice", "launch_id": "01J", "at": 1_732_233_600.0, "gpus": 2, "gpu_type": "a100"}
+IDLE = Message("GPU idle for 1 h.")
 ITEMS = {
     "queued": news.Queued(server="train", position=3, wait=Message("Probably soon."), **COMMON),
     "queued-again": news.Queued(server="train", position=1, again=True, **COMMON),
@@ -25,12 +26,22 @@ ITEMS = {
     ),
     "somebody_waits": news.SomebodyWaits(server="train", wanted="1 A100", unused_since=1_732_230_000.0, **COMMON),
     "gpu_released": news.GpuReleased(server="train", said=Message("It goes on."), rescue="/mnt/user/a/x", **COMMON),
+    "idle_warned": idle_news.IdleWarned(server="train", said=IDLE, until=1_732_234_500.0, **COMMON),
+    "idle_warned-release": idle_news.IdleWarned(
+        server="train", said=IDLE, until=1_732_234_500.0, action="release-gpu", **COMMON
+    ),
+    "idle_warned-only": idle_news.IdleWarned(
+        server="train", said=IDLE, until=1_732_234_500.0, action="nothing", **COMMON
+    ),
+    "idle_withdrawn": idle_news.IdleWithdrawn(server="train", said=Message("It was used."), **COMMON),
+    "idle_stopped": idle_news.IdleStopped(server="train", said=IDLE, **COMMON),
+    "idle_stopped-unsaid": idle_news.IdleStopped(server="train", said=None, **COMMON),
 }
 
 
 def test_every_kind_has_a_name_of_its_own_and_an_example_here() -> None:
-    assert {one.kind for one in ITEMS.values()} == set(news.KINDS)
-    assert len(news.KINDS) == 11
+    assert {one.kind for one in ITEMS.values()} == {*news.KINDS, *idle_news.IDLE_KINDS}
+    assert len(news.KINDS | idle_news.IDLE_KINDS) == 14
 
 
 @pytest.mark.parametrize("name", ITEMS)

@@ -32,8 +32,17 @@ def decide_keeping(
         return Message.of(NOT_HERE, policy=policy.name)
     if not seconds > 0:
         return Message.of(NO_TIME, most=span(policy.keep_most_s))
-    count = sum(since is None or one.at >= since for one in state.extensions)
+    count = _kept(state, since)
     if count >= policy.keep_times:
         return Message.of(OFTEN_ENOUGH, count=count, policy=policy.name)
     until = max(now + min(seconds, policy.keep_most_s), state.kept_until)
     return Extension(now, until, reason, by)
+
+
+def keeps_left(state: State, policy: Policy, since: float | None) -> int:
+    """Return how often a server can be kept still in this stretch of idleness."""
+    return max(policy.keep_times - _kept(state, since), 0) if policy.keep_most_s else 0
+
+
+def _kept(state: State, since: float | None) -> int:
+    return sum(since is None or one.at >= since for one in state.extensions)

@@ -17,6 +17,7 @@ from mlabhub.core.privacy import EVERYTHING, Privacy, Viewer
 from mlabhub.core.reasons import name_holder
 from mlabhub.i18n import Translator
 from mlabhub.messages import N_, Message
+from mlabhub.service.idle_news import IdleWarned
 from mlabhub.service.news import EndsSoon, NewsItem, NoticeGiven, Refused
 
 WORTH_S = 3600.0
@@ -44,7 +45,7 @@ class Letter:
     @property
     def urgent(self) -> bool:
         """Whether others wait until it is sent: it has a countdown."""
-        return isinstance(self.item, NoticeGiven | EndsSoon)
+        return isinstance(self.item, NoticeGiven | EndsSoon | IdleWarned)
 
 
 def letters_about(one: NewsItem, loaded: LoadedNotifications, privacy: Privacy) -> Iterator[Letter]:

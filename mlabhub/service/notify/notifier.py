@@ -72,12 +72,24 @@ def service_root(settings: Settings) -> str:
     return f"{address.scheme}://{address.netloc}{settings.service_prefix}"
 
 
-def note_told(writer: Writer, clock: Callable[[], float]) -> Callable[[Letter], Awaitable[None]]:
-    """Return what records that the holder was told of a notice; one that cannot be recorded is told again."""
+async def _nobody(item: NewsItem) -> None:
+    """Record nothing."""
+
+
+def note_told(
+    writer: Writer, clock: Callable[[], float], idle_told: Callable[[NewsItem], Awaitable[None]] = _nobody
+) -> Callable[[Letter], Awaitable[None]]:
+    """Return what records that the holder was told of a notice; one that cannot be recorded is told again.
+
+    ``idle_told`` is told what was taken by the person's own mail server or chat.
+    """
 
     async def note(letter: Letter) -> None:
         item = letter.item
-        if letter.reader is not None or not isinstance(item, NoticeGiven | EndsSoon):
+        if letter.reader is not None:
+            return
+        await idle_told(item)
+        if not isinstance(item, NoticeGiven | EndsSoon):
             return
         deadline = item.deadline if isinstance(item, NoticeGiven) else item.ends
 
@@ -131,6 +143,7 @@ async def open_notifier(
     metrics: Metrics,
     clock: Callable[[], float],
     send: Send = wire.send,
+    idle_told: Callable[[NewsItem], Awaitable[None]] = _nobody,
 ) -> AsyncIterator[Notifier]:
     """Run a notifier for an installation, whose writer was started. Notices that nobody was told of are told again."""
     source = NotificationsSource(
@@ -142,7 +155,7 @@ async def open_notifier(
         loaded = source().settings
         return write(letters, get_translator("en" if loaded is None else loaded.language), root)
 
-    post = Post(send, words, metrics, clock, note_told(writer, clock))
+    post = Post(send, words, metrics, clock, note_told(writer, clock, idle_told))
     notifier = Notifier(source, privacy, post)
 
     async def run() -> None:

@@ -2,7 +2,8 @@
 
 Guarantees: nothing is asked of the hub that the ledger does not say already; a stop is for one launch, and is not asked
 for where the hub runs another one under its name; a stop that could not be asked for is asked for again, also after
-this process died; what the hub did not start is given back, with its place in the queue where it was not refused.
+this process died, but not one of a server that nobody used, if somebody does meanwhile; what the hub did not start is
+given back, with its place in the queue where it was not refused.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Hands:
     async def _stop(self, one: Reservation) -> None:
         try:
             async with self._at_once:
-                if await self._is_ours(one):
+                if await self._is_ours(one) and await self._world.idle.stopping.may_stop(one):
                     await self._world.hub.stop(one.user, one.server)
         except (MLabError, NotSent, NoAnswer) as error:
             log.warning("Not stopped, it is tried again: %s/%s: %s", one.user, one.server, error)
