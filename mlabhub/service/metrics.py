@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from mlabhub.core.capacity import Capacity, Node
 from mlabhub.ledger import QueueEntry, Reservation
-from mlabhub.service.tallies import ENTRY_EVENTS, NOTICE_EVENTS, Tally
+from mlabhub.service.tallies import ENTRY_EVENTS, IDLE_EVENTS, NOTICE_EVENTS, Tally
 
 GPU_STATES = ("held", "free", "others", "unhealthy", "closed")
 """Of people's servers; to be had; of somebody else; broken; free, but their node takes no servers."""
@@ -44,6 +44,13 @@ class Metrics:
         text = "Servers of which it was not known in the last minute whether they are used"
         self.servers_unknown = self._gauge("servers_use_unknown", text)
         self.samples_age = self._gauge("samples_age_seconds", "Since the last minute ended that samples are of")
+        text = f"Idle servers: {', '.join(IDLE_EVENTS)} (a dry run's stop that would have been regretted)"
+        self.idle_events = self._counter("idle_events", text, "event", IDLE_EVENTS)
+        text = "Servers that run, by the last verdict on them"
+        self.idle_verdicts = self._gauge("idle_verdicts", text, "verdict")
+        text = "Servers with GPUs of which nobody has known for half an hour whether they are used"
+        self.idle_unknown = self._gauge("idle_unknown_long", text)
+        self.idle_undelivered = self._gauge("idle_undelivered", "Warnings that were due and reached nobody")
         self.commit_seconds = self._histogram("commit", "Time to make a batch durable", _COMMIT_S)
         self.start_seconds = self._histogram(
             "start", "From a reservation to its server running and answering", _START_S
@@ -63,6 +70,9 @@ class Metrics:
         """Count what happened in the queue."""
         if tally.what == "notice":
             self.notices.labels(tally.event).inc()
+            return
+        if tally.what == "idle":
+            self.idle_events.labels(tally.event).inc()
             return
         self.queue_events.labels(tally.event).inc()
         if tally.seconds is not None:

@@ -193,9 +193,13 @@ class Reconciler:
             in_flight=self._world.in_flight,
             past=past,
         )
-        # A stop that the queue goes on asking for is not given up.
-        ending = self._world.queue.hands.ending
-        return tuple(one for one in found if one.kind != "resume" or one.launch_id not in ending)
+        # A stop that goes on being asked for is not given up.
+        ending, stopping = self._world.queue.hands.ending, self._world.idle.stopping
+        return tuple(
+            one
+            for one in found
+            if one.kind != "resume" or not (one.launch_id in ending or stopping.is_ending(one.launch_id))
+        )
 
     async def _look(self) -> _Sight:
         """Ask both sides. The ledger is read after them: a server that one of them has was reserved before."""

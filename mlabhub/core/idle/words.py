@@ -36,6 +36,10 @@ QUIET = N_("Idle for {span}; nobody is warned or stopped at this time of day.")
 WARN = N_("{what} idle for {span}. Stopped in {grace} unless it is used or kept.")
 WARN_LONGEST = N_("It runs as long as it may. Stopped in {grace}: save what is open.")
 WARNED = N_("{what} idle for {span}. Stopped in {left} unless it is used or kept.")
+WARN_RELEASE = N_("{what} idle for {span}. It gives its GPUs back in {grace} unless it is used or kept.")
+WARN_RELEASE_LONGEST = N_("It has its GPUs for as long as it may. It gives them back in {grace}: save what is open.")
+ASK = N_("{what} idle for {span}. Nothing happens to it; please stop it if it is not needed.")
+ASK_LONGEST = N_("It runs for longer than it should. Nothing happens to it; please stop it if it is not needed.")
 STOP = N_("{what} idle for {span}; warned {ago} ago, and not used since.")
 STOP_LONGEST = N_("It ran as long as it may; warned {ago} ago.")
 KEEP_UNKNOWN = N_("Not known for {span} whether it is used: the warning does not hold any more.")
@@ -103,15 +107,21 @@ def _unknown(found: Verdict) -> Message:
 def _warned(found: Verdict, samples: Samples, policy: Policy) -> Message:
     values = {"what": _what(samples), "span": _since(found), "grace": span(policy.grace_s)}
     longest = found.why is Why.LONGEST
+    if policy.action == "nothing":
+        return Message.of(ASK_LONGEST if longest else ASK, values)
+    gives_back = policy.action == "release-gpu" and samples.gpus
+    warn = WARN_RELEASE_LONGEST if gives_back else WARN_LONGEST
+    if not longest:
+        warn = WARN_RELEASE if gives_back else WARN
     if found.deadline is None:
-        return Message.of(WARN_LONGEST if longest else WARN, values)
+        return Message.of(warn, values)
     if found.kind is Kind.STOP:
         ago = span(found.at - found.deadline + policy.grace_s)
         return Message.of(STOP_LONGEST if longest else STOP, values, ago=ago)
     if found.at >= found.deadline:
         return Message.of(QUIET if found.why is Why.QUIET else STALE, values | {"span": span(policy.fresh_s)})
     left = span(found.deadline - found.at)
-    return Message.of(WARN_LONGEST if longest else WARNED, values | {"left": left, "grace": left})
+    return Message.of(WARNED if warn == WARN else warn, values | {"left": left, "grace": left})
 
 
 def _since(found: Verdict) -> Message:

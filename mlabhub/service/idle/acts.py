@@ -184,7 +184,9 @@ def keep(
         one = projection.launch(launch_id)
         if one is None or one.state != "held":
             raise LaunchRefused(BEING_STOPPED)
-        given = decide_keeping(state(one, projection), policy, since, seconds, now, reason=reason, by=by)
+        before = {kept.at for kept in projection.keepings.get(launch_id, ())}
+        at = now if now not in before else max(before) + 0.001  # each counts, also two of one moment
+        given = decide_keeping(state(one, projection), policy, since, seconds, at, reason=reason, by=by)
         if isinstance(given, Message):
             raise LaunchRefused(given)
         keeping = Keeping(launch_id, given.at, given.until, by, reason)

@@ -133,6 +133,14 @@ class IdleLoop:
         self._standings = found
         self.verdicts = Counter(one.verdict.kind.value for one in found.values())
         self._note_unknown()
+        self._show()
+
+    def _show(self) -> None:
+        metrics = self._world.metrics
+        for kind in Kind:
+            metrics.idle_verdicts.labels(kind.value).set(self.verdicts.get(kind.value, 0))
+        metrics.idle_unknown.set(len(self.unknown()))
+        metrics.idle_undelivered.set(len(self.undeliverable()))
 
     async def _note_memory(self) -> None:
         try:
@@ -215,7 +223,8 @@ class IdleLoop:
         if one is None or self._is_shelved(one, projection):
             return False
         if one.state == "stopping":
-            await self.stopping.reconsider(one)
+            if not await self.stopping.reconsider(one) and launch_id not in self._world.queue.hands.ending:
+                self._world.queue.hands.stop(one)  # it was decided on, and nobody was told of that
             return False
         if warning is not None and warning.state == "stopping":
             await self._withdraw(one, warning, Message(CAME_TO_NOTHING))

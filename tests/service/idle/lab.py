@@ -112,6 +112,7 @@ class IdleLab(Lab):
     async def boot(self) -> IdleLab:
         """Start the service."""
         await super().boot()
+        self.world.writer._count = self.world.metrics.count
         self.world.watch = self.meter
         self.idle = self.world.idle
         self.idle_desk = IdleDesk(self.world)
