@@ -5,8 +5,11 @@ from __future__ import annotations
 import typer
 
 from mlabhub.cli.idle_replay import replay
+from mlabhub.cli.idle_shown import explain, list_idle
 
 app = typer.Typer(no_args_is_help=True, help="Say whether servers are used, and try policies of idleness.")
+app.command("explain")(explain)
+app.command("list")(list_idle)
 app.command("replay")(replay)
 
 

@@ -1,4 +1,4 @@
-"""``mlabhub server``: start and stop servers, list them, give one back.
+"""``mlabhub server``: start and stop servers, list them, keep one for a while, give one or its GPUs back.
 
 Guarantees: a start that waits says so, and with --wait ends only when the server runs or never will; a name that is
 typed is shown as typed, and the hub's own name is made of it as on the launch page.
@@ -17,21 +17,25 @@ from rich.table import Table
 from rich.text import Text
 
 from mlabhub.cli.gpus import ago
-from mlabhub.cli.queue import AsJson, State, plain_line, read_options, what_of, when_of
+from mlabhub.cli.queue import AsJson, State, clock_of, plain_line, read_options, what_of, when_of
 from mlabhub.cli.remote import Service, find_service
 from mlabhub.client.service import DEFAULT_SERVER
 from mlabhub.core.names import make_server_name
 from mlabhub.core.quote import plain
 from mlabhub.core.quote import quote as shown
-from mlabhub.errors import LaunchRefused, NotFound
+from mlabhub.errors import InvalidConfiguration, LaunchRefused, NotFound
 
 POLL_S = 2.0
+MOST_HOURS = 24 * 366
 OVER = ("failed", "ended", "given_back", "left", "refused")
 
 Json = dict[str, Any]
-Server = Annotated[str, typer.Argument(help="The server's name; `_` is the default one.")]
+Server = Annotated[
+    str,
+    typer.Argument(help="The server's name; `_` is the default one. USER/NAME is somebody else's, for administrators."),
+]
 
-app = typer.Typer(help="Start, stop and list servers; give one back.", no_args_is_help=True)
+app = typer.Typer(help="Start, stop and list servers; keep one, give one or its GPUs back.", no_args_is_help=True)
 
 
 @app.command()
@@ -76,9 +80,46 @@ def stop(server: Server, state: State = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def release(server: Server, state: State = None, as_json: AsJson = False) -> None:
-    """Stop a server of one's own now and give back what it holds, to those who wait."""
-    _act(find_service(state), server, "release", as_json, "gives back what it holds")
+def extend(
+    server: Server,
+    hours: Annotated[float, typer.Option(help="For how many hours; its rule may allow less.")] = 2.0,
+    reason: Annotated[str, typer.Option(help="Why; administrators see it.")] = "",
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a server for a while although it is idle. Exit status 1 if its rule does not allow that any more."""
+    service = find_service(state)
+    if not 0 < hours <= MOST_HOURS:
+        raise InvalidConfiguration(f"--hours must be more than 0 and at most {MOST_HOURS}.")
+    one = find_server(service, server)
+    told = service.post(path_of(one, "extend"), {"hours": hours, "reason": reason})
+    until = clock_of(told["keepings"][-1]["until"], time.time())
+    left = f"It can be kept {told['keep_left']} times more before it is used again."
+    typer.echo(json.dumps(told) if as_json else f"{name_of(one)} is kept until {until}. {left}")
+
+
+@app.command()
+def release(
+    server: Server,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop it altogether and give back all that it holds, as a notice asks.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why the GPUs are given back; it stands in the audit.")] = "",
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a server's GPUs back and keep the work: it saves, and starts again by itself without them.
+
+    A server without GPUs is stopped, and gives back what it holds.
+    """
+    service = find_service(state)
+    one = find_server(service, server)
+    if stop or not one["gpus"]:
+        _act(service, server, "release", as_json, "gives back what it holds")
+        return
+    told = service.post(path_of(one, "release-gpu"), {"reason": reason})
+    sentence = f"{name_of(one)} gives its GPUs back: it saves what is open, and goes on without them."
+    typer.echo(json.dumps(told) if as_json else sentence)
 
 
 @app.command("list")
@@ -120,15 +161,31 @@ def _server_name(service: Service, name: str) -> str:
     return make_server_name(name, [one["server_name"] for one in servers])
 
 
-def _act(service: Service, name: str, what: str, as_json: bool, done: str) -> None:
-    servers = service.get("servers")["servers"]
+def find_server(service: Service, word: str) -> Json:
+    """Return the server that a word stands for: of one's own, or ``USER/NAME``. Raises `NotFound`."""
+    owner, slash, rest = word.partition("/")
+    path, name = (f"servers?user={quote(owner, safe='')}", rest) if slash else ("servers", word)
     typed = "" if name == DEFAULT_SERVER else name
-    found = [one for one in servers if typed == one["server_name"] or (typed and typed == one["display_name"])]
-    if not found:
-        raise NotFound(f"There is no server {shown(name)}. `mlabhub server list` shows one's own.")
-    one = found[0]
+    servers: list[Json] = service.get(path)["servers"]
+    exact = [one for one in servers if typed == one["server_name"]]
+    for one in exact or [one for one in servers if typed and typed == one["display_name"]]:
+        return one
+    raise NotFound(f"There is no server {shown(word)}. `mlabhub server list` shows one's own.")
+
+
+def path_of(one: Json, what: str) -> str:
+    """Return the address of a call about a server."""
     user, server = (quote(part, safe="") for part in (one["user"], one["server_name"] or DEFAULT_SERVER))
-    told = service.ask("POST", f"servers/{user}/{server}/{what}")
+    return f"servers/{user}/{server}/{what}"
+
+
+def name_of(one: Json) -> str:
+    """Return what a server is called in a sentence."""
+    return plain(one["display_name"] or one["server_name"]) or "The default server"
+
+
+def _act(service: Service, name: str, what: str, as_json: bool, done: str) -> None:
+    told = service.ask("POST", path_of(find_server(service, name), what))
     typer.echo(json.dumps(told) if as_json else f"{plain(name)} {done}.")
 
 

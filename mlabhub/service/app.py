@@ -46,6 +46,7 @@ from mlabhub.service.disk import DiskUse, room_of
 from mlabhub.service.handlers.meta import AliveHandler
 from mlabhub.service.identity import MachineAccounts
 from mlabhub.service.idle.desk import IdleDesk
+from mlabhub.service.idle.looks import IdleLooks
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.metrics import Metrics
 from mlabhub.service.notify import open_notifier
@@ -101,6 +102,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
     desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake, tokens)
     quota_desk = QuotaDesk(world)
     shelving = ShelvingDesk(world, launcher)
+    idle_desk = IdleDesk(world, shelving.order)
     reports = Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics)
     world.watch.listen_to(reports.latest)
     world.idle.stopping.release = lambda one, why: shelving.release_own(one, actor="idle", why=why)
@@ -122,7 +124,8 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         reports=reports,
         quota_desk=quota_desk,
         shelving=shelving,
-        idle_desk=IdleDesk(world, shelving.order),
+        idle_desk=idle_desk,
+        idle_looks=IdleLooks(world, idle_desk, reports),
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,

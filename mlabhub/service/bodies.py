@@ -9,7 +9,15 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from mlabhub.client.service import MOST_NOTES
 from mlabhub.errors import InvalidLaunch
@@ -71,6 +79,37 @@ class SaveBody(Body):
 
     name: str = Field(max_length=255)
     description: str = Field("", max_length=1000)
+
+
+class ExtendBody(Body):
+    """For how long a server is kept although it is idle: ``seconds`` or ``hours``; and why."""
+
+    seconds: float | None = Field(None, allow_inf_nan=False, gt=0, le=366 * 86400)
+    hours: float | None = Field(None, allow_inf_nan=False, gt=0, le=366 * 24)
+    reason: str = Field("", max_length=500)
+
+    @model_validator(mode="after")
+    def _says_once(self) -> ExtendBody:
+        if (self.seconds is None) == (self.hours is None):
+            raise ValueError("either seconds or hours")
+        return self
+
+    @property
+    def length_s(self) -> float:
+        """How long, in seconds."""
+        return self.seconds if self.seconds is not None else 3600 * (self.hours or 0.0)
+
+
+class ReasonBody(Body):
+    """Why somebody gives something back."""
+
+    reason: str = Field("", max_length=200)
+
+
+class BringBackBody(Body):
+    """Whether to wait in the queue where the GPUs are not free."""
+
+    queue: bool = False
 
 
 class ReserveBody(Body):

@@ -13,6 +13,7 @@ from mlabhub.service import bodies
 from mlabhub.service.calls import API, Call, Route
 from mlabhub.service.handlers import images, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
+from mlabhub.service.idle_routes import IDLE_ROUTES
 from mlabhub.service.reports_routes import REPORTS_ROUTES
 from mlabhub.service.sharing_routes import SHARING_ROUTES
 from mlabhub.service.views import ImageView, NodeView, ServerView, StorageView
@@ -30,6 +31,7 @@ STATE = {"state": str, "launch_id": str}
 
 ROUTES: tuple[Route, ...] = (
     *SHARING_ROUTES,
+    *IDLE_ROUTES,
     Route(
         API + f"reservations/{SERVER}",
         spawners.ReserveHandler,

@@ -110,7 +110,7 @@ async def test_a_server_starts_waits_and_stops(full: Running, mlabhub: Any) -> N
     assert (await mlabhub("server", "stop", "Small")).output == "Small is being stopped.\n"
     assert full.of_server("bob", "small") is None
     assert "There is no server" in refused(await mlabhub("server", "stop", "nope"), NotFound, 1)
-    released = await mlabhub("server", "release", "first", who="alice")
+    released = await mlabhub("server", "release", "first", "--stop", who="alice")
     assert released.output == "first gives back what it holds.\n"
     await full.world.queue.round_now()
     assert full.of_server("bob", "big") is not None

@@ -7,6 +7,7 @@ presets    policies named after what they imitate
 state      what was said to the person and when it was delivered; what they asked for
 verdict    `assess`: active, idle, unknown, warned or to be stopped
 words      the same in sentences, signal by signal
+rule_words the policy in sentences
 gaps       how long servers stand idle before they are used again, and how many never are
 patience   how long `default` waits for one server, by its own gaps and everybody's
 """

@@ -9,4 +9,6 @@ delivery   a warning counts from when it reached its person
 stopping   looked at once more, right before
 dry        what a dry run would have stopped
 desk       `IdleDesk`: for people, pages, command line and the agents in servers
+looks      `IdleLooks`: launches that are over, the last day, and what administrators see
+answers    what the API says of all that
 """

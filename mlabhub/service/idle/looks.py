@@ -1,0 +1,68 @@
+"""What API and pages look at of idleness, beside one verdict: a launch by its id, how busy it was, and all of it.
+
+Guarantees: what is not theirs is not there for anybody but administrators, also once it is over; nothing here changes
+anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mlabhub.core.quote import quote
+from mlabhub.core.readings import Sample
+from mlabhub.errors import NotFound, NotPermitted
+from mlabhub.ledger import Reservation
+from mlabhub.messages import N_, Message
+from mlabhub.service.idle.answers import OverviewAnswer, overview_answer, silent_agents
+from mlabhub.service.idle.desk import ADMINISTRATORS, NOT_RUNNING, IdleDesk
+from mlabhub.service.idle.views import IdleView
+from mlabhub.service.reports import Reports
+from mlabhub.service.views import Person
+
+if TYPE_CHECKING:
+    from mlabhub.service.world import World
+
+NO_LAUNCH = N_("There is no launch by this id, or it is not yours.")
+
+
+class IdleLooks:
+    """Looks at idleness for people."""
+
+    def __init__(self, world: World, desk: IdleDesk, reports: Reports):
+        self._world = world
+        self._desk = desk
+        self._reports = reports
+
+    def view(self, person: Person, user: str, server: str) -> IdleView:
+        """Return the verdict on a server that runs. Raises `NotFound`."""
+        return self._desk.explain(person, user, server)
+
+    def of_user(self, person: Person, user: str) -> Mapping[str, IdleView]:
+        """Return the verdicts on a user's servers that run, by launch."""
+        running = (one for one in self._world.writer.projection.of_user(user) if one.state == "held")
+        return {one.launch_id: self._desk.explain(person, user, one.server) for one in running}
+
+    async def find(self, person: Person, launch_id: str) -> Reservation:
+        """Return a launch that runs, or is over. Raises `NotFound`."""
+        one = self._world.writer.projection.launch(launch_id)
+        if one is None:
+            one = await asyncio.to_thread(self._world.ledger.reservation, launch_id)
+        if one is None or not (person.admin or person.name == one.user):
+            raise NotFound(NO_LAUNCH)
+        return one
+
+    async def history(self, person: Person, user: str, server: str, since: float, until: float) -> tuple[Sample, ...]:
+        """Return how busy a server was, oldest first. Raises `NotFound` or `LedgerUnavailable`."""
+        if not (person.admin or person.name == user):
+            raise NotFound(Message.of(NOT_RUNNING, server=quote(server), user=quote(user)))
+        return await self._world.watch.history(user, server, since, until)
+
+    async def overview(self, person: Person) -> OverviewAnswer:
+        """Return what administrators see. Raises `NotPermitted`."""
+        if not person.admin:
+            raise NotPermitted(ADMINISTRATORS)
+        now = self._world.clock()
+        silent = silent_agents(self._world.writer.projection, self._reports.latest, now)
+        return overview_answer(await self._desk.overview(person), silent, now)
