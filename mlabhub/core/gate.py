@@ -27,6 +27,7 @@ KEYS = (
     "options",
     "mounts",
     "log_folders",
+    "safe",
     "launch_id",
 )
 
@@ -70,6 +71,13 @@ def check_launch_id(value: object) -> None:
             Message.of(N_("{value} is not the id of a launch. Leave launch_id out."), value=quote(value)),
             key="launch_id",
         )
+
+
+def read_flag(key: str, value: object) -> bool:
+    """Return whether something is wanted; absent is not."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise InvalidLaunch(Message.of(N_("{key} is true or false, not {value}."), key=key, value=quote(value)), key=key)
 
 
 def read_choice(key: str, value: object, valid: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from mlabhub.core.identity import Identity
 from mlabhub.core.images import ImageKind
 from mlabhub.core.network import DEFAULT_EGRESS, Egress
 from mlabhub.core.profiles import LaunchRequest
+from mlabhub.core.safe_mode import safe_environment
 from mlabhub.core.storage import HOME, WORKSPACE, Mount, Storage, mounts_for
 from mlabhub.core.tools import TENSORBOARD, WORKBENCH, Kind
 from mlabhub.errors import MLabError
@@ -57,6 +58,8 @@ class LaunchPlan:
     gpu_products: tuple[str, ...] = ()
     """What GPUs of ``gpu_type`` are called where they are, as the inventory tells it; empty if it does not matter."""
     egress: Egress = DEFAULT_EGRESS
+    safe: bool = False
+    """Whether no start-up file of its person's is read; what it takes beyond ``environment`` is the backend's."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types."""
@@ -124,6 +127,7 @@ def make_plan(
         cpu_guarantee=request.cpu / cpu_overcommit,
         gpu_products=tuple(gpu_products),
         egress=request.egress,
+        safe=request.safe,
     )
 
 
@@ -149,7 +153,8 @@ def _environment(
         "MLABHUB_PLACES": json.dumps([mount.target for mount in mounts]),
         **dict(_of_tools(request)),
     }
-    return {**request.environment, **{name: str(value) for name, value in environment.items()}}
+    safe = safe_environment(launch_id) if request.safe else {}
+    return {**request.environment, **{name: str(value) for name, value in environment.items()}, **safe}
 
 
 def _of_tools(request: LaunchRequest) -> Iterator[tuple[str, object]]:

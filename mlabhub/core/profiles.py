@@ -264,7 +264,8 @@ class LaunchRequest:
     spawner finds by owner and name. ``environment`` is what the profile's options set. ``tools`` are those that can be
     opened, ``allowed_tools`` those that the profile names, None if it names none; ``unused_seconds`` after how long
     without anybody looking it ends by itself, None for never. What is not ``reclaimable`` is never taken back; else
-    ``notice_seconds`` is how long before that it is told, None for as long as the quotas say.
+    ``notice_seconds`` is how long before that it is told, None for as long as the quotas say. ``safe``: no start-up
+    file of its person's is read.
     """
 
     user: str
@@ -293,6 +294,7 @@ class LaunchRequest:
     egress: Egress = DEFAULT_EGRESS
     reclaimable: bool = True
     notice_seconds: float | None = None
+    safe: bool = False
 
 
 def visible_profiles(

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from mlabhub.core.choices import read_option
-from mlabhub.core.gate import KEYS, check_launch_id, read_choice, read_gpu_ids, read_keys, read_number
+from mlabhub.core.gate import KEYS, check_launch_id, read_choice, read_flag, read_gpu_ids, read_keys, read_number
 from mlabhub.core.images import ChosenImage, ImageRules, read_image
 from mlabhub.core.log_folders import read_log_folders
 from mlabhub.core.mounts import MountChoice, read_mounts
+from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import SHM, Catalog, LaunchRequest, Profile, default_payer
 from mlabhub.core.quote import quote, quote_all
+from mlabhub.core.safe_mode import SAFE_TOOLS, safe_tools
 from mlabhub.core.sight import Sight, see
 from mlabhub.core.storage import places_for
 from mlabhub.core.tools import ADDED, TENSORBOARD, offered_tools
@@ -58,8 +60,9 @@ def resolve(
         catalog.images_of(profile), groups, profile.own_images, profile.typed_images, frozenset(kept_images)
     )
     image = read_image(given.get("image"), rules, default_image)
-    gpus = int(read_number("gpus", given.get("gpus"), profile.gpus))
-    memory = read_number("memory_gib", given.get("memory_gib"), profile.memory_gib)
+    safe = _read_safe(profile, given.get("safe"))
+    gpus = int(_read_amount("gpus", given, profile.gpus, safe))
+    memory = _read_amount("memory_gib", given, profile.memory_gib, safe)
     further = _read_further(profile, given.get("options"))
     return LaunchRequest(
         user=user,
@@ -72,7 +75,7 @@ def resolve(
         gpu_type=_read_gpu_type(catalog, profile, given.get("gpu_type"), gpus, present),
         gpus=gpus,
         gpu_ids=read_gpu_ids(given.get("gpu_ids"), gpus, profile.choose_gpu),
-        cpu=read_number("cpu", given.get("cpu"), profile.cpu),
+        cpu=_read_amount("cpu", given, profile.cpu, safe),
         memory_gib=memory,
         shm_gib=_shared_memory(profile, further, memory),
         pids=profile.pids,
@@ -81,14 +84,28 @@ def resolve(
         environment=_environment(profile, further),
         mounts=_read_mounts(catalog, profile, user, groups, given.get("mounts")),
         kind=profile.kind,
-        tools=_tools(catalog, profile, image),
-        allowed_tools=profile.tools,
+        tools=safe_tools(_tools(catalog, profile, image)) if safe else _tools(catalog, profile, image),
+        allowed_tools=SAFE_TOOLS if safe else profile.tools,
         log_folders=_read_log_folders(catalog, profile, user, groups, given.get("log_folders")),
         unused_seconds=profile.unused_seconds,
         egress=profile.egress,
         reclaimable=profile.reclaimable,
         notice_seconds=profile.notice_seconds,
+        safe=safe,
     )
+
+
+def _read_safe(profile: Profile, value: object) -> bool:
+    safe = read_flag("safe", value)
+    if safe and profile.kind == TENSORBOARD:
+        raise InvalidLaunch(N_("A TensorBoard alone reads no start-up files, so it has no safe mode."), key="safe")
+    return safe
+
+
+def _read_amount(key: str, given: Mapping[str, object], option: NumberOption, safe: bool) -> float:
+    """Return an amount; in safe mode, what is not asked for is the least, not the default."""
+    value = given.get(key)
+    return read_number(key, option.min if safe and value is None else value, option)
 
 
 def _cannot_close(profile: Profile) -> Message:

@@ -1,7 +1,7 @@
 """The ledger: what was reserved, who did what, and what was answered; in SQLite, PostgreSQL, or in memory for tests."""
 
 from mlabhub.ledger.address import Address, parse_address
-from mlabhub.ledger.base import Ledger, LedgerConflict, LedgerUnavailable
+from mlabhub.ledger.base import Ledger, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.memory import MemoryLedger
 from mlabhub.ledger.opened import ledger_address, open_ledger
 from mlabhub.ledger.postgresql import LedgerTaken, PostgresLedger, open_postgresql
@@ -61,6 +61,7 @@ __all__ = [
     "check_disk",
     "ledger_address",
     "look_at_postgresql",
+    "one_per_server",
     "open_ledger",
     "open_postgresql",
     "open_sqlite",

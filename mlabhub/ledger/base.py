@@ -56,6 +56,9 @@ class Ledger(Protocol):
     def reservation(self, launch_id: str) -> Reservation | None:
         """Return a launch, however old."""
 
+    def recent(self, user: str) -> tuple[Reservation, ...]:
+        """Return a user's last `MOST_LATEST` admitted launches, newest first."""
+
     def latest(self, user: str) -> tuple[Reservation, ...]:
         """Return the last admitted launch of each of a user's servers (of the last `MOST_LATEST`), newest first."""
 

@@ -111,9 +111,13 @@ class MemoryLedger:
 
     def latest(self, user: str) -> tuple[Reservation, ...]:
         """Return the last admitted launch of each of a user's servers, newest first."""
+        return one_per_server(self.recent(user))
+
+    def recent(self, user: str) -> tuple[Reservation, ...]:
+        """Return a user's last admitted launches, newest first."""
         admitted = [entry for entry in reversed(self._audit) if entry.user == user and entry.act == "admit"]
         launches = [self._reservations[entry.launch_id] for entry in admitted if entry.launch_id in self._reservations]
-        return one_per_server(launches[:MOST_LATEST])
+        return tuple(launches[:MOST_LATEST])
 
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first."""

@@ -102,7 +102,11 @@ class SqlLedger:
         return None if row is None else tables.reservation_of(row)
 
     def latest(self, user: str) -> tuple[Reservation, ...]:
-        """Return the last admitted launch of each of a user's servers, newest first; the audit has an index by user."""
+        """Return the last admitted launch of each of a user's servers, newest first."""
+        return one_per_server(self.recent(user))
+
+    def recent(self, user: str) -> tuple[Reservation, ...]:
+        """Return a user's last admitted launches, newest first; the audit has an index by user."""
         admitted = (tables.audit.c.user == user) & (tables.audit.c.act == "admit")
         query = (
             sa.select(tables.reservations)
@@ -113,7 +117,7 @@ class SqlLedger:
         )
         with self._reading() as connection:
             rows = connection.execute(query).mappings()
-            return one_per_server([tables.reservation_of(row) for row in rows])
+            return tuple(tables.reservation_of(row) for row in rows)
 
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first."""

@@ -32,6 +32,7 @@ from mlabhub.service.queue.asking import ask
 from mlabhub.service.queue.scene import request_of
 from mlabhub.service.queue_views import NOT_KNOWN
 from mlabhub.service.repeats import answer_to_keep, check_key, fingerprint_of, refusal_to_keep, repeat
+from mlabhub.service.safe_mode import CALLED_OFF, safe_options
 from mlabhub.service.shelving.acts import call_off
 from mlabhub.service.views import (
     CatalogView,
@@ -49,7 +50,7 @@ from mlabhub.service.world import World
 __all__ = ["CatalogView", "LaunchAnswer", "LaunchStatus", "Launcher", "Person", "Preview", "ServerView", "Step"]
 
 log = logging.getLogger(__name__)
-CALLED_OFF = N_("{actor} stopped it before it was ready.")
+NEVER_STARTED = N_("This server was never started. Start it from the launch page.")
 Settle = Callable[[str, str], Awaitable[None]]
 
 
@@ -93,6 +94,23 @@ class Launcher(Looks):
             return await self._decide(wish, ground, key, fingerprint)
         finally:
             self._world.in_flight.discard(wish.launch_id)
+
+    async def launch_safe(self, actor: Person, user: str, server_name: str) -> LaunchAnswer:
+        """Start a server in safe mode, as the least that has its image; raises as `launch`, or `NotFound`."""
+        check_may_act(actor, user)
+        recent = await asyncio.to_thread(self._world.ledger.recent, user)
+        last = next((one for one in recent if one.server == server_name), None)
+        if last is None:
+            raise NotFound(NEVER_STARTED)
+        hub_user, capacity = await asyncio.gather(self._world.hub.user(user), self._world.capacity.get())
+        catalog, types = self._world.catalog(), capacity.gpu_types
+        kept = await kept_image(self._world.ledger, catalog, user, server_name)
+        options = safe_options(catalog, hub_user.groups, last, present=types, kept_images=kept)
+        answer = await self.launch(
+            actor, user=user, server_name=server_name, display_name=last.display_name, user_options=options
+        )
+        assert isinstance(answer, LaunchAnswer)  # it was not to wait
+        return answer
 
     async def _decide(
         self, wish: Wish, ground: Ground, key: tuple[str, str] | None, fingerprint: str

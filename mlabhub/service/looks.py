@@ -18,7 +18,7 @@ from mlabhub.core.storage import places_for
 from mlabhub.core.tools import WORKBENCH
 from mlabhub.errors import MLabError, NotPermitted, Unavailable
 from mlabhub.inventory import SavedLayer
-from mlabhub.ledger import AuditEntry, Reservation
+from mlabhub.ledger import AuditEntry, Reservation, one_per_server
 from mlabhub.messages import N_, Message
 from mlabhub.service import listing
 from mlabhub.service.catalogue import fault_lines
@@ -27,6 +27,7 @@ from mlabhub.service.lent import with_sharing
 from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.patience import soon
 from mlabhub.service.quota_views import make_view
+from mlabhub.service.safe_mode import is_safe, with_safe_mode
 from mlabhub.service.shelving.views import with_shelved
 from mlabhub.service.views import (
     CatalogView,
@@ -52,22 +53,25 @@ class Looks:
 
     async def servers(self, user: str) -> tuple[ServerView, ...]:
         """Return all servers of a user, running or not. What is saved is left out while the backend is silent."""
-        hub_user, saved, latest = await asyncio.gather(
-            self._world.hub.user(user, stopped=True), self._saved(user), self._latest(user)
+        hub_user, saved, recent = await asyncio.gather(
+            self._world.hub.user(user, stopped=True), self._saved(user), self._recent(user)
         )
+        latest = one_per_server(recent)
         projection, catalog = self._world.writer.projection, self._world.catalog()
         held = projection.of_user(user)
         views = listing.server_views(hub_user, held, saved, self._world.settings.base_url, latest)
-        return with_shelved(with_sharing(views, projection, catalog), projection)
+        return with_safe_mode(with_shelved(with_sharing(views, projection, catalog), projection), held, recent)
 
     async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
         """Return the last launch of each of a user's workbenches, newest first; none while the ledger is away."""
-        launches = [one for one in await self._latest(user) if one.kind == WORKBENCH]
+        # What was asked for in safe mode is for mending something, and not to be had again.
+        normal = [one for one in await self._recent(user) if not is_safe(one)]
+        launches = [one for one in one_per_server(normal) if one.kind == WORKBENCH]
         return tuple(PastLaunch(one.server, one.display_name, one.created, one.options) for one in launches)
 
-    async def _latest(self, user: str) -> tuple[Reservation, ...]:
+    async def _recent(self, user: str) -> tuple[Reservation, ...]:
         try:
-            return await asyncio.to_thread(self._world.ledger.latest, user)
+            return await asyncio.to_thread(self._world.ledger.recent, user)
         except Unavailable as error:
             log.warning("What %s launched before is not shown: %s", user, error.log_text)
             return ()

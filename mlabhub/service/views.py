@@ -168,6 +168,7 @@ class ServerView:
     ``borrowed``: its group holds more than it is guaranteed, so that it may be taken back after ``notice_s``. One that
     started from the queue is given back at ``claim_by`` unless it is used before. ``wanted`` is when its holder was
     last asked to give it back, for somebody waits. ``shelved`` is what it gave back itself and can have again.
+    ``safe``: it runs in safe mode; ``safe_mode_offered``: it did not start twice in a row, and may in safe mode.
     """
 
     user: str
@@ -196,6 +197,8 @@ class ServerView:
     claim_by: float | None = None
     wanted: float | None = None
     shelved: ShelvedView | None = None
+    safe: bool = False
+    safe_mode_offered: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.safe_mode import safe_arguments
 from mlabhub.core.tools import TENSORBOARD
 from mlabhub.engine import labels, runtime
 from mlabhub.engine.cdi import cdi_name
@@ -88,7 +89,7 @@ def make_container(
     return ContainerSpec(
         name=labels.container_name(around.instance, slug),
         image=around.image,
-        command=make_command(plan, command),
+        command=make_command(plan, command, outside=bool(around.runtime)),
         environment={
             **added,
             **around.site_environment,
@@ -118,9 +119,14 @@ def make_container(
     )
 
 
-def make_command(plan: LaunchPlan, usual: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what runs in the container: the usual command, or what its kind of server is."""
-    return TENSORBOARD_COMMAND if plan.kind == TENSORBOARD else (*usual, *jupyter_arguments(plan))
+def make_command(plan: LaunchPlan, usual: tuple[str, ...], *, outside: bool = False) -> tuple[str, ...]:
+    """Return what runs in the container: the usual command, or what its kind of server is.
+
+    In an ``outside`` image, terminals run a program of ours, which knows by itself what safe mode is.
+    """
+    if plan.kind == TENSORBOARD:
+        return TENSORBOARD_COMMAND
+    return (*usual, *jupyter_arguments(plan), *(safe_arguments() if plan.safe and not outside else ()))
 
 
 def make_binds(plan: LaunchPlan, around: Surroundings) -> tuple[Bind, ...]:

@@ -20,6 +20,7 @@ from traitlets import default
 from mlabhub.core.log_folders import source_of
 from mlabhub.core.names import server_slug
 from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.safe_mode import safe_arguments
 from mlabhub.core.tools import TENSORBOARD
 from mlabhub.engine import processes
 from mlabhub.errors import LaunchRefused
@@ -66,7 +67,10 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
         await ensure_folders_soon(own, self.shared.settings.nas_dir)
         self._plan = plan
         self._usual = self._usual or (self.cmd, self.args)
-        self.cmd, self.args = (list(TENSORBOARD_SERVER), []) if plan.kind == TENSORBOARD else self._usual
+        command, arguments = self._usual
+        if plan.safe:
+            arguments = [*arguments, *safe_arguments()]
+        self.cmd, self.args = (list(TENSORBOARD_SERVER), []) if plan.kind == TENSORBOARD else (command, arguments)
         self.home_dir = plan.mounts[0].source
         self.notebook_dir = self.home_dir
         self._log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

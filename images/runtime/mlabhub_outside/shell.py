@@ -1,6 +1,7 @@
 """A terminal's shell: the user's own if the image has it, with the image's own environment.
 
-It is no login shell: those set a PATH of their own, and the image's Python would be gone.
+It is no login shell: those set a PATH of their own, and the image's Python would be gone. In safe mode bash reads none
+of its user's files.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def choose_shell(wanted: str) -> str:
 def main() -> None:
     """Become the shell."""
     shell = choose_shell(os.environ.get("SHELL", ""))
-    os.execve(shell, [shell, "-i"], {**restored(os.environ), "SHELL": shell})
+    plain = ["--noprofile", "--norc"] if os.environ.get("MLABHUB_SAFE") == "1" and shell.endswith("/bash") else []
+    os.execve(shell, [shell, *plain, "-i"], {**restored(os.environ), "SHELL": shell})
 
 
 if __name__ == "__main__":

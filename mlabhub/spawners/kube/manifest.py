@@ -161,7 +161,7 @@ def make_container(plan: LaunchPlan, around: Surroundings) -> Manifest:
         "name": CONTAINER,
         "image": around.image,
         "imagePullPolicy": around.spec.pull_policy,
-        "args": [literal(argument) for argument in make_command(plan, around.command)],
+        "args": [literal(argument) for argument in make_command(plan, around.command, outside=bool(around.runtime))],
         "ports": [{"name": PORT_NAME, "containerPort": PORT}],
         "env": [{"name": name, "value": literal(value)} for name, value in sorted(make_environment(plan, around))],
         "resources": make_resources(plan),
