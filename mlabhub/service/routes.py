@@ -16,7 +16,7 @@ from mlabhub.service.handlers.base import NoSuchCall
 from mlabhub.service.idle_routes import IDLE_ROUTES
 from mlabhub.service.reports_routes import REPORTS_ROUTES
 from mlabhub.service.sharing_routes import SHARING_ROUTES
-from mlabhub.service.views import ImageView, NodeView, ServerView, StorageView
+from mlabhub.service.views import ImageView, LaunchAnswer, NodeView, ServerView, StorageView
 
 SERVER = "{user}/{server}"
 RESERVATION = {
@@ -148,6 +148,21 @@ ROUTES: tuple[Route, ...] = (
         (
             Call(
                 "post", "Forget what was installed in a stopped server.", "person", 200, {"state": str}, refusals=(409,)
+            ),
+        ),
+    ),
+    Route(
+        API + f"servers/{SERVER}/safe-mode",
+        servers.SafeModeHandler,
+        (
+            Call(
+                "post",
+                "Start a stopped server in safe mode: without GPUs where that can be, as small as its profile allows, "
+                "and without running any of its person's start-up files.",
+                "person",
+                201,
+                LaunchAnswer,
+                refusals=(403, 404, 409, 422, 503),
             ),
         ),
     ),

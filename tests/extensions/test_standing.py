@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from mlabhub_agent import agent
-from mlabhub_agent.looking import Looking
 from mlabhub_agent.orders import LATELY_S, Orders, Pages
 from mlabhub_agent.processes import Processes
 from mlabhub_agent.sending import Answer, Sender, Way
@@ -138,7 +137,7 @@ async def test_a_warning_makes_reports_come_at_every_look(receiver: Receiver, mo
     monkeypatch.setattr("random.random", lambda: 0.0)
     settings: dict[str, Any] = {}
     way = Way(receiver.url, "r1.t", "alice/")
-    one = agent.Agent(Looking(settings), Processes("", all_are_ours=False), way)
+    one = agent.Agent(settings, Processes("", all_are_ours=False), way)
     task = asyncio.create_task(one.run(look_s=0.2, report_s=600))
     began = time.monotonic()
     while len(receiver.calls) < 3:

@@ -271,6 +271,26 @@ def test_programs_of_the_home_come_after_the_images(monkeypatch: pytest.MonkeyPa
     assert os.environ["PATH"] == "/opt/venv/bin:/mnt/user/alice/.local/bin:/usr/bin:/bin"
 
 
+def test_in_safe_mode_nothing_of_the_home_is_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("USER", "LOGNAME", "HOME", "SHELL", "XDG_RUNTIME_DIR", "JUPYTER_RUNTIME_DIR", "MLABHUB_NOTES"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("PATH", "/opt/venv/bin:/usr/bin:/bin")
+    monkeypatch.setenv("MLABHUB_SAFE", "1")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", "/tmp/mlabhub-safe-01J/config")
+    before = os.umask(0o022)
+    try:
+        entry.set_variables(entry.parse_person(ALICE), "alice", "/run/user/12345")
+    finally:
+        os.umask(before)
+    entry.spare_the_home(entry.parse_person(ALICE), str(tmp_path / "run"), "it is full: delete something")
+    assert os.environ["PATH"] == "/opt/venv/bin:/usr/bin:/bin"
+    assert os.environ["JUPYTER_CONFIG_PATH"] == ""
+    assert os.environ["JUPYTER_CONFIG_DIR"] == "/tmp/mlabhub-safe-01J/config"
+    assert "it is full" in os.environ["MLABHUB_NOTES"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_sudo_every_way_back_is_closed():
     person = entry.parse_person(ALICE)
     assert entry.privilege_command(person, [65020, 200001]) == [

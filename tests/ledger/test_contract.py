@@ -180,6 +180,7 @@ def test_the_last_admitted_launch_of_each_server(ledger: Ledger) -> None:
     assert [one.launch_id for one in ledger.latest("alice")] == ["L3", "L2"]
     assert ledger.latest("alice")[0] == reservation("L3", server="")
     assert ledger.latest("nobody") == ()
+    assert [one.launch_id for one in ledger.recent("alice")] == ["L3", "L2", "L1"]
 
 
 def test_old_answers_are_forgotten(ledger: Ledger) -> None:

@@ -15,6 +15,7 @@ from mlabhub.core.identity import GroupId, Identity
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.core.names import folder_name
 from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.safe_mode import safe_arguments, safe_environment
 from mlabhub.errors import LaunchRefused
 from mlabhub.spawners.kube.manifest import Surroundings, get_pod_manifest, literal
 from mlabhub.spawners.plan_to_container import ROOT_CAPABILITIES
@@ -221,6 +222,17 @@ def test_a_tensorboard() -> None:
     expected["metadata"]["annotations"]["mlabhub/kind"] = "tensorboard"
     box(expected)["args"] = ["python", "-m", "mlabhub_proxies.tensorboard.server"]
     assert get_pod_manifest(replace(PLAN, kind="tensorboard"), AROUND) == expected
+
+
+def test_safe_mode_is_in_the_arguments_and_the_environment_alone() -> None:
+    plan = replace(PLAN, safe=True, environment={**PLAN.environment, **safe_environment(PLAN.launch_id)})
+    usual, made = box(get_pod_manifest(PLAN, AROUND)), box(get_pod_manifest(plan, AROUND))
+    assert made["args"] == [*usual["args"], *safe_arguments()]
+    added = {one["name"]: one["value"] for one in made["env"] if one not in usual["env"]}
+    assert added == safe_environment(PLAN.launch_id)
+    assert {key: made[key] for key in made if key not in ("args", "env")} == {
+        key: usual[key] for key in usual if key not in ("args", "env")
+    }
 
 
 def test_sudo_only_where_the_site_allows_it() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from mlabhub.core.identity import GroupId, Identity
 from mlabhub.core.plan import LaunchPlan
+from mlabhub.core.safe_mode import safe_arguments
 from mlabhub.core.storage import Mount
 from mlabhub.engine.spec import get_docker_container, get_libpod_container
 from mlabhub.spawners.plan_to_container import (
@@ -246,3 +247,14 @@ def test_the_hub_is_reached_through_the_users_own_gateway(
 ) -> None:
     around = replace(AROUND, tls_name=tls_name)
     assert (hub_url(around), extra_hosts(around)) == (url, hosts)
+
+
+def test_in_safe_mode_terminals_run_no_file_of_the_persons() -> None:
+    safe = make_container(replace(PLAN, safe=True), AROUND, command=("serve",), hub_environment={})
+    usual = make_container(PLAN, AROUND, command=("serve",), hub_environment={})
+    assert safe.command == (*usual.command, *safe_arguments())
+    # In an image from elsewhere terminals are our own program's.
+    outside = replace(AROUND, runtime="/opt/runtime/abc")
+    assert make_container(replace(PLAN, safe=True), outside, command=("serve",), hub_environment={}).command == (
+        usual.command
+    )

@@ -11,7 +11,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from mlabhub_agent.desk import Desk
@@ -20,7 +20,8 @@ from mlabhub_agent.handlers import get_routes
 from mlabhub_agent.looking import Looking
 from mlabhub_agent.orders import Orders, Pages
 from mlabhub_agent.processes import Processes, Seen
-from mlabhub_agent.sending import Sender, Way
+from mlabhub_agent.rescue import write_bundle
+from mlabhub_agent.sending import TAKEN, Sender, Way
 from mlabhub_agent.standing import Standing
 from mlabhub_proxies.surroundings import SETTING as SURROUNDINGS
 
@@ -32,16 +33,22 @@ LOOK_S = 15.0
 REPORT_S = 60.0
 JITTER = 0.1
 """A report comes so much sooner or later than the minute: thousands of servers do not report in one moment."""
+TRACE_S = 5.0
+"""How long the bundle waits for what the service measured."""
 SHARE = 200
 """A look may take one part of so many of the time until the next."""
 SETTING = "mlabhub_agent"
 
 
 class Agent:
-    """Watches over one server. ``way`` leads to the service; None: this server was not told of one."""
+    """Watches over one server. ``way`` leads to the service; None: this server was not told of one.
 
-    def __init__(self, looking: Looking, processes: Processes, way: Way | None):
-        self._looking = looking
+    ``settings`` are those of the server's web application.
+    """
+
+    def __init__(self, settings: MutableMapping[str, Any], processes: Processes, way: Way | None):
+        self._settings = settings
+        self._looking = Looking(settings)
         self._processes = processes
         self._turn = asyncio.Lock()
         self._sender = Sender(way.server, way.post, self._hear) if way is not None else None
@@ -100,7 +107,14 @@ class Agent:
 
     async def _write_bundle(self, order: Mapping[str, Any]) -> str:
         """Write what helps to go on later to the home; return where it is."""
-        return ""
+        trace = None
+        try:
+            if self._way is not None:
+                answer = await asyncio.wait_for(self._way.trace(), TRACE_S)
+                trace = answer.said if answer.status == TAKEN else None
+        except (OSError, asyncio.TimeoutError) as error:
+            log.warning("The service does not say what it measured: %r", error)
+        return await write_bundle(self._settings, order, trace)
 
 
 def make_way(environ: Mapping[str, str]) -> Way | None:
@@ -115,7 +129,7 @@ def make_way(environ: Mapping[str, str]) -> Way | None:
 def make_agent(app: ServerApp, environ: Mapping[str, str]) -> Agent:
     """Return the agent of a server; one that was not told where to report looks all the same, for the hub's sake."""
     launch_id, alone = environ.get("MLABHUB_LAUNCH_ID", ""), environ.get("MLABHUB_OWN_NETWORK") == "1"
-    return Agent(Looking(app.web_app.settings), Processes(launch_id, all_are_ours=alone), make_way(environ))
+    return Agent(app.web_app.settings, Processes(launch_id, all_are_ours=alone), make_way(environ))
 
 
 def start(app: ServerApp) -> None:

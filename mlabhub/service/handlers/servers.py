@@ -50,6 +50,14 @@ class ResetHandler(ApiHandler):
         self.answer({"state": "reset"})
 
 
+class SafeModeHandler(ApiHandler):
+    """``POST servers/USER/SERVER/safe-mode``"""
+
+    async def post(self, user: str, server: str) -> None:
+        """Start a server without its person's start-up files."""
+        self.answer(await self.launcher.launch_safe(self.person, user, server_of(server)), 201)
+
+
 class GpusHandler(ApiHandler):
     """``GET gpus``"""
 

@@ -7,7 +7,9 @@ Nothing here waits for a server to save: it has `SAVE_S`, and its GPUs are free 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from mlabhub.core.quote import plain
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError
@@ -25,6 +27,7 @@ from mlabhub.service.world import World
 
 SAVE_S = 90.0
 """How long a server may save: the agent learns of it with its next report, within a minute."""
+TRACE_S = 6 * 3600.0
 RETURN_S = 30.0
 """How long an answer waits for what runs without GPUs to end."""
 LONGEST_REASON = 200
@@ -90,6 +93,14 @@ class ShelvingDesk:
         path = rescue if rescue.isprintable() and len(rescue) <= LONGEST_PATH else ""
         await self._world.writer.submit(acts.saved(launch_id, one.user, one.server, path, self._world.clock()))
         self.care.wake()
+
+    async def trace(self, launch_id: str) -> dict[str, Any]:
+        """Return what was measured of a launch in the last `TRACE_S`, as lines of samples; for its rescue bundle."""
+        one, now = self._world.writer.projection.launch(launch_id), self._world.clock()
+        if one is None:
+            return {"samples": []}
+        kept = await self._world.watch.history(one.user, one.server, now - TRACE_S, now)
+        return {"samples": [json.loads(sample.line()) for sample in kept if sample.launch_id == launch_id]}
 
     def view(self, user: str, server: str) -> ShelvedView | None:
         """Return what a server gave back; None if there is nothing."""
