@@ -77,6 +77,7 @@ class Card:
     loan: str = ""
     wanted: str = ""
     release_url: str = ""
+    idle_url: str = ""
     claim: Countdown | None = None
 
 
@@ -126,6 +127,7 @@ def make_card(
         loan=loan_text(server, t) if not stopped else "",
         wanted=wanted_text(server, t, simulated=simulated) if running else "",
         release_url=url(f"release/{server.launch_id}") if running and server.launch_id else "",
+        idle_url=url(f"idle/{server.launch_id}") if running and server.launch_id else "",
         claim=countdown(server.claim_by, now, t) if now is not None and server.claim_by and not stopped else None,
     )
 

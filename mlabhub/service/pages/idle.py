@@ -1,0 +1,155 @@
+"""Why one server is kept or at risk, and what its person can do: keep it, give its GPUs back, stop it.
+
+Guarantees: what is not theirs is not there; what is not known is said to be not known; keeping is one press, and giving
+GPUs back happens only after the question of `mlabhub.service.pages.confirm` was seen.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from mlabhub.core.idle.rule_words import rule_sentences
+from mlabhub.core.idle.words import span
+from mlabhub.core.quote import plain
+from mlabhub.errors import MLabError, NotFound
+from mlabhub.i18n import N_
+from mlabhub.ledger import Reservation
+from mlabhub.messages import Message
+from mlabhub.service.idle.views import IdleView
+from mlabhub.service.pages.base import PageHandler
+from mlabhub.service.pages.confirm import Asking, Question
+from mlabhub.service.pages.waits import local
+from mlabhub.service.views import Person
+
+KEEP_S = 2 * 3600.0
+LONGEST_REASON = 500
+
+OVER = N_("This launch is over, so nothing is kept or stopped any more.")
+SIGNALS = {
+    "gpu": N_("GPU"),
+    "gpu_memory": N_("GPU memory"),
+    "cpu": N_("Processors"),
+    "input": N_("Keys and pointer"),
+    "work": N_("Kernels and terminals"),
+    "last_activity": N_("Activity at the hub"),
+}
+RELEASE_GPU = Question(
+    N_("Give the GPUs of {server} back, and keep the work?"),
+    (
+        N_("What is open is saved; then it stops: notebooks, terminals and training runs end."),
+        N_("It starts again by itself without GPUs, with your files and what you installed."),
+        N_("Its GPUs are free for others."),
+    ),
+    N_("Give the GPUs back"),
+    N_("{server} gives its GPUs back."),
+)
+
+
+class Looks(Protocol):
+    """What the page asks."""
+
+    async def find(self, person: Person, launch_id: str) -> Reservation: ...
+    def view(self, person: Person, user: str, server: str) -> IdleView: ...
+
+
+class IdleBase(PageHandler):
+    """What shows a launch."""
+
+    async def show(self, launch_id: str, *, problem: str = "", typed: str = "") -> None:
+        """Show the verdict, signal by signal, and what can be done."""
+        looks: Looks = self.application.settings["idle_looks"]
+        one = await looks.find(self.person, launch_id)
+        view = looks.view(self.person, one.user, one.server) if one.state == "held" else None
+        if view is not None and view.launch.launch_id != launch_id:
+            view = None
+        other = self.other(one.user)
+        self.render_page(
+            "idle.html",
+            title=self.t(N_("Why {server} is kept or at risk"), server=self._name(one)),
+            launch_id=launch_id,
+            other=other,
+            over=self.t(OVER),
+            view=view,
+            times=[] if view is None else self._times(view),
+            signals=[]
+            if view is None
+            else [(self.t(SIGNALS[it.name]), self.t.say(it.text), it) for it in view.signals],
+            reasons=[] if view is None else [self.t.say(reason) for reason in view.reasons],
+            rule=[] if view is None else [self.t.say(it) for it in rule_sentences(view.policy, len(one.gpus))],
+            keepings=[] if view is None else self._keepings(view),
+            keep=None if view is None or not view.keep_left else self.t.say(span(min(KEEP_S, view.keep_most_s))),
+            problem=problem,
+            typed=typed,
+            longest=LONGEST_REASON,
+            release_url=self.page_url("release-gpu", server=one.server or None, user=other),
+            stop_url=self.page_url("stop", server=one.server or None, user=other),
+        )
+
+    def _name(self, one: Reservation) -> str:
+        return one.display_name or one.server or self.t(N_("Default server"))
+
+    def _times(self, view: IdleView) -> list[tuple[str, str]]:
+        now = datetime.now().astimezone()
+        told = None if view.warning is None else view.warning.told
+        known = (
+            (N_("Last at work"), view.since),
+            (N_("Warned"), told if told is not None else view.due),
+            (N_("Ends unless used or kept"), view.deadline),
+        )
+        return [(self.t(what), self.t.moment(local(at), now)) for what, at in known if at is not None]
+
+    def _keepings(self, view: IdleView) -> list[str]:
+        now = datetime.now().astimezone()
+        return [
+            self.t.say(
+                Message.of(
+                    N_("Kept by {person} until {time}. {reason}"),
+                    person=plain(kept.by),
+                    time=self.t.moment(local(kept.until), now),
+                    reason=plain(kept.reason),
+                )
+            ).strip()
+            for kept in view.keepings
+        ]
+
+
+class IdlePageHandler(IdleBase):
+    """The page; ``Keep it`` is posted to it."""
+
+    async def get(self, launch_id: str) -> None:
+        """Show it."""
+        await self.show(launch_id)
+
+    async def post(self, launch_id: str) -> None:
+        """Keep the server for a while, or say on the page why not."""
+        self.require_navigation()
+        settings, reason = self.application.settings, self.get_body_argument("reason", "")
+        one = await settings["idle_looks"].find(self.person, launch_id)
+        if one.state != "held":
+            raise NotFound(OVER)
+        try:
+            await settings["idle_desk"].extend(self.person, one.user, one.server, KEEP_S, reason)
+        except MLabError as error:
+            self.set_status(error.status)
+            await self.show(launch_id, problem=self.t.say(error.message), typed=reason[:LONGEST_REASON])
+            return
+        self.redirect(self.page_url(f"idle/{launch_id}"), status=303)
+
+
+class ReleaseGpuHandler(Asking):
+    """Gives the GPUs of a server back."""
+
+    field = "server"
+
+    async def look(self, act: str, user: str, name: str) -> tuple[str, Question]:
+        """Return what the server is called, and what to ask."""
+        for server in await self.launcher.servers(user):
+            if server.server_name == name and server.state == "running" and server.gpus:
+                return server.display_name or name or self.t(N_("Default server")), RELEASE_GPU
+        raise NotFound(N_("This server does not run, or has no GPU to give back."))
+
+    async def act(self, act: str, user: str, name: str) -> str:
+        """Give them back."""
+        await self.application.settings["shelving"].release(self.person, user, name)
+        return self.page_url(user=self.other(user))

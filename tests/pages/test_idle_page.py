@@ -1,0 +1,120 @@
+"""The page that says why a server is kept or at risk."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mlabhub.core.idle.policy import Policy
+from mlabhub.core.idle.words import Signal
+from mlabhub.errors import LaunchRefused, NotFound
+from mlabhub.ledger import Keeping, Reservation
+from mlabhub.messages import Message
+from mlabhub.service.idle.views import IdleView
+from mlabhub.service.views import Person
+from tests.pages.conftest import Login
+from tests.pages.helpers import field, start
+from tests.pages.launcher import HOSTILE, MemoryLauncher
+from tests.pages.site import Site
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class MemoryIdle:
+    """Verdicts in memory: looks and desk in one."""
+
+    def __init__(self, launcher: MemoryLauncher) -> None:
+        self.launcher = launcher
+        self.kept: list[tuple[Any, ...]] = []
+        self.left = 1
+
+    async def find(self, person: Person, launch_id: str) -> Reservation:
+        one = self.launcher.projection.launch(launch_id)
+        if one is None or not (person.admin or person.name == one.user):
+            raise NotFound("There is no launch by this id.")
+        return replace(one, state="held")
+
+    def view(self, person: Person, user: str, server: str) -> IdleView:
+        one, now = self.launcher.projection.of_server(user, server), time.time()
+        assert one is not None
+        signals = (
+            Signal("gpu", "unknown", Message("Not measured."), True),
+            Signal("work", "idle", Message(HOSTILE), False),
+        )
+        keepings = tuple(Keeping(one.launch_id, now, now + 60, by=HOSTILE, reason=kept[-1]) for kept in self.kept)
+        return IdleView(
+            one, now, "warned", Message("GPU idle for 2 h."), signals, (), Policy(), now - 7200, now - 60, now + 840,
+            None, keepings, self.left, 7200.0, bool(one.gpus),
+        )  # fmt: skip
+
+    async def extend(self, person: Person, user: str, server: str, seconds: float, reason: str) -> None:
+        if not self.left:
+            raise LaunchRefused("It was kept often enough already.")
+        self.left -= 1
+        self.kept.append((person.name, user, server, seconds, reason))
+
+    async def release(self, person: Person, user: str, server: str) -> None:
+        self.launcher.calls.append(("release-gpu", person.name, user, server))
+
+
+@pytest.fixture
+def idle(site: Site, launcher: MemoryLauncher) -> MemoryIdle:
+    memory = MemoryIdle(launcher)
+    site.app.settings.update(idle_looks=memory, idle_desk=memory, shelving=memory)
+    return memory
+
+
+async def test_the_verdict_signals_and_rule_are_said(login: Login, launcher: MemoryLauncher, idle: MemoryIdle) -> None:
+    launch_id = await start(launcher, profile="gpu")
+    text = (await (await login("alice")).get(f"idle/{launch_id}")).text
+    for part in (
+        "GPU idle for 2 h.",
+        "measured from outside",
+        "own word",
+        "warned after 1 h 15 min",
+        "Keep it for 2 h",
+    ):
+        assert part in text, part
+    assert "<img src=x" not in text
+    assert " style=" not in text
+
+
+async def test_somebody_elses_is_not_there(login: Login, launcher: MemoryLauncher, idle: MemoryIdle) -> None:
+    launch_id = await start(launcher, "bob", profile="gpu")
+    client = await login("alice")
+    assert (await client.get(f"idle/{launch_id}")).status_code == 404
+    token = field(await client.get("launch"), "_xsrf")
+    assert (await client.post(f"idle/{launch_id}", data={"_xsrf": token})).status_code == 404
+    assert idle.kept == []
+    assert (await (await login("root")).get(f"idle/{launch_id}")).status_code == 200
+
+
+async def test_it_is_kept_once_and_then_says_why_not(login: Login, launcher: MemoryLauncher, idle: MemoryIdle) -> None:
+    launch_id = await start(launcher, profile="gpu")
+    client = await login("alice")
+    sent = {"_xsrf": field(await client.get("launch"), "_xsrf"), "reason": f"\u202e{HOSTILE}" + "x" * 10_000}
+    assert (await client.post(f"idle/{launch_id}", data={"reason": "no token"})).status_code == 403
+    foreign = await client.post(f"idle/{launch_id}", data=sent, headers={"Sec-Fetch-Site": "same-site"})
+    assert (foreign.status_code, idle.kept) == (403, [])
+    assert (await client.post(f"idle/{launch_id}", data=sent)).status_code == 303
+    assert idle.kept[0][:4] == ("alice", "alice", "exp", 7200.0)
+    page = (await client.get(f"idle/{launch_id}")).text
+    assert "\u202e" not in page
+    assert "<img src=x" not in page
+    again = await client.post(f"idle/{launch_id}", data=sent)
+    assert (again.status_code, "often enough" in again.text) == (409, True)
+
+
+async def test_gpus_are_given_back_after_a_question(login: Login, launcher: MemoryLauncher, idle: MemoryIdle) -> None:
+    launch_id = await start(launcher, profile="gpu")
+    launcher.finish(launch_id)
+    client = await login("alice")
+    assert f'href="/services/mlabhub/idle/{launch_id}"' in (await client.get("")).text
+    page = await client.get("release-gpu?server=exp", follow_redirects=True)
+    assert "keep the work?" in page.text
+    sent = {name: field(page, name) for name in ("_xsrf", "confirm", "server", "user")}
+    assert (await client.post("release-gpu", data=sent)).status_code == 303
+    assert launcher.calls[-1] == ("release-gpu", "alice", "alice", "exp")
