@@ -177,7 +177,8 @@ class Life:
         self.quota_desk = QuotaDesk(self.world)
         self.desk = SpawnerDesk(self.world, self.reconciler.supersede, self.reconciler.wake, ReportTokens("t" * 32))
         nudging = Nudging(self.world, lambda: 1800.0)
-        self.loops = [asyncio.create_task(one.run()) for one in (self.reconciler, self.world.queue, nudging)]
+        more = story.furnish(self)
+        self.loops = [asyncio.create_task(one.run()) for one in (self.reconciler, self.world.queue, nudging, *more)]
 
     def run(self, doing: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Do something in this life: it ends with it."""

@@ -79,7 +79,9 @@ class Faults(logging.Handler):
 
 
 class Story:
-    """One history."""
+    """One history. ``pace``: how many times as long as the script says it is between deeds."""
+
+    pace = 1.0
 
     def __init__(self, script: Script):
         self.script = script
@@ -145,6 +147,10 @@ class Story:
     def see_machines(self) -> None:
         """Remember what there is."""
         self.accounts.nodes.append((self.steady(), {node.name: node for node in self.machines.nodes}))
+
+    def furnish(self, life: Life) -> Iterable[Any]:
+        """Return what else runs in a life of the service."""
+        return ()
 
     # -- the service, from outside
 
@@ -216,7 +222,7 @@ class Story:
             keeping = [self.outside(self.keep_service()), self.outside(self._poll())]
             doing: list[asyncio.Task[Any]] = []
             for deed in self.script.deeds:
-                await asyncio.sleep(deed.gap)
+                await asyncio.sleep(deed.gap * self.pace)
                 if self.accounts.broken:
                     return
                 if deed.kind not in self.script.off:
@@ -242,18 +248,7 @@ class Story:
 
     async def _end(self, doing: list[asyncio.Task[Any]]) -> None:
         """Let everything be well, and look at what is left; then let everybody have their turn."""
-        self.chances.calm = True
-        self.ledger_away = self.disk_full = self.machines.down = self.hub.silent = False
-        if doing:
-            await asyncio.wait(doing)
-        for task in doing:
-            task.result()
-        self.hub.come_back()
-        self.machines.nodes = self.nodes
-        self.see_machines()
-        self.note("all is well")
-        await asyncio.sleep(200.0)
-        self._check_agreement()
+        await self._calm_down(doing)
         for _ in range(150):
             if self.accounts.broken:
                 return
@@ -267,6 +262,20 @@ class Story:
                     await self.hub.stop(user, server)
             await asyncio.sleep(70.0 if self.accounts.now < 20_000 else 400.0)
         self._check_nobody_is_lost()
+
+    async def _calm_down(self, doing: list[asyncio.Task[Any]]) -> None:
+        self.chances.calm = True
+        self.ledger_away = self.disk_full = self.machines.down = self.hub.silent = False
+        if doing:
+            await asyncio.wait(doing)
+        for task in doing:
+            task.result()
+        self.hub.come_back()
+        self.machines.nodes = self.nodes
+        self.see_machines()
+        self.note("all is well")
+        await asyncio.sleep(200.0)
+        self._check_agreement()
 
     def _check_agreement(self) -> None:
         must, accounts = self.accounts.must, self.accounts
@@ -340,9 +349,9 @@ def _moments(window: Mapping[str, Any]) -> dict[str, Any]:
     return {**window, "from": write_moment(window["from"]), "until": write_moment(window["until"])}
 
 
-def tell_story(script: Script) -> Story:
+def tell_story(script: Script, kind: type[Story] = Story) -> Story:
     """Live through a script, and return what became of it."""
-    story = Story(script)
+    story = kind(script)
     dice = random.Random(script.seed ^ 0xD15C)
     slow = (0.0, 0.0, 0.0, 0.002, 0.3)
 
