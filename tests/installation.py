@@ -69,7 +69,7 @@ def wait_for(condition: Any, seconds: float, what: str) -> Any:
 
 @dataclass
 class Installation:
-    """One running hub."""
+    """One running hub. ``program`` is what runs in place of `mlabhub`."""
 
     state: Path
     port: int
@@ -79,6 +79,7 @@ class Installation:
     prefix: str = ""
     process: subprocess.Popen[bytes] | None = None
     tokens: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = (MLABHUB,)
 
     @property
     def url(self) -> str:
@@ -99,7 +100,7 @@ class Installation:
     def start(self, seconds: float = 90) -> None:
         """Run `mlabhub up` and wait for the hub's login page."""
         output = open(self.state.parent / f"{self.state.name}.out", "ab")  # noqa: SIM115 - the child keeps it
-        argv = [MLABHUB, "up", "--state", str(self.state), "--port", str(self.port), *self.arguments]
+        argv = [*self.program, "up", "--state", str(self.state), "--port", str(self.port), *self.arguments]
         self.process = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         output.close()
         wait_for(self._is_up, seconds, f"hub at {self.url}; it said:\n{self.output()[-3000:]}")
