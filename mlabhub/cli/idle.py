@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from mlabhub.cli.idle_export import export
 from mlabhub.cli.idle_replay import replay
 from mlabhub.cli.idle_shown import explain, list_idle
 
@@ -11,6 +12,7 @@ app = typer.Typer(no_args_is_help=True, help="Say whether servers are used, and 
 app.command("explain")(explain)
 app.command("list")(list_idle)
 app.command("replay")(replay)
+app.command("export")(export)
 
 
 @app.callback()

@@ -3,7 +3,7 @@
 from mlabhub.ledger.address import Address, parse_address
 from mlabhub.ledger.base import Ledger, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.memory import MemoryLedger
-from mlabhub.ledger.opened import ledger_address, open_ledger
+from mlabhub.ledger.opened import ledger_address, open_ledger, open_samples
 from mlabhub.ledger.postgresql import LedgerTaken, PostgresLedger, open_postgresql
 from mlabhub.ledger.postgresql_look import look_at_postgresql
 from mlabhub.ledger.records import (
@@ -64,6 +64,7 @@ __all__ = [
     "one_per_server",
     "open_ledger",
     "open_postgresql",
+    "open_samples",
     "open_sqlite",
     "parse_address",
 ]

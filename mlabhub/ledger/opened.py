@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+from mlabhub.errors import InvalidConfiguration
 from mlabhub.ledger.address import Address, parse_address
-from mlabhub.ledger.postgresql import PostgresLedger, open_postgresql
+from mlabhub.ledger.postgresql import PostgresLedger, make_engine, open_postgresql
+from mlabhub.ledger.postgresql_faults import sentence
+from mlabhub.ledger.samples import SqlSamples
 from mlabhub.ledger.sql import SqlLedger
 from mlabhub.ledger.sqlite import open_sqlite
+from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
 
 log = logging.getLogger(__name__)
 MOVED = ".moved"
+NO_LEDGER = N_("There is no ledger {file}. Name the state folder of an installation with --state.")
 
 
 def open_ledger(settings: Settings) -> SqlLedger:
@@ -53,3 +61,22 @@ def _move(file: Path, ledger: PostgresLedger) -> None:
         return
     file.rename(file.with_name(file.name + MOVED))
     log.info("What %s had is in PostgreSQL now; the file is kept as %s", file, file.name + MOVED)
+
+
+@contextmanager
+def open_samples(settings: Settings) -> Iterator[SqlSamples]:
+    """Open the samples that an installation keeps, to read them, also while its service runs.
+
+    Raises `InvalidConfiguration` or `LedgerUnavailable`.
+    """
+    address = ledger_address(settings)
+    if address is None:
+        if not settings.ledger_file.exists():
+            raise InvalidConfiguration(Message.of(NO_LEDGER, file=str(settings.ledger_file)))
+        ledger = open_sqlite(settings.ledger_file)
+    else:
+        ledger = SqlLedger(make_engine(address, "mlabhub idle export"), partial(sentence, address.place))
+    try:
+        yield SqlSamples(ledger)
+    finally:
+        ledger.close()
