@@ -1,7 +1,10 @@
 // Touches a file while a person is at work in this window: VS Code itself says whether one is, and stops saying so a
 // minute after the last key or movement. Neither files, nor what is typed, nor which extensions there are is looked at.
+// And shows how the server stands (idle.js).
 const { closeSync, futimesSync, openSync } = require("node:fs");
 const vscode = require("vscode");
+const { hasAgent } = require("./agent.js");
+const idle = require("./idle.js");
 
 const FILE = process.env.MLABHUB_VSCODE_ACTIVE;
 const EVERY_MS = 30_000;
@@ -19,6 +22,7 @@ function touch() {
 }
 
 exports.activate = (context) => {
+  if (hasAgent) idle.start(context);
   if (!FILE) return;
   const timer = setInterval(touch, EVERY_MS);
   context.subscriptions.push(vscode.window.onDidChangeWindowState(touch), { dispose: () => clearInterval(timer) });
