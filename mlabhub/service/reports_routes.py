@@ -81,10 +81,11 @@ REPORTS_ROUTES: tuple[Route, ...] = (
         (
             Call(
                 "get",
-                "What the service has measured of this server, for the bundle that is written to the home.",
+                "What the service has measured of this server in the last hours, minute by minute, for the bundle "
+                "that is written to the home.",
                 "agent",
                 200,
-                dict[str, Any],
+                {"samples": list[dict[str, Any]]},
                 refusals=(*TOKEN, 503),
             ),
         ),

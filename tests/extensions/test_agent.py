@@ -105,11 +105,11 @@ def environ_of(receiver: Receiver) -> dict[str, str]:
     }
 
 
-def start_server(start: Start, receiver: Receiver, hurried: bool = True) -> JupyterServer:
+def start_server(start: Start, receiver: Receiver, hurried: bool = True, **environ: str) -> JupyterServer:
     extensions = {**OURS, "jupyter_server_terminals": True, "mlabhub_agent": True}
     if hurried:
         extensions["tests.extensions.hurried_agent"] = True
-    return start(environ=environ_of(receiver), extensions=extensions)
+    return start(environ={**environ_of(receiver), **environ}, extensions=extensions)
 
 
 def test_a_server_says_what_goes_on_in_it(start: Start, receiver: Receiver) -> None:

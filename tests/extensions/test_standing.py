@@ -191,8 +191,9 @@ def test_programs_of_the_account_need_no_token_and_nobody_else_gets_in(start: St
     assert not socket.exists()
 
 
-def test_an_order_is_carried_out_and_told_once(start: Start, receiver: Receiver) -> None:
-    server = start_server(start, receiver)
+def test_an_order_is_carried_out_and_told_once(start: Start, receiver: Receiver, tmp_path: Path) -> None:
+    receiver.answers["/trace"] = (200, {"samples": [{"t": NOW, "gpu_util": [12.0], "gpu_mem_used": [2**20]}]})
+    server = start_server(start, receiver, MLABHUB_HOME=str(tmp_path))
     standing_of(server, "warned")
     with server.client() as client:
         client.get("mlabhub/api/idle", params={"page": "one"})
@@ -206,10 +207,14 @@ def test_an_order_is_carried_out_and_told_once(start: Start, receiver: Receiver)
         time.sleep(1)
         assert receiver.paths == [], "one page is still saving"
         client.post("mlabhub/api/idle/saved-documents", json={"page": "two"})
-        wait_for(lambda: receiver.paths)
+        wait_for(lambda: len(receiver.paths) > 1)
         time.sleep(1)
-    assert [path for path, _ in receiver.paths if path == "/saved"] == ["/saved"]
-    assert receiver.paths[-1][1].keys() == {"server", "rescue"}
+    [(first, _), (last, told)] = receiver.paths
+    assert (first, last, told["server"]) == ("/trace", "/saved", "alice/train")
+    rescue = Path(told["rescue"])
+    assert rescue.parent.parent == tmp_path
+    assert "12" in (rescue / "gpu.csv").read_text()
+    assert WORDS["zh_CN"] in (rescue / "README.txt").read_text()
 
 
 class Told:

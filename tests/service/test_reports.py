@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlabhub.core.readings import Sample
 from mlabhub.errors import Gone, LaunchRefused, NotPermitted, TooMany, UnknownToken
 from mlabhub.ledger import Contents
 from mlabhub.service.bodies import MOST_REPORTS, ReportsBody
@@ -270,7 +271,7 @@ class Desks:
     def order(self, launch_id: str) -> dict[str, Any] | None:
         return self.asked
 
-    def seen(self, launch_id: str, warning_at: float) -> None:
+    async def seen(self, launch_id: str, warning_at: float) -> None:
         self.calls.append(("seen", launch_id, warning_at))
 
     async def extend_own(self, launch_id: str, seconds: float, reason: str) -> None:
@@ -284,9 +285,6 @@ class Desks:
     async def saved(self, launch_id: str, rescue: str) -> None:
         self.calls.append(("saved", launch_id, rescue))
 
-    async def trace(self, launch_id: str) -> dict[str, Any]:
-        return {"launch": launch_id}
-
 
 async def test_an_agent_is_answered_how_things_stand_and_passes_on_what_is_asked_for(running: Running) -> None:
     headers = {"Authorization": f"Bearer {await token_of(running, 'alice', 'x')}"}
@@ -299,8 +297,9 @@ async def test_an_agent_is_answered_how_things_stand_and_passes_on_what_is_asked
         assert answer.status_code == status, answer.text
         return answer.json()
 
-    await send("/keep", 503, seconds=60.0)
-    running.service.application.settings.update(idle_desk=desks, shelving=desks)
+    settings = running.service.application.settings
+    shelving = settings["shelving"]
+    settings.update(idle_desk=desks, shelving=desks)
     desks.asked = {"until": NOW, "reason": {"en": "so", "zh_CN": "此"}}
     answer = await send("", sent=NOW, reports=[report()], seen=NOW - 5)
     assert answer["status"] == {"now": NOW, "verdict": "idle", "launch": launch, "order": desks.asked}
@@ -315,8 +314,14 @@ async def test_an_agent_is_answered_how_things_stand_and_passes_on_what_is_asked
         ("release", launch),
         ("saved", launch, "~/mlabhub-rescue"),
     ]
-    traced = await running.http.get(f"{REPORTS}/trace", headers=headers)
-    assert traced.json() == {"launch": launch}
+    settings["shelving"] = shelving
+    at = running.world.clock() - 60
+    for of, number in ((launch, 1.0), ("01OTHER", 2.0)):
+        sample = Sample(at + number, "alice/x", of, 1, (37.0,), (None,), 0.5)
+        running.world.samples.add(sample.t, [sample])
+    traced = (await running.http.get(f"{REPORTS}/trace", headers=headers)).json()
+    [told] = traced["samples"]
+    assert (told["t"], told["gpu_util"], told["gpu_mem_used"], told["cpu_cores"]) == (at + 1, [37.0], [None], 0.5)
 
 
 @pytest.mark.parametrize("path", ["/keep", "/release", "/saved"])

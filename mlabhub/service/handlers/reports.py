@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlabhub.errors import MLabError, TooLarge, Unavailable
+from mlabhub.errors import MLabError, TooLarge
 from mlabhub.i18n import choose_language, get_translator
 from mlabhub.messages import N_, Message
 from mlabhub.service.bodies import KeepOwnBody, ReleaseOwnBody, ReportsBody, SavedBody
 from mlabhub.service.handlers.base import JsonHandler
+from mlabhub.service.idle.desk import IdleDesk
 from mlabhub.service.report_tokens import Subject
 from mlabhub.service.reports import Reports
+from mlabhub.service.shelving.desk import ShelvingDesk
 
 LARGEST_BODY = 64 * 1024
 
@@ -36,18 +38,21 @@ class AgentHandler(JsonHandler):
                 )
             )
 
-    def part(self, name: str) -> Any:
-        """Return a part of this process that agents need. Raises `Unavailable` where it is not run."""
-        part = self.application.settings.get(name)
-        if part is None:
-            raise Unavailable(N_("This service does not watch over servers that are idle."))
-        return part
+    @property
+    def idle(self) -> IdleDesk:
+        """Where it is said how servers stand."""
+        desk: IdleDesk = self.application.settings["idle_desk"]
+        return desk
+
+    @property
+    def shelving(self) -> ShelvingDesk:
+        """Where GPUs are given back."""
+        desk: ShelvingDesk = self.application.settings["shelving"]
+        return desk
 
     def status(self) -> dict[str, Any] | None:
-        """Return what the tools in the server show; None if nothing is known yet."""
-        idle, shelving = (self.application.settings.get(name) for name in ("idle_desk", "shelving"))
-        status = idle.status(self.token.launch_id) if idle is not None else None
-        order = shelving.order(self.token.launch_id) if shelving is not None else None
+        """Return what the tools in the server show; None if nothing is known yet, and nothing is asked of it."""
+        status, order = self.idle.status(self.token.launch_id), self.shelving.order(self.token.launch_id)
         return None if status is None and order is None else {**(status or {}), "order": order}
 
     def write_error(self, status_code: int, **keywords: Any) -> None:
@@ -66,12 +71,12 @@ class AgentHandler(JsonHandler):
 class ReportsHandler(AgentHandler):
     """``POST reports``."""
 
-    def post(self) -> None:
+    async def post(self) -> None:
         """Take one report or several, and say how things stand."""
         body = self.body(ReportsBody)
         taken = self.reports.take(self.token, body)
-        if body.seen is not None and (idle := self.application.settings.get("idle_desk")) is not None:
-            idle.seen(self.token.launch_id, body.seen)
+        if body.seen is not None:
+            await self.idle.seen(self.token.launch_id, body.seen)
         self.answer({"taken": taken.taken, "dropped": taken.dropped, "status": self.status()})
 
 
@@ -82,7 +87,7 @@ class KeepHandler(AgentHandler):
         """Keep the server though it is idle."""
         body = self.body(KeepOwnBody)
         self.reports.check(self.token, body.server)
-        await self.part("idle_desk").extend_own(self.token.launch_id, body.seconds, body.reason)
+        await self.idle.extend_own(self.token.launch_id, body.seconds, body.reason)
         self.answer({"status": self.status()})
 
 
@@ -92,7 +97,7 @@ class ReleaseHandler(AgentHandler):
     async def post(self) -> None:
         """Give the GPUs back; the work is kept."""
         self.reports.check(self.token, self.body(ReleaseOwnBody).server)
-        await self.part("shelving").release_own(self.token.launch_id)
+        await self.shelving.release_own(self.token.launch_id)
         self.answer({"status": self.status()}, 202)
 
 
@@ -103,7 +108,7 @@ class SavedHandler(AgentHandler):
         """Hear that an order is carried out."""
         body = self.body(SavedBody)
         self.reports.check(self.token, body.server)
-        await self.part("shelving").saved(self.token.launch_id, body.rescue)
+        await self.shelving.saved(self.token.launch_id, body.rescue)
         self.answer({"status": self.status()})
 
 
@@ -112,4 +117,4 @@ class TraceHandler(AgentHandler):
 
     async def get(self) -> None:
         """Say what was measured of the server."""
-        self.answer(await self.part("shelving").trace(self.token.launch_id))
+        self.answer(await self.shelving.trace(self.token.launch_id))
