@@ -20,6 +20,8 @@ HOLE_S = 15.0
 """How long a stretch of a tick may be of which nothing was read."""
 PROOF_PERCENT = 10.0
 """Use of a GPU that is kept however little of the tick was read; less than that might be a desktop's drawing."""
+MOST_VALUE = 1e18
+"""What is more is no measure of anything here, and may be too long a number to reckon with."""
 MOST_READINGS = 512
 """Of one launch, kept until the tick is closed."""
 
@@ -103,7 +105,7 @@ def known(value: Any, most: float = math.inf) -> Value:
     """Return a number between 0 and ``most``; None for anything else, such as NaN or a library's mark for "blank"."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if math.isfinite(value) and 0 <= value <= most else None
+    return float(value) if 0 <= value <= most and value < MOST_VALUE else None
 
 
 @dataclass
