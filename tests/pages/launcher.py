@@ -225,6 +225,16 @@ class MemoryLauncher:
             self.keys[user, idempotency_key] = answer
         return answer
 
+    async def launch_safe(self, actor: Person, user: str, server_name: str) -> LaunchAnswer:
+        """Start it as the least there is."""
+        options = {"profile": "cpu", "safe": True}
+        answer = await self.launch(
+            actor, user=user, server_name=server_name, display_name=server_name, user_options=options
+        )
+        assert isinstance(answer, LaunchAnswer)
+        self.views[user, server_name] = replace(self.views[user, server_name], safe=True)
+        return answer
+
     def hold(
         self, request: LaunchRequest, launch_id: str, gpus: tuple[str, ...], gpu_type: str | None, display_name: str
     ) -> None:

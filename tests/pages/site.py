@@ -14,6 +14,7 @@ from tornado.web import Application, RequestHandler, StaticFileHandler
 
 from mlabhub.service.pages import NotFoundHandler, routes
 from mlabhub.settings import Settings
+from tests.pages.idle import MemoryIdle
 from tests.pages.launcher import MemoryLauncher
 
 PREFIX = "/services/mlabhub/"
@@ -79,6 +80,7 @@ class Site:
         self.origin = f"http://127.0.0.1:{self.port}"
         self.url = self.origin + PREFIX
         self.launcher = launcher
+        self.idle = MemoryIdle(launcher)
         self.servers_pages: dict[str, tuple[dict[str, str], str]] = {}
         self.settings = Settings(
             instance="cafe0001",
@@ -114,6 +116,9 @@ class Site:
             xsrf_cookies=True,
             launcher=launcher,
             queue_desk=launcher.waits,
+            idle_looks=self.idle,
+            idle_desk=self.idle,
+            shelving=self.idle,
             settings=self.settings,
             servers_pages=self.servers_pages,
             hub_auth=hub_auth,

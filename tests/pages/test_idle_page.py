@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
-from mlabhub.core.idle.policy import Policy
-from mlabhub.core.idle.words import Signal
-from mlabhub.errors import LaunchRefused, NotFound
-from mlabhub.ledger import Keeping, Reservation
-from mlabhub.messages import Message
-from mlabhub.service.idle.views import IdleView
-from mlabhub.service.views import Person
 from tests.pages.conftest import Login
 from tests.pages.helpers import field, start
+from tests.pages.idle import MemoryIdle
 from tests.pages.launcher import HOSTILE, MemoryLauncher
 from tests.pages.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-class MemoryIdle:
-    """Verdicts in memory: looks and desk in one."""
-
-    def __init__(self, launcher: MemoryLauncher) -> None:
-        self.launcher = launcher
-        self.kept: list[tuple[Any, ...]] = []
-        self.left = 1
-
-    async def find(self, person: Person, launch_id: str) -> Reservation:
-        one = self.launcher.projection.launch(launch_id)
-        if one is None or not (person.admin or person.name == one.user):
-            raise NotFound("There is no launch by this id.")
-        return replace(one, state="held")
-
-    def view(self, person: Person, user: str, server: str) -> IdleView:
-        one, now = self.launcher.projection.of_server(user, server), time.time()
-        assert one is not None
-        signals = (
-            Signal("gpu", "unknown", Message("Not measured."), True),
-            Signal("work", "idle", Message(HOSTILE), False),
-        )
-        keepings = tuple(Keeping(one.launch_id, now, now + 60, by=HOSTILE, reason=kept[-1]) for kept in self.kept)
-        return IdleView(
-            one, now, "warned", Message("GPU idle for 2 h."), signals, (), Policy(), now - 7200, now - 60, now + 840,
-            None, keepings, self.left, 7200.0, bool(one.gpus),
-        )  # fmt: skip
-
-    async def extend(self, person: Person, user: str, server: str, seconds: float, reason: str) -> None:
-        if not self.left:
-            raise LaunchRefused("It was kept often enough already.")
-        self.left -= 1
-        self.kept.append((person.name, user, server, seconds, reason))
-
-    async def release(self, person: Person, user: str, server: str) -> None:
-        self.launcher.calls.append(("release-gpu", person.name, user, server))
-
-
 @pytest.fixture
-def idle(site: Site, launcher: MemoryLauncher) -> MemoryIdle:
-    memory = MemoryIdle(launcher)
-    site.app.settings.update(idle_looks=memory, idle_desk=memory, shelving=memory)
-    return memory
+def idle(site: Site) -> MemoryIdle:
+    return site.idle
 
 
 async def test_the_verdict_signals_and_rule_are_said(login: Login, launcher: MemoryLauncher, idle: MemoryIdle) -> None:

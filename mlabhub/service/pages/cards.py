@@ -14,6 +14,7 @@ from mlabhub.core.tools import WORKBENCH
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.listing import tool_url
 from mlabhub.service.pages.choices import as_arguments
+from mlabhub.service.pages.idling import IdleLine, shelved_text
 from mlabhub.service.pages.queueing import loan_text, wanted_text
 from mlabhub.service.pages.waits import Countdown, countdown
 from mlabhub.service.pages.words import TOOL_ICONS, gpus_text, server_title, size_text, tool_title
@@ -54,7 +55,8 @@ class Card:
     """One server as the page shows it; an address that is empty is not offered.
 
     ``loan`` says that it may be taken back, ``wanted`` that somebody waits for it, ``claim`` until when it is kept for
-    somebody whose turn came.
+    somebody whose turn came. ``idle`` is what is said of its idleness; ``shelved`` is what it gave back, and
+    ``bring_url`` where it is asked for again. ``safe``: it runs in safe mode, ``safe_url`` is where that is offered.
     """
 
     name: str
@@ -77,7 +79,13 @@ class Card:
     loan: str = ""
     wanted: str = ""
     release_url: str = ""
+    idle: IdleLine | None = None
     idle_url: str = ""
+    shelved: str = ""
+    bring_url: str = ""
+    safe: bool = False
+    safe_url: str = ""
+    server: str = ""
     claim: Countdown | None = None
 
 
@@ -98,6 +106,7 @@ def make_card(
     simulated: bool = False,
     options: Mapping[str, Any] | None = None,
     now: datetime | None = None,
+    idle: IdleLine | None = None,
 ) -> Card:
     """Return what the page shows of a server; ``options`` are what it was last started with.
 
@@ -127,7 +136,13 @@ def make_card(
         loan=loan_text(server, t) if not stopped else "",
         wanted=wanted_text(server, t, simulated=simulated) if running else "",
         release_url=url(f"release/{server.launch_id}") if running and server.launch_id else "",
+        idle=idle if running else None,
         idle_url=url(f"idle/{server.launch_id}") if running and server.launch_id else "",
+        shelved=shelved_text(server.shelved, t, simulated=simulated),
+        bring_url=url("bring-back", **about) if server.shelved and server.shelved.state == "released" else "",
+        safe=server.safe and not stopped,
+        safe_url=url("safe-mode") if stopped and server.safe_mode_offered and kept else "",
+        server=server.server_name,
         claim=countdown(server.claim_by, now, t) if now is not None and server.claim_by and not stopped else None,
     )
 

@@ -24,6 +24,8 @@ from mlabhub.service.pages.board import STATES, find_board, make_board
 from mlabhub.service.pages.cards import Card, in_order, make_card
 from mlabhub.service.pages.confirm import QUESTIONS
 from mlabhub.service.pages.folders import make_folders
+from mlabhub.service.pages.idle import KEPT, Looks
+from mlabhub.service.pages.idling import WarningCard, make_line, make_warning
 from mlabhub.service.pages.queueing import NoticeCard, QueueCard, make_notice, make_queue_card
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.views import CatalogView, ServerView
@@ -40,13 +42,20 @@ class HomeParts:
     cards: list[Card]
     waiting: list[QueueCard]
     notices: list[NoticeCard]
+    warnings: list[WarningCard]
 
     @property
     def moves(self) -> bool:
         """Whether something waits, starts, ends or is counted down, or a notice to give it back may come."""
-        return bool(self.waiting or self.notices) or any(
-            card.state in ("pending", "stopping") or card.claim is not None or card.loan for card in self.cards
+        return bool(self.waiting or self.notices or self.warnings) or any(
+            card.state in ("pending", "stopping") or card.claim is not None or card.loan or _goes_on(card)
+            for card in self.cards
         )
+
+
+def _goes_on(card: Card) -> bool:
+    """Whether its GPUs are on their way, back or forth."""
+    return bool(card.shelved) and not card.bring_url
 
 
 class HomeBase(PageHandler):
@@ -72,6 +81,9 @@ class HomeBase(PageHandler):
         by_launch = {server.launch_id: server for server in servers}
         waiting = [one for one in queue if one.may_act and one.user == user]
         names = {one.server_name for one in waiting}
+        looks: Looks = self.application.settings["idle_looks"]
+        idle = looks.of_user(self.person, user)
+        warnings = [make_warning(one, by_launch.get(launch_id), words, other) for launch_id, one in idle.items()]
         make = partial(
             make_card, view=view, t=self.t, url=self.page_url, other=other, simulated=words.simulated, now=words.now
         )
@@ -79,19 +91,25 @@ class HomeBase(PageHandler):
             servers,
             view,
             cards=[
-                make(server, options=last.get(server.server_name))
+                make(
+                    server,
+                    options=last.get(server.server_name),
+                    idle=make_line(idle[server.launch_id], words, other) if server.launch_id in idle else None,
+                )
                 for server in in_order(servers)
                 if server is not board
                 and not (server.state == "stopped" and (server.kind == TENSORBOARD or server.server_name in names))
             ],
             waiting=[make_queue_card(one, queue, words, profiles) for one in waiting],
             notices=[make_notice(one, by_launch.get(one.launch_id), words) for one in notices],
+            warnings=[one for one in warnings if one is not None],
         )
 
     def texts_of(self, parts: HomeParts, user: str) -> dict[str, str]:
         """Return the text of each part."""
         other = self.other(user)
         return {
+            "warnings": self.render_text("_home_warnings.html", warnings=parts.warnings),
             "notices": self.render_text("_home_notices.html", notices=parts.notices),
             "waiting": self.render_text("_home_queue.html", waiting=parts.waiting),
             "servers": self.render_text(
@@ -121,6 +139,8 @@ class HomeBase(PageHandler):
         done = self.get_query_argument("done", "")
         if done == "left":
             return self.t(N_("It was taken out of the queue."))
+        if done == "kept":
+            return self.t(KEPT)
         question = QUESTIONS.get(done)
         name = self.get_query_argument("server", "")
         server = next((one for one in servers if one.server_name == name), None)

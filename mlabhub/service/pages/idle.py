@@ -6,23 +6,26 @@ GPUs back happens only after the question of `mlabhub.service.pages.confirm` was
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
 from mlabhub.core.idle.rule_words import rule_sentences
 from mlabhub.core.idle.words import span
 from mlabhub.core.quote import plain
-from mlabhub.errors import MLabError, NotFound
+from mlabhub.errors import LaunchRefused, MLabError, NotFound
 from mlabhub.i18n import N_
 from mlabhub.ledger import Reservation
 from mlabhub.messages import Message
 from mlabhub.service.idle.views import IdleView
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import Asking, Question
+from mlabhub.service.pages.idling import KEEP_S, name_of
 from mlabhub.service.pages.waits import local
-from mlabhub.service.views import Person
+from mlabhub.service.pages.words import server_title
+from mlabhub.service.shelving.views import Returning
+from mlabhub.service.views import Person, ServerView
 
-KEEP_S = 2 * 3600.0
 LONGEST_REASON = 500
 
 OVER = N_("This launch is over, so nothing is kept or stopped any more.")
@@ -44,13 +47,36 @@ RELEASE_GPU = Question(
     N_("Give the GPUs back"),
     N_("{server} gives its GPUs back."),
 )
+BRING_BACK = Question(
+    N_("Give {server} its GPUs again?"),
+    (
+        N_("What runs in it now ends: notebooks, terminals. Save your work first."),
+        N_("It starts again as it was, with its GPUs, your files and what you installed."),
+        N_("Where its GPUs are not free, nothing ends, and you are asked once more."),
+    ),
+    N_("Give me my GPUs again"),
+    N_("{server} is on its way to having its GPUs again."),
+)
+BRING_BACK_WAIT = Question(
+    N_("The GPUs of {server} are not free now. Wait for them?"),
+    (
+        N_("What runs in it now ends: notebooks, terminals. Save your work first."),
+        N_("It waits in the queue, and starts with its GPUs when its turn comes. Until then there is no server."),
+        N_("Your files and what you installed stay."),
+    ),
+    N_("End it and wait"),
+    BRING_BACK.done,
+)
+KEPT = N_("It is kept. Nothing happens to it for that long, however idle it is.")
+WOULD_WAIT = "would_wait"
 
 
 class Looks(Protocol):
-    """What the page asks."""
+    """What the pages ask."""
 
     async def find(self, person: Person, launch_id: str) -> Reservation: ...
     def view(self, person: Person, user: str, server: str) -> IdleView: ...
+    def of_user(self, person: Person, user: str) -> Mapping[str, IdleView]: ...
 
 
 class IdleBase(PageHandler):
@@ -66,7 +92,7 @@ class IdleBase(PageHandler):
         other = self.other(one.user)
         self.render_page(
             "idle.html",
-            title=self.t(N_("Why {server} is kept or at risk"), server=self._name(one)),
+            title=self.t(N_("Why {server} is kept or at risk"), server=name_of(one, self.t)),
             launch_id=launch_id,
             other=other,
             over=self.t(OVER),
@@ -85,9 +111,6 @@ class IdleBase(PageHandler):
             release_url=self.page_url("release-gpu", server=one.server or None, user=other),
             stop_url=self.page_url("stop", server=one.server or None, user=other),
         )
-
-    def _name(self, one: Reservation) -> str:
-        return one.display_name or one.server or self.t(N_("Default server"))
 
     def _times(self, view: IdleView) -> list[tuple[str, str]]:
         now = datetime.now().astimezone()
@@ -115,7 +138,7 @@ class IdleBase(PageHandler):
 
 
 class IdlePageHandler(IdleBase):
-    """The page; ``Keep it`` is posted to it."""
+    """The page; ``Keep it`` is posted to it, from there and from the home page."""
 
     async def get(self, launch_id: str) -> None:
         """Show it."""
@@ -133,6 +156,9 @@ class IdlePageHandler(IdleBase):
         except MLabError as error:
             self.set_status(error.status)
             await self.show(launch_id, problem=self.t.say(error.message), typed=reason[:LONGEST_REASON])
+            return
+        if self.get_body_argument("from", "") == "home":
+            self.redirect(self.page_url(user=self.other(one.user), done="kept"), status=303)
             return
         self.redirect(self.page_url(f"idle/{launch_id}"), status=303)
 
@@ -153,3 +179,51 @@ class ReleaseGpuHandler(Asking):
         """Give them back."""
         await self.application.settings["shelving"].release(self.person, user, name)
         return self.page_url(user=self.other(user))
+
+
+class BringBackHandler(Asking):
+    """Lets a server that gave its GPUs back have them again; where it would wait for them, it asks once more."""
+
+    field = "server"
+
+    async def look(self, act: str, user: str, name: str) -> tuple[str, Question]:
+        """Return what the server is called, and what to ask."""
+        for server in await self.launcher.servers(user):
+            if server.server_name == name and server.shelved is not None and server.shelved.state == "released":
+                return server_title(self.t, server), BRING_BACK if act == "bring-back" else BRING_BACK_WAIT
+        raise NotFound(N_("This server has no GPUs to have again, or they are on their way."))
+
+    async def act(self, act: str, user: str, name: str) -> str:
+        """Ask for them."""
+        shelving, other = self.application.settings["shelving"], self.other(user)
+        try:
+            told = await shelving.bring_back(self.person, user, name, queue=act == "bring-back-wait")
+        except LaunchRefused as error:
+            if error.data.get("code") == WOULD_WAIT and act == "bring-back":
+                return self.page_url("bring-back-wait", user=other, server=name)
+            raise
+        return self.page_url(user=other) if isinstance(told, Returning) else self.page_url(f"starting/{told.launch_id}")
+
+
+class SafeModeHandler(PageHandler):
+    """``Start in safe mode``: one press, as a launch is."""
+
+    async def get(self) -> None:
+        """Lead home: this address is only ever posted to, and may be left in a browser's history."""
+        self.redirect(self.page_url(user=self.other(self.subject())))
+
+    async def post(self) -> None:
+        """Start it, if it is offered; a second press leads to what the first one started."""
+        self.require_navigation()
+        user, name = self.subject(), self.get_body_argument("server", "")
+        known = await self._known(user, name)
+        launch_id = known.launch_id if known.state == "pending" else None
+        if launch_id is None:
+            launch_id = (await self.launcher.launch_safe(self.person, user, name)).launch_id
+        self.redirect(self.page_url(f"starting/{launch_id}"), status=303)
+
+    async def _known(self, user: str, name: str) -> ServerView:
+        for server in await self.launcher.servers(user):
+            if server.server_name == name:
+                return server
+        raise NotFound(N_("There is no server by this name."))

@@ -1,0 +1,74 @@
+"""Idleness in memory, for the pages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mlabhub.core.idle.policy import Policy
+from mlabhub.core.idle.words import Signal
+from mlabhub.errors import LaunchRefused, NotFound
+from mlabhub.ledger import IdleWarning, Keeping, Reservation
+from mlabhub.messages import Message
+from mlabhub.service.idle.views import IdleView
+from mlabhub.service.views import LaunchAnswer, Person
+
+if TYPE_CHECKING:
+    from tests.pages.launcher import MemoryLauncher
+
+HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+
+
+class MemoryIdle:
+    """Verdicts in memory: looks and desk in one. ``shown`` are servers whose home page says how idle they are, and
+    ``warned`` those with a warning in force; ``waits``: GPUs that are asked for again are not free.
+    """
+
+    def __init__(self, launcher: MemoryLauncher) -> None:
+        self.launcher = launcher
+        self.kept: list[tuple[Any, ...]] = []
+        self.left = 1
+        self.shown: set[str] = set()
+        self.warned: set[str] = set()
+        self.waits = False
+
+    async def find(self, person: Person, launch_id: str) -> Reservation:
+        one = self.launcher.projection.launch(launch_id)
+        if one is None or not (person.admin or person.name == one.user):
+            raise NotFound("There is no launch by this id.")
+        return replace(one, state="held")
+
+    def of_user(self, person: Person, user: str) -> Mapping[str, IdleView]:
+        found = (self.launcher.projection.of_server(user, server) for server in self.shown)
+        return {one.launch_id: self.view(person, user, one.server) for one in found if one is not None}
+
+    def view(self, person: Person, user: str, server: str) -> IdleView:
+        one, now = self.launcher.projection.of_server(user, server), time.time()
+        assert one is not None
+        warning = IdleWarning(one.launch_id, now - 120, told=now - 60, way="home") if server in self.warned else None
+        signals = (
+            Signal("gpu", "unknown", Message("Not measured."), True),
+            Signal("work", "idle", Message(HOSTILE), False),
+        )
+        keepings = tuple(Keeping(one.launch_id, now, now + 60, by=HOSTILE, reason=kept[-1]) for kept in self.kept)
+        return IdleView(
+            one, now, "warned", Message("GPU idle for 2 h."), signals, (), Policy(), now - 7200, now - 60, now + 840,
+            warning, keepings, self.left, 7200.0, bool(one.gpus),
+        )  # fmt: skip
+
+    async def extend(self, person: Person, user: str, server: str, seconds: float, reason: str) -> None:
+        if not self.left:
+            raise LaunchRefused("It was kept often enough already.")
+        self.left -= 1
+        self.kept.append((person.name, user, server, seconds, reason))
+
+    async def release(self, person: Person, user: str, server: str) -> None:
+        self.launcher.calls.append(("release-gpu", person.name, user, server))
+
+    async def bring_back(self, person: Person, user: str, server: str, *, queue: bool) -> LaunchAnswer:
+        if self.waits and not queue:
+            raise LaunchRefused("Its GPUs are not free.", code="would_wait")
+        self.launcher.calls.append(("bring-back", person.name, user, server, queue))
+        return LaunchAnswer("starting", "01BACK", "starting/01BACK")
