@@ -84,7 +84,7 @@ def test_a_key_after_the_warning_keeps_it(hub: HurriedHub, page: Page) -> None:
     tab.bring_to_front()
 
     def is_withdrawn() -> bool:
-        tab.keyboard.press("Shift")  # again and again: the page tells of keys once a minute at most
+        tab.keyboard.press("Shift")
         tab.wait_for_timeout(500)
         return bool(hub.acts("key", "withdraw"))
 

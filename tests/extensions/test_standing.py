@@ -6,6 +6,7 @@ import asyncio
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mlabhub_agent.orders import LATELY_S, Orders, Pages
 from mlabhub_agent.processes import Processes
 from mlabhub_agent.sending import Answer, Sender, Way
 from mlabhub_agent.standing import NOTHING, Standing
+from mlabhub_proxies import person
 from tests.extensions.server import OURS, TOKEN, JupyterServer, Start
 from tests.extensions.test_agent import Receiver, start_server
 
@@ -150,6 +152,70 @@ async def test_a_warning_makes_reports_come_at_every_look(receiver: Receiver, mo
     calls = len(receiver.calls)
     await asyncio.sleep(2)
     assert len(receiver.calls) == calls, "it is in no hurry any more"
+    task.cancel()
+
+
+async def until(fits: Callable[[], Any], seconds: float = 30) -> None:
+    """Let the loop go on until something is so."""
+    deadline = time.monotonic() + seconds
+    while not fits():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_what_a_person_does_while_warned_is_told_at_once(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    monkeypatch.setattr(agent, "SHARE", 0)
+    monkeypatch.setattr(agent, "INPUT_S", 1.0)
+    settings: dict[str, Any] = {}
+    one = agent.Agent(settings, Processes("", all_are_ours=False), Way(receiver.url, "r1.t", "alice/"))
+    task = asyncio.create_task(one.run(look_s=600, report_s=600))
+    await until(lambda: one.standing.warning)
+    calls = len(receiver.calls)
+    person.note(settings, "desktop")
+    began = time.monotonic()
+    await until(lambda: len(receiver.calls) > calls)
+    assert time.monotonic() - began < 1
+    assert receiver.calls[-1][1]["reports"][-1]["inputs"]["desktop"] < 1
+    while time.monotonic() < began + 3:
+        person.note(settings, "desktop")
+        await asyncio.sleep(0.01)
+    assert calls + 2 <= len(receiver.calls) <= calls + 4, "a pointer that is moved all the time is told each second"
+    await asyncio.sleep(1.5)
+    calls = len(receiver.calls)
+    await asyncio.sleep(1.5)
+    assert len(receiver.calls) == calls, "nobody does anything any more"
+    receiver.answers[""] = (200, {"taken": 1, "dropped": 0, "status": status(warning=None)})
+    person.note(settings, "desktop")
+    await until(lambda: one.standing.warning is None)
+    calls = len(receiver.calls)
+    person.note(settings, "desktop")
+    await asyncio.sleep(1.5)
+    assert len(receiver.calls) == calls, "without a warning it can wait"
+    task.cancel()
+
+
+async def test_near_the_deadline_it_is_looked_for_who_does_something(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal and VS Code tell nobody: a look sees that somebody was there."""
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    monkeypatch.setattr(agent, "SHARE", 0)
+    monkeypatch.setattr(agent, "NEAR_LOOK_S", 0.2)
+    receiver.answers[""] = (200, {"taken": 1, "dropped": 0, "status": status(deadline=NOW + 30)})
+    touched = 0.0
+    processes = Processes("", all_are_ours=False)
+    look = processes.look
+    monkeypatch.setattr(processes, "look", lambda: replace(look(), touched={34816: touched} if touched else {}))
+    one = agent.Agent({}, processes, Way(receiver.url, "r1.t", "alice/"))
+    task = asyncio.create_task(one.run(look_s=600, report_s=600))
+    await until(lambda: one.standing.is_near)
+    touched = 12345.0
+    began = time.monotonic()
+    await until(lambda: any("terminal" in call[1]["reports"][-1].get("inputs", {}) for call in receiver.calls))
+    assert time.monotonic() - began < 1.5
     task.cancel()
 
 

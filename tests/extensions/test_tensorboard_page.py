@@ -191,3 +191,22 @@ def test_in_the_workbench_of_a_hub(browser: Browser, tmp_path: Path) -> None:
     finally:
         context.close()
         hub.close()
+
+
+def test_a_key_is_told_at_once_and_then_seldom(server: JupyterServer, browser: Browser) -> None:
+    page = browser.new_page()
+    page.clock.install()
+    page.goto(f"{server.url}mlabhub/log-folders?token={TOKEN}")
+    told: list[str] = []
+    page.on("request", lambda request: told.append(request.url) if request.method == "POST" else None)
+    page.clock.run_for(11_000)
+    for _ in range(20):
+        page.keyboard.press("Shift")
+    page.clock.run_for(9_000)
+    page.keyboard.press("Shift")
+    page.wait_for_timeout(300)
+    assert len(told) == 1
+    page.clock.run_for(2_000)
+    page.keyboard.press("Shift")
+    page.wait_for_timeout(300)
+    assert len(told) == 2

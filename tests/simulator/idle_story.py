@@ -88,6 +88,9 @@ class Meter:
     def patient(self, policy: Policy, server: str) -> Patient | None:
         return None
 
+    def heard_at(self, launch_id: str) -> None:
+        return None
+
     async def look_now(self, launch_ids: Collection[str]) -> None:
         """Read these, if that can be done."""
         self._story.step("look now")

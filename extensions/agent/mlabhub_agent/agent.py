@@ -1,5 +1,8 @@
 """The loop: look every few seconds, report once a minute, and at every look while a warning or an order is in force.
 
+While a warning is in force, what a person does is reported at once, and near its deadline it is looked for more often:
+who touches a key in the last seconds keeps the server.
+
 Guarantees: it takes a two-hundredth of a core at most, for it looks the more seldom the longer a look takes; it never
 blocks the server, whose loop it shares; whatever goes wrong in it is logged, and ends neither the server nor the loop.
 """
@@ -8,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import random
 import time
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlabhub_agent.desk import Desk
@@ -23,6 +28,7 @@ from mlabhub_agent.processes import Processes, Seen
 from mlabhub_agent.rescue import write_bundle
 from mlabhub_agent.sending import TAKEN, Sender, Way
 from mlabhub_agent.standing import Standing
+from mlabhub_proxies import person
 from mlabhub_proxies.surroundings import SETTING as SURROUNDINGS
 
 if TYPE_CHECKING:
@@ -30,7 +36,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LOOK_S = 15.0
+NEAR_LOOK_S = 3.0
+"""How often it looks near a deadline."""
 REPORT_S = 60.0
+INPUT_S = 10.0
+"""How long after a report of what a person did the next one comes, while a warning is in force."""
 JITTER = 0.1
 """A report comes so much sooner or later than the minute: thousands of servers do not report in one moment."""
 TRACE_S = 5.0
@@ -53,6 +63,9 @@ class Agent:
         self._turn = asyncio.Lock()
         self._sender = Sender(way.server, way.post, self._hear) if way is not None else None
         self._way = way
+        self._news = asyncio.Event()
+        self._input_told: float | None = None
+        self._input_reported = -math.inf
         self.standing = Standing()
         self.pages = Pages()
         self.desk = Desk(self.standing, way, self._report_shown)
@@ -61,19 +74,41 @@ class Agent:
     async def run(self, look_s: float = LOOK_S, report_s: float = REPORT_S) -> None:
         """Look and report until cancelled."""
         due = time.monotonic() + report_s * random.random()
+        self._settings[person.LISTENER] = self._hear_person
         while True:
-            took = 0.0
+            began, took = time.monotonic(), 0.0
             try:
                 async with self._turn:
                     took = await self._look()
-                    if time.monotonic() >= due:
+                    self._news.clear()
+                    if time.monotonic() >= due or self._has_news:
                         due = time.monotonic() + report_s * random.uniform(1 - JITTER, 1 + JITTER)
                         await self._report()
                         if self.standing.is_urgent:
-                            due = 0.0
+                            due = began + look_s
             except Exception:
                 log.exception("The agent could not look or report")
-            await asyncio.sleep(max(look_s, SHARE * took))
+            await self._pause(SHARE * took, min(look_s, NEAR_LOOK_S) if self.standing.is_near else look_s)
+
+    async def _pause(self, least: float, seconds: float) -> None:
+        """Wait for the next look: less long if a person does something that the service should know now."""
+        now = time.monotonic()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._news.wait(), max(least, seconds))
+            until = max(now + least, self._input_reported + INPUT_S)
+            await asyncio.sleep(min(until, now + max(least, seconds)) - time.monotonic())
+
+    def _hear_person(self) -> None:
+        if self.standing.is_urgent:
+            self._news.set()
+
+    @property
+    def _has_news(self) -> bool:
+        """Whether a person did something since the last report, and it cannot wait."""
+        if not self.standing.is_urgent or time.monotonic() < self._input_reported + INPUT_S:
+            return False
+        last = person.last(self._settings)
+        return last is not None and last != self._input_told
 
     async def _look(self) -> float:
         """Look once; return the seconds of CPU that it took."""
@@ -88,6 +123,9 @@ class Agent:
 
     async def _report(self) -> None:
         if self._sender is not None:
+            last = person.last(self._settings)
+            if last != self._input_told:
+                self._input_told, self._input_reported = last, time.monotonic()
             self._sender.add(self._looking.report())
             await self._sender.send()
 

@@ -21,6 +21,8 @@ NOTHING: Status = {
 }
 URGENT_S = 180.0
 """What is older says nothing of now; nobody hurries because of it."""
+NEAR_S = 60.0
+"""How near a deadline is when each second counts."""
 
 
 class Standing:
@@ -58,6 +60,12 @@ class Standing:
         """Whether a deadline or an order may be near."""
         age = self.age
         return age is not None and age < URGENT_S and (self.warning is not None or self.order is not None)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the deadline of a warning is near, or has passed just now: a key or a movement still keeps it all."""
+        left = self.left((self._status or NOTHING).get("deadline"))
+        return self.is_urgent and self.warning is not None and left is not None and left < NEAR_S
 
     def left(self, until: Any) -> float | None:
         """Return how many seconds a time of the service's is away, at least none; None if it is not known."""

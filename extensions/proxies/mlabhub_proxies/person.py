@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SETTING = "mlabhub_person"
 """Under which name the web application's settings hold when a person last did something, by tool, as
 `time.monotonic`."""
+LISTENER = "mlabhub_person_listener"
+"""Under which name they hold what is called each time that a person did something; it takes no time."""
 READS = ("GET", "HEAD", "OPTIONS")
 _record_request = APIHandler.update_api_activity
 
@@ -34,6 +36,13 @@ def note(settings: MutableMapping[str, Any], tool: str) -> None:
     """A person did something in a tool now."""
     settings.setdefault(SETTING, {})[tool] = time.monotonic()
     settings.setdefault("last_activity_times", {})[f"mlabhub {tool}"] = utcnow()
+    if (listener := settings.get(LISTENER)) is not None:
+        listener()
+
+
+def last(settings: MutableMapping[str, Any]) -> float | None:
+    """Return when a person last did something, whatever the tool, as `time.monotonic`; None if nobody did."""
+    return max(settings.get(SETTING, {}).values(), default=None)
 
 
 def ages(settings: MutableMapping[str, Any]) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 Guarantees: the hub is asked to stop a server for idleness only right after a fresh sample says that it is idle still.
 While the hub cannot be reached the server runs on; if it is used meanwhile, or nobody knows any more, the stop is taken
-back, in the ledger first. What a person or the queue decided to stop is not looked at here.
+back, in the ledger first. What its agent says after a look makes it be looked at anew: who touches a key in the last
+seconds is heard. What a person or the queue decided to stop is not looked at here.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Stopping:
         self._world = world
         self._delivery = delivery
         self._judge = judge
-        self._looked: dict[str, float] = {}
+        self._looked: dict[str, tuple[float, float | None]] = {}
+        """When a launch was looked at, and when its agent had last said something."""
         self._said: dict[str, Message] = {}
         self.release: Release | None = None
 
@@ -90,12 +92,13 @@ class Stopping:
         return warning is not None and warning.state == "stopping"
 
     async def _look(self, launch_ids: Collection[str]) -> None:
-        now = self._world.monotonic()
-        self._looked = {one: at for one, at in self._looked.items() if now - at < FRESH_S}
-        stale = {one for one in launch_ids if one not in self._looked}
+        now, watch = self._world.monotonic(), self._world.watch
+        self._looked = {one: looked for one, looked in self._looked.items() if now - looked[0] < FRESH_S}
+        heard = {one: watch.heard_at(one) for one in launch_ids}
+        stale = {one for one in launch_ids if one not in self._looked or self._looked[one][1] != heard[one]}
         if stale:
-            await self._world.watch.look_now(stale)
-            self._looked.update(dict.fromkeys(stale, self._world.monotonic()))
+            await watch.look_now(stale)
+            self._looked.update({one: (self._world.monotonic(), heard[one]) for one in stale})
 
     async def _end(self, standing: Standing) -> None:
         projection = self._world.writer.projection

@@ -123,6 +123,11 @@ class Watch:
         """Return what is kept of a server, of all its launches, by time. Raises `LedgerUnavailable`."""
         return await asyncio.to_thread(self._world.samples.of_server, f"{user}/{server}", since, until)
 
+    def heard_at(self, launch_id: str) -> float | None:
+        """Return when the agent of a launch last said something; None if it never did."""
+        report = self._further.latest(launch_id)
+        return None if report is None else report.at
+
     # -- what happens
 
     async def look_now(self, launch_ids: Collection[str]) -> None:

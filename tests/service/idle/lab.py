@@ -71,6 +71,9 @@ class Meter:
     def patient(self, policy: Policy, server: str) -> Patient | None:
         return None
 
+    def heard_at(self, launch_id: str) -> float | None:
+        return self.use.get(launch_id, Use()).touched
+
     async def look_now(self, launch_ids: Collection[str]) -> None:
         if self.fails is not None:
             raise self.fails

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlabhub.errors import MLabError, NotFound, Unavailable
-from mlabhub.ledger import ReclaimNotice
+from mlabhub.ledger import ReclaimNotice, Reservation
 from mlabhub.service.writer import Outcome
 from tests.doubles import unreachable
 from tests.service.idle.lab import IdleLab, Use, make_catalog
@@ -103,6 +103,26 @@ async def test_used_while_the_hub_is_away_it_goes_on(lab: IdleLab) -> None:
     await lab.minutes(20)
     assert (lab.held(launch), lab.kind(launch)) == ("held", "active")
     assert "resume" in [act for act, _ in lab.acts()]
+
+
+async def test_touched_between_the_last_look_and_the_stop_it_goes_on(lab: IdleLab) -> None:
+    """The look is fresh still, but the agent has said something since."""
+    launch = await lab.runs("alice")
+    await until_due(lab, launch)
+    await lab.beat(60)
+    lab.meter.tick()
+    may_stop = lab.idle.stopping.may_stop
+
+    async def touched(one: Reservation) -> bool:
+        lab.meter.use[launch] = Use(touched=lab.now)
+        return await may_stop(one)
+
+    lab.idle.stopping.may_stop = touched
+    await lab.idle.look()
+    await lab.settle()
+    assert "stop" in [act for act, _ in lab.acts()]
+    assert lab.held(launch) == "held"
+    assert lab.warning(launch) is None
 
 
 async def test_used_while_all_is_away_it_goes_on(lab: IdleLab) -> None:

@@ -1,8 +1,10 @@
 // Tells the server that somebody is here, so that nothing ends while it is looked at.
-// A movement, a key or a click counts, once a minute; an open tab alone does not. What was pressed is not looked at.
+// A movement, a key or a click counts; an open tab alone does not. What was pressed is not looked at. The first one is
+// told at once, for it may come in the last seconds before the server is stopped; after that it is told seldom.
 import { ask } from "./ask.js";
 
-const EVERY_MS = 60_000;
+const EVERY_MS = 10_000;
+const AGAIN_MS = 2_000;
 const EVENTS = ["pointermove", "pointerdown", "keydown", "wheel", "touchstart"];
 
 export function reportUse(address, onReport = () => {}) {
@@ -14,7 +16,7 @@ export function reportUse(address, onReport = () => {}) {
       await ask(address, { method: "POST" });
       onReport();
     } catch {
-      last = 0; // The line is cut: the next movement tries again.
+      last = Date.now() - EVERY_MS + AGAIN_MS; // The line is cut: a movement soon tries again.
     }
   }
   // A page's own scripts make events as well, and what moves below a pointer that lies still looks like a movement.
