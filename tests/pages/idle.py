@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.idle.words import Signal
-from mlabhub.errors import LaunchRefused, NotFound
+from mlabhub.core.readings import Sample
+from mlabhub.errors import LaunchRefused, NotFound, Unavailable
 from mlabhub.ledger import IdleWarning, Keeping, Reservation
 from mlabhub.messages import Message
 from mlabhub.service.idle.views import IdleView
@@ -32,7 +33,8 @@ class MemoryIdle:
         self.left = 1
         self.shown: set[str] = set()
         self.warned: set[str] = set()
-        self.waits = False
+        self.waits = self.away = False
+        self.samples: tuple[Sample, ...] = ()
 
     async def find(self, person: Person, launch_id: str) -> Reservation:
         one = self.launcher.projection.launch(launch_id)
@@ -57,6 +59,11 @@ class MemoryIdle:
             one, now, "warned", Message("GPU idle for 2 h."), signals, (), Policy(), now - 7200, now - 60, now + 840,
             warning, keepings, self.left, 7200.0, bool(one.gpus),
         )  # fmt: skip
+
+    async def history(self, person: Person, user: str, server: str, since: float, until: float) -> tuple[Sample, ...]:
+        if self.away:
+            raise Unavailable("The ledger does not answer.")
+        return self.samples
 
     async def extend(self, person: Person, user: str, server: str, seconds: float, reason: str) -> None:
         if not self.left:

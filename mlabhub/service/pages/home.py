@@ -7,7 +7,7 @@ is refused comes back with what was typed and one sentence.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import quote
@@ -25,7 +25,7 @@ from mlabhub.service.pages.cards import Card, in_order, make_card
 from mlabhub.service.pages.confirm import QUESTIONS
 from mlabhub.service.pages.folders import make_folders
 from mlabhub.service.pages.idle import KEPT, Looks
-from mlabhub.service.pages.idling import WarningCard, make_line, make_warning
+from mlabhub.service.pages.idling import IdleLine, WarningCard, make_line, make_warning
 from mlabhub.service.pages.queueing import NoticeCard, QueueCard, make_notice, make_queue_card
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.views import CatalogView, ServerView
@@ -81,9 +81,7 @@ class HomeBase(PageHandler):
         by_launch = {server.launch_id: server for server in servers}
         waiting = [one for one in queue if one.may_act and one.user == user]
         names = {one.server_name for one in waiting}
-        looks: Looks = self.application.settings["idle_looks"]
-        idle = looks.of_user(self.person, user)
-        warnings = [make_warning(one, by_launch.get(launch_id), words, other) for launch_id, one in idle.items()]
+        lines, warnings = self._idle_of(user, by_launch)
         make = partial(
             make_card, view=view, t=self.t, url=self.page_url, other=other, simulated=words.simulated, now=words.now
         )
@@ -94,7 +92,7 @@ class HomeBase(PageHandler):
                 make(
                     server,
                     options=last.get(server.server_name),
-                    idle=make_line(idle[server.launch_id], words, other) if server.launch_id in idle else None,
+                    idle=lines.get(server.launch_id or ""),
                 )
                 for server in in_order(servers)
                 if server is not board
@@ -102,8 +100,18 @@ class HomeBase(PageHandler):
             ],
             waiting=[make_queue_card(one, queue, words, profiles) for one in waiting],
             notices=[make_notice(one, by_launch.get(one.launch_id), words) for one in notices],
-            warnings=[one for one in warnings if one is not None],
+            warnings=warnings,
         )
+
+    def _idle_of(
+        self, user: str, servers: Mapping[str | None, ServerView]
+    ) -> tuple[dict[str, IdleLine], list[WarningCard]]:
+        """Return what is said of the idleness of each launch, and the warnings in force."""
+        looks: Looks = self.application.settings["idle_looks"]
+        words, other, views = self.words, self.other(user), looks.of_user(self.person, user)
+        warnings = (make_warning(one, servers.get(launch_id), words, other) for launch_id, one in views.items())
+        lines = {launch_id: make_line(one, words, other) for launch_id, one in views.items()}
+        return lines, [one for one in warnings if one is not None]
 
     def texts_of(self, parts: HomeParts, user: str) -> dict[str, str]:
         """Return the text of each part."""

@@ -13,7 +13,8 @@ from typing import Protocol
 from mlabhub.core.idle.rule_words import rule_sentences
 from mlabhub.core.idle.words import span
 from mlabhub.core.quote import plain
-from mlabhub.errors import LaunchRefused, MLabError, NotFound
+from mlabhub.core.readings import Sample
+from mlabhub.errors import LaunchRefused, MLabError, NotFound, Unavailable
 from mlabhub.i18n import N_
 from mlabhub.ledger import Reservation
 from mlabhub.messages import Message
@@ -21,6 +22,7 @@ from mlabhub.service.idle.views import IdleView
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import Asking, Question
 from mlabhub.service.pages.idling import KEEP_S, name_of
+from mlabhub.service.pages.picture import DAY_S, Happened, Picture, make_picture
 from mlabhub.service.pages.waits import local
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.shelving.views import Returning
@@ -76,6 +78,9 @@ class Looks(Protocol):
 
     async def find(self, person: Person, launch_id: str) -> Reservation: ...
     def view(self, person: Person, user: str, server: str) -> IdleView: ...
+    async def history(
+        self, person: Person, user: str, server: str, since: float, until: float
+    ) -> tuple[Sample, ...]: ...
     def of_user(self, person: Person, user: str) -> Mapping[str, IdleView]: ...
 
 
@@ -104,6 +109,7 @@ class IdleBase(PageHandler):
             reasons=[] if view is None else [self.t.say(reason) for reason in view.reasons],
             rule=[] if view is None else [self.t.say(it) for it in rule_sentences(view.policy, len(one.gpus))],
             keepings=[] if view is None else self._keepings(view),
+            picture=await self._picture(one, view),
             keep=None if view is None or not view.keep_left else self.t.say(span(min(KEEP_S, view.keep_most_s))),
             problem=problem,
             typed=typed,
@@ -111,6 +117,24 @@ class IdleBase(PageHandler):
             release_url=self.page_url("release-gpu", server=one.server or None, user=other),
             stop_url=self.page_url("stop", server=one.server or None, user=other),
         )
+
+    async def _picture(self, one: Reservation, view: IdleView | None) -> Picture | None:
+        """Return a day of the server; None while nobody can look it up."""
+        looks: Looks = self.application.settings["idle_looks"]
+        until = view.now if view is not None else one.changed
+        try:
+            samples = await looks.history(self.person, one.user, one.server, until - DAY_S, until)
+        except Unavailable:
+            return None
+        happened = []
+        if view is not None:
+            told = None if view.warning is None else view.warning.told
+            if told is not None:
+                said = self.t(N_("Warned at {time}"), time=self.t.moment(local(told), local(view.now)))
+                happened.append(Happened("warned", told, None, said))
+            kept = zip(view.keepings, self._keepings(view), strict=True)
+            happened += [Happened("kept", it.at, it.until, said) for it, said in kept]
+        return make_picture(samples, until, happened, self.t)
 
     def _times(self, view: IdleView) -> list[tuple[str, str]]:
         now = datetime.now().astimezone()
