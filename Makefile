@@ -29,10 +29,11 @@ format:  ## Let ruff lay out the code
 	.venv/bin/ruff check --fix .
 
 image:  ## Build the images that people work in
+	@setup/prepare process
 	.venv/bin/mlabhub image build
 
 lock:  ## Write the lock files anew with the newest versions
 	setup/lock
 
 clean:  ## Remove what set-up and tests made in this folder; images and state folders stay
-	rm -rf .venv .node .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache site *.egg-info
+	rm -rf .venv .node .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache site *.egg-info extensions/lab/labextension

@@ -26,6 +26,9 @@ PREFIX = "localhost/mlabhub/"
 MADE = {"__pycache__"}
 MADE_IN_EXTENSIONS = {*MADE, "build", "node_modules", "vendor"}
 """Folders that are made from the other files."""
+TAKEN_ALONG = "labextension"
+"""A folder that is made before a build, which takes it along: its names depend on where the checkout lies. A build
+refuses one that is not made from the other files (``images/base/build/install-extensions``)."""
 
 
 class _Entry(BaseModel):
@@ -141,7 +144,7 @@ def make_version(recipe: Recipe, recipes: Mapping[str, Recipe], accelerator: str
     if accelerator:
         digest.update(f"{accelerator}\n".encode())
     for name, file in context_files(recipe).items():
-        if file.name != "README.md" and file.suffix != ".in":
+        if file.name != "README.md" and file.suffix != ".in" and TAKEN_ALONG not in Path(name).parts:
             mode = "x" if file.stat().st_mode & 0o100 else "-"
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             digest.update(f"{name} {mode} {content}\n".encode())

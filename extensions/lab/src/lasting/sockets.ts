@@ -7,39 +7,49 @@ was. Guarantee for kernels: each message, either way, arrives once and in order,
 (`mlabhub_proxies.kernels`). Terminals are drawn anew by the server. `lastingFetch(line)` waits for the line where asking
 twice does no harm, so that a save made in a tunnel is a late save, and no alarming dialogs pile up. */
 
+import type { Line } from "./line.js";
+
 const LEFT = 4000; // closed by us, to come back
 const TRIES = 4;
 
-const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const wait = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-export function lastingWebSocket(line) {
-  return class LastingWebSocket extends EventTarget {
-    static CONNECTING = 0;
-    static OPEN = 1;
-    static CLOSING = 2;
-    static CLOSED = 3;
+type Sent = Parameters<WebSocket["send"]>[0];
+type Heard<E extends Event> = ((event: E) => unknown) | null;
 
-    binaryType = "blob";
+export function lastingWebSocket(line: Line): typeof WebSocket {
+  class LastingWebSocket extends EventTarget {
+    static readonly CONNECTING = 0;
+    static readonly OPEN = 1;
+    static readonly CLOSING = 2;
+    static readonly CLOSED = 3;
+    readonly CONNECTING = 0;
+    readonly OPEN = 1;
+    readonly CLOSING = 2;
+    readonly CLOSED = 3;
+
+    readonly url: string;
+    binaryType: BinaryType = "blob";
     extensions = "";
     protocol = "";
-    readyState = LastingWebSocket.CONNECTING;
-    onopen = null;
-    onmessage = null;
-    onclose = null;
-    onerror = null;
+    readyState: number = LastingWebSocket.CONNECTING;
+    onopen: Heard<Event> = null;
+    onmessage: Heard<MessageEvent> = null;
+    onclose: Heard<CloseEvent> = null;
+    onerror: Heard<Event> = null;
 
-    #protocols;
-    #numbered;
-    #id = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
-    #socket = null;
+    readonly #protocols: string | string[];
+    #numbered: boolean;
+    readonly #id = crypto.randomUUID?.() ?? String(Math.random()).slice(2);
+    #socket: WebSocket | null = null;
     #ready = false; // the server has said what it has, so sending may go on
     #seen = 0; // messages that came
-    #unsaid = []; // messages of JupyterLab that the server has not confirmed
+    #unsaid: Sent[] = []; // messages of JupyterLab that the server has not confirmed
     #confirmed = 0; // messages before those
     #tries = 0;
-    #onCut = () => this.#again();
+    readonly #onCut = (): void => void this.#again();
 
-    constructor(url, protocols = []) {
+    constructor(url: string | URL, protocols: string | string[] = []) {
       super();
       this.url = String(url);
       this.#protocols = protocols;
@@ -48,28 +58,28 @@ export function lastingWebSocket(line) {
       this.#connect();
     }
 
-    get bufferedAmount() {
+    get bufferedAmount(): number {
       return this.#socket?.bufferedAmount ?? 0;
     }
 
-    send(data) {
+    send(data: Sent): void {
       if (this.readyState !== LastingWebSocket.OPEN) return;
       if (this.#numbered || !this.#ready) this.#unsaid.push(data);
-      if (this.#ready) this.#socket.send(data);
+      if (this.#ready) this.#socket?.send(data);
     }
 
-    close(code, reason) {
+    close(code?: number, reason?: string): void {
       if (this.readyState === LastingWebSocket.CLOSED) return;
       const socket = this.#leave();
       socket?.close(code, reason);
-      this.#end(new CloseEvent("close", { code: code ?? 1005, reason, wasClean: true }));
+      this.#end(new CloseEvent("close", { code: code ?? 1005, reason: reason ?? "", wasClean: true }));
     }
 
-    #connect() {
+    #connect(): void {
       const url = new URL(this.url);
       if (this.#numbered) {
         url.searchParams.set("mlabhub_socket", this.#id);
-        url.searchParams.set("mlabhub_seen", this.#seen);
+        url.searchParams.set("mlabhub_seen", String(this.#seen));
       }
       const socket = new WebSocket(url, this.#protocols);
       this.#socket = socket;
@@ -80,36 +90,37 @@ export function lastingWebSocket(line) {
       };
       socket.onmessage = (event) => this.#take(event.data);
       socket.onclose = (event) => {
-        if (event.code === 1000 || event.code === 1001) this.#leave(), this.#end(event);
-        else this.#again();
+        if (event.code !== 1000 && event.code !== 1001) return void this.#again();
+        this.#leave();
+        this.#end(event);
       };
     }
 
-    #open() {
+    #open(): void {
       this.#ready = true;
       this.#tries = 0;
-      for (const data of this.#numbered ? this.#unsaid : this.#unsaid.splice(0)) this.#socket.send(data);
+      for (const data of this.#numbered ? this.#unsaid : this.#unsaid.splice(0)) this.#socket?.send(data);
       if (this.readyState !== LastingWebSocket.CONNECTING) return;
       this.readyState = LastingWebSocket.OPEN;
-      this.protocol = this.#socket.protocol;
+      this.protocol = this.#socket?.protocol ?? "";
       this.#say(new Event("open"));
     }
 
-    #take(data) {
-      if (this.#numbered && typeof data === "string") return this.#confirm(JSON.parse(data).taken);
+    #take(data: string | ArrayBuffer): void {
+      if (this.#numbered && typeof data === "string") return this.#confirm((JSON.parse(data) as { taken: number }).taken);
       this.#seen += 1;
       this.#say(new MessageEvent("message", { data }));
     }
 
     /** The server has so many of our messages; after a break, this is what it says first. */
-    #confirm(taken) {
+    #confirm(taken: number): void {
       this.#unsaid.splice(0, Math.max(0, taken - this.#confirmed));
       this.#confirmed = taken;
       if (!this.#ready) this.#open();
     }
 
     /** Forget the connection beneath. */
-    #leave() {
+    #leave(): WebSocket | null {
       const socket = this.#socket;
       if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
       this.#socket = null;
@@ -118,7 +129,7 @@ export function lastingWebSocket(line) {
     }
 
     /** Connect anew once the line is good; give up only where the line is good and the server refuses. */
-    async #again() {
+    async #again(): Promise<void> {
       const socket = this.#leave();
       if (!socket) return; // already at it
       socket.close(LEFT);
@@ -131,34 +142,36 @@ export function lastingWebSocket(line) {
       this.#end(new CloseEvent("close", { code: 1006 }));
     }
 
-    #end(event) {
+    #end(event: CloseEvent): void {
       line.removeEventListener("cut", this.#onCut);
       this.readyState = LastingWebSocket.CLOSED;
       this.#say(new CloseEvent("close", event));
     }
 
-    #say(event) {
-      this[`on${event.type}`]?.(event);
+    #say(event: Event): void {
+      const heard = { open: this.onopen, message: this.onmessage, close: this.onclose, error: this.onerror };
+      (heard[event.type as keyof typeof heard] as Heard<Event>)?.(event);
       this.dispatchEvent(event);
     }
-  };
+  }
+  return LastingWebSocket as unknown as typeof WebSocket;
 }
 
 const REPEATABLE = ["GET", "HEAD", "PUT"];
 
-export function lastingFetch(line) {
+export function lastingFetch(line: Line): typeof fetch {
   /** Return a signal that ends a request which hangs in a cut line: it would take one of the browser's few places. */
-  const whileGood = (request) => {
+  const whileGood = (request: Request): { signal: AbortSignal; done: () => void } => {
     const control = new AbortController();
-    const abort = () => control.abort();
+    const abort = (): void => control.abort();
     line.addEventListener("cut", abort);
     request.signal.addEventListener("abort", abort);
-    const done = () => line.removeEventListener("cut", abort);
+    const done = (): void => line.removeEventListener("cut", abort);
     return { signal: control.signal, done };
   };
 
   /** Does the answer come from the server itself, and not from a proxy that cannot reach it yet? */
-  const isOwn = (answer) =>
+  const isOwn = (answer: Response): boolean =>
     ![404, 502, 503, 504].includes(answer.status) ||
     (answer.headers.get("Content-Type") ?? "").startsWith("application/json");
 
