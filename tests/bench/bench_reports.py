@@ -4,7 +4,8 @@
 
 Runs the real service process on a fresh ledger with as many servers held, its hub away. Every server reports once,
 spread over the time at random, on a connection of its own, as agents do; then all report what an outage of an hour has
-left, in one call each. Prints one line of JSON: percentiles of the first in ms, and those of the second.
+left, in one call each. Each answer says how its server stands, or the run fails. Prints one line of JSON: percentiles
+of the first in ms, and those of the second.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ from tests.bench.bench_admission import make_installation, processor_s, read_ans
 P99_MS = 50.0
 BACKLOG = 60
 AT_ONCE = 64
+JUDGED_S = 150.0
+
+
+class Unsaid(RuntimeError):
+    """An answer does not say how the server stands."""
 
 
 class Servers:
@@ -65,7 +71,21 @@ class Servers:
         writer.close()
         if (answer["taken"], answer["dropped"]) != (reports, 0):
             raise RuntimeError(str(answer))
+        if answer["status"] is None:
+            raise Unsaid
         return took
+
+    async def until_judged(self) -> None:
+        """Wait until the service has judged all servers, the last of which is asked for."""
+        deadline = time.monotonic() + JUDGED_S
+        while True:
+            try:
+                await self.report(len(self._callers) - 1)
+                return
+            except Unsaid:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(6)
 
     async def over(self, seconds: float, seed: int = 1) -> list[float]:
         """Let every server report once within some seconds."""
@@ -98,6 +118,7 @@ def percentiles(latencies: list[float]) -> dict[str, float]:
 async def measure(settings: Settings, servers: int, seconds: float) -> dict[str, Any]:
     """Report for a minute, then catch up."""
     all_of_them = Servers(settings, servers)
+    await all_of_them.until_judged()
     figures: dict[str, Any] = percentiles(await all_of_them.over(seconds))
     began = time.perf_counter()
     figures["catching_up"] = percentiles(await all_of_them.after_an_outage())

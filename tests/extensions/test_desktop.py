@@ -28,9 +28,14 @@ socket.socket(socket.AF_UNIX).bind(arguments[arguments.index("-rfbunixpath") + 1
 os.write(int(arguments[arguments.index("-displayfd") + 1]), b"7\\n")
 time.sleep(0.3 if os.environ.get("TEST_X") == "ends" else 60)
 """
-SESSION_BUS = """#!/bin/sh
+BUS = "unix:path=/tmp/dbus-here"
+SESSION_BUS = f"""#!/bin/sh
+shift
+DBUS_SESSION_BUS_ADDRESS={BUS} exec "$@"
+"""
+PLASMA = """#!/bin/sh
 echo $$ >session.pid
-printf '%s\\n' "$*" "$DISPLAY" >session.part
+printf '%s\\n' "$DISPLAY" "$DBUS_SESSION_BUS_ADDRESS" >session.part
 mv session.part session
 exec sleep "${TEST_SESSION:-60}"
 """
@@ -42,9 +47,10 @@ def programs(tmp_path: Path) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "home").mkdir()
-    texts = {"Xtigervnc": X_SERVER.format(python=sys.executable), "dbus-run-session": SESSION_BUS}
-    for name in ("Xtigervnc", "dbus-run-session", "startplasma-x11"):
-        (folder / name).write_text(texts.get(name, "#!/bin/sh\n"))
+    x_server = X_SERVER.format(python=sys.executable)
+    texts = {"Xtigervnc": x_server, "dbus-run-session": SESSION_BUS, "startplasma-x11": PLASMA}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     return folder
 
@@ -86,7 +92,7 @@ def test_logging_out_ends_it_without_a_fault(programs: Path) -> None:
     desktop = start(programs, TEST_SESSION="0.3")
     said, _ = desktop.communicate(timeout=10)
     assert desktop.returncode == 0, said
-    assert (programs.parent / "home" / "session").read_text() == "-- startplasma-x11\n:7\n"
+    assert (programs.parent / "home" / "session").read_text() == f":7\n{BUS}\n"
     assert nothing_is_left(programs)
 
 
@@ -110,7 +116,9 @@ def test_a_signal_ends_all_of_it(programs: Path) -> None:
         time.sleep(0.02)
     folder = programs.parent / "s"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert sorted(file.name for file in folder.iterdir()) == ["Xauthority", "socket"]
+    assert sorted(file.name for file in folder.iterdir()) == ["Xauthority", "bus", "socket"]
+    assert (folder / "bus").read_text() == f"{BUS}\n"
+    assert (folder / "bus").stat().st_mode & 0o777 == 0o600
     desktop.send_signal(signal.SIGTERM)
     desktop.communicate(timeout=10)
     assert desktop.returncode == 128 + signal.SIGTERM

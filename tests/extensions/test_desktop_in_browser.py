@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -13,10 +17,14 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from mlabhub.images import build_images
 from mlabhub.images.program import find_program
+from mlabhub_agent.popup import Popup
+from mlabhub_agent.standing import Standing
+from mlabhub_proxies.surroundings import SETTING
 from tests.chromium import run_chromium
 from tests.cutline import CutLine
-from tests.extensions.plasma import Plasma
+from tests.extensions.plasma import NAME, Plasma
 from tests.extensions.server import BASE_URL, TOKEN, JupyterServer
+from tests.rfb import Screen
 
 pytestmark = [pytest.mark.long, pytest.mark.browser, pytest.mark.engine, pytest.mark.timeout(1200)]
 
@@ -376,3 +384,35 @@ def test_it_fits_a_phone_in_chinese(browser: Browser, line: CutLine, scheme: str
         assert box is not None
         assert box["width"] <= 320
     context.close()
+
+
+async def test_a_warning_stands_on_the_desktop_until_it_holds_no_more(
+    plasma: Plasma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the agent has it shown, which calls the same program inside the container."""
+    (tmp_path / "busctl").write_text(f'#!/bin/sh\nexec {plasma.program.path} exec {NAME} busctl "$@"\n')
+    (tmp_path / "busctl").chmod(0o755)
+    for name, value in plasma.program.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{plasma.program.environment.get('PATH', '/usr/bin:/bin')}")
+    standing, seen = Standing(), list[Any]()
+    running = SimpleNamespace(folder=plasma.folder / "vnc", onlookers=1)
+    popup = Popup({SETTING: SimpleNamespace(running={"desktop": running})}, standing, seen.append)
+    screen = Screen.connect(plasma.socket)
+    try:
+        empty = screen.wait_still(20)
+        words = {"en": "This server is idle <b>& ends</b>.", "zh_CN": "此服务器空闲。"}
+        standing.take({"now": 0.0, "warning": {"at": 5.0, "title": words, "body": words}})
+        await popup._look()
+        assert seen == [5.0]
+        screen.wait_until(lambda screen: screen.share_changed(empty) > 0.01, 10, "a notification")
+        screen.wait_still(20)
+        screen.save(tmp_path / "warned.png")
+        await asyncio.sleep(12)  # longer than a notification stands that goes by itself
+        screen.look()
+        assert screen.share_changed(empty) > 0.01
+        standing.take({"now": 0.0, "warning": None})
+        await popup._look()
+        screen.wait_until(lambda screen: screen.share_changed(empty) < 0.01, 10, "an empty desktop")
+    finally:
+        screen.close()

@@ -24,6 +24,7 @@ from mlabhub_agent.door import VARIABLE, open_door
 from mlabhub_agent.handlers import get_routes
 from mlabhub_agent.looking import Looking
 from mlabhub_agent.orders import Orders, Pages
+from mlabhub_agent.popup import Popup
 from mlabhub_agent.processes import Processes, Seen
 from mlabhub_agent.rescue import write_bundle
 from mlabhub_agent.sending import TAKEN, Sender, Way
@@ -69,6 +70,7 @@ class Agent:
         self.standing = Standing()
         self.pages = Pages()
         self.desk = Desk(self.standing, way, self._report_shown)
+        self.popup = Popup(settings, self.standing, self.desk.seen)
         self.orders = Orders(self.standing, self.pages, self._write_bundle, way.saved) if way is not None else None
 
     async def run(self, look_s: float = LOOK_S, report_s: float = REPORT_S) -> None:
@@ -86,6 +88,7 @@ class Agent:
                         await self._report()
                         if self.standing.is_urgent:
                             due = began + look_s
+                self.popup.look()
             except Exception:
                 log.exception("The agent could not look or report")
             await self._pause(SHARE * took, min(look_s, NEAR_LOOK_S) if self.standing.is_near else look_s)

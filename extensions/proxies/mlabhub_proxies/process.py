@@ -124,6 +124,20 @@ class RawToolHandler(Relay, ToolHandler):
     """Carries the bytes of a tool's socket in a websocket; all else is refused."""
 
     _messages: ClientMessages | None = None
+    _looks_on = False
+
+    async def proxy_open(self, host: str, port: int, proxied_path: str = "") -> None:
+        """Connect to the tool, begin to carry, and count who looks on."""
+        await super().proxy_open(host, port, proxied_path)
+        if self._writer is not None and self.ws_connection is not None:
+            self._looks_on = True
+            self.running.onlookers += 1
+
+    def on_close(self) -> None:
+        """Close the connection to the tool; one less looks on."""
+        super().on_close()
+        self.running.onlookers -= self._looks_on
+        self._looks_on = False
 
     def passes(self, message: bytes) -> None:
         """Note what a person does: of a tool whose messages can be told apart, which the desktop's are."""

@@ -67,6 +67,8 @@ class RunningTool:
         self._changing = asyncio.Lock()
         """Held by a stop or a restart until it is through: the next one finds what this one has left."""
         self._by_person = False
+        self.onlookers = 0
+        """How many browsers are connected to it; of a raw one, which the desktop is."""
 
     @property
     def socket(self) -> str:

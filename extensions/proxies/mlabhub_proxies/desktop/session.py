@@ -33,6 +33,10 @@ ENOUGH_BYTES = 64 * 1024
 GRACE_SECONDS = 3
 INSTEAD_OF_HOME = "instead-of-home"
 """A folder beside the socket, made if the home takes nothing."""
+BUS = "bus"
+"""A file beside the socket, for the account alone: where the session's D-Bus is, for notifications (extensions/agent).
+"""
+SESSION = """umask 077; printf '%s\\n' "$DBUS_SESSION_BUS_ADDRESS" >"$0"; exec startplasma-x11"""
 FOREIGN = ("DBUS_SESSION_BUS_ADDRESS", "DESKTOP_SESSION", "SESSION_MANAGER", "WAYLAND_DISPLAY", "XDG_SESSION_ID")
 """What a process that was started in somebody's own desktop says of that one."""
 
@@ -162,7 +166,7 @@ def run(x_server: str, socket: Path) -> int:
         home = Path(os.environ.get("HOME", "/"))
         environment = make_environment(os.environ, display, cookie_file, find_spare(home, socket.parent))
         name_folders(environment)
-        command = ["dbus-run-session", "--", "startplasma-x11"]
+        command = ["dbus-run-session", "--", "sh", "-c", SESSION, str(socket.with_name(BUS))]
         session = subprocess.Popen(command, env=environment, cwd=home, stdin=subprocess.DEVNULL)
         try:
             status = wait_for_either(server, session)
@@ -172,6 +176,7 @@ def run(x_server: str, socket: Path) -> int:
         end(server)
         socket.unlink(missing_ok=True)
         cookie_file.unlink(missing_ok=True)
+        socket.with_name(BUS).unlink(missing_ok=True)
     return status
 
 
