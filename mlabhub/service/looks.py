@@ -11,6 +11,7 @@ import logging
 from dataclasses import replace
 
 from mlabhub.client import HubUser
+from mlabhub.core.idle.policy import Policy
 from mlabhub.core.log_folders import source_of
 from mlabhub.core.privacy import Viewer
 from mlabhub.core.quote import quote
@@ -61,6 +62,10 @@ class Looks:
         held = projection.of_user(user)
         views = listing.server_views(hub_user, held, saved, self._world.settings.base_url, latest)
         return with_safe_mode(with_shelved(with_sharing(views, projection, catalog), projection), held, recent)
+
+    def idle_policy(self, profile: str, group: str | None) -> Policy:
+        """Return what holds now for a server of a profile that a group pays, when nobody uses it."""
+        return self._world.catalog().idle.policy_for(profile, group, self._world.clock())
 
     async def past_launches(self, user: str) -> tuple[PastLaunch, ...]:
         """Return the last launch of each of a user's workbenches, newest first; none while the ledger is away."""

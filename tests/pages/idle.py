@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.idle.words import Signal
 from mlabhub.core.readings import Sample
-from mlabhub.errors import LaunchRefused, NotFound, Unavailable
+from mlabhub.errors import LaunchRefused, NotFound, NotPermitted, Unavailable
 from mlabhub.ledger import IdleWarning, Keeping, Reservation
 from mlabhub.messages import Message
+from mlabhub.service.idle.answers import OverviewAnswer
 from mlabhub.service.idle.views import IdleView
 from mlabhub.service.views import LaunchAnswer, Person
 
@@ -34,6 +35,7 @@ class MemoryIdle:
         self.shown: set[str] = set()
         self.warned: set[str] = set()
         self.waits = self.away = False
+        self.told = OverviewAnswer(time.time(), {}, 0.0, 0, (), (), (), (), ())
         self.samples: tuple[Sample, ...] = ()
 
     async def find(self, person: Person, launch_id: str) -> Reservation:
@@ -79,3 +81,8 @@ class MemoryIdle:
             raise LaunchRefused("Its GPUs are not free.", code="would_wait")
         self.launcher.calls.append(("bring-back", person.name, user, server, queue))
         return LaunchAnswer("starting", "01BACK", "starting/01BACK")
+
+    async def overview(self, person: Person) -> OverviewAnswer:
+        if not person.admin:
+            raise NotPermitted("This is for administrators.")
+        return self.told

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timezone
 from typing import Any
 
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node, Viewer, decide
+from mlabhub.core.idle.policy import Policy
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.resolve import resolve
 from mlabhub.core.tools import WORKBENCH
@@ -181,6 +183,7 @@ class MemoryLauncher:
         self.down: MLabError | None = None
         self.faults: tuple[Message, ...] = ()
         self.notes: tuple[Message, ...] = ()
+        self.idle = CATALOG.idle
         self.waits = MemoryQueue(self)
 
     def catalog_faults(self, actor: Person) -> tuple[Message, ...]:
@@ -224,6 +227,10 @@ class MemoryLauncher:
         if idempotency_key:
             self.keys[user, idempotency_key] = answer
         return answer
+
+    def idle_policy(self, profile: str, group: str | None) -> Policy:
+        """Return what the catalogue says, at noon."""
+        return self.idle.policy_for(profile, group, 43200.0, timezone.utc)
 
     async def launch_safe(self, actor: Person, user: str, server_name: str) -> LaunchAnswer:
         """Start it as the least there is."""

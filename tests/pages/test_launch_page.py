@@ -7,6 +7,7 @@ from html import unescape
 
 import pytest
 
+from mlabhub.core.idle.file import Idle
 from mlabhub.errors import Unavailable
 from mlabhub.service.views import Person
 from tests.pages.conftest import Login
@@ -30,6 +31,17 @@ class TestLaunch:
     async def test_says_what_it_reaches(self, login: Login) -> None:
         page = (await (await login("alice")).get("launch")).text
         assert '<p id="network">No network can be reached from it: the lab has not opened anything.</p>' in page
+
+    async def test_says_what_befalls_it_when_nobody_uses_it(self, login: Login, launcher: MemoryLauncher) -> None:
+        client = await login("alice")
+        page = await client.get("launch?profile=gpu")
+        assert "warned after 1 h 15 min without GPU work, stopped 15 min later." in page.text
+        launcher.idle = Idle.model_validate({"rules": [{"policy": "princeton", "profiles": ["cpu"]}]})
+        sent = {"_xsrf": field(page, "_xsrf"), "profile": "cpu"}
+        parts = (await client.post("launch/preview", data=sent)).json()["parts"]
+        assert parts["idle"] == "Idle rule: servers of this kind are never stopped for idleness."
+        parts = (await client.post("launch/preview", data={**sent, "cpu": "nope"})).json()["parts"]
+        assert parts["idle"] == ""
 
     async def test_another_groups_profile_is_not_shown(self, login: Login) -> None:
         assert "Vision&#39;s own" in (await (await login("alice")).get("launch")).text

@@ -195,6 +195,7 @@ class PreviewHandler(LaunchBase):
             **{f"card-{card.slug}": render_part("when", card) for section in page.sections for card in section.cards},
         }
         parts["note-image"] = str(escape(page.image_note))
+        parts["idle"] = str(escape(page.idle))
         parts["start"] = str(escape(page.button))
         if cards:
             parts["again"] = self.render_text("_again.html", again=page.again, key=key, other=other)

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
 
+from mlabhub.core.idle.rule_words import rule_sentence
 from mlabhub.core.names import MAX_DISPLAY_NAME
 from mlabhub.core.profiles import Profile
 from mlabhub.i18n import N_, Translator
@@ -95,6 +96,7 @@ class Look:
     mounts: MountsField | None = None
     folders: list[FolderLine] = field(default_factory=list)
     network: str = ""
+    idle: str = ""
     notice: str = ""
     again: Again | None = None
     restart: ServerView | None = None
@@ -217,6 +219,7 @@ class _Maker:
             mounts=mounts_field(self.profile, self.view, self.arguments, self.t),
             folders=make_folders(storage, self.t),
             network=network_text(self.t, self.profile.egress, self.view.network),
+            idle=self._idle(by_key["chosen"]),
             notice=self._notice(by_key.get("asked")),
             again=None if restart or self.entry else await self._again(past, servers),
             restart=restart,
@@ -266,6 +269,14 @@ class _Maker:
             if isinstance(key, tuple) and key[0] == "word" and (kind := kind_of(preview)) in WORDS:
                 words[key[1]] = Word(kind, self.t(WORDS[kind]))
         return words
+
+    def _idle(self, chosen: Preview) -> str:
+        """Say what befalls a server of these choices that nobody uses; of choices that are wrong, nothing."""
+        request = chosen.request
+        if request is None:
+            return ""
+        policy = self.launcher.idle_policy(request.profile, request.group)
+        return self.t.say(rule_sentence(policy, request.gpus))
 
     def _notice(self, asked: Preview | None) -> str:
         """Say why the page does not show the profile that was asked for."""
