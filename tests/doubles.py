@@ -174,6 +174,9 @@ class ScriptedBackend:
         self._answer()
         self.kept.pop((user, server_name), None)
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
     def _answer(self) -> None:
         if self.down:
             raise BackendUnreachable("The engine does not answer.")

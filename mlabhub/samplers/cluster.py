@@ -18,7 +18,7 @@ from mlabhub.messages import Message
 from mlabhub.samplers.cadvisor import CPU, Cadvisor
 from mlabhub.samplers.dcgm import SELECTOR, Dcgm
 from mlabhub.samplers.prometheus import Prometheus, Untold
-from mlabhub.samplers.series import Terms
+from mlabhub.samplers.series import Series, Terms
 
 
 class ClusterSampler:
@@ -39,9 +39,13 @@ class ClusterSampler:
         if not holders:
             return []
         try:
-            dcgm = Dcgm(await self._prometheus.query(self._over_range(SELECTOR), now))
+            told = await self._prometheus.query(self._over_range(SELECTOR), now)
         except Untold as untold:
             return [self._unknown(one, now, untold.message) for one in holders]
+        return await asyncio.to_thread(self._of_gpus, told, holders, now)
+
+    def _of_gpus(self, told: Iterable[Series], holders: Sequence[Watched], now: float) -> list[Reading]:
+        dcgm = Dcgm(told)
         return [dcgm.reading(one, self._terms, now) for one in holders]
 
     async def _cores(self, watched: Sequence[Watched], now: float) -> list[Reading]:
@@ -52,11 +56,14 @@ class ClusterSampler:
         try:
             for label in ("namespace", "exported_namespace"):
                 query = self._over_range(f"{CPU}{{{label}=~{spaces}}}")
-                cadvisor = Cadvisor(await self._prometheus.query(query, now))
+                cadvisor = await asyncio.to_thread(Cadvisor, await self._prometheus.query(query, now))
                 if cadvisor.knows(watched):
                     break
         except Untold as untold:
             return [self._unknown(replace(one, gpus=()), now, untold.message) for one in watched]
+        return await asyncio.to_thread(self._of_cores, cadvisor, watched, now)
+
+    def _of_cores(self, cadvisor: Cadvisor, watched: Sequence[Watched], now: float) -> list[Reading]:
         return [cadvisor.reading(one, self._terms, now) for one in watched]
 
     def _over_range(self, selector: str) -> str:

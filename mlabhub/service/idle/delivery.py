@@ -7,6 +7,7 @@ was not delivered. A warning that was told of before the service died is told of
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from mlabhub.service import idle_news, news
 from mlabhub.service.idle import acts
 from mlabhub.service.idle.standing import Standing
 from mlabhub.service.idle.steady import Elapsed
+from mlabhub.service.idle.turns import Turns
 
 if TYPE_CHECKING:
     from mlabhub.service.world import World
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 HOME_S = 120.0
 """How long a tool, a mail server or a chat has to take a warning before it counts as standing on the Home page."""
+AT_ONCE = 100
+"""So many deliveries become durable together."""
+
+_Key = tuple[str, float]
+"""A launch, and of when its warning is."""
 
 
 class Delivery:
@@ -35,23 +42,33 @@ class Delivery:
         self._world = world
         self._elapsed = elapsed
         self._standing = standing
-        self._open: dict[tuple[str, float], float] = {}
+        self._open: dict[_Key, float] = {}
 
     async def tend(self) -> None:
         """Tell of the warnings that nobody was told of by this process; record those that stand on the Home page."""
-        projection, now = self._world.writer.projection, self._world.monotonic()
-        open_now = [one for one in projection.warnings.values() if one.state == "given" and one.told is None]
-        self._open = {key: at for key, at in self._open.items() if key in {(one.launch_id, one.at) for one in open_now}}
-        for warning in open_now:
-            key, standing = (warning.launch_id, warning.at), self._standing(warning.launch_id)
-            one = projection.launch(warning.launch_id)
-            if standing is None or one is None:
-                continue
+        now, turns = self._world.monotonic(), Turns()
+        open_now = [key for one in self._world.writer.projection.warnings.values() if (key := _key_of_open(one))]
+        still = frozenset(open_now)
+        self._open = {key: at for key, at in self._open.items() if key in still}
+        at_home: list[_Key] = []
+        for key in open_now:
+            await turns.give()
             if key not in self._open:
-                self._open[key] = now
-                self._world.news.tell(self.item(one, warning, standing))
-            elif now - self._open[key] >= HOME_S:
-                await self._record(warning.launch_id, warning.at, "home")
+                if self._tell(key):
+                    self._open[key] = now
+            elif now - self._open[key] >= HOME_S and self._standing(key[0]) is not None:
+                at_home.append(key)
+        for begin in range(0, len(at_home), AT_ONCE):
+            await asyncio.gather(*(self._record(*key, "home") for key in at_home[begin : begin + AT_ONCE]))
+
+    def _tell(self, key: _Key) -> bool:
+        """Tell of a warning; whether there is somebody to tell, and it is in force still."""
+        projection, standing = self._world.writer.projection, self._standing(key[0])
+        warning, one = projection.warnings.get(key[0]), projection.launch(key[0])
+        if standing is None or one is None or warning is None or _key_of_open(warning) != key:
+            return False
+        self._world.news.tell(self.item(one, warning, standing))
+        return True
 
     def undelivered(self) -> list[str]:
         """Return the launches whose warning should stand on a Home page by now, and does not."""
@@ -100,3 +117,9 @@ class Delivery:
     def stopped(self, one: Reservation, said: Message | None) -> None:
         """Tell whose server was stopped."""
         self._world.news.tell(idle_news.IdleStopped(**news.about(one), at=self._world.clock(), said=said))
+
+
+def _key_of_open(warning: IdleWarning) -> _Key | None:
+    """Return what a warning that has not reached its person yet is known by; None of any other."""
+    is_open = warning.state == "given" and warning.told is None
+    return (warning.launch_id, warning.at) if is_open else None

@@ -28,6 +28,7 @@ from mlabhub.service.idle.dry import DryRuns
 from mlabhub.service.idle.standing import Standing, Times
 from mlabhub.service.idle.steady import Elapsed
 from mlabhub.service.idle.stopping import Stopping
+from mlabhub.service.idle.turns import Turns
 from mlabhub.service.projection import Projection
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ BEAT_S = 20.0
 SILENCE_S = 90.0
 """After so long without new samples it is looked without: what is not known any more is said, and withdrawn."""
 CHUNK = 100
-"""So many verdicts are made before others have their turn."""
+"""What follows from so many verdicts becomes durable together."""
 UNKNOWN_S = 1800.0
 """For how long nobody knows whether a server with GPUs is used before administrators are told."""
 
@@ -123,9 +124,9 @@ class IdleLoop:
     async def _judge_all(self) -> None:
         found: dict[str, Standing] = {}
         catalog = self._world.catalog()
-        for number, launch_id in enumerate([one.launch_id for one in self._world.writer.projection], 1):
-            if number % CHUNK == 0:
-                await asyncio.sleep(0)
+        turns = Turns()
+        for launch_id in [one.launch_id for one in self._world.writer.projection]:
+            await turns.give()
             projection = self._world.writer.projection
             one = projection.launch(launch_id)
             if one is not None and self._is_judged(one, projection):
@@ -185,7 +186,7 @@ class IdleLoop:
         await self._settle_over()
         due: list[Standing] = []
         todo = [one for one in self._standings.values() if self._is_due(one)]
-        for begin in range(0, len(todo), CHUNK):  # what is decided together becomes durable together
+        for begin in range(0, len(todo), CHUNK):
             await asyncio.gather(*(self._follow(one, due) for one in todo[begin : begin + CHUNK]))
         if due:
             await self.stopping.end(due)

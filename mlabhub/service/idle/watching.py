@@ -2,8 +2,9 @@
 
 Guarantees: nothing that fails outside (a driver, a Prometheus, the engine, the hub, the ledger) ends the watching or
 raises anywhere: what they do not tell is unknown. No one of them is waited for so long that a minute is missed. What
-was known before a restart is known after it, as far as the ledger has it. Whoever subscribed is called once a minute
-was taken in, one call after the other; one that takes longer than a minute misses some.
+was known before a restart is known after it, as far as the ledger has it; until it was read nothing is known, and
+nobody is told of a minute, though each is read and kept. Whoever subscribed is called once a minute was taken in, one
+call after the other; one that takes longer than a minute misses some.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from mlabhub.core.idle.patience import Patient
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.idle.samples import Sample as Row
 from mlabhub.core.idle.samples import Samples
-from mlabhub.core.readings import TICK_S, Sample, Watched
+from mlabhub.core.readings import Sample, Watched
 from mlabhub.core.sample_history import FINE_FOR_S
 from mlabhub.errors import MLabError
 from mlabhub.messages import Message
@@ -28,6 +29,7 @@ from mlabhub.service.idle.further import Further, Latest
 from mlabhub.service.idle.learning import Known, remember
 from mlabhub.service.idle.sources import Sources, make_sources, watched_of
 from mlabhub.service.idle.storing import Storing
+from mlabhub.service.idle.turns import Turns
 from mlabhub.service.projection import Projection
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Tick = Callable[[float], Awaitable[None]]
-AT_ONCE = 50
 STORE_PATIENCE_S = 5.0
 REMEMBER_PATIENCE_S = 300.0
 
@@ -54,6 +55,7 @@ class Watch:
         self._cut: frozenset[str] = frozenset()
         self._subscribers: list[Tick] = []
         self._telling: asyncio.Task[None] | None = None
+        self._meanwhile: list[Sample] | None = None
         self._learning: asyncio.Task[None] | None = None
         self._new: list[Policy] = []
         self._waiting: tuple[int, int] = (-1, 0)
@@ -69,10 +71,14 @@ class Watch:
         self._subscribers.append(tick)
 
     async def run(self) -> None:
-        """Remember what the ledger has, then watch for ever."""
-        await self._remember()
-        rounds = self._started()
-        await rounds.run(self._chosen().every_s)
+        """Remember what the ledger has, and watch for ever."""
+        self._meanwhile = []
+        remembering = asyncio.create_task(self._remember(), name="samples of before")
+        try:
+            await self._started().run(self._chosen().every_s)
+        finally:
+            remembering.cancel()
+            await asyncio.gather(remembering, return_exceptions=True)
 
     async def close(self) -> None:
         """Let go of all that is open; what is being kept is finished."""
@@ -91,7 +97,7 @@ class Watch:
 
     def samples(self, launch_id: str) -> Samples | None:
         """Return the last day of a launch, or None of one of which nothing is known."""
-        return self._known.of.get(launch_id)
+        return None if self._meanwhile is not None else self._known.of.get(launch_id)
 
     def usage(self, launch_id: str) -> Sample | None:
         """Return the last sample of a launch that was there in the last minute."""
@@ -113,7 +119,7 @@ class Watch:
     def patient(self, policy: Policy, server: str) -> Patient:
         """Return how patient a policy is with a server (``alice/``), by what was learned."""
         learned = self._known.learned
-        if not learned.knows(policy) and policy.learns and self._rounds is not None:
+        if not learned.knows(policy) and policy.learns and self._rounds is not None and self._meanwhile is None:
             self._learn_for(policy)
         gaps = learned.gaps(policy)
         gaps.waiting = self._waiting_for_gpus()
@@ -135,6 +141,9 @@ class Watch:
         now, samples = await self._started().fresh(launch_ids)
         found = {one.launch_id: self._further.added(one) for one in samples}
         self._last.update(found)
+        if self._meanwhile is not None:
+            self._meanwhile += found.values()
+            return
         self._known.add(found.values())
         for launch_id in launch_ids:
             known = self.samples(launch_id)
@@ -151,7 +160,9 @@ class Watch:
         """Take in a minute of the rounds, which go on while others work with it."""
         await self._further.ask()
         await self._take(t, samples)
-        if self._telling is None or self._telling.done():
+        if self._meanwhile is not None:
+            log.debug("The samples of %s are kept; what was before is still being read", t)
+        elif self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell_kept(t), name="idle ticks")
         else:
             log.warning("The samples of %s are in, but those who judge them are still busy with earlier ones", t)
@@ -162,12 +173,14 @@ class Watch:
 
     async def _take(self, t: float, samples: Sequence[Sample]) -> None:
         cut, self._cut = self._cut, self._being_cut()
-        last: dict[str, Sample] = {}
-        for first in range(0, len(samples), AT_ONCE):
-            part = [self._whole(one, cut | self._cut) for one in samples[first : first + AT_ONCE]]
-            last.update({one.launch_id: one for one in part})
-            self._known.take(part)
-            await asyncio.sleep(0)  # others have their turn
+        last, turns, cut = dict[str, Sample](), Turns(), cut | self._cut
+        for sample in samples:
+            one = last[sample.launch_id] = self._whole(sample, cut)
+            if self._meanwhile is not None:
+                self._meanwhile.append(one)
+            else:
+                self._known.take((one,))
+            await turns.give()
         self._last, self.ticked = last, t
         projection = self._projection()
         if projection is not None:
@@ -228,6 +241,7 @@ class Watch:
 
     async def _remember(self) -> None:
         """Read the last days' samples; meanwhile others have their turn. Without the ledger nothing is known yet."""
+        self._meanwhile = self._meanwhile or []
         idle = self._world.catalog().idle
         policies = [policy for policy in map(idle.named, idle.names) if policy.learns]
         try:
@@ -236,6 +250,18 @@ class Watch:
             log.warning("Reading earlier samples takes too long; nothing is known of the time before now")
         except MLabError as error:
             log.warning("Nothing is known of the time before now: %s", error.log_text or error)
+        except Exception:  # whatever it is, watching goes on
+            log.exception("Nothing is known of the time before now")
+        finally:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Take in what was read while earlier samples were."""
+        turns = Turns()
+        for one in self._meanwhile or ():  # it may grow between
+            self._known.take((one,))
+            await turns.give()
+        self._meanwhile = None
 
     def _learn_for(self, policy: Policy) -> None:
         """Learn what a policy that is new would have learned."""
@@ -254,7 +280,7 @@ class Watch:
     async def _read(self, policies: Sequence[Policy]) -> Known:
         now = self._world.clock()
         running = {one.launch_id for one in self._world.writer.projection}
-        pieces = self._world.samples.pieces(now - FINE_FOR_S, now + TICK_S)
+        pieces = self._world.samples.pieces(now - FINE_FOR_S, math.nextafter(now, math.inf))
         wanted = asyncio.Event()
         wanted.set()
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -191,7 +192,7 @@ async def test_a_driver_that_hangs_makes_unknown_and_holds_nothing_up(site: Site
     await site.play(60)
     site.gpus.hangs, asked = asyncio.Event(), site.gpus.asked
     await site.play(120)
-    assert site.last.gpu_util == (None,)
+    assert None in site.last.gpu_util
     assert site.watch.reasons("L1")
     assert site.watch.unknown() == 1
     assert site.gpus.asked == asked + 1
@@ -354,6 +355,58 @@ async def test_a_restart_knows_what_was_before(site: Site) -> None:
     gaps = site.watch.patient(POLICY, "alice/").gaps
     assert gaps.never(600.0) == (0, 1)
     assert gaps.never(3700.0) == (0, 0)
+
+
+async def test_while_it_remembers_minutes_are_kept_and_nobody_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await launched(site)
+    await site.play(120)
+    await site.stored()
+    await site.watch.close()
+    reading, real = threading.Event(), site.world.samples.pieces
+
+    def slow(since: float, until: float) -> Iterator[Sequence[Sample]]:
+        reading.wait(10)
+        yield from real(since, until)
+
+    monkeypatch.setattr(site.world.samples, "pieces", slow)
+    site.begin()
+    remembering = asyncio.create_task(site.watch._remember())
+    await site.play(120)
+    await site.watch.look_now(["L1"])
+    assert site.watch.samples("L1") is None
+    assert site.watch.patient(POLICY, "alice/").gaps.never(0.0) == (0, 0)
+    assert site.last.gpu_util == (0.0,)
+    assert site.ticks == [BEGIN + 60, BEGIN + 120]
+    assert site.watch._learning is None
+    reading.set()
+    await remembering
+    after = site.watch.samples("L1")
+    assert after is not None
+    assert [t - BEGIN for t in after.t] == [60, 120, 180, 240, 240]  # the last is of the look
+    await site.play(60)
+    assert (len(after), site.ticks[-1]) == (6, BEGIN + 300)
+    assert len(await site.stored()) == 5
+
+
+async def test_it_watches_whatever_remembering_comes_to(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(site.world.samples, "pieces", fails)
+    running = asyncio.create_task(site.watch.run())
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        if site.gpus.asked and "Nothing is known of the time before now" in caplog.text:
+            break
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await site.play(60)
+    assert site.ticks == [BEGIN + 60]
+    assert site.watch.samples("L1") is not None
 
 
 async def test_without_the_ledger_it_begins_anew(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
