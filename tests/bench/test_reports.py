@@ -11,7 +11,7 @@ ATTEMPTS = 3
 
 
 def test_the_bench_runs_and_every_report_is_taken() -> None:
-    assert run(servers=50, seconds=1.0)["servers"] == 50
+    assert run(servers=50, seconds=1.0, judged=False)["servers"] == 50
 
 
 @pytest.mark.long
