@@ -106,6 +106,7 @@ async def _checks(api: Any, settings: Settings, spec: KubernetesSpec) -> AsyncIt
         return
     nodes = await _nodes(api, spec)
     yield assess_gpus(nodes, spec)
+    yield assess_prometheus(spec)
     yield await _namespace(api, settings.namespace, spec)
     async for check in _storage(api, settings.namespace, spec):
         yield check
@@ -209,6 +210,14 @@ def assess_gpus(nodes: Sequence[Node], spec: KubernetesSpec) -> Check:
         )
         return Check("GPUs", "info", f"none on {len(nodes)} nodes", fix)
     return Check("GPUs", "ok", ", ".join(f"{count} {product}" for product, count in sorted(counts.items())))
+
+
+def assess_prometheus(spec: KubernetesSpec) -> Check:
+    """Return who tells how busy servers are."""
+    if spec.prometheus is None:
+        found = "none is named: nobody knows how busy servers are, and none is ever stopped for being idle"
+        return Check("Prometheus", "better", found, "Name it in kubernetes.yaml; see docs/how-to/idle.md.")
+    return Check("Prometheus", "info", "the service asks the one that kubernetes.yaml names")
 
 
 def _is_gpu(resource: str, spec: KubernetesSpec) -> bool:

@@ -14,6 +14,7 @@ from mlabhub.cli.doctor_cluster import (
     assess_classes,
     assess_gpus,
     assess_probes,
+    assess_prometheus,
     assess_rights,
     assess_site_rights,
     assess_version,
@@ -194,3 +195,9 @@ def test_a_probe_is_made_to_the_restricted_standard() -> None:
     }
     open_one = get_probe_manifest(wanted, name="p", instance="i", node="n1", closed=False)
     assert open_one["metadata"]["labels"] == {"mlabhub/part": "probe"}, "no policy selects it"
+
+
+def test_without_a_prometheus_nothing_is_known() -> None:
+    assert assess_prometheus(SPEC).status == "better"
+    named = KubernetesSpec.model_validate({"prometheus": {"url": "http://prometheus.monitoring:9090"}})
+    assert assess_prometheus(named).status == "info"
