@@ -96,6 +96,21 @@ def test_whole_hours_are_the_same_however_they_are_kept(store: SampleStore) -> N
     assert len(list(store.export(*part))) == 4
 
 
+@pytest.mark.parametrize("tidied", [False, True], ids=["ticks", "hours"])
+def test_all_in_pieces_each_launch_by_time(store: SampleStore, tidied: bool) -> None:
+    play(store, MONDAY, 2.5)
+    if tidied:
+        store.tidy(MONDAY + 2.5 * HOUR)
+    pieces = [list(piece) for piece in store.pieces(MONDAY + HOUR, MONDAY + 2 * HOUR)]
+    found = [one for piece in pieces for one in piece]
+    assert len(found) == 120
+    for server in ("alice/", "bob/lab"):
+        of_server = [one for one in found if one.server == server]
+        assert of_server == list(store.of_server(server, MONDAY + HOUR, MONDAY + 2 * HOUR))
+    assert max(map(len, pieces)) <= 120
+    assert list(store.pieces(MONDAY + DAY_S, MONDAY + 2 * DAY_S)) == []
+
+
 def test_what_is_exported_can_be_replayed(store: SampleStore) -> None:
     play(store, MONDAY, 2.5)
     store.tidy(MONDAY + FINE_FOR_S + HOUR)

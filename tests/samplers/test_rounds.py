@@ -186,3 +186,51 @@ async def test_it_goes_on_whatever_happens(world: World, gpus: Gpus, caplog: pyt
     await asyncio.gather(task, return_exceptions=True)
     await rounds.close()
     assert "A round of samples failed" in caplog.text
+
+
+async def test_a_fresh_look_reads_now_and_only_those_that_are_asked_for(
+    rounds: Rounds, world: World, gpus: Gpus
+) -> None:
+    world.servers = (ALICE, Watched("bob/", "L2", ("GPU-1",)))
+    await play(rounds, world, 60)
+    world.now += 2.0
+    world.util = 50.0
+    now, [sample] = await rounds.fresh(["L1", "L9"])
+    assert (now, sample.launch_id, sample.gpu_util, sample.cpu_cores) == (world.now, "L1", (50.0,), 0.5)
+    world.util = 0.0
+    world.now += 2.0
+    _, [sample] = await rounds.fresh(["L1"])
+    assert sample.gpu_util == (50.0,)  # it was used since the last minute
+    assert [t for t, _ in world.kept] == [BEGIN + 60]  # it ends no minute
+
+
+async def test_what_was_read_before_makes_no_fresh_look(rounds: Rounds, world: World, gpus: Gpus) -> None:
+    await play(rounds, world, 90)
+    gpus.fails = True
+    world.now += 2.0
+    _, [sample] = await rounds.fresh(["L1"])
+    assert sample.gpu_util == (None,)
+    assert sample.reasons
+
+
+async def test_a_fresh_look_ends_though_a_sampler_hangs(rounds: Rounds, world: World, gpus: Gpus) -> None:
+    await play(rounds, world, 60)
+    gpus.hangs = asyncio.Event()
+    world.now += 2.0
+    _, [sample] = await asyncio.wait_for(rounds.fresh(["L1"]), 5)
+    assert (sample.gpu_util, sample.cpu_cores) == ((None,), 0.5)
+    # What that sampler says at last was asked before the next look, and is not taken for one of then.
+    world.now += 2.0
+    looking = asyncio.create_task(rounds.fresh(["L1"]))
+    await asyncio.sleep(0)
+    gpus.hangs.set()
+    gpus.hangs, world.util = None, 77.0
+    now, [sample] = await asyncio.wait_for(looking, 5)
+    assert (now, sample.gpu_util) == (world.now, (77.0,))
+
+
+async def test_a_fresh_look_at_what_has_ended_finds_nothing(rounds: Rounds, world: World) -> None:
+    await play(rounds, world, 60)
+    world.servers = ()
+    world.now += 2.0
+    assert await rounds.fresh(["L1"]) == (world.now, ())
