@@ -14,7 +14,13 @@ from tornado.web import StaticFileHandler, url
 from mlabhub.service.pages.confirm import ImageHandler, ServerHandler
 from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHandler
 from mlabhub.service.pages.home import BoardHandler, HomeHandler, HomePartsHandler
-from mlabhub.service.pages.idle import BringBackHandler, IdlePageHandler, ReleaseGpuHandler, SafeModeHandler
+from mlabhub.service.pages.idle import (
+    BringBackHandler,
+    IdlePageHandler,
+    ReleaseGpuHandler,
+    SafeModeHandler,
+    WarnedHandler,
+)
 from mlabhub.service.pages.idle_overview import IdleOverviewHandler
 from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
 from mlabhub.service.pages.notfound import NotFoundHandler
@@ -67,6 +73,7 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"(release-gpu)", ReleaseGpuHandler),
         url(prefix + r"(bring-back|bring-back-wait)", BringBackHandler),
         url(prefix + r"safe-mode", SafeModeHandler),
+        url(prefix + r"warned", WarnedHandler),
         url(prefix + r"idle", IdleOverviewHandler),
         url(prefix + r"idle/([0-9A-Za-z-]{1,64})", IdlePageHandler),
         url(prefix + r"save", SaveHandler),

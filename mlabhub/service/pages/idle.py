@@ -21,7 +21,7 @@ from mlabhub.messages import Message
 from mlabhub.service.idle.views import IdleView
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import Asking, Question
-from mlabhub.service.pages.idling import KEEP_S, name_of
+from mlabhub.service.pages.idling import KEEP_S, make_warning, name_of
 from mlabhub.service.pages.picture import DAY_S, Happened, Picture, make_picture
 from mlabhub.service.pages.waits import local
 from mlabhub.service.pages.words import server_title
@@ -185,6 +185,24 @@ class IdlePageHandler(IdleBase):
             self.redirect(self.page_url(user=self.other(one.user), done="kept"), status=303)
             return
         self.redirect(self.page_url(f"idle/{launch_id}"), status=303)
+
+
+class WarnedHandler(PageHandler):
+    """One's own warnings in force, for the script that tells them outside the page."""
+
+    answers_json = True
+
+    async def get(self) -> None:
+        """Answer with each: what it says, and where it is explained."""
+        looks: Looks = self.application.settings["idle_looks"]
+        views = looks.of_user(self.person, self.person.name).values()
+        warnings = (make_warning(one, None, self.words, None) for one in views)
+        told = [
+            {"mark": one.mark, "title": one.title, "body": one.said, "url": one.acts.why_url}
+            for one in warnings
+            if one is not None
+        ]
+        self.finish({"warnings": told})
 
 
 class ReleaseGpuHandler(Asking):

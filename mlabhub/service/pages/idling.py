@@ -62,6 +62,11 @@ class WarningCard:
     open_url: str
     acts: Acts
 
+    @property
+    def title(self) -> str:
+        """What was given and when it ends, in one sentence."""
+        return self.text if self.countdown is None else self.text.replace("{when}", self.countdown.clock)
+
 
 @dataclass(frozen=True)
 class IdleLine:
