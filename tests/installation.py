@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -297,3 +297,40 @@ async def _execute(socket_: Any, code: str) -> str:
             printed.append(f"{content['ename']}: {content['evalue']}")
         elif kind == "status" and content["execution_state"] == "idle":
             return "".join(printed)
+
+
+def run_in_terminal(hub: Installation, name: str, line: str, server_name: str = "", seconds: float = 30) -> str:
+    """Type a line into a new terminal of a person's server; return all that it shows until it says nothing for 2 s."""
+    return asyncio.run(asyncio.wait_for(_run_in_terminal(hub, name, line, server_name), seconds))
+
+
+async def _run_in_terminal(hub: Installation, name: str, line: str, server_name: str) -> str:
+    base = f"user/{name}/{server_name}/" if server_name else f"user/{name}/"
+    headers = {"Authorization": f"token {hub.token(name)}"}
+    async with httpx.AsyncClient(base_url=hub.url + base, headers=headers, timeout=60) as client:
+        answer = await client.post("api/terminals")
+        assert answer.status_code == 200, answer.text
+        terminal = answer.json()["name"]
+        address = f"ws://127.0.0.1:{hub.port}/{hub.prefix}{base}terminals/websocket/{terminal}"
+        socket_ = await websocket_connect(HTTPRequest(address, headers=headers))
+        try:
+            await socket_.write_message(json.dumps(["stdin", f"{line}\r"]))
+            return "".join([text async for text in _shown(socket_)])
+        finally:
+            socket_.close()
+            await client.delete(f"api/terminals/{terminal}")
+
+
+async def _shown(socket_: Any) -> AsyncIterator[str]:
+    quiet = 5.0  # a shell takes its time to start
+    while True:
+        try:
+            message = await asyncio.wait_for(socket_.read_message(), quiet)
+        except asyncio.TimeoutError:
+            return
+        if message is None:
+            return
+        kind, *told = json.loads(message)
+        if kind == "stdout":
+            quiet = 2.0
+            yield told[0]

@@ -40,7 +40,9 @@ app = typer.Typer(help="Start, stop and list servers; keep one, give one or its 
 
 @app.command()
 def start(
-    profile: Annotated[str, typer.Argument(help="The profile's name.")],
+    profile: Annotated[
+        str, typer.Argument(help="The profile's name; with --safe, as small as can be without it.")
+    ] = "",
     name: Annotated[str, typer.Option(help="The server's name: letters, digits and underscores.")] = "",
     gpus: Annotated[int | None, typer.Option(help="How many GPUs.")] = None,
     gpu_type: Annotated[str | None, typer.Option(help="Of which type.")] = None,
@@ -53,16 +55,17 @@ def start(
         True
     ),
     wait: Annotated[bool, typer.Option("--wait", help="End only when the server runs, or never will.")] = False,
+    safe: Annotated[
+        bool, typer.Option("--safe", help="Run none of its person's start-up files, so that they can be mended in it.")
+    ] = False,
     state: State = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a server, or take a place in the queue. Exit status 1 if it is refused."""
     service = find_service(state)
-    chosen = {"profile": profile, "gpus": gpus, "gpu_type": gpu_type, "image": image, "group": group}
+    chosen = {"profile": profile or None, "gpus": gpus, "gpu_type": gpu_type, "image": image, "group": group}
     options = {key: value for key, value in chosen.items() if value is not None} | read_options(option or [])
-    server_name = _server_name(service, name)
-    body = {"server_name": server_name, "display_name": name, "user_options": options, "queue": queue}
-    told = service.ask("POST", "launches", body)
+    told = _start(service, name, options, queue=queue, safe=safe)
     if told["state"] == "queued":
         typer.echo(_queued(told), err=True)
     if wait:
@@ -71,6 +74,21 @@ def start(
         typer.echo(json.dumps(told))
     elif told["state"] != "queued":
         typer.echo(f"{plain(name) or 'The default server'}: {told['state']}, {told['url']}")
+
+
+def _start(service: Service, name: str, options: Json, *, queue: bool, safe: bool) -> Json:
+    """Launch a server; without options in safe mode, as the service chooses them. Raises `InvalidConfiguration`."""
+    if safe and not options:
+        return service.post(path_of(find_server(service, name or DEFAULT_SERVER), "safe-mode"), {})
+    if "profile" not in options:
+        raise InvalidConfiguration("Name a profile. Only --safe alone does without, for a server that ran before.")
+    chosen = options | ({"safe": True} if safe else {})
+    server_name = _server_name(service, name)
+    return service.ask(
+        "POST",
+        "launches",
+        {"server_name": server_name, "display_name": name, "user_options": chosen, "queue": queue},
+    )
 
 
 @app.command()

@@ -21,7 +21,9 @@ SAFE = "MLABHUB_SAFE"
 """The variable that tells programs in a server of it."""
 SAFE_TOOLS: tuple[ProfileTool, ...] = ("lab", "terminal")
 """VS Code and the desktop are made of their person's settings."""
-SHELL = ("/bin/bash", "--noprofile", "--norc")
+HINT = "Safe mode: your start-up files are not read. Mend what keeps the server from starting, then start it as usual."
+"""What a terminal says first, in the words that every terminal can show; after it what else there is to know."""
+SHELL = ("/bin/sh", "-c", f"echo '{HINT}'; printenv MLABHUB_NOTES; exec /bin/bash --noprofile --norc")
 EMPTIED = ("BASH_ENV", "ENV", "JUPYTER_CONFIG_PATH", "JUPYTER_PATH", "PYTHONPATH", "PYTHONSTARTUP")
 """What an image or the writable layer may set, to be read at a start."""
 
@@ -45,11 +47,14 @@ def safe_environment(launch_id: str) -> Mapping[str, str]:
 
 
 def safe_arguments() -> tuple[str, ...]:
-    """Return the arguments of a Jupyter server: its terminals run no file, and its bin has no room in a full home."""
-    shell = ", ".join(f"'{part}'" for part in SHELL)
+    """Return a Jupyter server's arguments.
+
+    Its terminals run no file, its bin has no room in a full home, and what is to be mended is mostly hidden.
+    """
     return (
-        f"--ServerApp.terminado_settings={{'shell_command': [{shell}]}}",
+        f"--ServerApp.terminado_settings={{'shell_command': {list(SHELL)}}}",
         "--FileContentsManager.delete_to_trash=False",
+        "--ContentsManager.allow_hidden=True",
     )
 
 

@@ -93,6 +93,22 @@ async def test_an_administrator_moves_an_entry(full: Running, mlabhub: Any) -> N
     assert [entry["launch_id"] for entry in await queue(full)] == ids
 
 
+async def test_a_server_starts_in_safe_mode(full: Running, mlabhub: Any) -> None:
+    started = await mlabhub("server", "start", "gpu", "--name", "small", "--gpus", "1", "--safe")
+    assert started.exit_code == 0, started.exception
+    launched = full.of_server("bob", "small")
+    assert launched is not None
+    assert (launched.options["safe"], len(launched.gpus)) == (True, 1)
+    assert (await mlabhub("server", "stop", "small")).exit_code == 0
+    again = await mlabhub("server", "start", "--name", "small", "--safe")
+    assert again.exit_code == 0, again.exception
+    launched = full.of_server("bob", "small")
+    assert launched is not None
+    assert (launched.options["safe"], launched.profile, launched.gpus) == (True, "cpu", ())
+    refused(await mlabhub("server", "start", "--name", "never", "--safe"), NotFound, 1)
+    assert "Name a profile" in refused(await mlabhub("server", "start", "--name", "small"), InvalidConfiguration, 2)
+
+
 async def test_a_server_starts_waits_and_stops(full: Running, mlabhub: Any) -> None:
     started = await mlabhub("server", "start", "gpu", "--name", "Small", "--gpus", "1")
     assert started.output.startswith("Small: starting, ")

@@ -12,7 +12,7 @@ from mlabhub.core.identity import Identity
 from mlabhub.core.plan import LaunchPlan, make_plan
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.resolve import resolve
-from mlabhub.core.safe_mode import safe_arguments
+from mlabhub.core.safe_mode import SHELL, safe_arguments
 from mlabhub.core.storage import Storage
 from mlabhub.errors import InvalidLaunch, MLabError
 from tests.core.examples import LAUNCH_ID
@@ -89,4 +89,5 @@ def test_a_plan_says_so_and_only_then() -> None:
 def test_terminals_run_no_file() -> None:
     name, _, value = safe_arguments()[0].partition("=")
     assert name == "--ServerApp.terminado_settings"
-    assert ast.literal_eval(value) == {"shell_command": ["/bin/bash", "--noprofile", "--norc"]}
+    assert ast.literal_eval(value) == {"shell_command": list(SHELL)}
+    assert SHELL[-1].endswith("exec /bin/bash --noprofile --norc")

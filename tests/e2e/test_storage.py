@@ -35,11 +35,11 @@ def gina(hub: Installation) -> Iterator[str]:
         hub.stop_server("gina")
 
 
-def home_of(hub: Installation, name: str) -> Path:
+def home_of(hub: Installation, name: str, uid: int = UID) -> Path:
     """Return somebody's home on this machine, made for them."""
     home = hub.state / "nas" / "user" / name
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.chown(home, UID, UID)
+    os.chown(home, uid, uid)
     return home
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from mlabhub_proxies.surroundings import Surroundings
-from tests.extensions.server import NAVIGATION, JupyterServer
+from tests.extensions.server import NAVIGATION, JupyterServer, Start
 
 
 def page_of(html: str) -> dict[str, object]:
@@ -33,6 +33,12 @@ def test_the_bar_shows_what_is_offered(server: JupyterServer) -> None:
         assert refused.status_code == 404
         assert "This server does not offer Absent." in refused.text
         assert browser.get("mlabhub/open/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("safe", ["", "1"])
+def test_the_bar_says_that_it_is_safe_mode(start: Start, safe: str) -> None:
+    with start(offer={"echo": ["serve"]}, environ={"MLABHUB_SAFE": safe}).client(headers=NAVIGATION) as browser:
+        assert ("Safe mode</strong>" in browser.get("mlabhub/open/echo").text) == bool(safe)
 
 
 def test_only_the_bar_may_frame(server: JupyterServer) -> None:

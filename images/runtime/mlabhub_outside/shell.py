@@ -10,6 +10,7 @@ import os
 
 from mlabhub_outside.environment import restored
 
+HINT = "Safe mode: your start-up files are not read. Mend what keeps the server from starting, then start it as usual."
 FALLBACKS = ("/bin/bash", "/bin/sh", "/opt/mlabhub/bin/bash")
 
 
@@ -21,7 +22,10 @@ def choose_shell(wanted: str) -> str:
 def main() -> None:
     """Become the shell."""
     shell = choose_shell(os.environ.get("SHELL", ""))
-    plain = ["--noprofile", "--norc"] if os.environ.get("MLABHUB_SAFE") == "1" and shell.endswith("/bash") else []
+    safe = os.environ.get("MLABHUB_SAFE") == "1"
+    plain = ["--noprofile", "--norc"] if safe and shell.endswith("/bash") else []
+    if safe:
+        print(HINT, os.environ.get("MLABHUB_NOTES", ""), sep="\n", flush=True)
     os.execve(shell, [shell, *plain, "-i"], {**restored(os.environ), "SHELL": shell})
 
 
