@@ -70,10 +70,11 @@ class WarningCard:
 
 @dataclass(frozen=True)
 class IdleLine:
-    """What a card says of idleness, and until when something is left."""
+    """What a card says of idleness, and when it is warned; of one that is ``warned``, until when it has."""
 
     said: str
     countdown: Countdown | None
+    warned: bool
     acts: Acts
 
 
@@ -113,6 +114,7 @@ def make_line(view: IdleView, words: Words, other: str | None) -> IdleLine:
     return IdleLine(
         said=words.t.say(view.said),
         countdown=None if at is None or view.verdict in QUIET else countdown(at, local(view.now), words.t),
+        warned=view.deadline is not None,
         acts=_acts(view, words, other),
     )
 
