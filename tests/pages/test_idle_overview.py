@@ -51,7 +51,9 @@ async def test_administrators_see_all_of_it(login: Login, site: Site) -> None:
     text = (await (await login("root")).get("idle")).text
     for said in (
         "Servers: 3 at work · 1 warned.",
-        "Dry runs would have stopped 2 in the last 30 days, and 8.0 GPU-hours would have been free; 1 of them",
+        "Dry runs would have stopped 2 in the last 30 days, and 8.0 GPU-hours would have been free. Used again",
+        "after that: 1.",
+        "not once",
         "used again",
         "still idle",
         "(20 min ago)",

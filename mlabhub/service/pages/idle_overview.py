@@ -29,8 +29,8 @@ VERDICTS = {
     "stop": N_("{count} to be stopped"),
 }
 DRY = N_(
-    "Dry runs would have stopped {count} in the last 30 days, and {hours} GPU-hours would have been free; {regrets} of "
-    "them were used again."
+    "Dry runs would have stopped {count} in the last 30 days, and {hours} GPU-hours would have been free. Used again "
+    "after that: {regrets}."
 )
 NO_DRY = N_("No dry run would have stopped anything in the last 30 days.")
 
@@ -93,7 +93,7 @@ class _Maker:
     def at(self, moment: float | None) -> str:
         """Return a moment, and how long that was ago."""
         if moment is None:
-            return self.t(N_("never"))
+            return self.t(N_("not once"))
         ago = self.t.say(span(self.seconds - moment))
         return self.t(N_("{moment} ({span} ago)"), moment=self.t.moment(local(moment), self.now), span=ago)
 
