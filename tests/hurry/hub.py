@@ -136,16 +136,23 @@ class HurriedHub(Installation):
 
 
 @contextmanager
-def run_hurried(folder: Path, servers: dict[str, dict[str, Any]]) -> Iterator[HurriedHub]:
-    """Run a hub of plain processes, and these servers of one person, by name with their options."""
+def run_hurried(
+    folder: Path,
+    servers: dict[str, dict[str, Any]],
+    *,
+    backend: str = "process",
+    images: tuple[str, ...] = ("base",),
+    memory_gib: int = 1,
+) -> Iterator[HurriedHub]:
+    """Run a hub of plain processes or of containers, and these servers of one person, by name with their options."""
     shutil.copytree(default_directory(), folder / "config")
     (folder / "config" / "quotas.yaml").write_text(json.dumps({"cpu_overcommit": 100}))
-    profile = {"images": ["base"], "cpu": 1, "memory_gib": 1}
+    profile = {"images": list(images), "cpu": 1, "memory_gib": memory_gib}
     with_gpu = {**profile, "gpus": 1, "gpu_types": ["any"]}
     profiles = {"cpu": profile, "gpu": with_gpu, "first": with_gpu, "second": with_gpu}
     named = {slug: {"display_name": slug, **one} for slug, one in profiles.items()}
     (folder / "config" / "profiles.yaml").write_text(json.dumps({"profiles": named}))
-    arguments = ("--backend", "process", "--simulate-gpus", "12xT4", "--config", str(folder / "config"))
+    arguments = ("--backend", backend, "--simulate-gpus", "12xT4", "--config", str(folder / "config"))
     hub = HurriedHub(folder / "state", free_port(), arguments, program=(sys.executable, str(PROGRAM)))
     hub.set_rules(first="patient", second="patient")
     try:
@@ -169,4 +176,6 @@ def make_agents_hurry(hub: HurriedHub) -> None:
     hub.stop_server(PERSON)
     folder = hub.state / "nas" / "user" / PERSON / ".jupyter"
     folder.mkdir(exist_ok=True)
+    home = folder.parent.stat()
+    os.chown(folder, home.st_uid, home.st_gid)
     (folder / "jupyter_server_config.py").write_text(AGENT)
