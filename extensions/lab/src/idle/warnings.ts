@@ -68,7 +68,8 @@ export class Warnings {
       actions.push({ label, displayType: "accent", callback: () => void acts.report(acts.keep("")) });
     }
     if (status?.canRelease) {
-      actions.push({ label: say("release"), displayType: "warn", callback: () => void acts.report(acts.release()) });
+      const [label, caption] = [say("releaseShort"), say("release")];
+      actions.push({ label, caption, displayType: "warn", callback: () => void acts.report(acts.release()) });
     }
     return [...actions, more];
   }

@@ -44,6 +44,7 @@ const TEXTS = {
   keepOnce: { en: "It can be kept once more.", zh_CN: "还可以保留 1 次。" },
   keepNone: { en: "It cannot be kept any more: use it, or save your work.", zh_CN: "不能再保留：请使用它，或保存您的工作。" },
   release: { en: "Release the GPU now", zh_CN: "立即释放 GPU" },
+  releaseShort: { en: "Release", zh_CN: "释放 GPU" },
   releaseAsk: {
     en: "All open documents are saved, then this server starts again without a GPU. What runs in kernels and terminals ends.",
     zh_CN: "将保存所有打开的文档，然后服务器会在没有 GPU 的情况下重新启动。内核和终端中正在运行的程序会结束。",
