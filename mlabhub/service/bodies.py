@@ -41,7 +41,7 @@ class Body(BaseModel):
 
 
 class LaunchBody(Body):
-    """Start a server. Without ``user``: one's own. Without ``queue`` (false) it starts now or is refused."""
+    """Start a server. Without ``user``: one's own. With ``queue: false`` it starts now or is refused."""
 
     user: str | None = Field(None, max_length=255)
     server_name: str = Field("", max_length=255)
