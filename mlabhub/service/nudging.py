@@ -1,7 +1,8 @@
 """Ask those who seem not to use what somebody waits for.
 
 Guarantees: that somebody was asked is durable before they are told, so that no crash makes it twice within an hour;
-nobody is asked while hub, machines or ledger do not answer; nothing else follows from it: nobody loses anything.
+nobody is asked whose server the idle watch has not seen unused, and nobody while machines or ledger do not answer;
+nothing else follows from it: nobody loses anything.
 """
 
 from __future__ import annotations
@@ -29,33 +30,27 @@ log = logging.getLogger(__name__)
 LOOK_S = 60.0
 ACTOR = "service"
 
-LastUsed = Callable[["World"], Awaitable[Mapping[str, float]]]
-"""Returns since when launches are unused; those of which nobody can tell are absent."""
 
+def unused_since(world: World) -> Mapping[str, float]:
+    """Return since when launches are unused, as the idle watch saw at its last look; what nobody can tell is absent.
 
-async def unused_since_by_hub(world: World) -> Mapping[str, float]:
-    """Return when launches were last used, by the hub's last activity. Raises an `MLabError` if it does not answer.
-
-    An open tab renews it and a silent training run does not, so nothing but a question may follow from it.
+    So a silent training run is at work, an open tab is not, and what was not looked at yet is not unused.
     """
-    servers = {(one.user, one.name): one for one in await world.hub.active_servers()}
     found = {}
     for one in world.writer.projection:
-        server = servers.get((one.user, one.server))
-        if server is None or one.state != "held" or one.ready is None or not server.ready or server.pending:
-            continue
-        if server.last_activity is not None and server.launch_id in (None, one.launch_id):
-            found[one.launch_id] = max(server.last_activity, one.ready)
+        standing = world.idle.standing(one.launch_id)
+        since = None if standing is None or one.state != "held" else standing.unused_since
+        if since is not None:
+            found[one.launch_id] = since
     return found
 
 
 class Nudging:
     """Looks every minute whether somebody waits for what others do not use."""
 
-    def __init__(self, world: World, unused_after_s: Callable[[], float], last_used: LastUsed = unused_since_by_hub):
+    def __init__(self, world: World, unused_after_s: Callable[[], float]):
         self._world = world
         self._unused_after_s = unused_after_s
-        self._last_used = last_used
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Look for ever."""
@@ -75,9 +70,9 @@ class Nudging:
             entry.state == "waiting" for entry in world.writer.projection.queue.values()
         ):
             return ()
-        used, capacity = await self._last_used(world), await world.capacity.get()
+        capacity = await world.capacity.get()
         projection, catalog, now = world.writer.projection, world.catalog(), world.clock()
-        scene = scene_of(projection, catalog, capacity, Facts(idle_since=used), now)
+        scene = scene_of(projection, catalog, capacity, Facts(idle_since=unused_since(world)), now)
         askings = plan_askings(scene, world.queue.last, asked_of(projection), self._unused_after_s())
         return await self._ask(askings, scene) if askings else ()
 

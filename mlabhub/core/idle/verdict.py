@@ -1,4 +1,4 @@
-"""`assess`: whether a server is used, idle, to be warned or to be stopped.
+"""`assess`: whether a server is used, idle, to be warned or to be stopped; `unused_since`: since when nobody uses it.
 
 Guarantees: pure. Unknown never stops anything: STOP is only said of a server that was seen idle through its whole
 window, with no hole in it, whose person was told (a delivery that was recorded), whose grace since then is over, whose
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import Enum
 
-from mlabhub.core.idle.fold import BUSY, UNKNOWN, Fold, fold_of
+from mlabhub.core.idle.fold import BUSY, IDLE, UNKNOWN, Fold, fold_of
 from mlabhub.core.idle.policy import Policy, Rule, is_within
 from mlabhub.core.idle.samples import Samples
 from mlabhub.core.idle.state import State
@@ -99,20 +99,44 @@ def assess(
     return _overdue(Verdict(Kind.IDLE, why, now, since, due), state, policy, fold, zone)
 
 
+def unused_since(samples: Samples, state: State, policy: Policy, now: float) -> float | None:
+    """Return since when nobody uses a server; None where it is at work, kept by its person, or nobody knows.
+
+    Keys, kernels and what else holds a server count as use, within the limits that they have in a verdict.
+    """
+    rule = policy.rule(samples.gpus)
+    fold = fold_of(samples, rule.thresholds)
+    if samples.launch_id != state.launch_id or fold.status != IDLE or now - fold.t > rule.thresholds.hole_s:
+        return None
+    since = _idle_since(fold, rule, state)
+    if now < state.kept_until or not math.isfinite(since):
+        return None
+    return max(since, min(_held(fold, rule), since + rule.held_most_s))
+
+
+def _idle_since(fold: Fold, rule: Rule, state: State) -> float:
+    if rule.thresholds.by_activity:
+        return max(fold.activity, state.started or 0.0)  # a launch was used when it was started
+    return fold.idle_since
+
+
+def _held(fold: Fold, rule: Rule) -> float:
+    """Return when something that nobody has checked last said that the server is used."""
+    return max(fold.held_t, fold.activity) if rule.activity_holds else fold.held_t
+
+
 def _due(
     samples: Samples, state: State, policy: Policy, rule: Rule, fold: Fold, patience: Patience | None
 ) -> tuple[float, float, Why]:
     """Return since when the server is idle, when it is to be warned, and what decides that."""
-    since = fold.idle_since
-    if rule.thresholds.by_activity:
-        since = max(fold.activity, state.started or 0.0)  # a launch was used when it was started
+    since = _idle_since(fold, rule, state)
     if fold.status == BUSY:
         return fold.busy_t, math.inf, Why.AT_WORK
     if rule.window_s is None:
         return since, math.inf, Why.NEVER
     window = rule.window_s if patience is None or not policy.learns else patience(fold, samples.gpus, policy, rule)
     due, why = since + window, Why.IDLE
-    held = max(fold.held_t, fold.activity) if rule.activity_holds else fold.held_t
+    held = _held(fold, rule)
     if held > since:
         until = min(held + rule.held_s, since + rule.held_most_s)
         if until > due:

@@ -11,7 +11,7 @@ from mlabhub.core.idle.patience import Patient
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.idle.samples import Samples
 from mlabhub.core.idle.state import Extension, State
-from mlabhub.core.idle.verdict import Verdict
+from mlabhub.core.idle.verdict import Verdict, unused_since
 from mlabhub.core.idle.words import Signal, say, signals
 from mlabhub.ledger import Reservation
 from mlabhub.messages import Message
@@ -44,6 +44,11 @@ class Standing:
     def signals(self) -> tuple[Signal, ...]:
         """What each signal says, the trusted ones first."""
         return signals(self.samples, self.policy, self.fixed_at)
+
+    @property
+    def unused_since(self) -> float | None:
+        """Since when nobody uses the server; None where somebody does, or nobody knows."""
+        return unused_since(self.samples, self.state, self.policy, self.fixed_at)
 
     def _ground(self) -> Message | None:
         if self.patient is None or not self.policy.learns or not self.samples.seen:

@@ -1,48 +1,59 @@
-"""Somebody waits: those who do not use theirs are asked, once, anonymously, whatever fails meanwhile."""
+"""Somebody waits: those who do not use theirs are asked, once, anonymously, whatever fails meanwhile.
+
+Whether a server is used is the idle watch's to say; its samples are made, its verdicts are real.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mlabhub.core.capacity import Capacity
 from mlabhub.errors import MLabError
 from mlabhub.ledger import ReclaimNotice
 from mlabhub.service.news import SomebodyWaits
 from mlabhub.service.nudging import Nudging
 from mlabhub.service.writer import Outcome
 from tests.doubles import unreachable
-from tests.service.queue.lab import Lab
+from tests.service.idle.lab import IdleLab, Use, make_catalog
 
 HALF_HOUR = 1800.0
+HOUR_MINUTES = 60
+NEVER_WARNED = {"with_gpu": {"window_minutes": 10_000}, "keep_hours": 8, "keep_times": 9}
 
 
 @pytest.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    one = await Lab(tmp_path).boot()
+async def lab(tmp_path: Path) -> AsyncIterator[IdleLab]:
+    one = await IdleLab(tmp_path, make_catalog(**NEVER_WARNED)).boot()
     yield one
     await one.halt()
 
 
-async def look(lab: Lab) -> list[str]:
+async def look(lab: IdleLab) -> list[str]:
     """Let it be looked; return who was asked."""
     return [one.user for one in await Nudging(lab.world, lambda: HALF_HOUR).look()]
 
 
-async def full(lab: Lab, unused: float = 2 * HALF_HOUR) -> str:
-    """Let alice hold everything and not use it, and carol wait; return carol's entry."""
+def train(lab: IdleLab) -> str:
+    """Return the launch of alice's."""
+    one = lab.projection.of_server("alice", "train")
+    assert one is not None
+    return one.launch_id
+
+
+async def full(lab: IdleLab) -> str:
+    """Let alice hold everything and not use it for an hour, and carol wait; return carol's entry."""
     await lab.runs("alice", "train", gpus=4)
-    lab.uses("alice", "train")
-    await lab.look(unused - 120)
+    await lab.minutes(HOUR_MINUTES - 2)
     waiting = await lab.waits("carol", gpus=2)
-    await lab.look(120)
+    await lab.minutes(2)
     return waiting
 
 
-async def test_who_does_not_use_theirs_is_asked_and_learns_not_by_whom(lab: Lab) -> None:
+async def test_who_does_not_use_theirs_is_asked_and_learns_not_by_whom(lab: IdleLab) -> None:
     waiting = await full(lab)
     assert await look(lab) == ["alice"]
     (item,) = (one for one in lab.news.items if isinstance(one, SomebodyWaits))
@@ -54,84 +65,121 @@ async def test_who_does_not_use_theirs_is_asked_and_learns_not_by_whom(lab: Lab)
     assert ("nudge", "alice") in lab.acts()
 
 
-async def test_never_more_than_once_an_hour_also_across_a_crash(lab: Lab) -> None:
+async def test_never_more_than_once_an_hour_also_across_a_crash(lab: IdleLab) -> None:
     await full(lab)
     assert await look(lab) == ["alice"]
     await lab.crash()
-    await lab.look(1)
+    await lab.minutes()
     assert await look(lab) == []
-    await lab.look(3598)
+    await lab.minutes(58)
     assert await look(lab) == []
-    await lab.look(1)
+    await lab.minutes()
     assert await look(lab) == ["alice"]
     assert lab.news.of("alice").count("somebody_waits") == 2
 
 
-async def test_another_server_of_the_same_person_is_no_way_around(lab: Lab) -> None:
+async def test_another_server_of_the_same_person_is_no_way_around(lab: IdleLab) -> None:
     await lab.runs("alice", "a", gpus=2)
     await lab.runs("alice", "b", gpus=2)
-    for server in ("a", "b"):
-        lab.uses("alice", server)
-    await lab.look(2 * HALF_HOUR)
+    await lab.minutes(HOUR_MINUTES)
     await lab.waits("carol", gpus=1)
-    await lab.look(120)
+    await lab.minutes(2)
     assert await look(lab) == ["alice"]
     await lab.stop("alice", "a")
-    await lab.look(1)
+    await lab.minutes()
     await lab.waits("dave", gpus=2)
-    await lab.look(1200)
+    await lab.minutes(20)
     assert await look(lab) == []
 
 
-async def test_who_used_theirs_lately_is_not_asked(lab: Lab) -> None:
-    await full(lab)
+async def test_a_silent_training_run_is_used_and_an_open_tab_is_not(lab: IdleLab) -> None:
+    launch_id = await lab.runs("alice", "train", gpus=4)
     lab.uses("alice", "train")
+    lab.meter.use[launch_id] = Use(gpu=97.0)
+    await lab.minutes(HOUR_MINUTES)
+    await lab.waits("carol", gpus=2)
+    await lab.minutes(2)
     assert await look(lab) == []
-
-
-async def test_unknown_is_not_unused(lab: Lab) -> None:
-    await full(lab)
-    known = lab.hub.servers["alice", "train"]
-    for unknown in (
-        replace(known, last_activity=None),
-        replace(known, ready=False),
-        replace(known, pending="stop"),
-        replace(known, user_options={"launch_id": "another"}),
-        replace(known, last_activity=lab.now + 3600),
-    ):
-        lab.hub.servers["alice", "train"] = unknown
-        assert await look(lab) == []
-    lab.hub.servers["alice", "train"] = known
+    lab.meter.use[launch_id] = Use()
+    for _ in range(HOUR_MINUTES):
+        lab.uses("alice", "train")
+        await lab.minutes()
     assert await look(lab) == ["alice"]
 
 
-async def test_activity_before_it_was_ready_does_not_make_it_unused_for_longer(lab: Lab) -> None:
-    await lab.runs("alice", "train", gpus=4)
-    lab.hub.servers["alice", "train"] = replace(lab.hub.servers["alice", "train"], last_activity=1.0)
-    await lab.waits("carol", gpus=2)
-    await lab.look(120)
+async def test_who_used_theirs_lately_is_not_asked(lab: IdleLab) -> None:
+    await full(lab)
+    launch_id = train(lab)
+    lab.meter.use[launch_id] = Use(gpu=50.0)
+    await lab.minutes()
+    lab.meter.use[launch_id] = Use()
+    await lab.minutes(20)
     assert await look(lab) == []
 
 
-async def test_while_the_hub_is_silent_nobody_is_asked(lab: Lab) -> None:
+async def test_unknown_is_not_unused(lab: IdleLab) -> None:
     await full(lab)
-    lab.hub.fault = unreachable()
+    launch_id = train(lab)
+    lab.meter.lost.add(launch_id)
+    await lab.minutes(10)
+    assert (lab.kind(launch_id), await look(lab)) == ("unknown", [])
+
+
+async def test_what_nobody_has_judged_yet_is_not_unused(lab: IdleLab) -> None:
+    await full(lab)
+    await lab.crash()
+    await lab.look(1)
+    assert await look(lab) == []
+    await lab.minutes()
+    assert await look(lab) == ["alice"]
+
+
+async def test_who_asked_to_keep_theirs_is_not_asked_meanwhile(lab: IdleLab) -> None:
+    await full(lab)
+    await lab.idle_desk.extend(lab.person("alice"), "alice", "train", HALF_HOUR)
+    assert await look(lab) == []
+    await lab.minutes(31)
+    assert await look(lab) == ["alice"]
+
+
+async def test_keys_are_use_for_some_hours_and_no_longer(lab: IdleLab) -> None:
+    await full(lab)
+    launch_id = train(lab)
+    for minutes, asked in ((30, []), (8 * HOUR_MINUTES, ["alice"])):
+        for _ in range(minutes):
+            lab.meter.use[launch_id] = Use(touched=lab.now)
+            await lab.minutes()
+        assert await look(lab) == asked, minutes
+
+
+async def test_the_time_before_it_was_ready_does_not_make_it_unused_for_longer(lab: IdleLab) -> None:
+    await lab.look(4 * HALF_HOUR)
+    await lab.runs("alice", "train", gpus=4)
+    await lab.waits("carol", gpus=2)
+    await lab.minutes(2)
+    assert await look(lab) == []
+
+
+async def test_while_the_machines_are_silent_nobody_is_asked(lab: IdleLab) -> None:
+    await full(lab)
+    lab.backend.down = True
+    lab.mono += HALF_HOUR  # so that what they said before is forgotten
     with pytest.raises(MLabError):
         await look(lab)
     assert not lab.projection.nudges
-    lab.hub.fault = None
+    lab.backend.down = False
     assert await look(lab) == ["alice"]
 
 
-async def test_nobody_is_asked_and_the_hub_neither_while_nobody_waits(lab: Lab) -> None:
+async def test_nobody_is_asked_and_the_machines_neither_while_nobody_waits(lab: IdleLab) -> None:
     await lab.runs("alice", gpus=4)
-    await lab.look(4 * HALF_HOUR)
-    lab.hub.calls.clear()
+    await lab.minutes(HOUR_MINUTES)
+    lab.backend.down = True
+    lab.mono += HALF_HOUR  # so that what they said before is forgotten
     assert await look(lab) == []
-    assert lab.hub.calls == []
 
 
-async def test_who_was_told_to_give_back_is_not_asked(lab: Lab) -> None:
+async def test_who_was_told_to_give_back_is_not_asked(lab: IdleLab) -> None:
     waiting = await full(lab)
     one = lab.projection.of_server("alice", "train")
     assert one is not None
@@ -140,7 +188,7 @@ async def test_who_was_told_to_give_back_is_not_asked(lab: Lab) -> None:
     assert await look(lab) == []
 
 
-async def test_what_cannot_be_kept_is_not_told(lab: Lab) -> None:
+async def test_what_cannot_be_kept_is_not_told(lab: IdleLab) -> None:
     await full(lab)
     lab.ledger.away = OSError("gone")
     with pytest.raises(Exception, match=r".+"):
@@ -148,17 +196,23 @@ async def test_what_cannot_be_kept_is_not_told(lab: Lab) -> None:
     assert "somebody_waits" not in lab.news.of("alice")
 
 
-async def test_it_looks_for_ever_whatever_fails(lab: Lab) -> None:
+async def test_it_looks_for_ever_whatever_fails(lab: IdleLab, monkeypatch: pytest.MonkeyPatch) -> None:
     await full(lab)
     faults = [unreachable(), ValueError("a mistake"), None]
     slept: list[float] = []
+    capacity = lab.world.capacity.get
+
+    async def get() -> Capacity:
+        if (fault := faults.pop(0)) is not None:
+            raise fault
+        return await capacity()
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
         if not faults:
             raise asyncio.CancelledError
-        lab.hub.fault = faults.pop(0)
 
+    monkeypatch.setattr(lab.world.capacity, "get", get)
     with pytest.raises(asyncio.CancelledError):
         await Nudging(lab.world, lambda: HALF_HOUR).run(sleep)
     assert slept == [60.0] * 4
