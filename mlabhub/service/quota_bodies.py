@@ -7,7 +7,6 @@ characters; an end is ahead, and after the start.
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -166,7 +165,7 @@ def _when(value: object, key: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value) and 0 <= value <= LATEST:
+        if 0 <= value <= LATEST:
             return float(value)
         text = N_("{key} is no moment: {value}. Write one such as 2026-12-01T18:00+01:00.")
         raise InvalidChange(Message.of(text, key=key, value=quote(value)), key=key)

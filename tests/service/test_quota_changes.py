@@ -14,6 +14,7 @@ from mlabhub.errors import LaunchRefused, MLabError
 from mlabhub.i18n import Translator
 from mlabhub.ledger import LedgerUnavailable, QuotaChange
 from mlabhub.service.pages.payer import head_sentences
+from mlabhub.service.quota_bodies import InvalidChange, QuotaChangesBody, read_changes
 from mlabhub.service.quota_desk import MOST_LIVE
 from mlabhub.service.scopes import SET_QUOTAS_SCOPE
 from mlabhub.service.views import Person
@@ -207,6 +208,12 @@ async def test_what_cannot_be_is_refused_in_a_sentence(running: Running) -> None
         assert told in error_of(await running.call("POST", CHANGES, "admin", json=body), 422)["message"]
     assert running.projection.quota_changes == {}
     assert (await running.call("GET", "api/v1/audit", "admin")).json()["entries"] == []
+
+
+@pytest.mark.parametrize("moment", [10**400, -(10**400), float("inf"), float("nan"), -0.5])
+def test_a_number_that_is_no_moment_is_refused_however_large(moment: float) -> None:
+    with pytest.raises(InvalidChange, match="until is no moment"):
+        read_changes(QuotaChangesBody(user="alice", cap={"gpu": 1}, reason="x", until=moment), 0.0)
 
 
 async def test_what_is_no_json_or_names_nobody_is_refused_too(running: Running) -> None:
