@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gettext as gettext_module
 import io
+import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
@@ -32,7 +33,7 @@ LANGUAGES = {"en": "English", "zh_CN": "简体中文"}
 LANGUAGE_COOKIE = "mlabhub-language"
 LANGUAGE_ARGUMENT = "lang"
 
-__all__ = ["LANGUAGES", "N_", "Translator", "choose_language", "get_translator", "match_language"]
+__all__ = ["LANGUAGES", "N_", "Translator", "choose_language", "get_translator", "join_sentences", "match_language"]
 
 
 def match_language(wish: str | None) -> str | None:
@@ -121,6 +122,22 @@ class Translator:
 
     def _value(self, value: Any) -> Any:
         return self.number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def join_sentences(parts: Iterable[str]) -> str:
+    """Return what there is of some sentences that are said already, one after the other.
+
+    There is a blank between two of them, unless the first ends in a mark that has room of its own, as those of Chinese
+    do. Sentences that are not said yet become one by `mlabhub.core.reasons.sentences`.
+    """
+    text = ""
+    for part in filter(None, parts):
+        text += part if not text or _has_room(text[-1]) else f" {part}"
+    return text
+
+
+def _has_room(mark: str) -> bool:
+    return unicodedata.category(mark).startswith("P") and unicodedata.east_asian_width(mark) in ("F", "W")
 
 
 @cache

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlabhub.core.reasons import BETWEEN, joined
-from mlabhub.i18n import LANGUAGES, choose_language, get_translator, match_language
+from mlabhub.i18n import LANGUAGES, choose_language, get_translator, join_sentences, match_language
 from mlabhub.locale import TEMPLATE, catalogues, extract, load
 from mlabhub.messages import Message
 
@@ -53,6 +53,24 @@ def test_which_language(argument: str | None, cookie: str | None, accept: str | 
 
 def test_only_known_languages_match() -> None:
     assert [match_language(wish) for wish in ("EN-us", "zh-cn", "de", "", None)] == ["en", "zh_CN", None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        pytest.param("en", "No server runs. The queue does not move.", id="a blank between them"),
+        pytest.param("zh_CN", "没有运行中的服务器。队列停滞不前。", id="their marks have room of their own"),
+    ],
+)
+def test_sentences_one_after_the_other(language: str, said: str) -> None:
+    zh = {"No server runs.": "没有运行中的服务器。", "The queue does not move.": "队列停滞不前。"}
+    assert join_sentences(text if language == "en" else zh[text] for text in zh) == said
+
+
+def test_sentences_of_two_languages_and_none() -> None:
+    assert join_sentences(["A description.", "", "可以打开：终端。"]) == "A description. 可以打开：终端。"
+    assert join_sentences(["（见说明）", "Then this."]) == "（见说明）Then this."
+    assert join_sentences([]) == join_sentences([""]) == ""
 
 
 def test_a_sentence_with_a_message_inside() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from mlabhub.i18n import join_sentences
+
 TEMPLATE_DIR = Path(__file__).parent / "templates"
 
 
@@ -20,6 +22,7 @@ def make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["filled"] = filled
+    environment.filters["sentences"] = join_sentences
     return environment
 
 

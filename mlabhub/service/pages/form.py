@@ -15,7 +15,7 @@ from mlabhub.core.forms import read_number
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
 from mlabhub.core.units import ANY_GPU, format_gpu_type, format_number
-from mlabhub.i18n import N_, Translator
+from mlabhub.i18n import N_, Translator, join_sentences
 from mlabhub.service.pages.choices import FURTHER, LISTED, exact
 from mlabhub.service.views import CatalogView
 
@@ -95,7 +95,7 @@ def option_field(slug: str, option: NumberOption | ListVariable, arguments: Mapp
     field = number_field(slug, option, arguments.get(FURTHER + slug, ""), t, prefix=FURTHER)
     if not isinstance(option, NumberVariable):
         return field
-    said = " ".join(text for text in (option.description, field.help) if text)
+    said = join_sentences((option.description, field.help))
     return replace(field, label=option.display_name, help=said)
 
 

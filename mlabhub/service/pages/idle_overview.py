@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from mlabhub.core.idle.words import span
 from mlabhub.core.quote import plain
+from mlabhub.core.reasons import sentences
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.idle.answers import OverviewAnswer, WouldStopAnswer
 from mlabhub.service.pages.base import PageHandler
@@ -125,7 +126,7 @@ def make_tables(told: OverviewAnswer, t: Translator, url: Url) -> list[Table]:
             N_("Of every server with GPUs it is known whether it is used."),
             (server, gpus, N_("Last known"), why),
             told.unknown,
-            lambda one: [str(one.gpus), make.at(one.since), " ".join(t.say(it) for it in one.reasons or (one.said,))],
+            lambda one: [str(one.gpus), make.at(one.since), t.say(sentences(one.reasons or (one.said,)))],
         ),
         make.table(
             "silent",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mlabhub.core.idle.words import span
 from mlabhub.core.quote import plain
-from mlabhub.i18n import N_, Translator
+from mlabhub.i18n import N_, Translator, join_sentences
 from mlabhub.ledger import Reservation
 from mlabhub.service.idle.views import IdleView
 from mlabhub.service.pages.queueing import Words
@@ -143,4 +143,4 @@ def shelved_text(shelved: ShelvedView | None, t: Translator, *, simulated: bool)
         parts.append(t.say(shelved.fault))
     if shelved.rescue and shelved.state == "released":
         parts.append(t(RESCUE, folder=plain(shelved.rescue)))
-    return " ".join(parts)
+    return join_sentences(parts)

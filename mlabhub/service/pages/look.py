@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from mlabhub.core.idle.rule_words import rule_sentence
 from mlabhub.core.names import MAX_DISPLAY_NAME
 from mlabhub.core.profiles import Profile
+from mlabhub.core.reasons import sentences
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.again import Again, make_again, mend
 from mlabhub.service.pages.choices import kept_arguments, read_options, taken
@@ -280,7 +281,7 @@ class _Maker:
 
     def _notice(self, asked: Preview | None) -> str:
         """Say why the page does not show the profile that was asked for."""
-        return "" if asked is None else " ".join(self.t.say(reason.message) for reason in asked.reasons)
+        return "" if asked is None else self.t.say(sentences([reason.message for reason in asked.reasons]))
 
     def _forecast(self, answers: Mapping[Hashable, Preview]) -> Forecast:
         preview, unpinned, newer = (answers.get(key) for key in ("chosen", "unpinned", "newer"))

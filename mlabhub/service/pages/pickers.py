@@ -13,6 +13,7 @@ from mlabhub.core.images import ImageChoice
 from mlabhub.core.mounts import MOST_MOUNTS
 from mlabhub.core.names import SAVED_PREFIX
 from mlabhub.core.profiles import Profile
+from mlabhub.core.reasons import sentences
 from mlabhub.core.references import describe_allowed, parse_reference
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.choices import GPU_IDS, TYPED, TYPED_IMAGE, mount_rows
@@ -173,7 +174,7 @@ def _gpu_name(node: str, gpu: GpuView, t: Translator) -> str:
 
 def _gpu_state(gpu: GpuView, t: Translator, schedulable: bool) -> tuple[str, str]:
     """Return what stands against handing a GPU out, the worst first."""
-    health = " ".join(t.say(message) for message in gpu.health)
+    health = t.say(sentences(gpu.health))
     if not gpu.healthy:
         return "sick", t(N_("not healthy: {health}"), health=health) if health else t(N_("not healthy"))
     if gpu.held:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mlabhub.core.reasons import sentences
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.choices import as_arguments
 from mlabhub.service.pages.waits import Countdown, WaitText, countdown, local, span_text, wait_text
@@ -91,7 +92,7 @@ def make_row(entry: QueueEntryView, words: Words, *, front: bool = False) -> Row
         what=what_text(entry, words),
         since=local(entry.since),
         wait=wait_text(entry.wait, words.now, t),
-        why=" ".join(t.say(reason.message) for reason in entry.reasons),
+        why=t.say(sentences([reason.message for reason in entry.reasons])),
         back=entry.reclaims,
         watch_url=words.url(f"starting/{entry.launch_id}") if entry.may_act else "",
         leave_url=words.url("leave", **about) if entry.may_act else "",

@@ -11,7 +11,7 @@ from mlabhub.core.network import Egress, NetworkSpec
 from mlabhub.core.options import NumberOption
 from mlabhub.core.profiles import Profile
 from mlabhub.core.units import format_bytes, format_cpu, format_gib, format_gpu_type, format_gpus, format_number
-from mlabhub.i18n import N_, Translator
+from mlabhub.i18n import N_, Translator, join_sentences
 from mlabhub.service.views import CatalogView, PlaceView, StorageView
 
 
@@ -139,7 +139,7 @@ def image_note(t: Translator, image: ImageChoice, allowed: Collection[str] | Non
     """Say what is in an image, and what a profile that allows these tools (None: all) opens in it."""
     tools = list_text(t, (t(TOOLS[tool]) for tool in image.tools if allowed is None or tool in allowed))
     parts = [image.description, t(N_("You can open: {tools}."), tools=tools) if tools else ""]
-    return " ".join(part for part in parts if part)
+    return join_sentences(parts)
 
 
 def network_text(t: Translator, egress: Egress, network: NetworkSpec | None) -> str:
