@@ -16,6 +16,8 @@ from mlabhub.messages import Message
 from mlabhub.service.idle.answers import OverviewAnswer
 from mlabhub.service.idle.views import IdleView
 from mlabhub.service.views import LaunchAnswer, Person
+from mlabhub.service.wait_views import WaitRange
+from tests.pages.queue import in_minutes
 
 if TYPE_CHECKING:
     from tests.pages.launcher import MemoryLauncher
@@ -25,7 +27,8 @@ HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 class MemoryIdle:
     """Verdicts in memory: looks and desk in one. ``shown`` are servers whose home page says how idle they are, and
-    ``warned`` those with a warning in force; ``waits``: GPUs that are asked for again are not free.
+    ``warned`` those with a warning in force; ``waits``: GPUs that are asked for again are not free; ``over``: nothing
+    runs any more. What is kept was kept ``kept_ago`` seconds ago, for a minute.
     """
 
     def __init__(self, launcher: MemoryLauncher) -> None:
@@ -34,7 +37,8 @@ class MemoryIdle:
         self.left = 1
         self.shown: set[str] = set()
         self.warned: set[str] = set()
-        self.waits = self.away = False
+        self.waits = self.away = self.over = False
+        self.said, self.kept_ago = "GPU idle for 2 h.", 0.0
         self.told = OverviewAnswer(time.time(), {}, 0.0, 0, (), (), (), (), ())
         self.samples: tuple[Sample, ...] = ()
 
@@ -42,7 +46,7 @@ class MemoryIdle:
         one = self.launcher.projection.launch(launch_id)
         if one is None or not (person.admin or person.name == one.user):
             raise NotFound("There is no launch by this id.")
-        return replace(one, state="held")
+        return replace(one, state="ended" if self.over else "held")
 
     def of_user(self, person: Person, user: str) -> Mapping[str, IdleView]:
         found = (self.launcher.projection.of_server(user, server) for server in self.shown)
@@ -56,9 +60,10 @@ class MemoryIdle:
             Signal("gpu", "unknown", Message("Not measured."), True),
             Signal("work", "idle", Message(HOSTILE), False),
         )
-        keepings = tuple(Keeping(one.launch_id, now, now + 60, by=HOSTILE, reason=kept[-1]) for kept in self.kept)
+        at = now - self.kept_ago
+        keepings = tuple(Keeping(one.launch_id, at, at + 60, by=HOSTILE, reason=kept[-1]) for kept in self.kept)
         return IdleView(
-            one, now, "warned", Message("GPU idle for 2 h."), signals, (), Policy(), now - 7200, now - 60, now + 840,
+            one, now, "warned", Message(self.said), signals, (), Policy(), now - 7200, now - 60, now + 840,
             warning, keepings, self.left, 7200.0, bool(one.gpus),
         )  # fmt: skip
 
@@ -81,6 +86,9 @@ class MemoryIdle:
             raise LaunchRefused("Its GPUs are not free.", code="would_wait")
         self.launcher.calls.append(("bring-back", person.name, user, server, queue))
         return LaunchAnswer("starting", "01BACK", "starting/01BACK")
+
+    async def foresee(self, person: Person, user: str, server: str) -> WaitRange | None:
+        return in_minutes(25, 65) if self.waits else None
 
     async def overview(self, person: Person) -> OverviewAnswer:
         if not person.admin:

@@ -105,6 +105,30 @@ async def test_the_browser_tells_it_once_and_asks_only_by_a_click(
     assert await again.evaluate("window.told") == []
 
 
+async def test_a_servers_own_page_keeps_itself_true_and_takes_nothing_away(
+    context: BrowserContext, site: Site, launcher: MemoryLauncher
+) -> None:
+    launch_id = await fill_idle(launcher, site)
+    page = await open_page(context, site, f"idle/{launch_id}")
+    timer = page.locator("[data-part=verdict] [role=timer]")
+    first = await timer.inner_text()
+    await page.click("#day-table summary")
+    await page.fill("#reason", "a paper")
+    site.idle.said, site.idle.samples = "GPU idle for 3 h.", site.idle.samples[:300]
+    said = await page.locator("#day-gpu").inner_text()
+    await page.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect(page.locator("#verdict")).to_have_text("GPU idle for 3 h.")
+    await expect(page.locator("#day-gpu")).not_to_have_text(said)
+    await expect(page.locator("#day-table tbody")).to_be_visible()
+    await expect(page.locator("#reason")).to_have_value("a paper")
+    await expect(page.locator("#reason")).to_be_focused()
+    await expect(timer).not_to_have_text(first)
+    site.idle.over = True
+    await page.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect(page.locator("[data-part=verdict]")).to_contain_text("This launch is over")
+    await expect(page.locator("#reason")).to_have_count(0)
+
+
 @pytest.mark.parametrize(("size", "scheme", "locale"), LOOKS)
 async def test_they_fit_and_axe_finds_nothing(
     browser: Browser, site: Site, launcher: MemoryLauncher, size: Any, scheme: Any, locale: str

@@ -100,6 +100,7 @@ async def test_gpus_that_were_given_back_are_had_again(
         assert launcher.calls[-1][0] != "bring-back"
         page = await ask(client, answer.headers["location"].removeprefix(PREFIX))
         assert "not free now. Wait for them?" in page.text
+        assert re.search(r"Probably \S+ to \S+</span> <span class=\"mlab-quiet\">\(in \d+ to \d+ min\)", page.text)
         sent = {name: field(page, name) for name in ("_xsrf", "confirm", "server", "user")}
         answer = await client.post("bring-back-wait", data=sent)
     assert answer.headers["location"] == PREFIX + "starting/01BACK"

@@ -59,6 +59,44 @@ async def test_it_is_kept_once_and_then_says_why_not(login: Login, launcher: Mem
     assert (again.status_code, "often enough" in again.text) == (409, True)
 
 
+async def test_what_was_kept_before_the_day_of_the_picture_is_told_too(
+    login: Login, launcher: MemoryLauncher, idle: MemoryIdle
+) -> None:
+    launch_id = await start(launcher, profile="gpu")
+    idle.kept = [("alice", "first"), ("alice", f"last{HOSTILE}")]
+    client = await login("alice")
+    today = (await client.get(f"idle/{launch_id}")).text
+    assert "Kept before that" not in today
+    assert today.count("first") == 1
+    idle.kept_ago = 3 * 86400.0
+    before = (await client.get(f"idle/{launch_id}")).text
+    assert before.index("Kept before that") < before.index("last&lt;img") < before.index("first")
+    idle.kept = idle.kept * 50
+    assert (await client.get(f"idle/{launch_id}")).text.count("Kept by") == 20
+    idle.away, idle.kept_ago = True, 0.0
+    away = (await client.get(f"idle/{launch_id}")).text
+    assert ("cannot be looked up" in away, "Kept before that" in away, away.count("Kept by")) == (True, False, 20)
+
+
+async def test_its_parts_say_the_same_for_the_script(login: Login, launcher: MemoryLauncher, idle: MemoryIdle) -> None:
+    launch_id = await start(launcher, profile="gpu")
+    client = await login("alice")
+    sent = {"X-Xsrftoken": field(await client.get("launch"), "_xsrf"), "Sec-Fetch-Mode": "cors"}
+    page = (await client.get(f"idle/{launch_id}")).text
+    told = (await client.get(f"idle/{launch_id}/parts", headers=sent)).json()
+    assert list(told["parts"]) == ["verdict", "acts", "day", "signals"]
+    assert all(text in page for name, text in told["parts"].items() if name != "verdict")
+    assert "<img src=x" not in str(told)
+    idle.over = True
+    over = (await client.get(f"idle/{launch_id}/parts", headers=sent)).json()["parts"]
+    assert "This launch is over" in over["verdict"]
+    assert (over["acts"].strip(), over["signals"].strip()) == ("", "")
+    assert "mlab-day" in over["day"]
+    other = await login("bob")
+    sent["X-Xsrftoken"] = field(await other.get("launch"), "_xsrf")
+    assert (await other.get(f"idle/{launch_id}/parts", headers=sent)).status_code == 404
+
+
 async def test_gpus_are_given_back_after_a_question(login: Login, launcher: MemoryLauncher, idle: MemoryIdle) -> None:
     launch_id = await start(launcher, profile="gpu")
     launcher.finish(launch_id)

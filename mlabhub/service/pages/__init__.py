@@ -17,6 +17,7 @@ from mlabhub.service.pages.home import BoardHandler, HomeHandler, HomePartsHandl
 from mlabhub.service.pages.idle import (
     BringBackHandler,
     IdlePageHandler,
+    IdlePartsHandler,
     ReleaseGpuHandler,
     SafeModeHandler,
     WarnedHandler,
@@ -76,6 +77,7 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"warned", WarnedHandler),
         url(prefix + r"idle", IdleOverviewHandler),
         url(prefix + r"idle/([0-9A-Za-z-]{1,64})", IdlePageHandler),
+        url(prefix + r"idle/([0-9A-Za-z-]{1,64})/parts", IdlePartsHandler),
         url(prefix + r"save", SaveHandler),
         url(prefix + r"static/(.+)", Asset, {"path": str(STATIC_DIR)}),
     ]

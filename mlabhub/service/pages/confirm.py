@@ -26,17 +26,19 @@ from mlabhub.messages import Message
 from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm_token import ConfirmTokens
+from mlabhub.service.pages.waits import WaitText
 from mlabhub.service.pages.words import server_title
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a page asks before an act."""
+    """What a page asks before an act; of one that would wait, ``wait`` says how long."""
 
     title: str
     consequences: tuple[str, ...]
     button: str
     done: str
+    wait: WaitText | None = None
 
 
 QUESTIONS = {

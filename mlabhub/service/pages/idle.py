@@ -7,8 +7,11 @@ GPUs back happens only after the question of `mlabhub.service.pages.confirm` was
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Protocol
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Protocol
+
+from markupsafe import Markup
 
 from mlabhub.core.idle.rule_words import rule_sentences
 from mlabhub.core.idle.words import span
@@ -16,19 +19,22 @@ from mlabhub.core.quote import plain
 from mlabhub.core.readings import Sample
 from mlabhub.errors import LaunchRefused, MLabError, NotFound, Unavailable
 from mlabhub.i18n import N_
-from mlabhub.ledger import Reservation
+from mlabhub.ledger import Keeping, Reservation
 from mlabhub.messages import Message
 from mlabhub.service.idle.views import IdleView
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import Asking, Question
 from mlabhub.service.pages.idling import KEEP_S, make_warning, name_of
-from mlabhub.service.pages.picture import DAY_S, Happened, Picture, make_picture
-from mlabhub.service.pages.waits import local
+from mlabhub.service.pages.picture import DAY_S, Happened, Picture, first_of, make_picture
+from mlabhub.service.pages.waits import countdown, local, wait_text
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.shelving.views import Returning
 from mlabhub.service.views import Person, ServerView
+from mlabhub.service.wait_views import WaitRange
 
 LONGEST_REASON = 500
+MOST_KEEPINGS = 20
+"""Of what was kept before the day that the picture shows, the last ones are listed."""
 
 OVER = N_("This launch is over, so nothing is kept or stopped any more.")
 SIGNALS = {
@@ -69,6 +75,7 @@ BRING_BACK_WAIT = Question(
     N_("End it and wait"),
     BRING_BACK.done,
 )
+KEPT_UNTIL = N_("Kept by {person} until {time}. {reason}")
 KEPT = N_("It is kept. Nothing happens to it for that long, however idle it is.")
 WOULD_WAIT = "would_wait"
 
@@ -89,34 +96,55 @@ class IdleBase(PageHandler):
 
     async def show(self, launch_id: str, *, problem: str = "", typed: str = "") -> None:
         """Show the verdict, signal by signal, and what can be done."""
-        looks: Looks = self.application.settings["idle_looks"]
-        one = await looks.find(self.person, launch_id)
-        view = looks.view(self.person, one.user, one.server) if one.state == "held" else None
-        if view is not None and view.launch.launch_id != launch_id:
-            view = None
-        other = self.other(one.user)
+        one, view = await self._look(launch_id)
+        parts = await self._parts(one, view, typed)
         self.render_page(
             "idle.html",
             title=self.t(N_("Why {server} is kept or at risk"), server=name_of(one, self.t)),
-            launch_id=launch_id,
-            other=other,
-            over=self.t(OVER),
-            view=view,
-            times=[] if view is None else self._times(view),
-            signals=[]
-            if view is None
-            else [(self.t(SIGNALS[it.name]), self.t.say(it.text), it) for it in view.signals],
-            reasons=[] if view is None else [self.t.say(reason) for reason in view.reasons],
-            rule=[] if view is None else [self.t.say(it) for it in rule_sentences(view.policy, len(one.gpus))],
-            keepings=[] if view is None else self._keepings(view),
-            picture=await self._picture(one, view),
-            keep=None if view is None or not view.keep_left else self.t.say(span(min(KEEP_S, view.keep_most_s))),
+            other=self.other(one.user),
             problem=problem,
-            typed=typed,
-            longest=LONGEST_REASON,
-            release_url=self.page_url("release-gpu", server=one.server or None, user=other),
-            stop_url=self.page_url("stop", server=one.server or None, user=other),
+            parts={name: Markup(text) for name, text in parts.items()},
+            parts_url=self.page_url(f"idle/{launch_id}/parts"),
         )
+
+    async def parts(self, launch_id: str) -> dict[str, str]:
+        """Return the text of each part that changes by itself."""
+        return await self._parts(*await self._look(launch_id))
+
+    async def _look(self, launch_id: str) -> tuple[Reservation, IdleView | None]:
+        """Return a launch, and the verdict on it, which one that is over has not. Raises `NotFound`."""
+        looks: Looks = self.application.settings["idle_looks"]
+        one = await looks.find(self.person, launch_id)
+        view = looks.view(self.person, one.user, one.server) if one.state == "held" else None
+        return one, view if view is not None and view.launch.launch_id == launch_id else None
+
+    async def _parts(self, one: Reservation, view: IdleView | None, typed: str = "") -> dict[str, str]:
+        values = self._values(one, view, await self._picture(one, view))
+        return {
+            name: self.render_text(f"_idle_{name}.html", typed=typed, **values)
+            for name in ("verdict", "acts", "day", "signals")
+        }
+
+    def _values(self, one: Reservation, view: IdleView | None, picture: Picture | None) -> dict[str, Any]:
+        """Return what the parts say; of a launch that is over, the picture alone."""
+        shown: dict[str, Any] = {"view": view, "picture": picture, "over": self.t(OVER), "keepings": []}
+        if view is None:
+            return shown
+        about = {"server": one.server or None, "user": self.other(one.user)}
+        return {
+            **shown,
+            "launch_id": one.launch_id,
+            "times": self._times(view),
+            "ends": None if view.deadline is None else countdown(view.deadline, local(view.now), self.t),
+            "signals": [(self.t(SIGNALS[it.name]), self.t.say(it.text), it) for it in view.signals],
+            "reasons": [self.t.say(reason) for reason in view.reasons],
+            "rule": [self.t.say(it) for it in rule_sentences(view.policy, len(one.gpus))],
+            "keepings": self._keepings(view, None if picture is None else first_of(view.now)),
+            "keep": self.t.say(span(min(KEEP_S, view.keep_most_s))) if view.keep_left else None,
+            "longest": LONGEST_REASON,
+            "release_url": self.page_url("release-gpu", **about),
+            "stop_url": self.page_url("stop", **about),
+        }
 
     async def _picture(self, one: Reservation, view: IdleView | None) -> Picture | None:
         """Return a day of the server; None while nobody can look it up."""
@@ -132,33 +160,23 @@ class IdleBase(PageHandler):
             if told is not None:
                 said = self.t(N_("Warned at {time}"), time=self.t.moment(local(told), local(view.now)))
                 happened.append(Happened("warned", told, None, said))
-            kept = zip(view.keepings, self._keepings(view), strict=True)
-            happened += [Happened("kept", it.at, it.until, said) for it, said in kept]
+            happened += [Happened("kept", it.at, it.until, self._kept(it, view)) for it in view.keepings]
         return make_picture(samples, until, happened, self.t)
 
     def _times(self, view: IdleView) -> list[tuple[str, str]]:
-        now = datetime.now().astimezone()
         told = None if view.warning is None else view.warning.told
-        known = (
-            (N_("Last at work"), view.since),
-            (N_("Warned"), told if told is not None else view.due),
-            (N_("Ends unless used or kept"), view.deadline),
-        )
-        return [(self.t(what), self.t.moment(local(at), now)) for what, at in known if at is not None]
+        known = ((N_("Last at work"), view.since), (N_("Warned"), told if told is not None else view.due))
+        return [(self.t(what), self.t.moment(local(at), local(view.now))) for what, at in known if at is not None]
 
-    def _keepings(self, view: IdleView) -> list[str]:
-        now = datetime.now().astimezone()
-        return [
-            self.t.say(
-                Message.of(
-                    N_("Kept by {person} until {time}. {reason}"),
-                    person=plain(kept.by),
-                    time=self.t.moment(local(kept.until), now),
-                    reason=plain(kept.reason),
-                )
-            ).strip()
-            for kept in view.keepings
-        ]
+    def _keepings(self, view: IdleView, before: float | None) -> list[str]:
+        """Return what was kept, newest first; with ``before``, what was over by then."""
+        found = (one for one in reversed(view.keepings) if before is None or one.until < before)
+        return [self._kept(one, view) for one in islice(found, MOST_KEEPINGS)]
+
+    def _kept(self, one: Keeping, view: IdleView) -> str:
+        until = self.t.moment(local(one.until), local(view.now))
+        said = Message.of(KEPT_UNTIL, person=plain(one.by), time=until, reason=plain(one.reason))
+        return self.t.say(said).strip()
 
 
 class IdlePageHandler(IdleBase):
@@ -185,6 +203,16 @@ class IdlePageHandler(IdleBase):
             self.redirect(self.page_url(user=self.other(one.user), done="kept"), status=303)
             return
         self.redirect(self.page_url(f"idle/{launch_id}"), status=303)
+
+
+class IdlePartsHandler(IdleBase):
+    """The parts of the page that change by themselves, for its script."""
+
+    answers_json = True
+
+    async def get(self, launch_id: str) -> None:
+        """Answer with the text of each; what is new is new once a minute."""
+        self.finish({"parts": await self.parts(launch_id), "moves": False})
 
 
 class WarnedHandler(PageHandler):
@@ -232,8 +260,14 @@ class BringBackHandler(Asking):
         """Return what the server is called, and what to ask."""
         for server in await self.launcher.servers(user):
             if server.server_name == name and server.shelved is not None and server.shelved.state == "released":
-                return server_title(self.t, server), BRING_BACK if act == "bring-back" else BRING_BACK_WAIT
+                question = BRING_BACK if act == "bring-back" else await self._waiting(user, name)
+                return server_title(self.t, server), question
         raise NotFound(N_("This server has no GPUs to have again, or they are on their way."))
+
+    async def _waiting(self, user: str, name: str) -> Question:
+        """Return the question whether to wait, with how long that is now."""
+        wait: WaitRange | None = await self.application.settings["shelving"].foresee(self.person, user, name)
+        return replace(BRING_BACK_WAIT, wait=wait_text(wait, self.words.now, self.t))
 
     async def act(self, act: str, user: str, name: str) -> str:
         """Ask for them."""

@@ -96,8 +96,7 @@ class Happened:
 
 def make_picture(samples: Iterable[Sample], until: float, happened: Sequence[Happened], t: Translator) -> Picture:
     """Return the picture of the 24 hours that end with the hour of ``until``."""
-    end = math.ceil(until / HOUR_S) * HOUR_S
-    begin = end - DAY_S
+    begin = first_of(until)
     count = min(WIDTH, int((until - begin) // COARSE_S))
     bins = _bins(samples, begin, count)
     gpus = [_gpu(one) for one in bins]
@@ -117,6 +116,11 @@ def make_picture(samples: Iterable[Sample], until: float, happened: Sequence[Hap
         labels=[_clock(one, t) for one in starts[::LABEL_EACH_H]],
         marks=[mark for one in happened if (mark := _mark(one, begin, until)) is not None],
     )
+
+
+def first_of(until: float) -> float:
+    """Return when the picture begins that ends with the hour of ``until``."""
+    return math.ceil(until / HOUR_S) * HOUR_S - DAY_S
 
 
 def _bins(samples: Iterable[Sample], begin: float, count: int) -> list[list[Sample]]:

@@ -22,7 +22,7 @@ from mlabhub.service.shelving import acts
 from mlabhub.service.shelving.care import ShelvingCare
 from mlabhub.service.shelving.views import Returning, SaveOrder, shelved_view
 from mlabhub.service.views import LaunchAnswer, Person, PreviewAnswer, ShelvedView
-from mlabhub.service.wait_views import Queued
+from mlabhub.service.wait_views import Queued, WaitRange
 from mlabhub.service.world import World
 
 SAVE_S = 90.0
@@ -127,6 +127,16 @@ class ShelvingDesk:
         if isinstance(answer, MLabError):
             raise answer
         return answer or Returning("returning", self._world.settings.service_prefix)
+
+    async def foresee(self, actor: Person, user: str, server: str) -> WaitRange | None:
+        """Return when a server would have its GPUs again if it waited for them; None where it would not wait.
+
+        Raises `NotFound` for a server that gave nothing back.
+        """
+        check_may_act(actor, user)
+        known = acts.way_back(self._world.writer.projection, user, server)
+        preview = await self._launcher.preview(actor, user, dict(known.options), server)
+        return preview.wait if preview.state == "later" else None
 
     def _check(self, preview: PreviewAnswer, queue: bool) -> None:
         """Refuse what never starts, and what would wait though nobody asked for that: before anything ends."""

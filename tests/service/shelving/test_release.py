@@ -97,6 +97,7 @@ async def test_it_has_its_gpus_again(lab: ShelvingLab) -> None:
     with pytest.raises(LaunchRefused, match="still giving"):
         await lab.shelving.bring_back(ALICE, "alice", "")
     await lab.pass_time(91)
+    assert await lab.shelving.foresee(ALICE, "alice", "") is None
     answer = await lab.shelving.bring_back(ALICE, "alice", "")
     assert isinstance(answer, LaunchAnswer)
     await lab.pass_time()
@@ -115,6 +116,11 @@ async def test_where_its_gpus_are_taken_nothing_ends_unless_it_is_to_wait(lab: S
     with pytest.raises(LaunchRefused, match="would wait for its turn") as refused:
         await lab.shelving.bring_back(ALICE, "alice", "")
     assert refused.value.data["code"] == "would_wait"
+    foreseen = await lab.shelving.foresee(ALICE, "alice", "")
+    assert foreseen is not None
+    assert str(foreseen.say) in str(refused.value.message)
+    with pytest.raises(NotPermitted):
+        await lab.shelving.foresee(BOB, "alice", "")
     await lab.pass_time()
     assert lab.projection.of_server("alice", "") == before
 
