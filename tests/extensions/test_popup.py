@@ -124,7 +124,9 @@ async def test_in_chinese(desktop: Desktop, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     desktop.warn(10.0)
     await desktop.look()
-    assert "空闲" in desktop.calls()[0]
+    [call] = desktop.calls()
+    assert "空闲" in call
+    assert f"It ends at 5 &lt; 6.{WHERE['zh_CN']}" in call, "no blank between two sentences"
 
 
 def start_with_desktop(start: Start, receiver: Receiver, folder: Path) -> JupyterServer:

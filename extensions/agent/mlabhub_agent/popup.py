@@ -30,6 +30,8 @@ THERE = ("org.freedesktop.Notifications", "/org/freedesktop/Notifications", "org
 NAME, PICTURE = "mlabhub", "dialog-warning"
 STAYS = ("0", "1", "urgency", "y", "2", "0")
 """No buttons; it is urgent; it stays. Its buttons would need a program that waits for them in every desktop."""
+BETWEEN = {"en": " ", "zh_CN": ""}
+"""What is between two sentences."""
 WHERE = {
     "en": "To keep the server, or to give its GPUs back, open the hub's Home page.",
     "zh_CN": "如需保留服务器或归还其 GPU，请打开 hub 首页。",
@@ -83,7 +85,7 @@ class Popup:
             return True
         language = match_language(os.environ.get("LANG")) or DEFAULT_LANGUAGE
         title, body = (_said(warning.get(part), language) for part in ("title", "body"))
-        text = html.escape(f"{body} {WHERE[language]}", quote=False)
+        text = html.escape(BETWEEN[language].join(filter(None, (body, WHERE[language]))), quote=False)
         replaced = self._number if self._shown is not None and self._shown[0] == address else "0"
         answer = await _call(
             address, "Notify", "susssasa{sv}i", NAME, replaced, PICTURE, title or WHERE[language], text, *STAYS

@@ -2,7 +2,8 @@
 
 import { Signal, type ISignal } from "@lumino/signaling";
 
-import type { Language, Status } from "./status.js";
+import type { Language } from "../languages.js";
+import type { Status } from "./status.js";
 import { speak, type Say } from "./words.js";
 
 export class Page {

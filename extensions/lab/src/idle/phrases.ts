@@ -45,7 +45,8 @@ function gpuUse(gpu: Gpu, say: Say): string {
 function gpuMemory(gpu: Gpu, say: Say): string {
   if (gpu.memoryUsed === null) return "";
   const used = gigabytes(gpu.memoryUsed);
-  return gpu.memoryTotal === null ? say("memoryUsed", { used }) : say("memory", { used, total: gigabytes(gpu.memoryTotal) });
+  if (gpu.memoryTotal === null) return say("memoryUsed", { used });
+  return say("memory", { used, total: gigabytes(gpu.memoryTotal) });
 }
 
 /** Return how much is used: of GPUs where there are any, else of processors. */
@@ -79,7 +80,8 @@ function quotaShort(quota: Quota, say: Say): string {
 
 /** Return the quota in a sentence. */
 export function quotaLong(quota: Quota, say: Say): string {
-  const values = { group: quota.group, used: short(quota.used) };
+  const gpus = quota.used === 1 ? say("oneGpu") : say("someGpus", { n: short(quota.used) });
+  const values = { group: quota.group, gpus };
   if (quota.guaranteed === null) return say("quotaHolds", values);
   const guaranteed = short(quota.guaranteed);
   return quota.limit === null
@@ -104,8 +106,24 @@ export function keepsLeft(left: number, say: Say): string {
   return left === 1 ? say("keepOnce") : say("keepLeft", { n: left });
 }
 
-/** Return a warning's text for a notification, which JupyterLab cuts at `most` letters: the title, and what fits. */
-export function notice(title: string, body: string, most = 140): string {
+/** JupyterLab cuts a notification's text there, at so many letters. */
+export const LONGEST_NOTICE = 140;
+
+/** Return a warning's text for a notification: the title, and the rest where all of it fits. */
+export function notice(title: string, body: string): string {
   const whole = `${title}\n${body}`.trim();
-  return whole.length <= most ? whole : title;
+  return whole.length <= LONGEST_NOTICE ? whole : title;
+}
+
+/** Name files in a sentence of a notification: their names, as many as `most` letters hold, and how many more. */
+export function named(paths: readonly string[], say: Say, most = 50): string {
+  const names = paths.map((path) => path.split("/").at(-1) ?? path);
+  const fit: string[] = [];
+  for (const name of names) {
+    if (fit.length && [...fit, name].join(", ").length > most) break;
+    fit.push(name);
+  }
+  const shown = fit.join(", ");
+  const cut = shown.length > most ? `${shown.slice(0, most - 1)}…` : shown;
+  return fit.length === names.length ? cut : say("andMore", { paths: cut, n: names.length - fit.length });
 }

@@ -1,10 +1,10 @@
 /* What the server says about itself: `GET mlabhub/api/idle`.
 
-Guarantees: what is missing or of another kind than expected is unknown, which is null and never 0; times are seconds from
-the moment the answer came, so that no clock of this machine is compared with another. */
+Guarantees: what is missing or of another kind than expected is unknown, which is null and never 0; times are seconds
+from the moment the answer came, so that no clock of this machine is compared with another. */
 
-export type Language = "en" | "zh_CN";
-export type Text = Readonly<Record<Language, string>>;
+import type { Text } from "../languages.js";
+
 export type Verdict = "active" | "idle" | "unknown" | "warned" | "stop";
 
 export interface Gpu {

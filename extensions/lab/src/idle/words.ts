@@ -1,6 +1,7 @@
-/* Our own sentences, in English and Chinese, and which of both a page is in. */
+/* What is said about a server's use, in English and Chinese. A sentence that follows another one has a blank before it
+in English, and none in Chinese. */
 
-import type { Language, Text } from "./status.js";
+import { speaker, type Language, type Say as SayOf, type Text } from "../languages.js";
 
 const TEXTS = {
   title: { en: "This server and its GPU", zh_CN: "这台服务器及其 GPU" },
@@ -23,15 +24,17 @@ const TEXTS = {
   nothingYet: { en: "use not known yet", zh_CN: "尚不知道使用情况" },
   quota: { en: "{group} {used}/{guaranteed}", zh_CN: "{group} {used}/{guaranteed}" },
   quotaUsed: { en: "{group} {used}", zh_CN: "{group} {used}" },
+  oneGpu: { en: "1 GPU", zh_CN: "1 块 GPU" },
+  someGpus: { en: "{n} GPUs", zh_CN: "{n} 块 GPU" },
   quotaLong: {
-    en: "{group} holds {used} GPUs; {guaranteed} are guaranteed to it.",
-    zh_CN: "{group} 占用 {used} 块 GPU；保证给它 {guaranteed} 块。",
+    en: "{group} holds {gpus}; {guaranteed} guaranteed to it.",
+    zh_CN: "{group} 占用 {gpus}；保证给它 {guaranteed} 块。",
   },
   quotaLimit: {
-    en: "{group} holds {used} GPUs; {guaranteed} are guaranteed to it, {limit} at most.",
-    zh_CN: "{group} 占用 {used} 块 GPU；保证给它 {guaranteed} 块，最多 {limit} 块。",
+    en: "{group} holds {gpus}; {guaranteed} guaranteed to it, {limit} at most.",
+    zh_CN: "{group} 占用 {gpus}；保证给它 {guaranteed} 块，最多 {limit} 块。",
   },
-  quotaHolds: { en: "{group} holds {used} GPUs.", zh_CN: "{group} 占用 {used} 块 GPU。" },
+  quotaHolds: { en: "{group} holds {gpus}.", zh_CN: "{group} 占用 {gpus}。" },
   seconds: { en: "{n} s", zh_CN: "{n} 秒" },
   minutes: { en: "{n} min", zh_CN: "{n} 分钟" },
   hours: { en: "{n} h", zh_CN: "{n} 小时" },
@@ -42,17 +45,23 @@ const TEXTS = {
   keep: { en: "Keep for {span}", zh_CN: "保留 {span}" },
   keepLeft: { en: "It can be kept {n} more times.", zh_CN: "还可以保留 {n} 次。" },
   keepOnce: { en: "It can be kept once more.", zh_CN: "还可以保留 1 次。" },
-  keepNone: { en: "It cannot be kept any more: use it, or save your work.", zh_CN: "不能再保留：请使用它，或保存您的工作。" },
-  release: { en: "Release the GPU now", zh_CN: "立即释放 GPU" },
-  releaseShort: { en: "Release", zh_CN: "释放 GPU" },
+  keepNone: {
+    en: "It cannot be kept any more: use it, or save your work.",
+    zh_CN: "不能再保留：请使用它，或保存您的工作。",
+  },
+  release: { en: "Release the GPU now", zh_CN: "立即归还 GPU" },
+  releaseShort: { en: "Release", zh_CN: "归还 GPU" },
   releaseAsk: {
-    en: "All open documents are saved, then this server starts again without a GPU. What runs in kernels and terminals ends.",
+    en:
+      "All open documents are saved, then this server starts again without a GPU. " +
+      "What runs in kernels and terminals ends.",
     zh_CN: "将保存所有打开的文档，然后服务器会在没有 GPU 的情况下重新启动。内核和终端中正在运行的程序会结束。",
   },
   releaseUnsaved: {
     en: "Not saved, so nothing was released: {paths}. Save or close it, then try again.",
-    zh_CN: "未能保存，因此没有释放：{paths}。请保存或关闭它，然后重试。",
+    zh_CN: "未能保存，因此没有归还：{paths}。请保存或关闭它，然后重试。",
   },
+  andMore: { en: "{paths} and {n} more", zh_CN: "{paths} 及另外 {n} 个文件" },
   open: { en: "Open the page: why, signal by signal", zh_CN: "打开页面：逐项查看依据" },
   notify: { en: "Notify me outside this page, too", zh_CN: "在此页面之外也通知我" },
   notifyDenied: {
@@ -63,47 +72,19 @@ const TEXTS = {
   cancel: { en: "Cancel", zh_CN: "取消" },
   close: { en: "Close", zh_CN: "关闭" },
   kept: { en: "Kept.", zh_CN: "已保留。" },
-  released: { en: "The GPU is being released.", zh_CN: "正在释放 GPU。" },
+  released: { en: "The GPU is being released.", zh_CN: "正在归还 GPU。" },
   failed: { en: "This did not work: {why}", zh_CN: "操作未成功：{why}" },
   noAnswer: { en: "the server does not answer; try again.", zh_CN: "服务器没有应答，请重试。" },
   ordered: {
-    en: "This server goes on without a GPU. {reason} All open documents are saved.",
-    zh_CN: "服务器将在没有 GPU 的情况下继续运行。{reason} 所有打开的文档均已保存。",
+    en: "All open documents are saved. This server goes on without a GPU. {reason}",
+    zh_CN: "所有打开的文档均已保存。服务器将在没有 GPU 的情况下继续运行。{reason}",
   },
   orderedUnsaved: {
-    en: "This server goes on without a GPU. {reason} Not saved: {paths}",
-    zh_CN: "服务器将在没有 GPU 的情况下继续运行。{reason} 未能保存：{paths}",
+    en: "Not saved: {paths}. This server goes on without a GPU. {reason}",
+    zh_CN: "未能保存：{paths}。服务器将在没有 GPU 的情况下继续运行。{reason}",
   },
 } as const satisfies Record<string, Text>;
 
-export type Word = keyof typeof TEXTS;
-export type Values = Readonly<Record<string, string | number>>;
+export type Say = SayOf<keyof typeof TEXTS>;
 
-/** Say one of our sentences; places are filled with text, which is never read as a template. */
-export type Say = (word: Word, values?: Values) => string;
-
-export function speak(language: Language): Say {
-  return (word, values = {}) =>
-    TEXTS[word][language].replace(/\{(\w+)\}/g, (place, name: string) => String(values[name] ?? place));
-}
-
-/** Return the language we have that answers a tag such as `zh-Hans-CN`, or null. */
-export function matchLanguage(wish: string): Language | null {
-  const primary = wish.trim().replaceAll("_", "-").toLowerCase().split("-")[0];
-  return primary === "en" ? "en" : primary === "zh" ? "zh_CN" : null;
-}
-
-/**
- * Return the language of the page: JupyterLab's own where a person set another than English, which it has unless
- * something was set; else, as for the pages of this server, the cookie's, else the browser's, else English.
- */
-export function chooseLanguage(lab: string, cookies: string, browser: readonly string[]): Language {
-  const set = matchLanguage(lab);
-  if (set !== null && set !== "en") return set;
-  const kept = [...cookies.matchAll(/(?:^|; )mlabhub-language=([^;]*)/g)].at(-1)?.[1] ?? "";
-  for (const wish of [kept, ...browser]) {
-    const found = matchLanguage(wish);
-    if (found !== null) return found;
-  }
-  return "en";
-}
+export const speak = (language: Language): Say => speaker(TEXTS, language);
