@@ -1,7 +1,7 @@
 /* Is the line to the server good? One answer for all that is open in a browser tab.
 
-Guarantees: one heartbeat per browser tab, also with several tools in frames; none while the tab is hidden; no two
-requests at once; tabs that come back together spread out over a second. Events of `Line`, an EventTarget:
+Guarantees: one heartbeat per browser tab, also with several tools in frames; none while the tab is hidden, but for one a
+minute where something waits for the line to be good again; no two requests at once; tabs that come back together spread out over a second. Events of `Line`, an EventTarget:
 `cut` when two heartbeats in a row failed, `back` when one is answered again (detail: `{since}`, milliseconds since the
 epoch of the last good one), `loggedout` when the login is over, `stopped` when the hub says that the server is not
 running. `state` is "good" or the name of the last of them. */
@@ -9,6 +9,7 @@ running. `state` is "good" or the name of the last of them. */
 const EVERY = 10_000;
 const TIMEOUT = 5_000;
 const WHILE_BAD = 2_000;
+const WHILE_HIDDEN = 60_000;
 const SPREAD = 1_000;
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -19,6 +20,7 @@ export class Line extends EventTarget {
   #address;
   #beating = null;
   #timer = 0;
+  #waiting = 0;
 
   constructor(base) {
     super();
@@ -41,16 +43,17 @@ export class Line extends EventTarget {
   /** Resolve once a heartbeat was answered: at once when the line is good. */
   async good() {
     if ((await this.check()) === "good") return;
-    await new Promise((resolve) => {
-      const listener = () => this.state === "good" && (this.removeEventListener("back", listener), resolve());
-      this.addEventListener("back", listener);
-    });
+    this.#waiting += 1;
+    this.#plan();
+    await new Promise((resolve) => this.addEventListener("back", resolve, { once: true }));
+    this.#waiting -= 1;
   }
 
   #plan() {
     clearTimeout(this.#timer);
-    const pause = (this.state === "good" ? EVERY : WHILE_BAD) + Math.random() * SPREAD;
-    this.#timer = setTimeout(() => (document.hidden ? this.#plan() : this.check()), pause);
+    const shown = this.state === "good" ? EVERY : WHILE_BAD;
+    const pause = (document.hidden ? WHILE_HIDDEN : shown) + Math.random() * SPREAD;
+    this.#timer = setTimeout(() => (document.hidden && !this.#waiting ? this.#plan() : this.check()), pause);
   }
 
   async #beat() {
