@@ -186,7 +186,7 @@ def test_keep_with_a_reason(lab: Lab, page: Page) -> None:
     page.click(".mlabhub-idle-item")
     panel = page.locator(".mlabhub-idle-panel")
     expect(panel).to_contain_text("GPU idle for 8 min; warned in 22 min unless it is used.")
-    expect(panel).to_contain_text("vision holds 14 GPUs; 24 are guaranteed to it, 64 at most.")
+    expect(panel).to_contain_text("vision holds 14 GPUs; 24 guaranteed to it, 64 at most.")
     expect(panel).to_contain_text("It can be kept 2 more times.")
     expect(panel.locator("a")).to_have_attribute("href", "/services/mlabhub/idle/01ABC")
     panel.get_by_label("Why is it still needed?").fill("the talk is at three")
@@ -196,6 +196,59 @@ def test_keep_with_a_reason(lab: Lab, page: Page) -> None:
     lab.refuse("It was kept 2 times already.")
     panel.get_by_role("button", name="Keep for 2 h").click()
     expect(panel).to_contain_text("This did not work: It was kept 2 times already.")
+
+
+def test_enter_in_the_reason_keeps_and_elsewhere_closes(lab: Lab, page: Page) -> None:
+    open_lab(page)
+    page.click(".mlabhub-idle-item")
+    panel = page.locator(".mlabhub-idle-panel")
+    reason = panel.get_by_label("Why is it still needed?")
+    reason.fill("a long run")
+    # Also ends a word that is being put together, as in Chinese: that is no wish.
+    reason.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    page.wait_for_timeout(500)
+    assert not lab.posts("keep")
+    reason.press("Enter")
+    assert lab.wait_for_post("keep") == {"seconds": 7200, "reason": "a long run"}
+    expect(panel).to_contain_text("Kept.")
+    page.locator(".jp-Dialog-footer button").focus()
+    page.keyboard.press("Enter")
+    expect(panel).to_have_count(0)
+
+
+SHOWN = """
+window.shown = [];
+window.Notification = class extends window.Notification {
+  constructor(title, options) {
+    super(title, options);
+    this.addEventListener("show", () => window.shown.push(["show", title, options.body, options.tag]));
+    this.addEventListener("close", () => window.shown.push(["close", title]));
+  }
+};
+"""
+"""The browser's own notifications, and what became of each."""
+
+
+def test_the_browser_tells_it_outside_the_page_where_it_was_asked_to(lab: Lab, page: Page) -> None:
+    page.context.grant_permissions(["notifications"], origin=lab.server.url.removesuffix("/user/alice/"))
+    page.add_init_script(SHOWN)
+    open_lab(page)
+    lab.say({**WARNED, "warning": {**WARNING, "at": 1.0}})
+    look_again(page)
+    expect(page.locator(WARNING_SHOWN)).to_have_count(1, timeout=SOON)
+    assert page.evaluate("window.shown") == [], "nobody has switched it on"
+    page.click(".mlabhub-idle-item")
+    page.get_by_label("Notify me outside this page, too").check()
+    page.locator(".jp-Dialog-footer button").click()
+    lab.say({**WARNED, "warning": {**WARNING, "at": 2.0}})
+    look_again(page)
+    page.wait_for_function("window.shown.length === 1", timeout=SOON)
+    body = "It is stopped in 12 min unless it is used or kept."
+    assert page.evaluate("window.shown") == [["show", "Your GPU is idle", body, "mlabhub-idle-2"]]
+    lab.say(STATUS)
+    look_again(page)
+    page.wait_for_function("window.shown.length === 2", timeout=SOON)
+    assert page.evaluate("window.shown[1]") == ["close", "Your GPU is idle"]
 
 
 def test_what_cannot_be_kept_or_released_offers_neither(lab: Lab, page: Page) -> None:

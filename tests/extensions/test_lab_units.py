@@ -11,7 +11,7 @@ NODE = CHECKOUT / ".node"
 
 def test_pure_parts() -> None:
     done = subprocess.run(
-        [NODE / "bin/node", "--test", "lib/tests/phrases.test.js"], cwd=NODE / "lab", capture_output=True, text=True
+        [NODE / "bin/node", "--test", "lib/tests/"], cwd=NODE / "lab", capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

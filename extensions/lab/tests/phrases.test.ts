@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { item, keepsLeft, notice, quotaLong, span } from "../src/idle/phrases.js";
-import { EVERY, HIDDEN, HURRIED, pauseAt } from "../src/idle/polling.js";
+import { item, keepsLeft, named, notice, quotaLong, span } from "../src/idle/phrases.js";
 import { readStatus, type Status } from "../src/idle/status.js";
-import { chooseLanguage, speak } from "../src/idle/words.js";
+import { speak } from "../src/idle/words.js";
+import { chooseLanguage } from "../src/languages.js";
 
 const say = speak("en");
 const ANSWER = {
@@ -20,13 +20,17 @@ test("the item says what is known", () => {
   assert.equal(shown({}), "GPU 37 % · 61 of 80 GB · idle in 22 min · vision 14/24");
   assert.equal(shown({}, 60), "GPU 37 % · 61 of 80 GB · idle in 21 min · vision 14/24");
   assert.equal(shown({ verdict: "active", due_in: null, quota: null }), "GPU 37 % · 61 of 80 GB · at work");
-  assert.equal(shown({ verdict: "warned", deadline_in: 40, gpu: null, cpu_cores: 1.25 }), "1.3 cores in use · stops in 40 s · vision 14/24");
+  assert.equal(
+    shown({ verdict: "warned", deadline_in: 40, gpu: null, cpu_cores: 1.25 }),
+    "1.3 cores in use · stops in 40 s · vision 14/24",
+  );
 });
 
 test("what is not known is never a number", () => {
   const gpu = { count: 2, percent: null, memory_used: null, memory_total: null };
   assert.equal(shown({ gpu, verdict: "unknown", quota: null }), "2 GPUs not measured · use not known");
-  assert.equal(shown({ gpu: { count: 1, percent: "NaN" }, quota: { group: "vision" } }), "GPU not measured · idle in 22 min");
+  const odd = { count: 1, percent: "NaN" };
+  assert.equal(shown({ gpu: odd, quota: { group: "vision" } }), "GPU not measured · idle in 22 min");
   assert.equal(shown({ gpu: null, quota: null }), "CPU not measured · idle in 22 min");
   assert.equal(shown({ quota: { group: "vision", used: 3, guaranteed: null } }).endsWith("vision 3"), true);
   assert.equal(shown({ age: null }), "use not known yet");
@@ -50,12 +54,22 @@ test("how often a server may be kept, and the quota, in sentences", () => {
     "It can be kept once more.",
     "It can be kept 2 more times.",
   ]);
-  assert.equal(quotaLong({ group: "a", used: 1, guaranteed: null, limit: null }, say), "a holds 1 GPUs.");
+  assert.equal(quotaLong({ group: "a", used: 1, guaranteed: null, limit: null }, say), "a holds 1 GPU.");
+  const limited = { group: "a", used: 2.5, guaranteed: 4, limit: 8 };
+  assert.equal(quotaLong(limited, say), "a holds 2.5 GPUs; 4 guaranteed to it, 8 at most.");
+  assert.equal(quotaLong(limited, speak("zh_CN")), "a 占用 2.5 块 GPU；保证给它 4 块，最多 8 块。");
 });
 
 test("a notification says the title alone where not all of it fits", () => {
   assert.equal(notice("Idle", "Stopped soon."), "Idle\nStopped soon.");
   assert.equal(notice("Idle", "x".repeat(140)), "Idle");
+});
+
+test("files that could not be saved are named as far as a notification has room for them", () => {
+  assert.equal(named(["work/a.ipynb", "b.py"], say), "a.ipynb, b.py");
+  assert.equal(named(["1234567890", "234567890", "3", "4"], say, 21), "1234567890, 234567890 and 2 more");
+  assert.equal(named([`work/${"x".repeat(90)}.ipynb`], say), `${"x".repeat(49)}…`);
+  assert.equal(named(["a", "b"], speak("zh_CN"), 1), "a 及另外 1 个文件");
 });
 
 test("the language: JupyterLab's, the cookie's, the browser's", () => {
@@ -64,13 +78,4 @@ test("the language: JupyterLab's, the cookie's, the browser's", () => {
   assert.equal(chooseLanguage("en", "mlabhub-language=en", ["zh-CN"]), "en");
   assert.equal(chooseLanguage("en", "", ["fr", "zh-Hans-CN", "en"]), "zh_CN");
   assert.equal(chooseLanguage("fr_FR", "", ["de"]), "en");
-});
-
-test("pauses: seldom where nobody looks, longer after failures", () => {
-  const calm = { failures: 0, hidden: false, pressing: false, hurried: false };
-  assert.equal(pauseAt(calm), EVERY);
-  assert.equal(pauseAt({ ...calm, hidden: true }), HIDDEN);
-  assert.equal(pauseAt({ ...calm, hidden: true, pressing: true }), EVERY);
-  assert.equal(pauseAt({ ...calm, hurried: true }), HURRIED);
-  assert.deepEqual([1, 2, 9].map((failures) => pauseAt({ ...calm, failures })), [EVERY, 2 * EVERY, 300_000]);
 });

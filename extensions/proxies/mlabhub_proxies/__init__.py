@@ -42,13 +42,14 @@ def link(app: ServerApp, tools: Iterable[Tool]) -> None:
 
 def load(app: ServerApp, parts: Iterable[Callable[[Surroundings], list[Route]]]) -> None:
     """Add our pages to the server."""
-    from mlabhub_proxies import kernels, person
+    from mlabhub_proxies import kernels, lab, person
     from mlabhub_proxies.frames import FrameKey
     from mlabhub_proxies.surroundings import SETTING
 
     surroundings = app.web_app.settings[SETTING]
     app.web_app.transforms.append(FrameKey)
     kernels.load(app)
+    lab.tell(app, surroundings)
     person.load(app)
     for part in parts:
         app.web_app.add_handlers(".*", part(surroundings))

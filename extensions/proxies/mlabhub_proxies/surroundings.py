@@ -58,6 +58,11 @@ class Surroundings:
         public = self.environ.get("JUPYTERHUB_PUBLIC_HUB_URL", "").removesuffix("hub/")
         return (public or self.environ["JUPYTERHUB_BASE_URL"]) + "services/mlabhub/"
 
+    @property
+    def is_safe(self) -> bool:
+        """Whether this is a server in safe mode: nothing that its person wrote was run or loaded as it started."""
+        return self.environ.get("MLABHUB_SAFE") == "1"
+
     def tool(self, slug: str) -> Tool | None:
         """Return an offered tool."""
         return next((tool for tool in self.offered if tool.slug == slug), None)

@@ -58,7 +58,7 @@ class WorkbenchHandler(PageHandler):
             "words": make_words(self.t, WORDS, ("time", "tool", "reason")),
         }
         languages = {tag.replace("_", "-"): name for tag, name in LANGUAGES.items() if tag != self.t.language}
-        safe = self.surroundings.environ.get("MLABHUB_SAFE") == "1"
+        safe = self.surroundings.is_safe
         self.render_page("workbench.html", page=page, tools=tools, first=slug, languages=languages, safe=safe)
 
     def _tool(self, place: int, tool: Tool) -> dict[str, Any]:

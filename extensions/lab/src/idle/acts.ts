@@ -1,10 +1,12 @@
 /* What a person asks for: keep, or release. Guarantee: nothing is released before everything open is saved. */
 
-import { Dialog, Notification, showDialog } from "@jupyterlab/apputils";
+import { Dialog, showDialog } from "@jupyterlab/apputils";
 
 import type { Page } from "./page.js";
+import { named } from "./phrases.js";
 import type { Poller } from "./polling.js";
 import { Refused, type IdleServer } from "./server.js";
+import type { Tell } from "./toasts.js";
 
 /** As long as one keeps a server at a time, where the policy lets one. */
 const KEPT = 2 * 3600;
@@ -15,6 +17,7 @@ export class Acts {
     private readonly server: IdleServer,
     private readonly poller: Poller,
     private readonly saveAll: () => Promise<string[]>,
+    private readonly tell: Tell,
   ) {}
 
   /** Seconds for which "keep" keeps. */
@@ -29,11 +32,10 @@ export class Acts {
   /** Keep the server; return what came of it, in a sentence, and whether it was kept. */
   async keep(reason: string): Promise<[string, boolean]> {
     try {
-      await this.server.keep(this.keptFor, reason.trim());
+      this.page.take(await this.server.keep(this.keptFor, reason.trim()));
     } catch (error) {
       return [this.#why(error), false];
     }
-    await this.poller.now();
     return [this.page.say("kept"), true];
   }
 
@@ -47,7 +49,7 @@ export class Acts {
     });
     if (!answer.button.accept) return null;
     const unsaved = await this.saveAll();
-    if (unsaved.length) return [say("releaseUnsaved", { paths: unsaved.join(", ") }), false];
+    if (unsaved.length) return [say("releaseUnsaved", { paths: named(unsaved, say) }), false];
     try {
       await this.server.release();
     } catch (error) {
@@ -57,13 +59,13 @@ export class Acts {
     return [say("released"), true];
   }
 
-  /** Say in a notification what came of it. */
+  /** Say on the screen what came of it. */
   async report(act: Promise<[string, boolean] | null>): Promise<void> {
     const came = await act;
     if (came === null) return;
     const [said, well] = came;
-    if (well) Notification.success(said, { autoClose: 5_000 });
-    else Notification.error(said, { autoClose: false });
+    if (well) this.tell.well(said);
+    else this.tell.wrong(said);
   }
 
   #why(error: unknown): string {

@@ -32,11 +32,14 @@ export function changedDocuments(
 }
 
 async function save(context: DocumentRegistry.Context): Promise<boolean> {
-  const late = new Promise<void>((_, reject) => setTimeout(reject, PATIENCE));
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((_, reject) => (timer = setTimeout(reject, PATIENCE)));
   try {
     await Promise.race([context.save(), late]);
   } catch {
     return false;
+  } finally {
+    clearTimeout(timer);
   }
   return !context.model.dirty;
 }

@@ -19,6 +19,7 @@ class Panel extends Widget {
   readonly #keep: HTMLButtonElement;
   readonly #release: HTMLButtonElement;
   readonly #open: HTMLAnchorElement;
+  #asking = false;
 
   constructor(
     private readonly page: Page,
@@ -58,20 +59,47 @@ class Panel extends Widget {
     this.#facts.textContent = stale ? "" : usage(status, say).join(" · ");
     this.#quota.textContent = stale || status.quota === null ? "" : quotaLong(status.quota, say);
     this.#keep.textContent = say("keep", { span: span(this.acts.keptFor || 7200, say) });
-    this.#keep.disabled = this.#reason.disabled = !this.acts.canKeep;
+    this.#reason.disabled = !this.acts.canKeep;
+    this.#keep.disabled = !this.acts.canKeep || this.#asking;
     this.#left.textContent = keepsLeft(this.acts.keptFor > 0 ? status.keepLeft : 0, say);
     this.#release.parentElement?.toggleAttribute("hidden", !status.canRelease);
     this.#open.toggleAttribute("hidden", status.page === null);
     if (status.page !== null) this.#open.href = status.page;
   }
 
+  /** Enter keeps where the reason is written; everywhere else in the panel it is the browser's. */
+  enter(): void {
+    if (document.activeElement === this.#reason) void this.#askToKeep();
+  }
+
   async #askToKeep(): Promise<void> {
-    this.#keep.disabled = true;
+    if (this.#asking || !this.acts.canKeep) return;
+    this.#asking = true;
+    this.#draw();
     const [said, well] = await this.acts.keep(this.#reason.value);
+    this.#asking = false;
     if (this.isDisposed) return;
     this.#draw();
     this.#said.textContent = said;
     this.#said.classList.toggle("mlabhub-idle-failed", !well);
+  }
+}
+
+/** JupyterLab's dialogs take Enter for their own button, here "Close", wherever it is pressed. */
+class PanelDialog extends Dialog<void> {
+  constructor(
+    private readonly panel: Panel,
+    title: string,
+    close: string,
+  ) {
+    super({ title, body: panel, buttons: [Dialog.cancelButton({ label: close })] });
+  }
+
+  override handleEvent(event: Event): void {
+    const { key, isComposing } = event as KeyboardEvent;
+    const isOurs = event.type === "keydown" && key === "Enter" && this.panel.node.contains(event.target as Node);
+    if (!isOurs) super.handleEvent(event);
+    else if (!isComposing) this.panel.enter(); // else it ends a word in Chinese
   }
 }
 
@@ -94,8 +122,7 @@ export async function openPanel(page: Page, acts: Acts, telling: Telling): Promi
     dialog.reject(); // JupyterLab shows one dialog at a time, and releasing asks with another one
     void acts.report(acts.release());
   });
-  const buttons = [Dialog.cancelButton({ label: page.say("close") })];
-  const dialog = new Dialog({ title: page.say("title"), body: panel, buttons });
+  const dialog = new PanelDialog(panel, page.say("title"), page.say("close"));
   try {
     await dialog.launch();
   } finally {

@@ -7,6 +7,7 @@ import { IDocumentManager } from "@jupyterlab/docmanager";
 import { IStatusBar } from "@jupyterlab/statusbar";
 import { ITranslator } from "@jupyterlab/translation";
 
+import { chooseLanguage } from "../languages.js";
 import { Acts } from "./acts.js";
 import { changedDocuments, saveAll } from "./documents.js";
 import { Item } from "./item.js";
@@ -16,8 +17,8 @@ import { openPanel } from "./panel.js";
 import { Poller } from "./polling.js";
 import { IdleServer, Missing } from "./server.js";
 import { Telling } from "./telling.js";
+import { tellInPage } from "./toasts.js";
 import { Warnings } from "./warnings.js";
-import { chooseLanguage } from "./words.js";
 
 export const idle: JupyterFrontEndPlugin<void> = {
   id: "mlabhub-lab:idle",
@@ -32,11 +33,12 @@ export const idle: JupyterFrontEndPlugin<void> = {
     const ends = (): boolean => page.status?.verdict === "warned" || page.status?.verdict === "stop";
     const pressing = (): boolean => ends() || changedDocuments(app.shell, documents).length > 0;
     const poller = new Poller(() => ask(page, server), pressing);
-    const acts = new Acts(page, server, poller, save);
+    const tell = tellInPage(page.say("title"), page.say("close"));
+    const acts = new Acts(page, server, poller, save, tell);
     const telling = new Telling();
     const open = (): void => void openPanel(page, acts, telling);
     new Warnings(page, server, acts, telling, open);
-    new Orders(page, server, save);
+    new Orders(page, server, save, tell);
     bar?.registerStatusItem("mlabhub-lab:idle", {
       item: new Item(page, open),
       align: "left",

@@ -1,8 +1,8 @@
 /* Asks the server again and again, seldom while nobody looks.
 
 Guarantees: no two questions at once; one as soon as the page is looked at again; the more failures in a row, the longer
-the pauses; asking is reading, which counts as nobody's work. A page with something to save asks often enough for the
-agent to wait for it (`mlabhub_agent.orders`), also where nobody sees it. */
+the pauses, whatever the machine's clock does; asking is reading, which counts as nobody's work. A page with something
+to save asks often enough for the agent to wait for it (`mlabhub_agent.orders`), also where nobody sees it. */
 
 export const EVERY = 28_000;
 export const HIDDEN = 300_000;
@@ -38,6 +38,7 @@ export class Poller {
   constructor(
     private readonly ask: () => Promise<void>,
     private readonly pressing: () => boolean,
+    private readonly clock: () => number = () => performance.now(),
   ) {}
 
   /** Ask from now on. */
@@ -51,7 +52,7 @@ export class Poller {
     clearTimeout(this.#timer);
     this.#asking ??= this.#askOnce().finally(() => {
       this.#asking = null;
-      this.#asked = Date.now();
+      this.#asked = this.clock();
       this.#plan();
     });
     return this.#asking;
@@ -59,7 +60,7 @@ export class Poller {
 
   /** Ask often for a while. */
   hurry(milliseconds = 120_000): Promise<void> {
-    this.#hurriedUntil = Date.now() + milliseconds;
+    this.#hurriedUntil = this.clock() + milliseconds;
     return this.now();
   }
 
@@ -73,9 +74,9 @@ export class Poller {
   }
 
   #plan(): void {
-    const hurried = Date.now() < this.#hurriedUntil;
+    const hurried = this.clock() < this.#hurriedUntil;
     const moment = { failures: this.#failures, hidden: document.hidden, pressing: this.pressing(), hurried };
-    const left = this.#asked + pauseAt(moment) - Date.now();
+    const left = this.#asked + pauseAt(moment) - this.clock();
     clearTimeout(this.#timer);
     if (left <= 0) void this.now();
     // Looked at again before a long pause is over: it may have become pressing.

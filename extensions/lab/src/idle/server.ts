@@ -21,8 +21,9 @@ export class IdleServer {
     return readStatus(await this.#request(`?page=${this.#page}`));
   }
 
-  keep(seconds: number, reason: string): Promise<unknown> {
-    return this.#request("/keep", { seconds, reason });
+  /** Keep the server; return what is known then. */
+  async keep(seconds: number, reason: string): Promise<Status | null> {
+    return readStatus(await this.#request("/keep", { seconds, reason }));
   }
 
   release(): Promise<unknown> {

@@ -3,9 +3,9 @@
 JupyterLab notices only a connection that is closed; it gives a kernel up after some failures, and what was sent into a
 dead connection is lost. `lastingWebSocket(line)` is a class that JupyterLab takes in place of `WebSocket`: it stays
 open for JupyterLab while the connection beneath is cut, is made anew as soon as the line is back, and goes on where it
-was. Guarantee for kernels: each message, either way, arrives once and in order, for the server numbers and keeps them
-(`mlabhub_proxies.kernels`). Terminals are drawn anew by the server. `lastingFetch(line)` waits for the line where asking
-twice does no harm, so that a save made in a tunnel is a late save, and no alarming dialogs pile up. */
+was. Guarantee for kernels of a server that numbers and keeps messages (`mlabhub_proxies.kernels`): each message, either
+way, arrives once and in order. Terminals are drawn anew by the server. `lastingFetch(line)` waits for the line where
+asking twice does no harm, so that a save made in a tunnel is a late save, and no alarming dialogs pile up. */
 
 import type { Line } from "./line.js";
 
@@ -17,7 +17,8 @@ const wait = (milliseconds: number): Promise<void> => new Promise((resolve) => s
 type Sent = Parameters<WebSocket["send"]>[0];
 type Heard<E extends Event> = ((event: E) => unknown) | null;
 
-export function lastingWebSocket(line: Line): typeof WebSocket {
+/** `numbers`: the server numbers the messages of kernels; it does not where the site chose another class for them. */
+export function lastingWebSocket(line: Line, numbers: boolean): typeof WebSocket {
   class LastingWebSocket extends EventTarget {
     static readonly CONNECTING = 0;
     static readonly OPEN = 1;
@@ -53,7 +54,7 @@ export function lastingWebSocket(line: Line): typeof WebSocket {
       super();
       this.url = String(url);
       this.#protocols = protocols;
-      this.#numbered = new URL(this.url).pathname.includes("/api/kernels/");
+      this.#numbered = numbers && new URL(this.url).pathname.includes("/api/kernels/");
       line.addEventListener("cut", this.#onCut);
       this.#connect();
     }
@@ -107,7 +108,9 @@ export function lastingWebSocket(line: Line): typeof WebSocket {
     }
 
     #take(data: string | ArrayBuffer): void {
-      if (this.#numbered && typeof data === "string") return this.#confirm((JSON.parse(data) as { taken: number }).taken);
+      if (this.#numbered && typeof data === "string") {
+        return this.#confirm((JSON.parse(data) as { taken: number }).taken);
+      }
       this.#seen += 1;
       this.#say(new MessageEvent("message", { data }));
     }
@@ -165,9 +168,23 @@ export function lastingFetch(line: Line): typeof fetch {
     const control = new AbortController();
     const abort = (): void => control.abort();
     line.addEventListener("cut", abort);
-    request.signal.addEventListener("abort", abort);
     const done = (): void => line.removeEventListener("cut", abort);
-    return { signal: control.signal, done };
+    return { signal: AbortSignal.any([request.signal, control.signal]), done };
+  };
+
+  /** Wait until the line is good; throw as `fetch` does if the request is called off meanwhile. */
+  const good = async ({ signal }: Request): Promise<void> => {
+    signal.throwIfAborted();
+    let callOff = (): void => {};
+    const calledOff = new Promise<never>((_, reject) => {
+      callOff = () => reject(signal.reason);
+      signal.addEventListener("abort", callOff);
+    });
+    try {
+      await Promise.race([line.good(), calledOff]);
+    } finally {
+      signal.removeEventListener("abort", callOff);
+    }
   };
 
   /** Does the answer come from the server itself, and not from a proxy that cannot reach it yet? */
@@ -177,7 +194,7 @@ export function lastingFetch(line: Line): typeof fetch {
 
   return async (input, init) => {
     const request = new Request(input, init);
-    if (line.state === "cut") await line.good();
+    if (line.state === "cut") await good(request);
     if (!REPEATABLE.includes(request.method)) return fetch(request);
     for (let tries = 1; ; tries += 1) {
       const { signal, done } = whileGood(request);
@@ -190,7 +207,7 @@ export function lastingFetch(line: Line): typeof fetch {
         done();
       }
       await wait(Math.random() * 500 * tries);
-      await line.good();
+      await good(request);
     }
   };
 }
