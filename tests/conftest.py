@@ -26,18 +26,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class Groups(LoadScopeScheduling):
-    """Which tests run one after the other: those of a module, and all modules that use the engine or a browser."""
+    """Which tests run one after the other: those of a module, all modules of the engine, and all of a browser alone."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Return a test's group."""
         module = nodeid.partition("::")[0]
-        return "engine" if _uses_engine(self.config.rootpath / module) else module
+        return _group_of(self.config.rootpath / module) or module
 
 
 @lru_cache(None)
-def _uses_engine(module: Path) -> bool:
-    """Whether one of a module's tests has such a mark; those of a folder of its own do not say so one by one."""
-    return module.parent.name == "e2e" or any(mark in module.read_text() for mark in ("mark.engine", "mark.browser"))
+def _group_of(module: Path) -> str:
+    """Return which group a module is of by its tests' marks; those of e2e do not say so one by one."""
+    text = module.read_text()
+    if module.parent.name == "e2e" or "mark.engine" in text:
+        return "engine"
+    return "browser" if "mark.browser" in text else ""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:

@@ -242,7 +242,7 @@ _changes = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(_changes)
 def test_all_ledgers_agree_after_any_changes(
     tmp_path_factory: pytest.TempPathFactory, contract_database: Callable[[], Ledger], changes: list[Any]

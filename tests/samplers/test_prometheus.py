@@ -71,7 +71,7 @@ def words(reading: Reading) -> str:
     return " ".join(map(str, reading.reasons))
 
 
-async def test_a_trace_from_beginning_to_end(tmp_path: Path, exporter: Exporter) -> None:
+async def test_a_trace_begins(tmp_path: Path, exporter: Exporter) -> None:
     player = Player(exporter, cores=1.5)
     with run_prometheus(tmp_path, [job(exporter)]) as url:
         prometheus = Prometheus(url)
@@ -96,7 +96,19 @@ async def test_a_trace_from_beginning_to_end(tmp_path: Path, exporter: Exporter)
         [sample] = ticker.close([ALICE], now)
         assert (sample.gpu_util, sample.reasons) == ((97.0, 37.5), ())
         assert sample.cpu_cores == pytest.approx(1.5, rel=0.3)
+    gpus, cores = await read(sampler)
+    assert (gpus.gpu_util, cores.cpu_cores) == ((None, None), None)
+    assert f"Prometheus at {url} cannot be reached" in words(gpus)
+    await prometheus.close()
 
+
+@pytest.mark.long
+async def test_a_trace_with_holes(tmp_path: Path, exporter: Exporter) -> None:
+    player = Player(exporter, cores=1.5)
+    with run_prometheus(tmp_path, [job(exporter)]) as url:
+        prometheus = Prometheus(url)
+        sampler = ClusterSampler(prometheus, QUICK)
+        await first(player, sampler)
         await player.play(4.0, util="NaN")
         gpus, _ = await read(sampler)
         assert gpus.gpu_util == (None, 37.5)
@@ -117,13 +129,10 @@ async def test_a_trace_from_beginning_to_end(tmp_path: Path, exporter: Exporter)
         gpus, cores = await read(sampler)
         assert gpus.gpu_util == (0.0, 37.5)
         assert cores.cpu_cores is not None
-    gpus, cores = await read(sampler)
-    assert (gpus.gpu_util, cores.cpu_cores) == ((None, None), None)
-    assert f"Prometheus at {url} cannot be reached" in words(gpus)
-    await prometheus.close()
+        await prometheus.close()
 
 
-@pytest.mark.parametrize("doubled", [False, True], ids=["once", "doubled"])
+@pytest.mark.parametrize("doubled", [pytest.param(False, marks=pytest.mark.long), True], ids=["once", "doubled"])
 async def test_labels_that_were_renamed(tmp_path: Path, exporter: Exporter, doubled: bool) -> None:
     own = {"pod": "dcgm-exporter-xyz", "namespace": "monitoring"}
     jobs = [job(exporter, honest=False, **own)]

@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tornado.web import create_signed_value
 
@@ -371,6 +371,7 @@ AWKWARD = st.sampled_from(["\ud800", "\0", "{a}", "x" * 1500])
 VALUES = st.recursive(st.one_of(st.text(), st.integers(-(10**30), 10**30), st.floats(), AWKWARD), with_values)
 
 
+@settings(max_examples=40)
 @given(st.lists(with_values(VALUES), max_size=30))
 def test_every_note_of_a_spawner_is_taken_and_says_the_same(notes: list[Message]) -> None:
     body = json.dumps(make_held_body("01", notes), ensure_ascii=False, allow_nan=False).encode()

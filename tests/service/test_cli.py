@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mlabhub.cli import app
+from mlabhub.client.service import ServiceClient
 from mlabhub.errors import InvalidConfiguration, Unavailable
 from mlabhub.service.reconcile_rules import GRACE_S
 from tests.service.conftest import Running
@@ -42,7 +43,8 @@ async def test_what_is_lost_is_shown_and_ended_on_request(running: Running) -> N
     assert running.backend.removed == ["01" + "C" * 24]
 
 
-async def test_what_cannot_be_reached_is_said(running: Running) -> None:
+async def test_what_cannot_be_reached_is_said(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ServiceClient.__init__.__kwdefaults__, "retry_s", 0.5)
     running.backend.down = True
     result = await reconcile(running)
     assert isinstance(result.exception, Unavailable)

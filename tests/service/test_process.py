@@ -119,7 +119,7 @@ async def test_kill_9_in_the_middle_loses_no_answer_and_leaves_no_half(tmp_path:
     settings = make_installation(tmp_path, 100)
     asked: dict[str, int] = {}
     answered: dict[str, str] = {}
-    for _ in range(3):
+    for _ in range(2):
         process = start_service(settings)
         enough = asyncio.Event()
         goal = len(answered) + 100
