@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.chromium import at_home, run_chromium
 from tests.hurry.hub import GRACE_S, PERSON, HurriedHub, run_hurried
@@ -25,12 +25,16 @@ SERVERS = {
     "lab": GPU,
     "key": GPU,
     "kept": GPU,
+    "home": GPU,
     "first": {"profile": "first"},
     "second": {"profile": "second"},
 }
 WARNED_S = 120
 LATE_S = 30
 """How much later than its time a stop may be: it comes with a minute's samples, which are four seconds here."""
+LOOK = "setInterval(() => document.dispatchEvent(new Event('visibilitychange')), 500)"
+"""Have JupyterLab ask as often as a service that lives so fast warns, as it does when its tab comes to the front. It is
+no use of the server."""
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +50,13 @@ def page(hub: HurriedHub) -> Iterator[Page]:
     """The Home page of the person, whose forgotten tab of JupyterLab is open beside it."""
     with run_chromium() as browser, at_home(browser, hub.url, PERSON, hub.password) as page:
         for server in ("lab", "key"):
-            tab = page.context.new_page()
-            tab.goto(f"{hub.url}user/{PERSON}/{server}/lab?reset")
-            tab.locator(".jp-LauncherCard").first.wait_for(timeout=90_000)
+            open_lab(page.context.new_page(), hub, server)
         yield page
+
+
+def open_lab(tab: Page, hub: HurriedHub, server: str) -> None:
+    tab.goto(f"{hub.url}user/{PERSON}/{server}/lab?reset")
+    tab.locator(".jp-LauncherCard").first.wait_for(timeout=90_000)
 
 
 def wait_warned(hub: HurriedHub, server: str) -> float:
@@ -78,6 +85,17 @@ def test_asked_for_two_hours_it_is_kept(hub: HurriedHub, page: Page) -> None:
     assert hub.acts("kept", "keep")
 
 
+def test_a_press_on_the_home_page_keeps_it(hub: HurriedHub, page: Page) -> None:
+    wait_warned(hub, "home")
+    page.bring_to_front()
+    page.reload()
+    warning = page.locator(f"[data-warned][data-notice='{hub.launch_of('home')}']")
+    warning.get_by_role("button", name="Keep it for").click()
+    expect(page.locator("[role=status]").first).to_contain_text("It is kept.")
+    assert hub.acts("home", "keep")
+    expect(warning).to_have_count(0)
+
+
 def test_a_key_after_the_warning_keeps_it(hub: HurriedHub, page: Page) -> None:
     wait_warned(hub, "key")
     [tab] = [one for one in page.context.pages if "/key/" in one.url]
@@ -92,6 +110,22 @@ def test_a_key_after_the_warning_keeps_it(hub: HurriedHub, page: Page) -> None:
     assert hub.server(PERSON, "key")
 
 
+def test_a_warning_that_jupyterlab_has_on_its_screen_is_told_by_a_tool(hub: HurriedHub, page: Page) -> None:
+    browser = page.context.browser
+    assert browser is not None
+    with at_home(browser, hub.url, PERSON, hub.password) as window:
+        assert hub.launch(PERSON, "shown", **GPU).status_code == 201
+        hub.wait_ready(PERSON, "shown")
+        open_lab(window, hub, "shown")
+        window.evaluate(LOOK)
+        told = wait_warned(hub, "shown")
+        expect(window.locator(".jp-Notification-Toast-warning")).to_be_visible()
+    warned = hub.warned("shown")
+    assert warned is not None
+    assert warned.way == "tool"
+    wait_stopped(hub, "shown", told)
+
+
 def test_a_forgotten_tab_is_warned_and_then_stopped(hub: HurriedHub, page: Page) -> None:
     wait_stopped(hub, "lab", wait_warned(hub, "lab"))
 
@@ -103,7 +137,9 @@ def test_what_works_lives_through_it(hub: HurriedHub, page: Page) -> None:
         wait_for(lambda at=ready: time.time() >= at + 90, 90, "two windows")
         assert hub.server(PERSON, server)
         assert not hub.acts(server, "warn")
-    assert hub.server(PERSON, "kept"), "what was kept is there after its grace"
+    for server in ("kept", "home"):
+        assert hub.server(PERSON, server), "what was kept is there after its grace"
+        assert not hub.acts(server, "stop")
 
 
 @pytest.mark.parametrize(("server", "victim"), [("first", "supervisor.hub"), ("second", "program.py service")])

@@ -11,8 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.at_work import make_notebook
-from tests.extensions.server import CHECKOUT, OURS, TOKEN, JupyterServer
+from tests.extensions.server import CHECKOUT, OURS, TOKEN, JupyterServer, Start
+from tests.extensions.test_agent import Receiver, environ_of
+from tests.extensions.test_standing import receiver, status
 from tests.installation import wait_for
+
+__all__ = ["receiver"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.timeout(200)]
 
@@ -179,6 +183,26 @@ def test_warning_in_a_page_that_nobody_sees_is_not_seen(lab: Lab, page: Page) ->
     assert not lab.posts("seen")
     page.evaluate("delete document.hidden")
     assert lab.wait_for_post("seen") == 5432.0
+
+
+def test_a_warning_on_the_screen_reaches_the_service(start: Start, receiver: Receiver, browser: Browser) -> None:
+    """The whole way: the service warns, the agent tells JupyterLab, JupyterLab shows it, the service hears of it."""
+    extensions = {**OURS, "jupyterlab": True, "mlabhub_agent": True, "tests.extensions.hurried_agent": True}
+    server = start(environ={**environ_of(receiver), "MLABHUB_TOOLS": "lab"}, extensions=extensions)
+    at = status()["warning"]["at"]
+
+    def told() -> list[dict[str, Any]]:
+        return [body for _, body in receiver.calls if "seen" in body]
+
+    context = browser.new_context(base_url=server.url)
+    page = context.new_page()
+    page.goto(f"api?token={TOKEN}")
+    open_lab(page)
+    expect(page.locator(WARNING_SHOWN)).to_contain_text("It will be stopped.", timeout=60_000)
+    wait_for(told, 30, "the service hears that it was shown")
+    [body] = told()
+    assert (body["seen"], body["server"]) == (at, "alice/train")
+    context.close()
 
 
 def test_keep_with_a_reason(lab: Lab, page: Page) -> None:
