@@ -130,6 +130,9 @@ def test_status_bar_says_what_is_known(lab: Lab, page: Page) -> None:
     open_lab(page)
     item = page.locator(".mlabhub-idle-item")
     expect(item).to_have_text("GPU 37 % · 61 of 80 GB · idle in 22 min · vision 14/24")
+    page.set_viewport_size({"width": 360, "height": 640})
+    expect(item).to_be_in_viewport(ratio=1)
+    page.set_viewport_size({"width": 1280, "height": 800})
     unknown = {"count": 1, "percent": None, "memory_used": None, "memory_total": None}
     lab.say({**STATUS, "verdict": "unknown", "gpu": unknown, "quota": None})
     look_again(page)

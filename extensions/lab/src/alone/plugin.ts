@@ -25,7 +25,8 @@ export const alone: JupyterFrontEndPlugin<void> = {
     const tag = chooseLanguage(translator.languageCode, document.cookie, navigator.languages);
     const say = speak(tag);
     if (facts.safe) {
-      bar?.registerStatusItem("mlabhub-lab:safe", { item: new SafeItem(say), align: "left", rank: 0 });
+      const place = { align: "left", rank: 0, priority: 1 } as const; // also in a narrow window
+      bar?.registerStatusItem("mlabhub-lab:safe", { item: new SafeItem(say), ...place });
       void app.restored.then(() => Notification.info(say("safeTold"), { autoClose: false }));
     }
     const base = app.serviceManager.serverSettings.baseUrl;

@@ -43,6 +43,7 @@ export const idle: JupyterFrontEndPlugin<void> = {
       item: new Item(page, open),
       align: "left",
       rank: 50,
+      priority: 1, // also in a narrow window, or where letters are large
       isActive: () => page.status !== null,
       activeStateChanged: page.changed,
     });
