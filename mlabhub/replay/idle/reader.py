@@ -3,7 +3,7 @@
 Guarantees: a value that is not what it should be is not known, and never zero; a line that says no server or no time,
 or that is torn, is left out and counted, and the first one named. Rows that came late stand where their time says, as
 `order` tells; across servers they are sorted by time, so that nothing is learned from what had not happened yet. Memory
-is about 60 bytes a line.
+is about 70 bytes a line.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from mlabhub.core.idle.samples import Sample, Samples
 from mlabhub.errors import InvalidConfiguration
+from mlabhub.replay.idle.doubled import Once
 from mlabhub.replay.idle.order import LONGEST_TICK_S, arrange, usual_tick
 
 EXAMPLE = '{"t": 1732233600.0, "server": "alice/", "gpus": 1, "gpu_util": [37.5]}'
@@ -69,9 +70,10 @@ class Recording:
 
 def read_samples(lines: Iterable[bytes], begin: float = -math.inf, end: float = math.inf) -> Recording:
     """Return what ``lines`` say of the time from ``begin`` to ``end``. Raises `InvalidSamples` if there is nothing."""
+    once = Once(lines)
     reader = _Reader(begin, end)
     loads = json.loads
-    for number, raw in enumerate(lines, 1):
+    for number, raw in once:
         try:
             data = loads(raw)
         except (ValueError, RecursionError):
@@ -79,6 +81,7 @@ def read_samples(lines: Iterable[bytes], begin: float = -math.inf, end: float = 
                 reader.torn.add(number)
             continue
         reader.take(data, number)
+    reader.doubled = once.left_out
     return reader.recording()
 
 
@@ -88,7 +91,7 @@ class _Reader:
         self.launches: list[Launch] = []
         self.current: dict[str, int] = {}
         self.torn, self.nameless, self.odd = _Left(), _Left(), _Left()
-        self.beyond = 0
+        self.beyond = self.doubled = 0
 
     def take(self, data: Any, line: int) -> None:
         """Take one line."""
@@ -142,6 +145,8 @@ class _Reader:
         return f"There is no sample in it: line {first.first} {fault}. A sample is a line such as {EXAMPLE}."
 
     def _notes(self) -> Iterable[str]:
+        if self.doubled:
+            yield f"{self.doubled} lines repeat the recording from its beginning, word for word, and are left out."
         for one, fault in (
             (self.torn, "not JSON and left out"),
             (self.nameless, "without a server or a time in seconds and left out"),
