@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlabhub.core.idle.file import Idle
+from mlabhub.core.idle.fold import Thresholds
 from mlabhub.core.idle.patience import Patient
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.idle.samples import Sample, Samples
@@ -20,7 +21,6 @@ from mlabhub.errors import MLabError, Unavailable
 from mlabhub.ledger import IdleWarning, Record, Reservation
 from mlabhub.messages import Message
 from mlabhub.service.idle.desk import IdleDesk
-from mlabhub.service.queue.deadlines import MARGIN_S
 from mlabhub.service.views import Person
 from tests.simulator.life import Life
 from tests.simulator.story import Script, Story
@@ -264,7 +264,7 @@ class IdleStory(Story):
         await self._calm_down(doing)
         self.forgotten = True
         begun = self.steady()
-        await asyncio.sleep(2000.0 + 3 * WINDOW_S + 1800.0 + GRACE_S + MARGIN_S + 900.0)
+        await asyncio.sleep(2000.0 + 3 * WINDOW_S + 1800.0 + GRACE_S + Thresholds().hole_s + 900.0)
         for launch_id, one in self.accounts.active.items():
             truth = self.truth.get(launch_id)
             old = truth is not None and truth.until < self.steady() - 2 * WINDOW_S - GRACE_S - 300.0

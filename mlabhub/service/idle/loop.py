@@ -174,7 +174,7 @@ class IdleLoop:
 
     def state_of(self, one: Reservation, projection: Projection, policy: Policy) -> State:
         """Return what was said to the person of a launch; in a dry run what would have been."""
-        state = self.times.state_of(one, projection)
+        state = self.times.state_of(one, projection, policy.rule(len(one.gpus)).thresholds.hole_s)
         if policy.dry_run:
             return self._dry.state(state)
         self._dry.drop(one.launch_id)

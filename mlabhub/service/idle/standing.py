@@ -17,6 +17,7 @@ from mlabhub.ledger import Reservation
 from mlabhub.messages import Message
 from mlabhub.service.idle.steady import About, Elapsed
 from mlabhub.service.projection import Projection
+from mlabhub.service.queue.deadlines import MARGIN_S
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,22 @@ class Times:
     elapsed: Elapsed
     clock: Callable[[], float]
 
-    def state_of(self, one: Reservation, projection: Projection) -> State:
-        """Return where a launch stands by the ledger."""
+    def state_of(self, one: Reservation, projection: Projection, hole_s: float) -> State:
+        """Return where a launch stands by the ledger; a step of the wall clock beyond ``hole_s`` is seen otherwise."""
         now, launch_id = self.clock(), one.launch_id
         warning = projection.warnings.get(launch_id)
         told = None if warning is None else warning.told
         started = one.ready if one.ready is not None else one.held
         return State(
             launch_id=launch_id,
-            started=None if started is None else now - self.elapsed.since(launch_id, started),
-            warned_at=None if told is None else now - self.elapsed.since(launch_id, told),
+            started=None if started is None else now - self.elapsed.since(launch_id, started, MARGIN_S),
+            warned_at=None if told is None else now - self.elapsed.since(launch_id, told, hole_s),
             due_at=None if warning is None or told is not None else warning.at,
             reminded=0 if warning is None else warning.reminded,
             extensions=tuple(
-                Extension(one.at, now + one.until - one.at - self.elapsed.since(launch_id, one.at), one.reason, one.by)
+                Extension(
+                    one.at, now + one.until - one.at - self.elapsed.since(launch_id, one.at, hole_s), one.reason, one.by
+                )
                 for one in projection.keepings.get(launch_id, ())
             ),
         )
