@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,33 @@ def receiver() -> Iterator[Receiver]:
     one.close()
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[JupyterServer, Receiver]]:
+    """A server of several tests, and the service that it tells; each finds the service as if it was new."""
+    heard = Receiver()
+    one = start_server(partial(JupyterServer, tmp_path_factory.mktemp("server")), heard)
+    yield one, heard
+    one.close()
+    heard.close()
+
+
+@pytest.fixture
+def heard(running: tuple[JupyterServer, Receiver]) -> Receiver:
+    """What the server of several tests tells."""
+    one = running[1]
+    one.answers = {"": (200, {"taken": 1, "dropped": 0, "status": status()})}
+    one.calls.clear()
+    one.paths.clear()
+    return one
+
+
+@pytest.fixture
+def server(running: tuple[JupyterServer, Receiver], heard: Receiver) -> JupyterServer:
+    """The server of several tests, which knows that it is warned."""
+    standing_of(running[0], "warned")
+    return running[0]
+
+
 def wait_for(fits: Callable[[], Any], seconds: float = 30) -> Any:
     """Wait until something is so; return it."""
     deadline = time.monotonic() + seconds
@@ -68,8 +96,7 @@ def standing_of(server: JupyterServer, verdict: str) -> dict[str, Any]:
     return shown
 
 
-def test_tools_are_shown_what_the_service_says_in_ages(start: Start, receiver: Receiver) -> None:
-    server = start_server(start, receiver)
+def test_tools_are_shown_what_the_service_says_in_ages(server: JupyterServer, heard: Receiver) -> None:
     shown = standing_of(server, "warned")
     assert shown["text"] == WORDS
     assert 0 <= shown["age"] < 10
@@ -79,25 +106,22 @@ def test_tools_are_shown_what_the_service_says_in_ages(start: Start, receiver: R
     with server.stranger() as stranger:
         assert stranger.get("mlabhub/api/idle").status_code == 403
         assert stranger.post("mlabhub/api/idle/release", json={}).status_code == 403
-    receiver.answers[""] = (200, {"taken": 1, "dropped": 0, "status": None})
+    heard.answers[""] = (200, {"taken": 1, "dropped": 0, "status": None})
     assert standing_of(server, "unknown")["age"] is None
 
 
-def test_a_page_needs_the_token_against_forged_requests(start: Start, receiver: Receiver) -> None:
-    server = start_server(start, receiver)
+def test_a_page_needs_the_token_against_forged_requests(server: JupyterServer, heard: Receiver) -> None:
     with httpx.Client(base_url=server.url, timeout=30) as page:
         assert page.get("lab/workspaces", params={"token": TOKEN}).status_code < 500
         assert page.get("mlabhub/api/idle").status_code == 200, "the cookie signs in"
         assert page.post("mlabhub/api/idle/keep", json={"seconds": 60}).status_code == 403
-    assert receiver.paths == []
+    assert heard.paths == []
 
 
-def test_keeping_and_releasing_reach_the_service_at_once(start: Start, receiver: Receiver) -> None:
-    server = start_server(start, receiver)
-    standing_of(server, "warned")
-    receiver.answers["/keep"] = (200, {"status": status(verdict="active", warning=None)})
+def test_keeping_and_releasing_reach_the_service_at_once(server: JupyterServer, heard: Receiver) -> None:
+    heard.answers["/keep"] = (200, {"status": status(verdict="active", warning=None)})
     refused = {"error": {"code": "refused", "message": "只剩一小时。"}}
-    receiver.answers["/release"] = (409, refused)
+    heard.answers["/release"] = (409, refused)
     with server.client() as client:
         kept = client.post("mlabhub/api/idle/keep", json={"seconds": 7200, "reason": "a long sum"})
         assert (kept.status_code, kept.json()["verdict"]) == (200, "active")
@@ -105,23 +129,22 @@ def test_keeping_and_releasing_reach_the_service_at_once(start: Start, receiver:
         assert (answer.status_code, answer.json()) == (409, refused)
         for wrong in ({}, {"seconds": -1}, {"seconds": True}, {"seconds": "x"}, {"seconds": 1, "reason": 2}):
             assert client.post("mlabhub/api/idle/keep", json=wrong).status_code == 400, wrong
-        receiver.answers["/keep"] = (401, refused)
+        heard.answers["/keep"] = (401, refused)
         assert client.post("mlabhub/api/idle/keep", json={"seconds": 1}).status_code == 409, "not: sign in again"
-        receiver.answers["/keep"] = (502, None)
+        heard.answers["/keep"] = (502, None)
         away = client.post("mlabhub/api/idle/keep", json={"seconds": 1})
         assert (away.status_code, away.json()["error"]["code"]) == (503, "unavailable")
-    assert receiver.paths[:2] == [
+    assert heard.paths[:2] == [
         ("/keep", {"server": "alice/train", "seconds": 7200, "reason": "a long sum"}),
         ("/release", {"server": "alice/train"}),
     ]
 
 
-def test_a_warning_that_was_shown_is_told_once_and_at_once(start: Start, receiver: Receiver) -> None:
-    server = start_server(start, receiver)
+def test_a_warning_that_was_shown_is_told_once_and_at_once(server: JupyterServer, heard: Receiver) -> None:
     at = standing_of(server, "warned")["warning"]["at"]
 
     def told() -> list[float]:
-        return [body["seen"] for _, body in receiver.calls if "seen" in body]
+        return [body["seen"] for _, body in heard.calls if "seen" in body]
 
     with server.client() as client:
         for other in (at - 1, None, "x", True):
@@ -129,8 +152,8 @@ def test_a_warning_that_was_shown_is_told_once_and_at_once(start: Start, receive
         assert client.post("mlabhub/api/idle/seen", json={"warning": at}).status_code == 200
         wait_for(told)
         client.post("mlabhub/api/idle/seen", json={"warning": at})
-        began = len(receiver.calls)
-        wait_for(lambda: len(receiver.calls) > began + 2)
+        began = len(heard.calls)
+        wait_for(lambda: len(heard.calls) > began + 2)
     assert told() == [at]
 
 
