@@ -6,6 +6,7 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -386,7 +387,7 @@ def test_it_fits_a_phone_in_chinese(browser: Browser, line: CutLine, scheme: str
     context.close()
 
 
-async def test_a_warning_stands_on_the_desktop_until_it_holds_no_more(
+def test_a_warning_stands_on_the_desktop_until_it_holds_no_more(
     plasma: Plasma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the agent has it shown, which calls the same program inside the container."""
@@ -395,6 +396,11 @@ async def test_a_warning_stands_on_the_desktop_until_it_holds_no_more(
     for name, value in plasma.program.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PATH", f"{tmp_path}:{plasma.program.environment.get('PATH', '/usr/bin:/bin')}")
+    with ThreadPoolExecutor(1) as pool:  # this thread has the browser's event loop
+        pool.submit(asyncio.run, _warn(plasma, tmp_path)).result()
+
+
+async def _warn(plasma: Plasma, tmp_path: Path) -> None:
     standing, seen = Standing(), list[Any]()
     running = SimpleNamespace(folder=plasma.folder / "vnc", onlookers=1)
     popup = Popup({SETTING: SimpleNamespace(running={"desktop": running})}, standing, seen.append)
