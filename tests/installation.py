@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import psutil
 from tornado.httpclient import HTTPRequest
-from tornado.websocket import websocket_connect
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from mlabhub.engine.processes import INSTANCE
 
@@ -269,8 +269,15 @@ class Installation:
             try:
                 return await _execute(socket_, code)
             finally:
-                socket_.close()
+                await hang_up(socket_)
                 await client.delete(f"api/kernels/{kernel}")
+
+
+async def hang_up(line: WebSocketClientConnection) -> None:
+    """Close a websocket, and wait until it is closed: an event loop that ends before leaves its socket open."""
+    line.close()
+    while await line.read_message() is not None:
+        pass
 
 
 async def _execute(socket_: Any, code: str) -> str:

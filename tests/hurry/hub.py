@@ -22,7 +22,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from mlabhub.catalog import default_directory
-from tests.installation import Installation, free_port, wait_for
+from tests.installation import Installation, free_port, hang_up, wait_for
 
 PERSON = "ida"
 PROGRAM = Path(__file__).with_name("program.py")
@@ -115,7 +115,7 @@ class HurriedHub(Installation):
         await line.write_message(json.dumps(request))
         while json.loads(await line.read_message()).get("msg_type") != "execute_input":  # type: ignore[arg-type]
             pass
-        line.close()
+        await hang_up(line)
 
     def kill(self, mark: str) -> None:
         """Kill one of the supervised processes without warning, and wait until there is another one."""
