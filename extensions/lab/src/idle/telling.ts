@@ -1,4 +1,6 @@
-/* The browser's own notifications, where a person has switched them on here. */
+/* The browser's own notifications, where a person has switched them on here.
+
+Guarantee: where the browser keeps nothing for this site, they are on for as long as the page is open. */
 
 const KEY = "mlabhub-lab:tell";
 
@@ -6,17 +8,32 @@ export class Telling {
   /** Whether this browser has such notifications at all. */
   static readonly exists = "Notification" in window;
 
+  #wantedHere = false;
+
   get denied(): boolean {
     return Telling.exists && Notification.permission === "denied";
   }
 
   get on(): boolean {
-    return Telling.exists && Notification.permission === "granted" && localStorage.getItem(KEY) === "on";
+    return Telling.exists && Notification.permission === "granted" && this.#wanted;
+  }
+
+  get #wanted(): boolean {
+    try {
+      return localStorage.getItem(KEY) === "on";
+    } catch {
+      return this.#wantedHere;
+    }
   }
 
   /** Switch on or off; the browser asks its person only here, after a click. */
   async turn(on: boolean): Promise<void> {
-    localStorage.setItem(KEY, on ? "on" : "off");
+    this.#wantedHere = on;
+    try {
+      localStorage.setItem(KEY, on ? "on" : "off");
+    } catch {
+      // storage is closed
+    }
     if (on && Notification.permission === "default") await Notification.requestPermission();
   }
 
