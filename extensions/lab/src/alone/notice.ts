@@ -1,51 +1,48 @@
-/* A notification for as long as the line to the server is not good, and a short one when it is again. */
+/* A line above JupyterLab for as long as its server cannot be reached, and for a moment when it can again.
 
-import { Notification } from "@jupyterlab/apputils";
+It is a widget and no notification: JupyterLab loads what shows its first notification, which a cut line forbids. */
 
+import { Widget } from "@lumino/widgets";
+
+import { make } from "../elements.js";
 import type { Line, LineEvent } from "../lasting/line.js";
 import type { Say } from "./words.js";
 
 const BACK = 4_000;
 
-export class LineNotice {
-  #id = "";
+export interface Places {
+  /** Where one logs in again, and the hub's Home page. */
+  readonly again: string;
+  readonly home: string | null;
+}
 
-  /** `tag` is the language of a time of day, `again` where one logs in, `home` the hub's Home page. */
-  constructor(
-    line: Line,
-    say: Say,
-    tag: string,
-    again: string,
-    home: string | null,
-  ) {
+export class LineNotice extends Widget {
+  readonly #said = make("p", { role: "status" });
+
+  /** `tag` is the language of a time of day; `attach` puts this on the screen. */
+  constructor(line: Line, say: Say, tag: string, places: Places, attach: (notice: Widget) => void) {
+    super();
+    this.id = "mlabhub-line";
+    this.addClass("mlabhub-line");
+    this.node.append(this.#said);
+    const show = (...said: (Node | string)[]): void => {
+      this.#said.replaceChildren(...said);
+      if (!this.isAttached) attach(this);
+    };
     line.addEventListener("cut", (event) => {
-      const time = new Date((event as LineEvent).detail.since).toLocaleTimeString(tag);
-      this.#show(say("cut", { time }), []);
+      show(say("cut", { time: new Date((event as LineEvent).detail.since).toLocaleTimeString(tag) }));
     });
     line.addEventListener("loggedout", () => {
-      const login = (event: MouseEvent): void => {
-        event.preventDefault(); // what is said stays until the line is good
-        window.open(again, "_blank", "noopener");
-      };
-      this.#show(say("loggedout"), [{ label: say("login"), displayType: "accent", callback: login }]);
+      show(say("loggedout"), " ", make("a", { href: places.again, target: "_blank", rel: "noopener" }, say("login")));
     });
     line.addEventListener("stopped", () => {
-      const go = home === null ? [] : [{ label: say("home"), callback: () => window.location.assign(home) }];
-      this.#show(say("stopped"), go);
+      show(say("stopped"), ...(places.home === null ? [] : [" ", make("a", { href: places.home }, say("home"))]));
     });
     line.addEventListener("back", () => {
-      this.#withdraw();
-      Notification.success(say("back"), { autoClose: BACK });
+      show(say("back"));
+      setTimeout(() => {
+        if (line.state === "good") this.parent = null;
+      }, BACK);
     });
-  }
-
-  #show(text: string, actions: Notification.IAction[]): void {
-    this.#withdraw();
-    this.#id = Notification.warning(text, { autoClose: false, actions });
-  }
-
-  #withdraw(): void {
-    if (this.#id) Notification.dismiss(this.#id);
-    this.#id = "";
   }
 }

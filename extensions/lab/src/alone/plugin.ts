@@ -30,8 +30,9 @@ export const alone: JupyterFrontEndPlugin<void> = {
       void app.restored.then(() => Notification.info(say("safeTold"), { autoClose: false }));
     }
     const base = app.serviceManager.serverSettings.baseUrl;
-    const again = new URL("mlabhub/again", base).href;
-    new LineNotice(await findLine(base), say, tag.replace("_", "-"), again, facts.home);
+    const places = { again: new URL("mlabhub/again", base).href, home: facts.home };
+    const attach = (notice: Widget): void => app.shell.add(notice, "header");
+    new LineNotice(await findLine(base), say, tag.replace("_", "-"), places, attach);
   },
 };
 

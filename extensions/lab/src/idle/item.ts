@@ -2,7 +2,7 @@
 
 import { Widget } from "@lumino/widgets";
 
-import { make } from "./elements.js";
+import { make } from "../elements.js";
 import type { Page } from "./page.js";
 import { isStale, item } from "./phrases.js";
 

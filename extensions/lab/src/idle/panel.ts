@@ -4,7 +4,7 @@ import { Dialog } from "@jupyterlab/apputils";
 import { Widget } from "@lumino/widgets";
 
 import type { Acts } from "./acts.js";
-import { button, make } from "./elements.js";
+import { button, make } from "../elements.js";
 import type { Page } from "./page.js";
 import { isStale, item, keepsLeft, quotaLong, span, usage } from "./phrases.js";
 import { Telling } from "./telling.js";
