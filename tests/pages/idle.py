@@ -39,7 +39,8 @@ class MemoryIdle:
         self.warned: set[str] = set()
         self.waits = self.away = self.over = False
         self.said, self.kept_ago = "GPU idle for 2 h.", 0.0
-        self.told = OverviewAnswer(time.time(), {}, 0.0, 0, (), (), (), (), ())
+        self.began = time.time()
+        self.told = OverviewAnswer(self.began, {}, 0.0, 0, (), (), (), (), ())
         self.samples: tuple[Sample, ...] = ()
 
     async def find(self, person: Person, launch_id: str) -> Reservation:
@@ -55,7 +56,11 @@ class MemoryIdle:
     def view(self, person: Person, user: str, server: str) -> IdleView:
         one, now = self.launcher.projection.of_server(user, server), time.time()
         assert one is not None
-        warning = IdleWarning(one.launch_id, now - 120, told=now - 60, way="home") if server in self.warned else None
+        warning = (
+            IdleWarning(one.launch_id, self.began - 120, told=self.began - 60, way="home")
+            if server in self.warned
+            else None
+        )
         signals = (
             Signal("gpu", "unknown", Message("Not measured."), True),
             Signal("work", "idle", Message(HOSTILE), False),
