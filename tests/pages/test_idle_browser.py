@@ -138,6 +138,33 @@ async def until(page: Page, so: str) -> None:
         await asyncio.sleep(0.05)
 
 
+SHOWN = """
+window.shown = [];
+window.Notification = class extends window.Notification {
+  constructor(title, options) {
+    super(title, options);
+    this.addEventListener("show", () => window.shown.push([title, options.body]));
+  }
+};
+"""
+"""The browser's own notifications, and which of them it has shown."""
+
+
+async def test_a_browser_that_may_shows_it_by_itself(
+    context: BrowserContext, site: Site, launcher: MemoryLauncher
+) -> None:
+    await context.grant_permissions(["notifications"])
+    await context.add_init_script(SHOWN)
+    page = await open_page(context, site)  # nothing is warned yet: the page that a login leads to would tell it
+    await fill_idle(launcher, site)
+    await page.goto(site.url + "queue")
+    await until(page, "window.shown.length === 1")
+    [[title, body]] = await page.evaluate("window.shown")
+    assert title.startswith("train stands idle and is stopped at ")
+    assert body == "GPU idle for 2 h."
+    await expect(page.locator("#tell-me")).to_be_hidden()
+
+
 @pytest.mark.parametrize(("size", "scheme", "locale"), LOOKS)
 async def test_they_fit_and_axe_finds_nothing(
     browser: Browser, site: Site, launcher: MemoryLauncher, size: Any, scheme: Any, locale: str
