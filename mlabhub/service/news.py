@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 from mlabhub.core.quote import plain
 from mlabhub.core.reasons import sentences
 from mlabhub.core.units import format_gpus
-from mlabhub.ledger import Reservation
+from mlabhub.ledger import QueueEntry, Reservation
 from mlabhub.messages import N_, Message
 
 
@@ -412,7 +412,7 @@ KINDS: Mapping[str, type[NewsItem]] = {
 }
 
 
-def about(one: Reservation) -> dict[str, Any]:
+def about(one: Reservation | QueueEntry) -> dict[str, Any]:
     """Return what every thing says of the launch that it is about."""
     return {
         "user": one.user,
@@ -420,7 +420,7 @@ def about(one: Reservation) -> dict[str, Any]:
         "server": one.server,
         "display_name": one.display_name,
         "group": one.group,
-        "gpus": len(one.gpus),
+        "gpus": len(one.gpus) if isinstance(one, Reservation) else one.gpus,
         "gpu_type": one.gpu_type,
     }
 

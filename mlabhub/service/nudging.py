@@ -18,7 +18,7 @@ from mlabhub.core.units import format_cpu, format_gpus
 from mlabhub.errors import MLabError
 from mlabhub.ledger import AuditEntry, Nudge, QueueEntry, Record, Reservation
 from mlabhub.messages import N_, Message
-from mlabhub.service.news import SomebodyWaits
+from mlabhub.service.news import SomebodyWaits, about
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.scene import Facts, scene_of
 from mlabhub.service.writer import Outcome
@@ -120,15 +120,4 @@ def _audit(now: float, one: Reservation, entry: QueueEntry) -> AuditEntry:
 
 
 def _news(asking: Asking, one: Reservation, entry: QueueEntry, now: float) -> SomebodyWaits:
-    return SomebodyWaits(
-        user=one.user,
-        launch_id=one.launch_id,
-        server=one.server,
-        display_name=one.display_name,
-        group=one.group,
-        gpus=len(one.gpus),
-        gpu_type=one.gpu_type,
-        at=now,
-        wanted=wanted_text(entry),
-        unused_since=asking.idle_since,
-    )
+    return SomebodyWaits(**about(one), at=now, wanted=wanted_text(entry), unused_since=asking.idle_since)

@@ -23,6 +23,7 @@ from mlabhub.service import moving, reservations
 from mlabhub.service.census import make_found
 from mlabhub.service.projection import REMEMBER_S
 from mlabhub.service.reconcile_rules import Finding, compare
+from mlabhub.service.resting import rest
 from mlabhub.service.world import World
 
 log = logging.getLogger(__name__)
@@ -145,15 +146,8 @@ class Reconciler:
                     await self._act(replace(finding, reservation=old), running)
 
     async def _rest(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        pause = asyncio.ensure_future(sleep(BUSY_S if self._is_busy() else CALM_S))
-        woken = asyncio.ensure_future(self._wake.wait())
-        try:
-            await asyncio.wait({pause, woken}, return_when=asyncio.FIRST_COMPLETED)
-            if woken.done() and not pause.done():
-                await sleep(1.0)  # what was just asked for needs a moment to happen
-        finally:
-            pause.cancel()
-            woken.cancel()
+        if await rest(self._wake, sleep(BUSY_S if self._is_busy() else CALM_S)):
+            await sleep(1.0)  # what was just asked for needs a moment to happen
 
     def _is_busy(self) -> bool:
         if self.last is None or self.last.error is not None or any(one.acting for one, _ in self.last.findings):

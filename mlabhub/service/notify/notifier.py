@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 from mlabhub.catalog import LoadedNotifications, notifications_file, read_notifications
@@ -21,7 +20,7 @@ from mlabhub.errors import MLabError
 from mlabhub.i18n import get_translator
 from mlabhub.ledger import ReclaimNotice, Reservation
 from mlabhub.service.metrics import Metrics
-from mlabhub.service.news import EndsSoon, News, NewsItem, NoticeGiven
+from mlabhub.service.news import EndsSoon, News, NewsItem, NoticeGiven, about
 from mlabhub.service.notify import wire
 from mlabhub.service.notify.letters import Letter, letters_about, write
 from mlabhub.service.notify.post import Post, Send
@@ -120,19 +119,9 @@ def tell_again(projection: Projection, news: News, now: float) -> int:
 
 def notice_of(one: Reservation, notice: ReclaimNotice) -> NoticeGiven | EndsSoon:
     """Return the news of a notice for a launch; one without an entry is about the launch's longest duration."""
-    common: dict[str, Any] = {
-        "user": one.user,
-        "launch_id": one.launch_id,
-        "server": one.server,
-        "display_name": one.display_name,
-        "group": one.group,
-        "gpus": len(one.gpus),
-        "gpu_type": one.gpu_type,
-        "at": notice.at,
-    }
     if notice.entry:
-        return NoticeGiven(**common, deadline=notice.deadline)
-    return EndsSoon(**common, ends=notice.deadline)
+        return NoticeGiven(**about(one), at=notice.at, deadline=notice.deadline)
+    return EndsSoon(**about(one), at=notice.at, ends=notice.deadline)
 
 
 @asynccontextmanager

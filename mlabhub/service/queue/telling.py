@@ -98,17 +98,4 @@ class Teller:
         return Message.of(GROUP_COMES_BACK, group=entry.group)
 
     def _tell(self, kind: Any, one: QueueEntry | Reservation, **more: Any) -> None:
-        gpus = len(one.gpus) if isinstance(one.gpus, tuple) else one.gpus
-        self._world.news.tell(
-            kind(
-                user=one.user,
-                launch_id=one.launch_id,
-                server=one.server,
-                at=self._world.clock(),
-                display_name=one.display_name,
-                group=one.group,
-                gpus=gpus,
-                gpu_type=one.gpu_type,
-                **more,
-            )
-        )
+        self._world.news.tell(kind(**news.about(one), at=self._world.clock(), **more))

@@ -20,6 +20,7 @@ from mlabhub.messages import N_, Message
 from mlabhub.service import news
 from mlabhub.service.kept import kept_image
 from mlabhub.service.queue.deadlines import Deadlines
+from mlabhub.service.resting import rest
 from mlabhub.service.shelving import acts
 from mlabhub.service.views import LaunchAnswer, Person
 from mlabhub.service.wait_views import Queued
@@ -80,13 +81,7 @@ class ShelvingCare:
                 log.warning("Not looked at what gives its GPUs back: %s", error.log_text)
             except Exception:
                 log.exception("What gives its GPUs back could not be looked at")
-            pause = asyncio.ensure_future(sleep(self._pause()))
-            woken = asyncio.ensure_future(self._wake.wait())
-            try:
-                await asyncio.wait({pause, woken}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                pause.cancel()
-                woken.cancel()
+            await rest(self._wake, sleep(self._pause()))
 
     async def tend(self) -> None:
         """Look at all of it once; one at a time, for two looks would start it twice."""
