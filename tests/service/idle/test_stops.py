@@ -67,6 +67,17 @@ async def answers(error: MLabError | None) -> None:
         raise error
 
 
+async def being_stopped(lab: IdleLab) -> tuple[str, Any]:
+    """Return a launch that is being stopped while the hub does not answer, and how the hub stops when it does."""
+    launch = await lab.runs("alice")
+    await until_due(lab, launch)
+    stops = lab.hub.stop
+    lab.hub.stop = lambda user, server: answers(unreachable())
+    await lab.minutes(2)
+    assert lab.held(launch) == "stopping"
+    return launch, stops
+
+
 @pytest.mark.parametrize(
     "error",
     [None, NotFound("gone", hub_status=404), MLabError("oops", hub_status=500), unreachable()],
@@ -87,12 +98,7 @@ async def test_a_stop_that_comes_to_nothing_is_asked_for_again(lab: IdleLab, err
 
 
 async def test_used_while_the_hub_is_away_it_goes_on(lab: IdleLab) -> None:
-    launch = await lab.runs("alice")
-    await until_due(lab, launch)
-    stops = lab.hub.stop
-    lab.hub.stop = lambda user, server: answers(unreachable())
-    await lab.minutes(2)
-    assert lab.held(launch) == "stopping"
+    launch, stops = await being_stopped(lab)
     lab.meter.use[launch] = Use(gpu=70.0)
     lab.hub.stop = stops
     await lab.look(11)
@@ -141,11 +147,7 @@ async def test_used_while_all_is_away_it_goes_on(lab: IdleLab) -> None:
 
 
 async def test_unknown_while_the_hub_is_away_it_is_not_asked_for(lab: IdleLab) -> None:
-    launch = await lab.runs("alice")
-    await until_due(lab, launch)
-    stops = lab.hub.stop
-    lab.hub.stop = lambda user, server: answers(unreachable())
-    await lab.minutes(2)
+    launch, stops = await being_stopped(lab)
     lab.meter.use[launch] = Use(gpu=None)
     lab.hub.stop = stops
     for _ in range(4):
@@ -158,12 +160,7 @@ async def test_unknown_while_the_hub_is_away_it_is_not_asked_for(lab: IdleLab) -
 
 
 async def test_a_restart_while_stopping_asks_again_and_looks_first(lab: IdleLab) -> None:
-    launch = await lab.runs("alice")
-    await until_due(lab, launch)
-    stops = lab.hub.stop
-    lab.hub.stop = lambda user, server: answers(unreachable())
-    await lab.minutes(2)
-    assert lab.held(launch) == "stopping"
+    launch, stops = await being_stopped(lab)
     await lab.crash()
     lab.hub.stop = stops
     looked = len(lab.meter.looks)
@@ -174,11 +171,7 @@ async def test_a_restart_while_stopping_asks_again_and_looks_first(lab: IdleLab)
 
 
 async def test_a_restart_while_stopping_finds_it_used(lab: IdleLab) -> None:
-    launch = await lab.runs("alice")
-    await until_due(lab, launch)
-    stops = lab.hub.stop
-    lab.hub.stop = lambda user, server: answers(unreachable())
-    await lab.minutes(2)
+    launch, stops = await being_stopped(lab)
     await lab.crash()
     lab.meter.use[launch] = Use(gpu=70.0)
     lab.hub.stop = stops
