@@ -10,12 +10,14 @@ from markupsafe import Markup, escape
 from mlabhub.i18n import join_sentences
 
 TEMPLATE_DIR = Path(__file__).parent / "templates"
+SHARED_DIR = Path(__file__).parents[2] / "hubtemplates"
+"""Its folder ``shared`` has what the hub's own pages show as well: the menus."""
 
 
 def make_environment() -> Environment:
     """Return the environment; a name that a template misspells is an error, not an empty space."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATE_DIR),
+        loader=FileSystemLoader([TEMPLATE_DIR, SHARED_DIR]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
