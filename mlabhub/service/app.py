@@ -130,10 +130,15 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,
         openapi=make_openapi(prefix),
-        cookie_secret=hmac.new(hub_auth.api_token.encode(), b"mlabhub service cookies", hashlib.sha256).digest(),
+        cookie_secret=cookie_secret(hub_auth.api_token),
         xsrf_cookies=True,
     )
     return Service(world, reconciler, shelving, application)
+
+
+def cookie_secret(token: str) -> bytes:
+    """Return the key that cookies are signed by, made of the hub's token."""
+    return hmac.new(token.encode(), b"mlabhub service cookies", hashlib.sha256).digest()
 
 
 def make_hub_auth(settings: Settings, token: str) -> HubOAuth:
@@ -225,7 +230,9 @@ def _load(settings: Settings, folder: Path) -> Catalog:
     return catalog.with_tools(find_tools()) if settings.backend == "process" else catalog
 
 
-async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend | None = None) -> None:
+async def serve(
+    settings: Settings, *, hub: Hub | None = None, backend: Backend | None = None, hub_auth: HubOAuth | None = None
+) -> None:
     """Run until SIGTERM or SIGINT. Raises `MLabError` when it cannot start."""
     token, secret = _read_secret(settings.service_token_file), _read_secret(settings.spawner_secret_file)
     with only_one(settings):
@@ -233,7 +240,8 @@ async def serve(settings: Settings, *, hub: Hub | None = None, backend: Backend 
         chosen = hub or own_hub
         assert chosen is not None
         async with open_world(settings, hub=chosen, backend=backend) as world:
-            service = make_service(world, hub_auth=make_hub_auth(settings, token), spawner_secret=secret)
+            login = hub_auth or make_hub_auth(settings, token)
+            service = make_service(world, hub_auth=login, spawner_secret=secret)
             server = _listen(service.application, settings)
             loops = {
                 "reconciler": service.reconciler.run(),
