@@ -30,6 +30,7 @@ from mlabhub.service.queue.care import Care
 from mlabhub.service.queue.checks import Checked
 from mlabhub.service.queue.deadlines import Deadlines
 from mlabhub.service.queue.hands import Hands
+from mlabhub.service.queue.memory import Memory
 from mlabhub.service.queue.outcomes import Settled
 from mlabhub.service.queue.restraint import Restraint
 from mlabhub.service.queue.rounds import Made, Planned, awaited, carry_out
@@ -68,7 +69,7 @@ class QueueLoop:
         self._restraint = Restraint(world.ledger, world.monotonic)
         self.hands = Hands(world, self._settled)
         self._care = Care(world, self.hands, self._deadlines, self._teller)
-        self._past: Past | None = None
+        self._memory = Memory()
         self._known: dict[str, Known] = {}
         self._unknown: dict[str, int] = {}
         self._waiting: tuple[int, Round, tuple[Waiting, ...]] | None = None
@@ -310,7 +311,7 @@ class QueueLoop:
 
     def _note(self, planned: Planned, seen: tuple[object, ...]) -> None:
         """Keep what the round left, and tell whoever follows if that is something else than before."""
-        self._past = self._remembered().after(planned.scene)
+        self._memory.keep(planned.scene)
         made, before = planned.round, self.last
         self.last, self._seen = made, seen
         if (made.order, made.blocked) != (before.order, before.blocked):
@@ -323,7 +324,7 @@ class QueueLoop:
         half_life = 86400.0 * self._world.catalog().quotas.half_life_days
         since = self._world.clock() - REMEMBER_RUNS * half_life
         over = await asyncio.to_thread(self._world.ledger.past_runs, since)
-        self._past = Past.of(over, half_life)
+        self._memory = Memory(Past.of(over, half_life))
         for one in list(self._world.writer.projection):
             if one.state == "stopping":
                 self.hands.stop(one)
@@ -332,10 +333,7 @@ class QueueLoop:
     # -- what rounds stand on
 
     def _plan(self, scene: Scene) -> Round:
-        return plan_round(scene, self._remembered().after(scene), self.policy)
-
-    def _remembered(self) -> Past:
-        return self._past if self._past is not None else Past()
+        return plan_round(scene, self._memory.after(scene), self.policy)
 
     def _facts(self, projection: Projection, *, skipped: str | None = None) -> Facts:
         """Return what the ledger does not say: what is left of notices by a steady clock."""
