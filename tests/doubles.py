@@ -7,7 +7,7 @@ process without containers; everything that tests want to go wrong is an attribu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from mlabhub.engine.origin import WantedImage
 from mlabhub.engine.own import OwnImage
 from mlabhub.errors import LaunchRefused, MLabError, NotFound, Unavailable
 from mlabhub.inventory import BackendServer, BackendUnreachable, SavedLayer
+from mlabhub.inventory.backend import NO_LOG
 from mlabhub.inventory.images import Images, Missing, Report
 from mlabhub.messages import Message
 
@@ -129,6 +130,9 @@ class ScriptedBackend:
     down: bool = False
     before_servers: Callable[[], None] | None = None
     images: Images | None = None
+    logs: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
+    ended: bool = False
+    """Whether the logs' servers have."""
 
     def run(
         self, launch_id: str, user: str, server: str, gpus: tuple[str, ...] = (), state: str = "running"
@@ -173,6 +177,21 @@ class ScriptedBackend:
         """Forget a layer."""
         self._answer()
         self.kept.pop((user, server_name), None)
+
+    async def log(self, user: str, server_name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Yield what a server wrote; with ``follow``, also what is written until it ends."""
+        self._answer()
+        written = self.logs.get((user, server_name))
+        if written is None:
+            raise NotFound(NO_LOG)
+        at = 0
+        while True:
+            while at < len(written):
+                at += 1
+                yield written[at - 1]
+            if not follow or self.ended:
+                return
+            await asyncio.sleep(0.01)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -19,6 +19,7 @@ from rich.text import Text
 from mlabhub.cli.gpus import ago
 from mlabhub.cli.queue import AsJson, State, clock_of, plain_line, read_options, what_of, when_of
 from mlabhub.cli.remote import Service, find_service
+from mlabhub.cli.server_logs import follow_log
 from mlabhub.client.service import DEFAULT_SERVER
 from mlabhub.core.names import make_server_name
 from mlabhub.core.quote import plain
@@ -138,6 +139,26 @@ def release(
     told = service.post(path_of(one, "release-gpu"), {"reason": reason})
     sentence = f"{name_of(one)} gives its GPUs back: it saves what is open, and goes on without them."
     typer.echo(json.dumps(told) if as_json else sentence)
+
+
+@app.command()
+def logs(
+    server: Server,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what it writes, until it ends.")] = False,
+    lines: Annotated[int, typer.Option(help="How many of the last lines.", min=0, max=2000)] = 200,
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a server wrote, its last lines. Exit status 1 without a log: a container's ends with it."""
+    service = find_service(state)
+    path = path_of(find_server(service, server), "logs")
+    if follow:
+        for line in follow_log(service, path, lines):
+            typer.echo(json.dumps({"line": line}) if as_json else line)
+        return
+    told = service.get(f"{path}?lines={lines}")
+    for line in [json.dumps(told)] if as_json else told["lines"]:
+        typer.echo(line)
 
 
 @app.command("list")

@@ -27,6 +27,7 @@ from mlabhub.engine.info import (
     subnets_of,
 )
 from mlabhub.engine.labels import INSTANCE
+from mlabhub.engine.log_stream import Demultiplexer
 from mlabhub.engine.pulling import pull
 from mlabhub.engine.spec import ContainerSpec, NetworkSpec, get_docker_container, get_docker_network
 from mlabhub.engine.unpacking import is_link, read_files, unpack
@@ -97,8 +98,8 @@ class EngineApi:
         All of it is read, which `LOG_BYTES` bounds: asked for the end alone, Podman 4.3 loses lines written in pieces.
         """
         response = await self._send("GET", f"/containers/{container}/logs", params={"stdout": "true", "stderr": "true"})
-        text = _demultiplexed(response.content) if response.is_success else ""
-        return "\n".join(text.splitlines()[-lines:])
+        written = Demultiplexer().feed(response.content) if response.is_success else b""
+        return "\n".join(written.decode("utf-8", "replace").splitlines()[-lines:])
 
     async def changes(self, container: str) -> tuple[tuple[int, str], ...]:
         """Return what a container changed in its image's files: (0 changed, 1 added, 2 deleted; path)."""
@@ -269,13 +270,3 @@ class EngineApi:
                 ),
                 log_text=f"{method} {path} at {self.engine.url}: {type(error).__name__} {error}",
             ) from error
-
-
-def _demultiplexed(raw: bytes) -> str:
-    """Return the text of a log in which each piece has a header of 8 bytes: stream, three zeros, length."""
-    pieces, at = [], 0
-    while at + 8 <= len(raw):
-        length = int.from_bytes(raw[at + 4 : at + 8], "big")
-        pieces.append(raw[at + 8 : at + 8 + length])
-        at += 8 + length
-    return b"".join(pieces).decode("utf-8", "replace")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -30,6 +31,11 @@ class ServerProcess:
     server_name: str
     gpus: tuple[str, ...]
     started: float
+
+
+def log_file(log_dir: Path, slug: str) -> Path:
+    """Return the file into which a server writes; each launch begins it anew."""
+    return log_dir / "servers" / f"{slug}.log"
 
 
 def find_servers(instance: str) -> tuple[ServerProcess, ...]:

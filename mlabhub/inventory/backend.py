@@ -6,7 +6,7 @@ keeps what was installed in a server and may be called twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -14,8 +14,10 @@ from mlabhub.core.capacity import Capacity
 from mlabhub.core.kubernetes import KubernetesSpec
 from mlabhub.errors import Unavailable
 from mlabhub.inventory.images import Images
-from mlabhub.messages import Message
+from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
+
+NO_LOG = N_("There is no log of this server: none of it is here now, and a log ends with its server.")
 
 
 class BackendUnreachable(Unavailable):
@@ -92,6 +94,13 @@ class Backend(Protocol):
 
     async def reset(self, user: str, server_name: str) -> None:
         """Forget what was installed in a stopped server. Raises `BackendUnreachable`."""
+
+    def log(self, user: str, server_name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Yield what a server has written, in pieces; with ``follow``, also what it writes until it ends.
+
+        A backend may keep the log of one that has ended. Raises `NotFound` where there is none, or
+        `BackendUnreachable`.
+        """
 
     async def close(self) -> None:
         """Let go of connections; nothing is asked any more."""

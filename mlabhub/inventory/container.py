@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Literal, TypeVar
 
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.names import server_slug, user_slug
 from mlabhub.engine import ContainerInfo, Engine, EngineError, labels, make_api
+from mlabhub.engine.log_stream import read_log
 from mlabhub.engine.networks import UserNetworks
 from mlabhub.engine.own import OwnImages
 from mlabhub.engine.runtime import Runtime
 from mlabhub.engine.saved import Saved, SavedLayers
-from mlabhub.errors import EngineUnavailable, InvalidConfiguration
-from mlabhub.inventory.backend import BackendServer, BackendUnreachable, SavedLayer
+from mlabhub.errors import EngineUnavailable, InvalidConfiguration, NotFound
+from mlabhub.inventory.backend import NO_LOG, BackendServer, BackendUnreachable, SavedLayer
 from mlabhub.inventory.images import EngineImages, Images
 from mlabhub.inventory.machine import Inventory
 from mlabhub.inventory.tenants import Tenants, tenants_of_containers
@@ -72,6 +73,18 @@ class ContainerBackend:
     async def reset(self, user: str, server_name: str) -> None:
         """Forget what was installed in a stopped server."""
         await _reach(self._saved.reset(user, server_name))
+
+    async def log(self, user: str, server_name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Yield what a server's container wrote. Raises `NotFound` if there is no container."""
+        name = labels.container_name(self._mine[labels.INSTANCE], server_slug(user, server_name))
+        found = await _reach(self._api.container(name))
+        if found is None or labels.LAUNCH_ID not in found.labels or not self._is_ours(found):
+            raise NotFound(NO_LOG)
+        try:
+            async for piece in read_log(self._api.engine.url.removeprefix("unix://"), found.id, follow=follow):
+                yield piece
+        except (EngineUnavailable, EngineError) as error:
+            raise BackendUnreachable(error.message, log_text=error.log_text) from error
 
     async def _tenants(self) -> Tenants:
         """Return whose processes are ours. Without the engine nobody knows, and servers that need no GPU go on."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 from mlabhub.core.capacity import Capacity
+from mlabhub.core.names import server_slug
 from mlabhub.core.tools import TOOLS, ProfileTool
 from mlabhub.engine import processes
-from mlabhub.inventory.backend import BackendServer, SavedLayer
+from mlabhub.errors import NotFound
+from mlabhub.inventory.backend import NO_LOG, BackendServer, SavedLayer
 from mlabhub.inventory.machine import Inventory
 from mlabhub.inventory.tenants import Tenants, tenants_of_processes
 from mlabhub.settings import Settings
@@ -30,6 +34,12 @@ def find_tools(path: str | None = None) -> tuple[ProfileTool, ...]:
     )
 
 
+PIECE_BYTES = 2**16
+MOST_BYTES = 2**20
+"""So much of the end of a log is read: a process may write for months."""
+LOG_PAUSE_S = 0.5
+
+
 class ProcessBackend:
     """Processes of this machine that carry the installation's id."""
 
@@ -37,6 +47,7 @@ class ProcessBackend:
 
     def __init__(self, settings: Settings):
         self._instance = settings.instance
+        self._log_dir = settings.log_dir
         self._inventory = Inventory(settings)
 
     async def capacity(self) -> Capacity:
@@ -76,5 +87,40 @@ class ProcessBackend:
     async def reset(self, user: str, server_name: str) -> None:
         """Do nothing, for the same reason."""
 
+    async def log(self, user: str, server_name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Yield the end of what a server's last process wrote, which is kept when it has ended.
+
+        Raises `NotFound` if none was ever started.
+        """
+        file = processes.log_file(self._log_dir, server_slug(user, server_name))
+        at = max(0, await asyncio.to_thread(_size, file) - MOST_BYTES)
+        while True:
+            piece = await asyncio.to_thread(_read, file, at)
+            if piece:
+                at += len(piece)
+                yield piece
+            elif not follow:
+                return
+            else:
+                await asyncio.sleep(LOG_PAUSE_S)
+                if await asyncio.to_thread(_size, file) < at:  # a new launch has begun it anew
+                    at = 0
+
     async def close(self) -> None:
         """Do nothing: there is no connection."""
+
+
+def _size(file: Path) -> int:
+    try:
+        return os.stat(file).st_size
+    except OSError:
+        raise NotFound(NO_LOG) from None
+
+
+def _read(file: Path, at: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(at)
+            return opened.read(PIECE_BYTES)
+    except OSError:
+        raise NotFound(NO_LOG) from None

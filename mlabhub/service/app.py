@@ -61,6 +61,7 @@ from mlabhub.service.report_tokens import ReportTokens
 from mlabhub.service.reports import Reports
 from mlabhub.service.routes import api_routes
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
+from mlabhub.service.server_logs import ServerLogs
 from mlabhub.service.shelving.desk import ShelvingDesk
 from mlabhub.service.world import Hub, World
 from mlabhub.service.writer import Writer
@@ -133,6 +134,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         shelving=shelving,
         idle_desk=idle_desk,
         idle_looks=IdleLooks(world, idle_desk, reports),
+        server_logs=ServerLogs(world.backend),
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,

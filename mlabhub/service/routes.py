@@ -10,11 +10,12 @@ from tornado.web import url
 from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
-from mlabhub.service.calls import API, Call, Route
-from mlabhub.service.handlers import images, meta, servers, spawners
+from mlabhub.service.calls import API, STREAM, Call, Route
+from mlabhub.service.handlers import images, logs, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
 from mlabhub.service.idle_routes import IDLE_ROUTES
 from mlabhub.service.reports_routes import REPORTS_ROUTES
+from mlabhub.service.server_logs import LogView
 from mlabhub.service.sharing_routes import SHARING_ROUTES
 from mlabhub.service.views import ImageView, LaunchAnswer, NodeView, ServerView, StorageView
 
@@ -163,6 +164,38 @@ ROUTES: tuple[Route, ...] = (
                 201,
                 LaunchAnswer,
                 refusals=(403, 404, 409, 422, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + f"servers/{SERVER}/logs",
+        logs.LogsHandler,
+        (
+            Call(
+                "get",
+                "The last lines that a server wrote, of which `lines` says how many; skipped tells that there are more "
+                "before them. 404 without a log: a container's ends with it.",
+                "person",
+                200,
+                LogView,
+                query=("lines",),
+                refusals=(404, 422, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + f"servers/{SERVER}/logs/events",
+        logs.LogEventsHandler,
+        (
+            Call(
+                "get",
+                "The same, and from then on what the server writes, as server-sent events. The first takes the place "
+                "of what is known; each further one adds lines. It ends after some minutes, and with the server.",
+                "person",
+                200,
+                STREAM,
+                query=("lines",),
+                refusals=(404, 422, 429, 503),
             ),
         ),
     ),

@@ -54,8 +54,7 @@ class MLabProcessSpawner(MLabSpawnerMixin, SimpleLocalProcessSpawner):
 
     @property
     def _log_file(self) -> Path:
-        folder: Path = self.shared.settings.log_dir / "servers"
-        return folder / f"{server_slug(self.user.name, self.name)}.log"
+        return processes.log_file(self.shared.settings.log_dir, server_slug(self.user.name, self.name))
 
     async def apply_plan(self, plan: LaunchPlan) -> None:
         """Make the folders and remember what the environment must say."""

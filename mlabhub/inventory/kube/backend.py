@@ -8,7 +8,7 @@ are is asked of it each time. If it cannot be asked, or was not heard of for lon
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import aiohttp
@@ -18,10 +18,11 @@ from mlabhub.cluster.client import AWAY, TOKEN, make_api_client, unreachable
 from mlabhub.cluster.namespace import DEFAULT_NAMESPACE
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.kubernetes import KubernetesSpec
-from mlabhub.inventory.backend import BackendServer, BackendUnreachable, SavedLayer
+from mlabhub.errors import NotFound
+from mlabhub.inventory.backend import NO_LOG, BackendServer, BackendUnreachable, SavedLayer
 from mlabhub.inventory.kube.nodes import CapacityMaker
 from mlabhub.inventory.kube.records import NodeRecord, PodRecord, read_node, read_pod
-from mlabhub.inventory.kube.reflector import ApiFault, Reflector, pages
+from mlabhub.inventory.kube.reflector import ApiFault, Reflector, ask, pages
 from mlabhub.inventory.kube.servers import Ours, make_server
 from mlabhub.messages import N_, Message
 from mlabhub.settings import Settings
@@ -30,6 +31,10 @@ STALE_S = 60.0
 PATIENCE_S = 20.0
 STOP_SECONDS = 10
 REMOVE_S = 60.0
+LOG_LINES = 2000
+LOG_BYTES = 2**20
+FOLLOW_S = 600.0
+"""How long one request follows a log at most."""
 
 FORBIDDEN = N_(
     "The cluster does not let the hub look at its nodes and pods: {reason}. An administrator has to allow it."
@@ -126,6 +131,28 @@ class KubeBackend:
 
     async def reset(self, user: str, server_name: str) -> None:
         """Do nothing, for the same reason."""
+
+    async def log(self, user: str, server_name: str, *, follow: bool = False) -> AsyncIterator[bytes]:
+        """Yield the end of what a server's pod wrote. Raises `NotFound` if there is no pod, or it wrote nothing yet."""
+        await self._start()
+        path = f"/api/v1/namespaces/{self._ours.namespace}/pods/{self._ours.name(user, server_name)}"
+        wanted = {"tailLines": str(LOG_LINES), **({"follow": "true"} if follow else {"limitBytes": str(LOG_BYTES)})}
+        try:
+            status, body = await self._call("GET", path)
+            if status != 200 or not self._ours.has(read_pod(body)):
+                raise NotFound(NO_LOG)
+            response = await ask(self._api, f"{path}/log", wanted, FOLLOW_S if follow else PATIENCE_S)
+            try:
+                async for piece in response.content.iter_any():
+                    yield piece
+            finally:
+                response.close()
+        except ApiFault as error:
+            if error.status in (400, 404):  # its container has not begun
+                raise NotFound(NO_LOG) from error
+            raise _unreachable(error) from error
+        except AWAY as error:
+            raise _unreachable(error) from error
 
     async def _start(self) -> None:
         async with self._starting:

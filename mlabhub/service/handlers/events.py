@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 from tornado.iostream import StreamClosedError
@@ -71,12 +71,18 @@ class EventsHandler(ApiHandler):
 
     async def follow(self, look: Look) -> None:
         """Send what ``look`` returns whenever it is something else than before."""
+        with self.place():
+            await self._follow(look)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Take one of the places that there are for streams. Raises `TooManyStreams` or `Unavailable`."""
         place = (id(self.application), self.person.name)
         self._check_room(place)
         self.open_streams[place] += 1
         try:
             with suppress(StreamClosedError):
-                await self._follow(look)
+                yield
         finally:
             self.open_streams[place] -= 1
             if not self.open_streams[place]:
@@ -97,21 +103,34 @@ class EventsHandler(ApiHandler):
         loop = asyncio.get_running_loop()
         began = spoke = loop.time()
         number, sent, last = await look()  # what is refused is refused before the stream begins
-        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
-        self.set_header("X-Accel-Buffering", "no")
-        await self._send(f"retry: {RETRY_MS}\n".encode() + self._event(sent))
+        await self.begin(sent)
         while not last and (left := LONGEST_S - (loop.time() - began)) > 0:
             await self._pause(number, min(left, HEARTBEAT_S - (loop.time() - spoke)))
-            if self._gone.done():
+            if self.left:
                 return
             number, told, last = await self._look_again(look, number, sent)
             if told != sent:
-                await self._send(self._event(told))
+                await self.tell(told)
             elif loop.time() - spoke >= HEARTBEAT_S:
-                await self._send(b":\n\n")
+                await self.tell(None)
             else:
                 continue
             sent, spoke = told, loop.time()
+
+    async def begin(self, data: bytes) -> None:
+        """Begin the stream with its first event. Raises `StreamClosedError`."""
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("X-Accel-Buffering", "no")
+        await self._send(f"retry: {RETRY_MS}\n".encode() + self._event(data))
+
+    async def tell(self, data: bytes | None) -> None:
+        """Send an event, or for None that the stream goes on. Raises `StreamClosedError`."""
+        await self._send(b":\n\n" if data is None else self._event(data))
+
+    @property
+    def left(self) -> bool:
+        """Whether the reader is gone."""
+        return self._gone.done()
 
     async def _look_again(self, look: Look, number: int, sent: bytes) -> tuple[int, bytes, bool]:
         """Look; what cannot be told for a while keeps nobody from following."""
