@@ -2,7 +2,7 @@
 
 Guarantees: an error is one line on stderr, never a traceback; exit status 0 done, 1 refused or failed, 2 wrong usage or
 invalid configuration, 3 hub, service or engine cannot be reached. Modules of a verb are imported when it runs, so that
-`mlabhub up` is not slowed down by what it does not need.
+`mlabhub up` is not slowed down by what it does not need, and a shell completes verbs at once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from mlabhub.errors import InvalidConfiguration, MLabError, Unavailable
 
 if TYPE_CHECKING:
     from typer import _click as click  # the types of what is overridden here: typer carries its own click
+    from typer._click.shell_completion import CompletionItem
 
 VERBS = {
     "up": ("mlabhub.cli.up:up", "Run hub, proxy and service on this machine."),
+    "login": ("mlabhub.cli.login:login", "Use a hub elsewhere as oneself."),
+    "logout": ("mlabhub.cli.login:logout", "Forget the token of a hub elsewhere, and end it there."),
     "check": ("mlabhub.cli.check:check", "Validate the configuration folder."),
     "schema": ("mlabhub.cli.check:schema", "Print the JSON schema of the configuration folder."),
     "doctor": ("mlabhub.cli.doctor:doctor", "Say what this machine lacks, with the fix in words."),
@@ -61,15 +64,21 @@ class LazyGroup(typer.core.TyperGroup):
         verb.command(name=cmd_name)(target)
         return typer.main.get_command(verb)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete verbs without importing them, and options."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        from typer._click.shell_completion import CompletionItem
+
+        return [CompletionItem(verb, help=text) for verb, (_, text) in VERBS.items() if verb.startswith(incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, text) for verb, (_, text) in VERBS.items()])
 
 
-app = typer.Typer(
-    cls=LazyGroup, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
-)
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.callback(invoke_without_command=True)

@@ -13,7 +13,6 @@ import socket
 import ssl
 import time
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +20,8 @@ import httpx
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketError, websocket_connect
+
+from mlabhub.cli.address import is_secure
 
 API = "mlabhub/api/doctor"
 PAGE = "mlabhub/doctor"
@@ -113,17 +114,6 @@ async def look(target: Target) -> Json:
     for part in parts:
         seen |= part
     return seen
-
-
-def is_secure(url: str) -> bool:
-    """Return whether a browser takes an address for a secure context."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        local = ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost" or host.endswith(".localhost")
-    return parts.scheme == "https" or local
 
 
 async def _websocket(target: Target, trial: str) -> Json:

@@ -10,60 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 
+from mlabhub.cli.address import check_url
 from mlabhub.cli.doctor_probes import API, Target, fetch, look, read_json
 from mlabhub.cli.findings import Check
-from mlabhub.cli.remote import TOKEN_VARIABLE, URL_VARIABLE, read_environment, read_token
+from mlabhub.cli.hub_api import SECONDS, Hub, find_hub
 from mlabhub.core.quote import quote as shown
 from mlabhub.errors import InvalidConfiguration, MLabError, NotFound, NotPermitted, Unavailable
-from mlabhub.settings import Settings, load_settings
 
 TOKEN_SECONDS = 120
-SECONDS = 20.0
 STATUSES = ("ok", "missing", "better", "info")
 MOST_FINDINGS = 100
 LONGEST_TEXT = 1000
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Hub:
-    """A hub as this command reaches it: its API, the address that people use, and in whose name one asks."""
-
-    api: str
-    public_url: str
-    token: str
-    authority: Path | None = None
-    """A file with whom to trust beside the system's authorities."""
-    here: bool = False
-
-    def trusted(self) -> ssl.SSLContext:
-        """Return whom to trust over https."""
-        context = ssl.create_default_context()
-        if self.authority is not None and self.authority.exists():
-            context.load_verify_locations(self.authority)
-        return context
-
-    def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
-        """Return status and JSON of a call of the hub's API. Raises `Unavailable`."""
-        headers = {"Authorization": f"token {self.token}"}
-        try:
-            verify = self.trusted() if self.api.startswith("https:") else True
-            with httpx.Client(headers=headers, timeout=SECONDS, verify=verify, trust_env=not self.here) as client:
-                answer = client.request(method, self.api + path, **more)
-                return answer.status_code, answer.json() if answer.content else {}
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            hint = "Start it with `mlabhub up`." if self.here else f"Is {URL_VARIABLE} the hub's address?"
-            raise Unavailable(f"The hub at {self.api} does not answer. {hint}", log_text=str(error)) from error
 
 
 def examine_server(server: str, url: str, state: Path | None) -> list[Check]:
@@ -74,21 +40,8 @@ def examine_server(server: str, url: str, state: Path | None) -> list[Check]:
     base = check_url(url or hub.public_url)
     path = "/".join(["user", quote(owner, safe="@~"), *([model["name"]] if model["name"] else []), ""])
     with borrowed_token(hub, owner, model["name"]) as token:
-        target = Target(base + path, token, hub.trusted() if base.startswith("https:") else None)
+        target = Target(base + path, token, hub.whom_to_trust() if base.startswith("https:") else None)
         return asyncio.run(ask(target))
-
-
-def find_hub(state: Path | None) -> Hub:
-    """Return the hub: of the state folder, else where ``MLABHUB_URL`` says, else of the default state folder.
-
-    Raises `InvalidConfiguration`.
-    """
-    if state is None and (named := read_environment()):
-        url, token = named
-        return Hub(f"{url}hub/api/", url, token)
-    settings: Settings = load_settings(state_dir=state)
-    token = read_token(settings, f", or set {URL_VARIABLE} and {TOKEN_VARIABLE} to use an account of yours")
-    return Hub(f"{settings.hub_url}api/", settings.public_url, token, settings.ca_file, here=True)
 
 
 def split_server(server: str, hub: Hub) -> tuple[str, str]:
@@ -102,7 +55,7 @@ def split_server(server: str, hub: Hub) -> tuple[str, str]:
     if status == 200 and isinstance(model, Mapping) and model.get("kind") == "user":
         return str(model["name"]), server
     if status == 403 and not hub.here:
-        raise NotPermitted(f"The hub does not know the token in {TOKEN_VARIABLE}. Make a new one on its page Tokens.")
+        raise NotPermitted("The hub does not know the token, or it has ended. Log in again: `mlabhub login`.")
     raise InvalidConfiguration(f"Whose server is {shown(server)}? Write USER/{server}, or USER/ for a default server.")
 
 
@@ -111,7 +64,7 @@ def find_server(hub: Hub, owner: str, name: str) -> Json:
 
     Raises `NotFound`, `NotPermitted` or `Unavailable`.
     """
-    status, model = hub.call("GET", f"users/{quote(owner, safe='')}", params={"include_stopped_servers": "1"})
+    status, model = hub.call("GET", f"users/{quote(owner, safe='')}?include_stopped_servers=1")
     if status == 403 or (status == 200 and "servers" not in model):
         raise NotPermitted(f"You may not look at the servers of {shown(owner)}: only its owner and administrators may.")
     if status == 404:
@@ -128,18 +81,6 @@ def find_server(hub: Hub, owner: str, name: str) -> Json:
     if found is None or not found.get("ready"):
         raise NotFound(f"The server {shown(label)} does not run. Start it, then ask again.")
     return found
-
-
-def check_url(url: str) -> str:
-    """Return the hub's address with a slash at its end. Raises `InvalidConfiguration`."""
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not parts.query
-    except ValueError:
-        fits = False
-    if not fits:
-        raise InvalidConfiguration(f"{shown(url)} is no address of a hub; one looks like https://lab.example.org/.")
-    return f"{url.rstrip('/')}/"
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlabhub.cli import complete
 from mlabhub.cli.gpus import ago
 from mlabhub.cli.queue import AsJson, State, clock_of, plain_line
 from mlabhub.cli.remote import find_service
@@ -36,7 +37,10 @@ VERDICTS = {
 def explain(
     server: Annotated[
         str,
-        typer.Argument(help="The server's name; `_` is the default one. USER/NAME is somebody else's."),
+        typer.Argument(
+            help="The server's name; `_` is the default one. USER/NAME is somebody else's.",
+            autocompletion=complete.servers,
+        ),
     ],
     state: State = None,
     as_json: AsJson = False,

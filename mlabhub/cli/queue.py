@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlabhub.cli import complete
 from mlabhub.cli.gpus import ago
 from mlabhub.cli.remote import Service, find_service
 from mlabhub.core.quote import plain
@@ -33,7 +34,10 @@ State = Annotated[
     Path | None, typer.Option(help="The state folder of the installation; without it, MLABHUB_URL counts.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Entry = Annotated[str, typer.Argument(help="The request's id, or the name of a server of one's own.")]
+Entry = Annotated[
+    str,
+    typer.Argument(help="The request's id, or the name of a server of one's own.", autocompletion=complete.entries),
+]
 
 app = typer.Typer(help="Show who waits for what; leave the queue, change a request, move one forward.")
 

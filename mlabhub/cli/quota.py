@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlabhub.cli import complete
 from mlabhub.cli.dates import FORMS, read_when, show_moment
 from mlabhub.cli.quota_replay import replay
 from mlabhub.cli.remote import find_service
@@ -45,7 +46,12 @@ def quota(context: typer.Context, state: State = None, as_json: AsJson = False) 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A group or a user; without it, all that one may see.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A group or a user; without it, all that one may see.", autocompletion=complete.groups_and_users
+        ),
+    ] = "",
     state: State = None,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +81,13 @@ def show(
 
 @app.command(name="set")
 def set_(
-    name: Annotated[str, typer.Argument(help="The group; with --cap the user, or `default` for all who have none.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="The group; with --cap the user, or `default` for all who have none.",
+            autocompletion=complete.groups_and_users,
+        ),
+    ],
     reason: Annotated[str, typer.Option(help="Why; it stands in the history.")],
     guaranteed: Annotated[list[str] | None, typer.Option(help=f"What the group may count on: {AMOUNT_HELP}")] = None,
     limit: Annotated[list[str] | None, typer.Option(help=f"What it may hold at most: {AMOUNT_HELP}")] = None,
@@ -130,7 +142,9 @@ def undo(
 
 @app.command()
 def history(
-    name: Annotated[str, typer.Argument(help="Only of this group or user.")] = "",
+    name: Annotated[
+        str, typer.Argument(help="Only of this group or user.", autocompletion=complete.groups_and_users)
+    ] = "",
     state: State = None,
     as_json: AsJson = False,
 ) -> None:

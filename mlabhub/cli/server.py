@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlabhub.cli import complete
 from mlabhub.cli.gpus import ago
 from mlabhub.cli.queue import AsJson, State, clock_of, plain_line, read_options, what_of, when_of
 from mlabhub.cli.remote import Service, find_service
@@ -33,7 +34,10 @@ OVER = ("failed", "ended", "given_back", "left", "refused")
 Json = dict[str, Any]
 Server = Annotated[
     str,
-    typer.Argument(help="The server's name; `_` is the default one. USER/NAME is somebody else's, for administrators."),
+    typer.Argument(
+        help="The server's name; `_` is the default one. USER/NAME is somebody else's, for administrators.",
+        autocompletion=complete.servers,
+    ),
 ]
 
 app = typer.Typer(help="Start, stop and list servers; keep one, give one or its GPUs back.", no_args_is_help=True)
@@ -42,13 +46,16 @@ app = typer.Typer(help="Start, stop and list servers; keep one, give one or its 
 @app.command()
 def start(
     profile: Annotated[
-        str, typer.Argument(help="The profile's name; with --safe, as small as can be without it.")
+        str,
+        typer.Argument(
+            help="The profile's name; with --safe, as small as can be without it.", autocompletion=complete.profiles
+        ),
     ] = "",
     name: Annotated[str, typer.Option(help="The server's name: letters, digits and underscores.")] = "",
     gpus: Annotated[int | None, typer.Option(help="How many GPUs.")] = None,
     gpu_type: Annotated[str | None, typer.Option(help="Of which type.")] = None,
     image: Annotated[str | None, typer.Option(help="The image's name.")] = None,
-    group: Annotated[str | None, typer.Option(help="The group that pays.")] = None,
+    group: Annotated[str | None, typer.Option(help="The group that pays.", autocompletion=complete.groups)] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Anything else as KEY=VALUE: cpu=4; may be given several times.")
     ] = None,

@@ -10,9 +10,11 @@ from contextlib import suppress
 import pytest
 
 from mlabhub.cli import doctor_probes
-from mlabhub.cli.doctor_probes import Target, is_secure
-from mlabhub.cli.doctor_server import Hub, ask, check_url, split_server
+from mlabhub.cli.address import check_url, is_secure
+from mlabhub.cli.doctor_probes import Target
+from mlabhub.cli.doctor_server import ask, split_server
 from mlabhub.cli.findings import Check
+from mlabhub.cli.hub_api import Hub
 from mlabhub.errors import InvalidConfiguration, MLabError, NotFound, Unavailable
 
 HUB = Hub("http://127.0.0.1:9/hub/api/", "http://127.0.0.1:9/", "x", here=True)

@@ -13,6 +13,7 @@ import pytest
 from tests.docs.pages import CHECKOUT, all_pages, blocks, load_generator, name, prose
 
 COMMANDS: dict[str, Any] = dict(load_generator().commands())
+OF_THE_PROGRAM = ("--version", "--install-completion", "--show-completion")
 _PREFIX = re.compile(r"^(?:\$ )?(?:sudo (?:-\S+ )*)?(?:\S*/)?mlabhub\s")
 
 
@@ -33,7 +34,7 @@ LINES = [pytest.param(line, id=f"{name(page)}: {line}") for page in all_pages() 
 def test_command_parses(line: str) -> None:
     words = shlex.split(_PREFIX.sub("", line), comments=True)
     words = words[: next((at for at, word in enumerate(words) if re.fullmatch(r"\d?[<>].*", word)), len(words))]
-    if words == ["--version"] or words[-1:] == ["--help"]:
+    if words in [[option] for option in OF_THE_PROGRAM] or words[-1:] == ["--help"]:
         return
     path = max((path for path in COMMANDS if _begins(words, path)), key=len, default=None)
     assert path is not None, f"there is no verb for: {line}"
