@@ -17,7 +17,7 @@ def quote(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'"{_cut(_printable(value[: MOST + 1]), MOST - 2)}"'
+        return f'"{_cut(printable(value[: MOST + 1]), MOST - 2)}"'
     if isinstance(value, int) and abs(value) >= 10**MOST:
         return "a number of more than 80 digits"
     if isinstance(value, int | float):
@@ -27,12 +27,12 @@ def quote(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         items = [_shallow(item) for item in list(value)[:10]]
         return _cut("[" + ", ".join(items) + (", …]" if len(value) > 10 else "]"), MOST)
-    return f"a {_printable(type(value).__name__)}"
+    return f"a {printable(type(value).__name__)}"
 
 
 def plain(text: str) -> str:
     """Return a name without quotation marks, made fit for a line."""
-    return _cut(_printable(text[: MOST + 1]), MOST)
+    return _cut(printable(text[: MOST + 1]), MOST)
 
 
 def quote_all(values: Iterable[str], most: int = 12) -> str:
@@ -50,7 +50,8 @@ def _shallow(item: object) -> str:
     return quote(item)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text in which every character that cannot be seen, or turns a line around, is a replacement mark."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
 from tornado.web import HTTPError, RequestHandler
 
+from mlabhub.core.quote import printable
 from mlabhub.errors import MLabError, NotPermitted, Unavailable
 from mlabhub.i18n import (
     LANGUAGE_ARGUMENT,
@@ -251,7 +252,7 @@ class PageHandler(HubOAuthenticated, RequestHandler):
         error = (kwargs.get("exc_info") or (None, None, None))[1]
         if isinstance(error, MLabError):
             self.set_status(error.status)
-            sentence = self.t.say(error.message)
+            sentence = printable(self.t.say(error.message))
         else:
             sentence = self._sentence(status_code)
         if self.answers_json:
