@@ -56,6 +56,7 @@ from mlabhub.service.openapi import make_openapi
 from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
+from mlabhub.service.quota_looks import QuotaLooks
 from mlabhub.service.reconciler import Reconciler
 from mlabhub.service.report_tokens import ReportTokens
 from mlabhub.service.reports import Reports
@@ -131,6 +132,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         desk=desk,
         reports=reports,
         quota_desk=quota_desk,
+        quota_looks=QuotaLooks(world, quota_desk),
         shelving=shelving,
         idle_desk=idle_desk,
         idle_looks=IdleLooks(world, idle_desk, reports),

@@ -40,6 +40,9 @@ Amount = Annotated[
         }
     ),
 ]
+Seen = tuple[QuotaPart, str, float | None]
+"""A number as whoever asks has seen it: part, resource, amount (None: no limit)."""
+SeenAmount = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 When = Annotated[
     Any,
     WithJsonSchema(
@@ -55,7 +58,8 @@ class QuotaChangesBody(Body):
     """Change quotas of a group (``guaranteed``, ``limit``, ``each``) or a user (``cap``), at once or for a while.
 
     Amounts are by resource: a number, ``"+16"`` or ``"-8"`` for more or less than there is, null for no limit. All of
-    one request is made, or nothing. Without ``from`` it counts at once, without ``until`` for good.
+    one request is made, or nothing. Without ``from`` it counts at once, without ``until`` for good. ``seen`` are
+    numbers as they were when one looked, by part and resource; where one of them is another by now, nothing is changed.
     """
 
     group: str | None = Field(None, max_length=255)
@@ -67,6 +71,7 @@ class QuotaChangesBody(Body):
     reason: str
     start: When = Field(None, alias="from")
     until: When = None
+    seen: dict[QuotaPart, dict[str, SeenAmount | None]] = Field(default_factory=dict)
 
 
 class InvalidChange(InvalidLaunch):
@@ -85,6 +90,7 @@ class Wanted:
     reason: str
     start: float
     end: float | None
+    seen: tuple[Seen, ...] = ()
 
     def make(self, change_id: str, at: float, author: str) -> tuple[QuotaChange, ...]:
         """Return the changes; each has an id of its own that begins with ``change_id``."""
@@ -128,7 +134,8 @@ def read_changes(body: QuotaChangesBody, now: float) -> Wanted:
         text = N_("until, {end}, is not after from, {start}. Take a later end.")
         raise InvalidChange(Message.of(text, end=write_moment(end), start=write_moment(start)), key="until")
     starts = start if start is not None and start > now else 0.0
-    return Wanted(of_group, body.group or body.user or "", parts, _reason(body.reason), starts, end)
+    seen = tuple((part, one, amount) for part, by in body.seen.items() for one, amount in by.items())
+    return Wanted(of_group, body.group or body.user or "", parts, _reason(body.reason), starts, end, seen)
 
 
 def _parts(body: QuotaChangesBody) -> Iterator[tuple[QuotaPart, str, float | None, bool]]:

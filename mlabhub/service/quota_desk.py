@@ -22,7 +22,7 @@ from mlabhub.ledger import AuditEntry, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service.json_views import to_json
 from mlabhub.service.projection import Projection
-from mlabhub.service.quota_bodies import InvalidChange, QuotaChangesBody, Wanted, no_such, read_changes
+from mlabhub.service.quota_bodies import InvalidChange, QuotaChangesBody, Seen, Wanted, no_such, read_changes
 from mlabhub.service.quota_views import concerns, make_view, state_of
 from mlabhub.service.repeats import check_key, fingerprint_of, same_request
 from mlabhub.service.views import QuotaChangeView
@@ -49,6 +49,10 @@ UNDONE = N_("{name}: {what} was {before} and is {after}: the change of {author} 
 ADDS_NOTHING = N_(
     "{what} of {name} has no limit, so that {added} changes nothing. Name the amount itself, without a sign."
 )
+SINCE_CHANGED = N_(
+    "Somebody changed {what} of {name} meanwhile: it was {seen} when you looked, and is {value} now. Nothing was "
+    "changed. Look at it again, then decide."
+)
 TAKES_TOO_MUCH = N_("{what} of {name} is {before}: {added} would leave less than nothing. Take less off.")
 
 
@@ -72,10 +76,37 @@ class QuotaDesk:
         await self._check_names(wanted)
         made = wanted.make(self._world.make_launch_id(), now, actor)
         keep = (lambda answer: StoredAnswer(*key, fingerprint, 201, answer, now)) if key else None
-        answer = await self._world.writer.submit(_make(made, self._world.catalog.configured().quotas, now, key, keep))
+        act = _make(made, wanted.seen, self._world.catalog.configured().quotas, now, key, keep)
+        answer = await self._world.writer.submit(act)
         if isinstance(answer, StoredAnswer):
             answer = same_request(answer, fingerprint)
         return {**answer, "notes": await self._world.quota_notes.look()}
+
+    async def plan(self, actor: str, body: QuotaChangesBody) -> tuple[QuotaChange, ...]:
+        """Return the changes that `change` would make now; nothing is changed. Raises what `change` does."""
+        now = self._world.clock()
+        wanted = read_changes(body, now)
+        await self._check_names(wanted)
+        made = wanted.make(self._world.make_launch_id(), now, actor)
+        _make(made, wanted.seen, self._world.catalog.configured().quotas, now, None, None)(
+            self._world.writer.projection
+        )
+        return made
+
+    def find(self, change_id: str) -> QuotaChange | None:
+        """Return a change, however old."""
+        return self._world.catalog.changes.get(change_id)
+
+    def before_and_after(
+        self, one: QuotaChange, made: tuple[QuotaChange, ...], *, undo: bool
+    ) -> tuple[float | None, float | None]:
+        """Return the number that a change is about when it begins: without all of ``made``, and with it, or undone."""
+        configured, known = self._world.catalog.configured().quotas, self._world.catalog.changes
+        before = tuple(known.values())
+        after = tuple(other for other in before if other.change_id != one.change_id) if undo else (*before, *made)
+        moment = max(self._world.clock(), one.start)
+        was, will_be = (value_of(effective(configured, changes, moment), *one.target) for changes in (before, after))
+        return was, will_be
 
     async def undo(self, actor: str, change_id: str) -> QuotaChangeView:
         """Take a change back; fine if it was before. Raises `NotFound`, or `LaunchRefused` if it is over."""
@@ -108,13 +139,13 @@ class QuotaDesk:
         if not wanted.group and wanted.name != DEFAULT_USER and wanted.name not in quotas.users:
             await self._world.hub.user(wanted.name)
         typed = {one.removeprefix(GPU_PREFIX) for _, one, _, _ in wanted.parts if one.startswith(GPU_PREFIX)}
-        if typed and (types := await self._types(quotas)) is not None:
+        if typed and (types := await self.gpu_types()) is not None:
             for unknown in sorted(typed - types):
                 raise no_such(NO_TYPE, unknown, types, "resource")
 
-    async def _types(self, quotas: Quotas) -> set[str] | None:
+    async def gpu_types(self) -> set[str] | None:
         """Return the GPU types that anything knows; None where the machines do not say."""
-        catalog = self._world.catalog()
+        catalog, quotas = self._world.catalog(), self._world.catalog.configured().quotas
         try:
             capacity = await self._world.capacity.get()
         except MLabError:
@@ -132,12 +163,18 @@ def _resources(quotas: Quotas) -> set[str]:
 
 
 def _make(
-    made: tuple[QuotaChange, ...], configured: Quotas, now: float, key: tuple[str, str] | None, keep: Keep
+    made: tuple[QuotaChange, ...],
+    seen: tuple[Seen, ...],
+    configured: Quotas,
+    now: float,
+    key: tuple[str, str] | None,
+    keep: Keep,
 ) -> Act[Any]:
     def act(projection: Projection) -> Outcome[Any]:
         if key is not None and (stored := projection.answer(*key)) is not None and stored.final:
             return Outcome(stored)
         before = tuple(projection.quota_changes.values())
+        _check_seen(configured, before, made[0].name, seen, now)
         _check_number(before, made, now)
         _check_sums(configured, before, made, now)
         told = check_changes(configured, before, (*before, *made), now)
@@ -149,6 +186,19 @@ def _make(
         return Outcome(answer, (*made, *entries, *kept))
 
     return act
+
+
+def _check_seen(
+    configured: Quotas, before: tuple[QuotaChange, ...], name: str, seen: tuple[Seen, ...], now: float
+) -> None:
+    """Raise `LaunchRefused` where a number is not what whoever asks has seen."""
+    quotas = effective(configured, before, now)
+    for part, resource, amount in seen:
+        value = value_of(quotas, part, name, resource)
+        if value != amount:
+            said = {"what": f"{part} {resource}", "name": quote(name)}
+            message = Message.of(SINCE_CHANGED, said, seen=describe_value(amount), value=describe_value(value))
+            raise LaunchRefused(message, code="quota_changed")
 
 
 def _check_number(before: tuple[QuotaChange, ...], made: tuple[QuotaChange, ...], now: float) -> None:

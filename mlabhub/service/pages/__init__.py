@@ -33,6 +33,13 @@ from mlabhub.service.pages.queue import (
     ReleaseAddressHandler,
     ReleaseHandler,
 )
+from mlabhub.service.pages.quotas import (
+    QuotaActHandler,
+    QuotaFormHandler,
+    QuotaHandler,
+    QuotasHandler,
+    QuotasPartsHandler,
+)
 from mlabhub.service.pages.save import SaveHandler
 from mlabhub.service.pages.starting import ProgressHandler, StartingHandler
 
@@ -69,6 +76,11 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"(leave|front)", EntryHandler),
         url(prefix + r"(release)", ReleaseHandler),
         url(prefix + r"release/([0-9A-Za-z-]{1,64})", ReleaseAddressHandler),
+        url(prefix + r"quotas", QuotasHandler),
+        url(prefix + r"quotas/parts", QuotasPartsHandler),
+        url(prefix + r"quotas/of", QuotaHandler),
+        url(prefix + r"quotas/form", QuotaFormHandler),
+        url(prefix + r"(change-quota|undo-quota)", QuotaActHandler),
         url(prefix + r"(stop|reset)", ServerHandler),
         url(prefix + r"(delete-image)", ImageHandler),
         url(prefix + r"(release-gpu)", ReleaseGpuHandler),

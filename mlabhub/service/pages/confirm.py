@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mlabhub.core.quote import quote
 from mlabhub.core.tools import TENSORBOARD
@@ -88,6 +89,11 @@ class Asking(PageHandler):
     """Asks, and then acts on one thing of a user's; ``field`` is what the thing is called in addresses and forms."""
 
     field = ""
+    template = "confirm.html"
+
+    async def about(self, act: str, name: str) -> dict[str, Any]:
+        """Return what a template of its own wants."""
+        return {}
 
     async def look(self, act: str, user: str, name: str) -> tuple[str, Question]:
         """Return what the thing is called, and what to ask about it. Raises `NotFound`."""
@@ -120,7 +126,7 @@ class Asking(PageHandler):
             self.redirect(self._question_url(act, user, name, step=step))
             return
         self.render_page(
-            "confirm.html",
+            self.template,
             act=act,
             title=self.t(question.title, **{self.field: shown}),
             question=question,
@@ -131,6 +137,7 @@ class Asking(PageHandler):
             problem=self.t(STALE) if self.get_query_argument("stale", "") else "",
             confirm=self.tokens.make(*self._about(act, user, name), now=now),
             back=self.back(user),
+            **await self.about(act, name),
         )
 
     async def post(self, act: str) -> None:
