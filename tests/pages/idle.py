@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mlabhub.core.idle.day_use import DayUse
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.idle.words import Signal
 from mlabhub.core.readings import Sample
@@ -42,6 +43,7 @@ class MemoryIdle:
         self.began = time.time()
         self.told = OverviewAnswer(self.began, {}, 0.0, 0, (), (), (), (), ())
         self.samples: tuple[Sample, ...] = ()
+        self.uses: dict[str, DayUse] = {}
 
     async def find(self, person: Person, launch_id: str) -> Reservation:
         one = self.launcher.projection.launch(launch_id)
@@ -76,6 +78,9 @@ class MemoryIdle:
         if self.away:
             raise Unavailable("The ledger does not answer.")
         return self.samples
+
+    def use(self, launch_id: str) -> DayUse | None:
+        return self.uses.get(launch_id)
 
     async def extend(self, person: Person, user: str, server: str, seconds: float, reason: str) -> None:
         if not self.left:

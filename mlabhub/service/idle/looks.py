@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from mlabhub.core.idle.day_use import DayUse, day_use
 from mlabhub.core.quote import quote
 from mlabhub.core.readings import Sample
 from mlabhub.errors import NotFound, NotPermitted
@@ -34,6 +35,8 @@ class IdleLooks:
         self._world = world
         self._desk = desk
         self._reports = reports
+        self._uses: dict[str, DayUse | None] = {}
+        self._uses_of: float | None = None
 
     def view(self, person: Person, user: str, server: str) -> IdleView:
         """Return the verdict on a server that runs. Raises `NotFound`."""
@@ -58,6 +61,17 @@ class IdleLooks:
         if not (person.admin or person.name == user):
             raise NotFound(Message.of(NOT_RUNNING, server=quote(server), user=quote(user)))
         return await self._world.watch.history(user, server, since, until)
+
+    def use(self, launch_id: str) -> DayUse | None:
+        """Return how busy a launch was in the last day, worked out once a minute for all who look."""
+        watch = self._world.watch
+        if self._uses_of != watch.ticked:
+            self._uses, self._uses_of = {}, watch.ticked
+        if launch_id not in self._uses:
+            samples = watch.samples(launch_id)
+            until = watch.ticked if watch.ticked is not None else self._world.clock()
+            self._uses[launch_id] = None if samples is None else day_use(samples, until)
+        return self._uses[launch_id]
 
     async def overview(self, person: Person) -> OverviewAnswer:
         """Return what administrators see. Raises `NotPermitted`."""

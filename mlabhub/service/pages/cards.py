@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from mlabhub.core.idle.day_use import DayUse
 from mlabhub.core.tools import WORKBENCH
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.listing import tool_url
 from mlabhub.service.pages.choices import as_arguments
 from mlabhub.service.pages.idling import IdleLine, shelved_text
 from mlabhub.service.pages.queueing import loan_text, wanted_text
+from mlabhub.service.pages.spark import Spark, gpu_hours, make_sparks
 from mlabhub.service.pages.waits import Countdown, countdown
 from mlabhub.service.pages.words import TOOL_ICONS, gpus_text, server_title, size_text, tool_title
 from mlabhub.service.views import CatalogView, ServerView
@@ -57,6 +59,7 @@ class Card:
     ``loan`` says that it may be taken back, ``wanted`` that somebody waits for it, ``claim`` until when it is kept for
     somebody whose turn came. ``idle`` is what is said of its idleness; ``shelved`` is what it gave back, and
     ``bring_url`` where it is asked for again. ``safe``: it runs in safe mode, ``safe_url`` is where that is offered.
+    ``sparks`` are the pictures of its use.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Card:
     safe_url: str = ""
     server: str = ""
     claim: Countdown | None = None
+    sparks: list[Spark] = field(default_factory=list)
 
 
 def in_order(servers: Sequence[ServerView]) -> list[ServerView]:
@@ -107,10 +111,12 @@ def make_card(
     options: Mapping[str, Any] | None = None,
     now: datetime | None = None,
     idle: IdleLine | None = None,
+    use: DayUse | None = None,
 ) -> Card:
     """Return what the page shows of a server; ``options`` are what it was last started with.
 
-    ``now`` is needed to say how long is left of what is kept for somebody.
+    ``now`` is needed to say how long is left of what is kept for somebody, and what it has cost so far; ``use`` is how
+    busy it was.
     """
     about = {"user": other, "server": server.server_name}
     stopped, running = server.state == "stopped", server.state == "running"
@@ -120,7 +126,7 @@ def make_card(
         state=server.state,
         text=STATES[server.state],
         since=time_of(server),
-        facts=facts_of(server, view, t, simulated),
+        facts=[*facts_of(server, view, t, simulated), *cost_of(server, now, t)],
         notes=[t.say(note) for note in server.notes],
         newer_image=server.newer_image,
         has_saved=server.has_saved,
@@ -143,6 +149,7 @@ def make_card(
         safe=server.safe and not stopped,
         safe_url=url("safe-mode") if stopped and server.safe_mode_offered and kept else "",
         server=server.server_name,
+        sparks=make_sparks(use, server.cpu, t) if running else [],
         claim=countdown(server.claim_by, now, t) if now is not None and server.claim_by and not stopped else None,
     )
 
@@ -155,6 +162,13 @@ def tool_links(server: ServerView, t: Translator) -> list[ToolLink]:
 def time_of(server: ServerView) -> datetime | None:
     """Return when it started, in this machine's time zone."""
     return None if server.since is None else datetime.fromtimestamp(server.since, timezone.utc).astimezone()
+
+
+def cost_of(server: ServerView, now: datetime | None, t: Translator) -> list[tuple[str, str]]:
+    """Return label and value of the GPU time that it has held since it started; nothing for one without GPUs."""
+    if now is None or server.since is None or not server.gpus or server.state == "stopped":
+        return []
+    return [(t(N_("Cost so far")), gpu_hours(server.gpus, now.timestamp() - server.since, t))]
 
 
 def _may_be_saved(server: ServerView, view: CatalogView) -> bool:

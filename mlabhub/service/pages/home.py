@@ -27,6 +27,7 @@ from mlabhub.service.pages.folders import make_folders
 from mlabhub.service.pages.idle import KEPT, Looks
 from mlabhub.service.pages.idling import IdleLine, WarningCard, make_line, make_warning
 from mlabhub.service.pages.queueing import NoticeCard, QueueCard, make_notice, make_queue_card
+from mlabhub.service.pages.quota_bars import make_bars
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.views import CatalogView, ServerView
 
@@ -61,6 +62,12 @@ def _goes_on(card: Card) -> bool:
 class HomeBase(PageHandler):
     """What shows the page."""
 
+    @property
+    def looks(self) -> Looks:
+        """What there is to see of idleness."""
+        looks: Looks = self.application.settings["idle_looks"]
+        return looks
+
     async def look(self, user: str) -> tuple[tuple[ServerView, ...], CatalogView]:
         """Return a user's servers, and what they may choose."""
         return await asyncio.gather(
@@ -93,6 +100,7 @@ class HomeBase(PageHandler):
                     server,
                     options=last.get(server.server_name),
                     idle=lines.get(server.launch_id or ""),
+                    use=self.looks.use(server.launch_id) if server.launch_id else None,
                 )
                 for server in in_order(servers)
                 if server is not board
@@ -107,8 +115,7 @@ class HomeBase(PageHandler):
         self, user: str, servers: Mapping[str | None, ServerView]
     ) -> tuple[dict[str, IdleLine], list[WarningCard]]:
         """Return what is said of the idleness of each launch, and the warnings in force."""
-        looks: Looks = self.application.settings["idle_looks"]
-        words, other, views = self.words, self.other(user), looks.of_user(self.person, user)
+        words, other, views = self.words, self.other(user), self.looks.of_user(self.person, user)
         warnings = (make_warning(one, servers.get(launch_id), words, other) for launch_id, one in views.items())
         lines = {launch_id: make_line(one, words, other) for launch_id, one in views.items()}
         return lines, [one for one in warnings if one is not None]
@@ -123,6 +130,7 @@ class HomeBase(PageHandler):
             "servers": self.render_text(
                 "_home_servers.html", cards=parts.cards, other=other, waiting=bool(parts.waiting)
             ),
+            "quotas": self.render_text("_home_quotas.html", quotas=make_bars(parts.view, other, self.t)),
         }
 
     async def show_home(self, user: str, *, typed: str = "", problem: str = "") -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from markupsafe import Markup
 
+from mlabhub.core.idle.day_use import DayUse
 from mlabhub.core.idle.rule_words import rule_sentences
 from mlabhub.core.idle.words import span
 from mlabhub.core.quote import plain
@@ -89,6 +90,7 @@ class Looks(Protocol):
         self, person: Person, user: str, server: str, since: float, until: float
     ) -> tuple[Sample, ...]: ...
     def of_user(self, person: Person, user: str) -> Mapping[str, IdleView]: ...
+    def use(self, launch_id: str) -> DayUse | None: ...
 
 
 class IdleBase(PageHandler):

@@ -22,12 +22,12 @@ def head_sentences(view: CatalogView, group: str | None, t: Translator, other: s
     """Return what the person holds of what they may, and how the group that would pay stands."""
     present = view.gpu_types
     person = view.user_usage_by_group.get(group or "", view.user_usage)
-    own = list_text(t, (_own(person, resource, t) for resource in _told(person, present)))
+    own = list_text(t, (own_text(person, resource, t) for resource in told_resources(person, present)))
     sentences = [t(N_("{user} holds {what}."), user=other, what=own) if other else t(N_("You hold {what}."), what=own)]
     usage = usage_of(view, group)
     if usage is not None:
-        told = _told(usage, present, always_servers=False)
-        sentences += [_of_group(usage, resource, t) for resource in told[:MOST_TYPES]]
+        told = told_resources(usage, present, always_servers=False)
+        sentences += [group_sentence(usage, resource, t) for resource in told[:MOST_TYPES]]
     return sentences
 
 
@@ -36,7 +36,7 @@ def usage_of(view: CatalogView, group: str | None) -> UsageView | None:
     return next((usage for usage in view.group_usage if usage.name == group), None)
 
 
-def _told(usage: UsageView, present: Iterable[str], *, always_servers: bool = True) -> list[str]:
+def told_resources(usage: UsageView, present: Iterable[str], *, always_servers: bool = True) -> list[str]:
     """Return the resources worth telling: GPUs where there are any, and whatever is limited or guaranteed."""
     bounded = {*usage.limit, *usage.guaranteed}
     typed = [f"{GPU_PREFIX}{gpu_type}" for gpu_type in present]
@@ -45,7 +45,8 @@ def _told(usage: UsageView, present: Iterable[str], *, always_servers: bool = Tr
     return told or ([SERVERS] if always_servers else [])
 
 
-def _own(usage: UsageView, resource: str, t: Translator) -> str:
+def own_text(usage: UsageView, resource: str, t: Translator) -> str:
+    """Say what a person holds of a resource: ``2 of 8 GPU``."""
     used, limit = usage.used.get(resource, 0), usage.limit.get(resource)
     unit = t.say(unit_of(resource))
     if limit is None:
@@ -54,7 +55,8 @@ def _own(usage: UsageView, resource: str, t: Translator) -> str:
     return t(N_("{text} (more while nobody waits)"), text=text) if resource in usage.soft else text
 
 
-def _of_group(usage: UsageView, resource: str, t: Translator) -> str:
+def group_sentence(usage: UsageView, resource: str, t: Translator) -> str:
+    """Say how a group stands with a resource: what it holds, of its guarantee and beyond."""
     used, limit, guaranteed = (each.get(resource) for each in (usage.used, usage.limit, usage.guaranteed))
     used, unit = used or 0, t.say(unit_of(resource))
     if not guaranteed:

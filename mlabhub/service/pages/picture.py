@@ -154,7 +154,7 @@ def _gpu_track(values: Sequence[Value], t: Translator) -> Track:
         idle=_span(len(known) - busy, t),
         unknown=_span(len(values) - len(known), t),
     )
-    return Track(t(N_("GPU (the busiest one)")), "gpu", said, "100 %", _areas(values, 100), _unknown(values))
+    return Track(t(N_("GPU (the busiest one)")), "gpu", said, "100 %", areas_of(values, 100), unknown_of(values))
 
 
 def _cpu_track(values: Sequence[Value], t: Translator) -> Track:
@@ -165,7 +165,7 @@ def _cpu_track(values: Sequence[Value], t: Translator) -> Track:
         most, mean = t.number(max(known)), t.number(sum(known) / len(known))
         said = t(CPU_SAID, most=most, mean=mean, unknown=_span(len(values) - len(known), t))
     return Track(
-        t(N_("Processors")), "cpu", said, t(N_("{cores} cores"), cores=top), _areas(values, top), _unknown(values)
+        t(N_("Processors")), "cpu", said, t(N_("{cores} cores"), cores=top), areas_of(values, top), unknown_of(values)
     )
 
 
@@ -182,7 +182,7 @@ def _runs(values: Sequence[Value], known: bool) -> list[tuple[int, int]]:
     return runs
 
 
-def _areas(values: Sequence[Value], top: float) -> list[str]:
+def areas_of(values: Sequence[Value], top: float) -> list[str]:
     """Return each known stretch as steps over the lower edge; of one that is zero, the line on it."""
     areas = []
     for first, after in _runs(values, known=True):
@@ -194,7 +194,8 @@ def _areas(values: Sequence[Value], top: float) -> list[str]:
     return areas
 
 
-def _unknown(values: Sequence[Value]) -> list[tuple[int, int]]:
+def unknown_of(values: Sequence[Value]) -> list[tuple[int, int]]:
+    """Return left edge and width of each stretch that is not known."""
     return [(first, after - first) for first, after in _runs(values, known=False)]
 
 

@@ -1,0 +1,72 @@
+"""What a person and their groups hold of what they may, as bars and in words: used, borrowed, guaranteed, limit.
+
+Guarantees: pure; a bar says what its sentence says; only sums are told, never who holds them; where there is no limit
+it says so, and the bar ends with what is guaranteed or held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlabhub.i18n import N_, Translator, join_sentences
+from mlabhub.service.pages.payer import group_sentence, own_text, told_resources
+from mlabhub.service.views import CatalogView, UsageView
+
+WIDTH = 1000
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One resource: from the left what is held, of it what is borrowed, and where the guarantee ends (0: none).
+
+    Lengths are of `WIDTH`, which stands for the limit, if there is one.
+    """
+
+    said: str
+    used: int
+    borrowed: int
+    guaranteed: int
+    over: bool
+    width: int = WIDTH
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The bars of a person or a group."""
+
+    name: str
+    bars: list[Bar]
+
+
+def make_bars(view: CatalogView, other: str | None, t: Translator) -> list[Bars]:
+    """Return those of the person, then those of each group."""
+    present = view.gpu_types
+    own = view.user_usage
+    title = t(N_("{user} alone"), user=other) if other else t(N_("You alone"))
+    mine = [_bar(own, one, own_text(own, one, t), t) for one in told_resources(own, present)]
+    groups = [
+        Bars(
+            usage.name,
+            [
+                _bar(usage, one, group_sentence(usage, one, t), t)
+                for one in told_resources(usage, present, always_servers=False)
+            ],
+        )
+        for usage in view.group_usage
+    ]
+    return [Bars(title, mine), *(one for one in groups if one.bars)]
+
+
+def _bar(usage: UsageView, resource: str, said: str, t: Translator) -> Bar:
+    used, guaranteed = usage.used.get(resource, 0.0), usage.guaranteed.get(resource, 0.0)
+    limit = usage.limit.get(resource)
+    most = max(used, guaranteed, limit or 0.0) or 1.0
+    borrowed = usage.borrowed.get(resource, 0.0)
+    over = limit is not None and used > limit
+    if over:
+        said = join_sentences([said, t(N_("That is more than the limit, which was lowered since."))])
+
+    def length(part: float) -> int:
+        return round(WIDTH * part / most)
+
+    return Bar(said, length(used), length(borrowed), length(guaranteed), over)
