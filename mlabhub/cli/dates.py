@@ -17,6 +17,10 @@ from mlabhub.core.quote import quote
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 FORMS = "a weekday, today, tomorrow, 12h, 3d or 2w from now, 2026-12-04, or 2026-12-04T18:00 with or without a zone"
+PAST_UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1)}
+PAST_FORMS = "2h or 45min for so long ago, 09:30, or 2026-12-04T09:30 with or without a zone"
+_AGO = re.compile(r"([0-9]{1,4}) ?(min|h)", re.ASCII)
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _LENGTH = re.compile(r"\+?([0-9]{1,4})([hdw])", re.ASCII)
 
 
@@ -39,6 +43,29 @@ def read_when(text: str, now: datetime, *, end: bool, option: str) -> float:
         return _local(found) if found.tzinfo is None else found.timestamp()
     except (ValueError, OverflowError, OSError):
         raise typer.BadParameter(f"{quote(text)} is no moment; write {FORMS}.", param_hint=option) from None
+
+
+def read_past(text: str, now: datetime, *, option: str) -> float:
+    """Return seconds since the epoch of a moment that is over: ``2h`` or ``45min`` ago, the last ``09:30``.
+
+    So may a day with a time, with or without a zone. Raises `typer.BadParameter`.
+    """
+    word = text.strip().lower()
+    if length := _AGO.fullmatch(word):
+        return (now - int(length[1]) * PAST_UNITS[length[2]]).timestamp()
+    if clock := _CLOCK.fullmatch(word):
+        today = datetime.combine(now.date(), time(int(clock[1]), int(clock[2])))
+        return _local(today if _local(today) <= now.timestamp() else today - timedelta(days=1))
+    if word == "now":
+        return now.timestamp()
+    try:
+        when = datetime.fromisoformat(text.strip())
+        seconds = _local(when) if when.tzinfo is None else when.timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise typer.BadParameter(f"{quote(text)} is no moment; write {PAST_FORMS}.", param_hint=option) from None
+    if seconds > now.timestamp():
+        raise typer.BadParameter(f"{quote(text)} is not over yet.", param_hint=option)
+    return seconds
 
 
 def show_moment(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlabhub.cli.dates import PAST_FORMS, read_past, show_moment
 from mlabhub.cli.remote import find_service
 from mlabhub.core.quote import plain
 from mlabhub.core.units import format_gib, format_gpu_type, format_number
@@ -39,8 +41,18 @@ def gpus(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document; with --watch one line each time.")
     ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help=f"Show who held what then, in the last 24 hours, and how busy it was: {PAST_FORMS}."),
+    ] = None,
 ) -> None:
     """Show every machine and GPU: its type, who holds it since when, whether it is healthy, and what else uses it."""
+    if at is not None:
+        if watch:
+            raise typer.BadParameter("what is over does not change: leave --watch or --at out.", param_hint="--at")
+        moment = read_past(at, datetime.now().astimezone(), option="--at")
+        show_past(find_service(state).get(f"gpus/map?at={moment:.3f}"), as_json=as_json)
+        return
     service, console = find_service(state), Console(highlight=False)
     try:
         while True:
@@ -56,6 +68,41 @@ def gpus(
             time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         return
+
+
+def show_past(told: Json, *, as_json: bool) -> None:
+    """Print who held what at a moment."""
+    if as_json:
+        typer.echo(json.dumps(told))
+        return
+    console = Console(highlight=False)
+    console.print(Text(f"At {show_moment(told['at'])}: {told['gpus']['held']} GPUs held", "bold"), soft_wrap=True)
+    for node in told["nodes"]:
+        held = sum(gpu["state"] == "held" for gpu in node["gpus"])
+        gone = "; it is not there any more" if node["gone"] else ""
+        console.print(Text(f"{plain(node['name'])}: {held} held{gone}", "bold"), soft_wrap=True)
+        if node["gpus"]:
+            console.print(past_table(node["gpus"], told["at"]))
+
+
+def past_table(gpus: list[Json], at: float) -> Table:
+    """Return the table of a machine's GPUs at a moment."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "GPU", "use", "state", "held by", "for"):
+        right = heading in ("", "use", "for")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "held by", overflow="fold")
+    for gpu in gpus:
+        held = gpu["state"] == "held"
+        use = "?" if held else ""
+        table.add_row(
+            place_of(gpu),
+            Text(name_of(gpu)),
+            use if gpu["utilisation"] is None else f"{gpu['utilisation']:.0f} %",
+            "not held" if gpu["state"] == "unheld" else Text(gpu["state"]),
+            Text(holder_of({**gpu, "held": held})),
+            "" if gpu["since"] is None else ago(at - gpu["since"]),
+        )
+    return table
 
 
 def show(console: Console, nodes: list[Json], now: float) -> None:

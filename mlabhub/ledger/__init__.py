@@ -9,6 +9,7 @@ from mlabhub.ledger.postgresql_look import look_at_postgresql
 from mlabhub.ledger.records import (
     AuditEntry,
     Contents,
+    HeldThen,
     IdleWarning,
     Keeping,
     KnownId,
@@ -33,6 +34,7 @@ __all__ = [
     "Address",
     "AuditEntry",
     "Contents",
+    "HeldThen",
     "IdleWarning",
     "Keeping",
     "KnownId",

@@ -15,6 +15,7 @@ from mlabhub.errors import Unavailable
 from mlabhub.ledger.records import (
     AuditEntry,
     Contents,
+    HeldThen,
     Keeping,
     PastRun,
     QueueEntry,
@@ -73,6 +74,9 @@ class Ledger(Protocol):
 
     def past_runs(self, since: float) -> tuple[PastRun, ...]:
         """Return the launches that ran and ended after that time, those that ended first first."""
+
+    def held_at(self, at: float) -> tuple[HeldThen, ...]:
+        """Return the launches that had begun at a moment, and were released after it."""
 
     def would_stops(self, since: float) -> tuple[WouldStop, ...]:
         """Return what dry runs would have stopped after that time, first first."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, one_per_server
 from mlabhub.ledger.records import (
     AuditEntry,
     Contents,
+    HeldThen,
     IdleWarning,
     Keeping,
     KnownId,
@@ -145,6 +146,12 @@ class MemoryLedger:
         ended = [one for one in self._reservations.values() if one.released is not None and one.released >= since]
         runs = [run for one in ended if (run := run_of(one, self._notices.get(one.launch_id))) is not None]
         return tuple(sorted(runs, key=lambda run: run.ended))
+
+    def held_at(self, at: float) -> tuple[HeldThen, ...]:
+        """Return the launches that had begun at a moment, and were released after it."""
+        names = [one.name for one in fields(HeldThen)]
+        over = (one for one in self._reservations.values() if one.released is not None and one.released > at)
+        return tuple(HeldThen(**{name: getattr(one, name) for name in names}) for one in over if one.created <= at)
 
     def would_stops(self, since: float) -> tuple[WouldStop, ...]:
         """Return what dry runs would have stopped after that time."""

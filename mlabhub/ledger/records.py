@@ -336,6 +336,22 @@ class PastRun:
 
 
 @dataclass(frozen=True)
+class HeldThen:
+    """What a launch that is over held from ``created`` until it was released."""
+
+    launch_id: str
+    user: str
+    server: str
+    display_name: str
+    group: str | None
+    profile: str
+    gpu_type: str | None
+    gpus: tuple[str, ...]
+    node: str
+    created: float
+
+
+@dataclass(frozen=True)
 class ToldStart:
     """A queued launch whose turn came: what its person had been told when they asked, and when it was."""
 

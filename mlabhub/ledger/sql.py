@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from mlabhub.ledger.records import (
     OVER,
     AuditEntry,
     Contents,
+    HeldThen,
     IdleWarning,
     Keeping,
     KnownId,
@@ -159,6 +161,14 @@ class SqlLedger:
         with self._reading() as connection:
             rows = connection.execute(query)
             return tuple(PastRun(*row[:5], len(row[5]), *row[6:10], bool(row[10])) for row in rows)
+
+    def held_at(self, at: float) -> tuple[HeldThen, ...]:
+        """Return the launches that had begun at a moment, and were released after it; there is an index by that."""
+        of = tables.reservations.c
+        query = sa.select(*(of[one.name] for one in fields(HeldThen))).where(of.released > at, of.created <= at)
+        with self._reading() as connection:
+            found = connection.execute(query).mappings()
+            return tuple(HeldThen(**{**row, "gpus": tuple(row["gpus"])}) for row in found)
 
     def would_stops(self, since: float) -> tuple[WouldStop, ...]:
         """Return what dry runs would have stopped after that time; there is an index by that."""

@@ -42,6 +42,7 @@ from mlabhub.service.capacity import FRESH_S, WATCHED_S, CapacityCache, GpuTypes
 from mlabhub.service.catalogue import CatalogSource
 from mlabhub.service.census import Census
 from mlabhub.service.closing import ClosingCapacity
+from mlabhub.service.cluster_map.desk import MapDesk
 from mlabhub.service.desk import SpawnerDesk
 from mlabhub.service.disk import DiskUse, room_of
 from mlabhub.service.handlers.meta import AliveHandler
@@ -137,6 +138,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         idle_desk=idle_desk,
         idle_looks=IdleLooks(world, idle_desk, reports),
         server_logs=ServerLogs(world.backend),
+        map_desk=MapDesk(world),
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,

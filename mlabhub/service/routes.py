@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from tornado.web import url
@@ -11,7 +12,8 @@ from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
 from mlabhub.service.calls import API, STREAM, Call, Route
-from mlabhub.service.handlers import images, logs, meta, servers, spawners
+from mlabhub.service.cluster_map.views import MapNode
+from mlabhub.service.handlers import gpu_map, images, logs, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
 from mlabhub.service.idle_routes import IDLE_ROUTES
 from mlabhub.service.reports_routes import REPORTS_ROUTES
@@ -247,6 +249,37 @@ ROUTES: tuple[Route, ...] = (
         API + "gpus",
         servers.GpusHandler,
         (Call("get", "Every node and GPU, and who holds it.", "person", 200, {"nodes": tuple[NodeView, ...]}),),
+    ),
+    Route(
+        API + "gpus/map",
+        gpu_map.MapHandler,
+        (
+            Call(
+                "get",
+                "The map of all GPUs: every machine, who holds each GPU since when, how busy it was in a minute, and "
+                "how many are in each state; now, or at a moment of the last 24 hours. What is null is not known.",
+                "person",
+                200,
+                {"made": float, "at": float | None, "gpus": Mapping[str, int], "nodes": tuple[MapNode, ...]},
+                query=("at",),
+                refusals=(422, 503),
+            ),
+        ),
+    ),
+    Route(
+        API + "gpus/map/events",
+        gpu_map.MapEventsHandler,
+        (
+            Call(
+                "get",
+                "Follow the map: server-sent events named map with the revision of it, whenever it changed; a comment "
+                "every 15 seconds. It ends after 5 minutes: come back then.",
+                "person",
+                200,
+                STREAM,
+                refusals=(429, 503),
+            ),
+        ),
     ),
     Route(
         API + "storage",

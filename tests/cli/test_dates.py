@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import typer
 
-from mlabhub.cli.dates import read_when, show_moment
+from mlabhub.cli.dates import read_past, read_when, show_moment
 
 NOW = datetime(2026, 11, 26, 21, 45, tzinfo=timezone.utc)  # a Thursday
 
@@ -57,3 +57,18 @@ def test_shown_in_this_machines_zone():
     assert show_moment(NOW.timestamp()) == "Thu 2026-11-26 22:45"
     assert show_moment(1e18) == "?"
     assert show_moment((NOW + timedelta(days=200)).timestamp()) == "Mon 2027-06-14 23:45"
+
+
+@pytest.mark.parametrize(
+    ("text", "ago_s"),
+    [("2h", 7200), ("45min", 2700), ("2 h", 7200), ("now", 0), ("14:00", 1800), ("15:00", 84600), ("00:05", 51900)],
+)
+def test_what_is_over(text: str, ago_s: float) -> None:
+    now = datetime(2026, 11, 23, 14, 30).astimezone()
+    assert read_past(text, now, option="--at") == now.timestamp() - ago_s
+
+
+@pytest.mark.parametrize("text", ["", "2d", "25:00", "tomorrow", "2026-11-23T14:31", "2026-02-30T00:00", "9" * 50])
+def test_what_is_not_over_or_no_moment(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_past(text, datetime(2026, 11, 23, 14, 30).astimezone(), option="--at")

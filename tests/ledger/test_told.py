@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mlabhub.ledger import Ledger, QueueEntry, ReclaimNotice, ToldStart
+from mlabhub.ledger import HeldThen, Ledger, QueueEntry, ReclaimNotice, ToldStart
 from tests.ledger.test_contract import contract_database, ledger, reservation
 
 __all__ = ["contract_database", "ledger"]
@@ -46,3 +46,25 @@ def test_what_was_taken_back_did_not_end_by_itself(
     (run,) = ledger.past_runs(0.0)
     assert (run.launch_id, run.started, run.ended, run.reclaimed) == ("L1", 5.0, 30.0, reclaimed)
     assert ledger.past_runs(31.0) == ()
+
+
+def test_who_held_what_at_a_moment_is_found_once_it_is_over(ledger: Ledger) -> None:
+    over = {"state": "released", "held": 12.0}
+    ledger.commit(
+        [
+            reservation("L1", **over, released=30.0),
+            reservation("L2", **over, created=20.0, released=40.0),
+            reservation("L3", **over, released=15.0),
+            reservation("L4", server="b"),
+        ]
+    )
+    assert {one.launch_id for one in ledger.held_at(15.0)} == {"L1"}
+    assert {one.launch_id for one in ledger.held_at(20.0)} == {"L1", "L2"}
+    (last,) = ledger.held_at(30.0)
+    one = ledger.reservation("L2")
+    assert one is not None
+    assert last == HeldThen(
+        *(one.launch_id, one.user, one.server, one.display_name, one.group, one.profile, one.gpu_type, one.gpus),
+        *(one.node, one.created),
+    )
+    assert ledger.held_at(40.0) == ()

@@ -19,6 +19,7 @@ from mlabhub.core.capacity import Gpu, GpuProcess, Node
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.messages import Message
 from mlabhub.service.scopes import SEE_ALL_SCOPE
+from mlabhub.service.writer import Outcome
 from tests.installation import free_port
 from tests.service.conftest import Running
 
@@ -219,3 +220,43 @@ def test_an_empty_machine_and_a_closed_one() -> None:
 )
 def test_times(seconds: float, text: str) -> None:
     assert ago(seconds) == text
+
+
+async def test_who_held_what_at_a_moment(running: Running) -> None:
+    running.backend.nodes = (make_machine(),)
+    await launch(running)
+    one, now = running.of_server("alice", "train"), running.world.clock()
+    assert one is not None
+    began = replace(one, created=now - 7200)
+    await running.world.writer.submit(lambda _: Outcome(None, (began,)))
+    shown = await run(running, "--at", "1h")
+    assert shown.exit_code == 0, shown.output
+    lines = [" ".join(line.split()) for line in shown.output.splitlines()]
+    assert "n1: 1 held" in lines
+    assert "0 A100 ? held alice/Train_VGG (gpu) 1 h 0 min" in lines
+    assert "3 A100 not held" in lines
+    earlier = json.loads((await run(running, "--at", "3h", "--json")).output)
+    assert earlier["gpus"]["held"] == 0
+    assert {gpu["state"] for node in earlier["nodes"] for gpu in node["gpus"]} == {"unheld", "divided"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("--at", "soon"), "no moment"),
+        (("--at", "2999-01-01T00:00"), "not over"),
+        (("--at", "1h", "--watch"), "--watch"),
+    ],
+)
+async def test_what_is_no_moment_of_then_is_wrong_usage(
+    running: Running, arguments: tuple[str, ...], word: str
+) -> None:
+    told = await run(running, *arguments)
+    assert told.exit_code == 2
+    assert word in told.output
+
+
+async def test_two_days_ago_is_refused_in_a_sentence(running: Running) -> None:
+    told = await run(running, "--at", "48h")
+    assert isinstance(told.exception, MLabError)
+    assert "last 24 hours" in str(told.exception)

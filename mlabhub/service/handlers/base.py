@@ -18,7 +18,9 @@ from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
 from tornado.web import HTTPError, RequestHandler
 
 from mlabhub.client.service import DEFAULT_SERVER
-from mlabhub.errors import MLabError, NotFound, NotPermitted, Unavailable
+from mlabhub.core.moments import NoMoment, read_moment
+from mlabhub.core.quote import quote
+from mlabhub.errors import InvalidLaunch, MLabError, NotFound, NotPermitted, Unavailable
 from mlabhub.messages import N_, Message
 from mlabhub.service import bodies
 from mlabhub.service.desk import SpawnerDesk
@@ -32,6 +34,9 @@ from mlabhub.service.world import World
 
 log = logging.getLogger(__name__)
 B = TypeVar("B", bound=bodies.Body)
+LATEST = 1e11
+"""No moment is later than this: the year 5138."""
+NO_TIME = N_("For {name} give seconds since the epoch, or a moment such as 2026-12-01T18:00Z; it is {value}.")
 ALL_SERVERS = {"start:servers", "delete:servers"}
 
 
@@ -149,6 +154,23 @@ class ApiHandler(HubOAuthenticated, JsonHandler):
         """Who asks, as far as reading goes: the command line on the hub's own machine sees all and changes nothing."""
         sees_all = bool(self.hub_auth.check_scopes({SEE_ALL_SCOPE}, self.current_user))
         return replace(self.person, admin=self.person.admin or sees_all)
+
+    def moment(self, name: str) -> float | None:
+        """Return a moment that the address gives, in seconds since the epoch; None where it gives none."""
+        text = self.get_query_argument(name, None)
+        if text is None:
+            return None
+        try:
+            value = float(text) if text.replace(".", "", 1).isascii() and text[:1].isdigit() else None
+        except ValueError:
+            value = None
+        try:
+            value = read_moment(text) if value is None else value
+        except NoMoment:
+            value = LATEST
+        if not 0 <= value < LATEST:
+            raise InvalidLaunch(Message.of(NO_TIME, name=name, value=quote(text)), key=name)
+        return value
 
     def require_admin(self) -> None:
         """Let only administrators pass."""

@@ -5,7 +5,6 @@ Guarantees: somebody else's server is not there (404) for anybody but administra
 
 from __future__ import annotations
 
-from mlabhub.core.moments import NoMoment, read_moment
 from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, NotFound
 from mlabhub.messages import N_, Message
@@ -19,10 +18,6 @@ from mlabhub.service.views import LaunchAnswer, Person
 
 DAY_S = 86400.0
 MOST_S = 7 * DAY_S
-LATEST = 1e11
-"""No moment is later than this: the year 5138."""
-
-NO_TIME = N_("For {name} give seconds since the epoch, or a moment such as 2026-12-01T18:00Z; it is {value}.")
 TOO_LONG = N_("Between since and until there are at most {days} days, and since is the earlier one.")
 
 
@@ -70,28 +65,14 @@ class SamplesHandler(IdleHandlers):
     async def get(self, user: str, server: str) -> None:
         """Return how busy a server was; ``?since=``, ``?until=``."""
         name = self.check_own(self.reader, user, server)
-        until = self._time("until", self.world.clock())
-        since = self._time("since", until - DAY_S)
+        until = self.moment("until")
+        until = self.world.clock() if until is None else until
+        since = self.moment("since")
+        since = until - DAY_S if since is None else since
         if not 0 <= until - since <= MOST_S:
             raise InvalidLaunch(Message.of(TOO_LONG, days=MOST_S / DAY_S), key="since")
         samples = await self.looks.history(self.reader, user, name, since, until)
         self.answer({"since": since, "until": until, "samples": tuple(map(sample_answer, samples))})
-
-    def _time(self, name: str, otherwise: float) -> float:
-        text = self.get_query_argument(name, None)
-        if text is None:
-            return otherwise
-        try:
-            value = float(text) if text.replace(".", "", 1).isascii() and text[:1].isdigit() else None
-        except ValueError:
-            value = None
-        try:
-            value = read_moment(text) if value is None else value
-        except NoMoment:
-            value = LATEST
-        if not 0 <= value < LATEST:
-            raise InvalidLaunch(Message.of(NO_TIME, name=name, value=quote(text)), key=name)
-        return value
 
 
 class ExtendHandler(IdleHandlers):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+from mlabhub.core.day_of_use import DayOfUse
 from mlabhub.core.idle import samples as columns
 from mlabhub.core.idle.fold import Fold, Thresholds, fold_of
 from mlabhub.core.idle.gaps import Gaps
@@ -87,11 +88,12 @@ def _learn(fold: Fold, learning: Iterable[Gaps], server: str, gpus: int, ended: 
 
 
 class Known:
-    """The samples of the launches that run, and what was learned from all."""
+    """The samples of the launches that run, what was learned from all, and how busy GPUs were in the last day."""
 
     def __init__(self, learned: Learned | None = None):
         self.learned = learned or Learned()
         self.of: dict[str, Samples] = {}
+        self.use = DayOfUse()
 
     def add(self, samples: Iterable[Sample]) -> None:
         """Take samples in, those of each launch by time."""
@@ -100,6 +102,7 @@ class Known:
             if known is None:
                 known = self.of[one.launch_id] = Samples(one.launch_id)
             known.add(row_of(one))
+            self.use.add(one)
 
     def take(self, samples: Iterable[Sample]) -> None:
         """Take samples in, and learn from them."""
@@ -125,6 +128,7 @@ def remember(
             break
         if piece and piece[0].t // 3600 != hour:
             known.forget({*running, *spoken})
+            known.use.forget(piece[0].t)
             hour, spoken = piece[0].t // 3600, set()
         spoken.update(one.launch_id for one in piece)
         known.add(piece)

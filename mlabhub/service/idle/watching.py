@@ -20,7 +20,7 @@ from mlabhub.core.idle.patience import Patient
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.idle.samples import Sample as Row
 from mlabhub.core.idle.samples import Samples
-from mlabhub.core.readings import Sample, Watched
+from mlabhub.core.readings import Sample, Values, Watched
 from mlabhub.core.sample_history import FINE_FOR_S
 from mlabhub.errors import MLabError
 from mlabhub.messages import Message
@@ -103,6 +103,10 @@ class Watch:
         """Return the last sample of a launch that was there in the last minute."""
         return self._last.get(launch_id)
 
+    def use_at(self, launch_id: str, t: float) -> Values:
+        """Return the percent of each GPU of a launch in a minute of the last day; empty where nothing is known."""
+        return () if self._meanwhile is not None else self._known.use.at(launch_id, t)
+
     def reasons(self, launch_id: str) -> tuple[Message, ...]:
         """Return why something was not known of a launch in the last minute."""
         sample = self._last.get(launch_id)
@@ -182,6 +186,7 @@ class Watch:
                 self._known.take((one,))
             await turns.give()
         self._last, self.ticked = last, t
+        self._known.use.forget(t)
         projection = self._projection()
         if projection is not None:
             self._known.forget({*last, *(one.launch_id for one in projection)})
