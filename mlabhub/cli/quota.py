@@ -18,6 +18,7 @@ from rich.text import Text
 
 from mlabhub.cli import complete
 from mlabhub.cli.dates import FORMS, read_when, show_moment
+from mlabhub.cli.quota_recorded import export
 from mlabhub.cli.quota_replay import replay
 from mlabhub.cli.remote import find_service
 from mlabhub.core.quote import plain, quote
@@ -26,6 +27,7 @@ from mlabhub.errors import NotFound
 
 app = typer.Typer(help="Show quotas, change them at run time, and tell who changed what.")
 app.command()(replay)
+app.command()(export)
 
 Json = dict[str, Any]
 State = Annotated[

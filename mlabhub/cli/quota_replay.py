@@ -1,13 +1,15 @@
 """``mlabhub quota replay``: a change of quotas judged before it is made, on a workload that was recorded or made.
 
-Guarantees: nothing is asked of a hub and nothing is changed, but the file of ``--out``; a fault in what is read is one
-sentence and exit status 2. What is only worth knowing goes to stderr.
+Guarantees: nothing is changed but the file of ``--out``, and of a hub only its machines are asked for; a fault in what
+is read is one sentence and exit status 2. What is only worth knowing goes to stderr.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mlabhub.catalog import default_directory, load_catalog, load_quotas
+from mlabhub.cli.quota_recorded import BEGIN, END, read_recorded, read_span
 from mlabhub.cli.recordings import number, read_recording, share, write_lines
 from mlabhub.core.profiles import Catalog
+from mlabhub.core.quota_changes import effective
 from mlabhub.core.quota_sums import notes_on_sums
 from mlabhub.core.quotas import Quotas
 from mlabhub.core.quote import plain
@@ -27,6 +31,7 @@ from mlabhub.replay import InvalidWorkload, Report, Terms, Workload, live_rules,
 from mlabhub.replay.baselines import BASELINES
 from mlabhub.replay.check import check
 from mlabhub.replay.never import capacity_of
+from mlabhub.settings import load_settings
 
 OURS = "mlabhub"
 MOST_FINDINGS_SHOWN = 20
@@ -34,8 +39,15 @@ MOST_FINDINGS_SHOWN = 20
 
 def replay(
     workload: Annotated[
-        Path, typer.Argument(help="The workload: JSON Lines, as they are or compressed by gzip.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(help="The workload: JSON Lines, as they are or compressed by gzip.", show_default=False),
+    ] = None,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Replay what this installation recorded, on the machines it has now.")
+    ] = False,
+    begin: Annotated[str | None, typer.Option("--from", metavar="T", help=BEGIN)] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="T", help=END)] = None,
+    state: Annotated[Path | None, typer.Option(help="With --recorded: the state folder of the installation.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="A configuration folder: its quotas.yaml, and what profiles say of notices.")
     ] = None,
@@ -55,8 +67,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Replay a workload under the real rules and these quotas: waits, debts to guarantees, what was taken back."""
-    limits, terms = read_quotas(config, quotas)
-    found = read_recording(workload, read_workload, InvalidWorkload)
+    found, limits, terms = gather(workload, (begin, end, state) if recorded else None, config, quotas)
+    if workload is not None and (begin, end, state) != (None, None, None):
+        raise typer.BadParameter("--from, --to and --state go with --recorded.")
     for note in (*found.notes, *map(str, notes_on_sums(limits, capacity_of(found.nodes)))):
         typer.echo(f"note: {note}", err=True)
     outcome = run(found, limits, live_rules, terms)
@@ -72,6 +85,32 @@ def replay(
     else:
         show(Console(highlight=False), found, reports, checked)
     complain(findings, outcome.stranded)
+
+
+def gather(
+    file: Path | None,
+    recorded: tuple[str | None, str | None, Path | None] | None,
+    config: Path | None,
+    quotas: Path | None,
+) -> tuple[Workload, Quotas, dict[str, Terms]]:
+    """Return the workload of a file, or what an installation recorded: from when, until when, and its state folder.
+
+    Without a file of quotas, or a folder, those count that are in force at the installation now.
+    """
+    if recorded is None:
+        if file is None:
+            raise typer.BadParameter("Name a workload, or say --recorded.")
+        return read_recording(file, read_workload, InvalidWorkload), *read_quotas(config, quotas)
+    if file is not None:
+        raise typer.BadParameter(f"--recorded takes the place of a file; leave out {file}, or --recorded.")
+    begin, end, state = recorded
+    settings = load_settings(state_dir=state)
+    found, changes = read_recorded(settings, state, *read_span(begin, end))
+    workload = replace(found.workload, notes=tuple(map(str, found.notes)))
+    if config is not None or quotas is not None:
+        return workload, *read_quotas(config, quotas)
+    catalog = load_catalog(settings.config_dir)
+    return workload, effective(catalog.quotas, changes, time.time()), terms_of(catalog)
 
 
 def complain(findings: Sequence[str], stranded: Sequence[str]) -> None:

@@ -48,9 +48,9 @@ def lines_of(file: Path) -> Iterator[bytes]:
                 yield line
 
 
-def write_lines(file: Path, lines: Iterable[Line], source: Path, name: str) -> None:
+def write_lines(file: Path, lines: Iterable[Line], source: Path | None, name: str) -> None:
     """Write JSON Lines to a file that is not the one that was read, ``source``; ``name`` says what that is."""
-    if file.exists() and source.exists() and file.samefile(source):
+    if source is not None and file.exists() and source.exists() and file.samefile(source):
         raise InvalidConfiguration(f"--out {file} is the {name}. Name another file.")
     with file.open("w") as out:
         for line in lines:

@@ -3,7 +3,7 @@
 from mlabhub.ledger.address import Address, parse_address
 from mlabhub.ledger.base import Ledger, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.memory import MemoryLedger
-from mlabhub.ledger.opened import ledger_address, open_ledger, open_samples
+from mlabhub.ledger.opened import ledger_address, open_ledger, open_samples, open_to_read
 from mlabhub.ledger.postgresql import LedgerTaken, PostgresLedger, open_postgresql
 from mlabhub.ledger.postgresql_look import look_at_postgresql
 from mlabhub.ledger.records import (
@@ -29,6 +29,7 @@ from mlabhub.ledger.records import (
 from mlabhub.ledger.samples import MemorySamples, SampleStore, SqlSamples
 from mlabhub.ledger.sql import SqlLedger
 from mlabhub.ledger.sqlite import check_disk, open_sqlite
+from mlabhub.ledger.workload import RecordedRuns
 
 __all__ = [
     "Address",
@@ -51,6 +52,7 @@ __all__ = [
     "QuotaChange",
     "ReclaimNotice",
     "Record",
+    "RecordedRuns",
     "Reservation",
     "SampleStore",
     "Shelved",
@@ -68,5 +70,6 @@ __all__ = [
     "open_postgresql",
     "open_samples",
     "open_sqlite",
+    "open_to_read",
     "parse_address",
 ]

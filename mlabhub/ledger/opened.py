@@ -65,7 +65,14 @@ def _move(file: Path, ledger: PostgresLedger) -> None:
 
 @contextmanager
 def open_samples(settings: Settings) -> Iterator[SqlSamples]:
-    """Open the samples that an installation keeps, to read them, also while its service runs.
+    """Open the samples that an installation keeps, as `open_to_read` opens its ledger."""
+    with open_to_read(settings, "mlabhub idle export") as ledger:
+        yield SqlSamples(ledger)
+
+
+@contextmanager
+def open_to_read(settings: Settings, name: str) -> Iterator[SqlLedger]:
+    """Open an installation's ledger to read it, also while its service runs; PostgreSQL is told the ``name``.
 
     Raises `InvalidConfiguration` or `LedgerUnavailable`.
     """
@@ -75,8 +82,8 @@ def open_samples(settings: Settings) -> Iterator[SqlSamples]:
             raise InvalidConfiguration(Message.of(NO_LEDGER, file=str(settings.ledger_file)))
         ledger = open_sqlite(settings.ledger_file)
     else:
-        ledger = SqlLedger(make_engine(address, "mlabhub idle export"), partial(sentence, address.place))
+        ledger = SqlLedger(make_engine(address, name), partial(sentence, address.place))
     try:
-        yield SqlSamples(ledger)
+        yield ledger
     finally:
         ledger.close()
