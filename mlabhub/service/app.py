@@ -14,7 +14,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -256,18 +256,7 @@ async def serve(
             login = hub_auth or make_hub_auth(settings, token)
             service = make_service(world, hub_auth=login, spawner_secret=secret)
             server = _listen(service.application, settings)
-            loops = {
-                "reconciler": service.reconciler.run(),
-                "queue": world.queue.run(),
-                "idle": world.idle.run(),
-                "history": world.forecasts.history.run(),
-                "forecasts": world.forecasts.run(),
-                "nudging": Nudging(world, world.unused_after_s).run(),
-                "shelving": service.shelving.run(),
-                "quota notes": world.quota_notes.run(),
-                "watch": world.watch.run(),
-            }
-            tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
+            tasks = [asyncio.create_task(run(), name=name) for name, run in loops_of(service).items()]
             gc.freeze()  # what is loaded stays: collections need not look at it again
             gc.set_threshold(*COLLECT_AFTER)
             sys.setswitchinterval(SWITCH_S)
@@ -279,6 +268,22 @@ async def serve(
             await server.close_all_connections()
         if own_hub is not None:
             await own_hub.close()
+
+
+def loops_of(service: Service) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    """Return what goes on all the time beside the answers to requests, by name."""
+    world = service.world
+    return {
+        "reconciler": service.reconciler.run,
+        "queue": world.queue.run,
+        "idle": world.idle.run,
+        "history": world.forecasts.history.run,
+        "forecasts": world.forecasts.run,
+        "nudging": Nudging(world, world.unused_after_s).run,
+        "shelving": service.shelving.run,
+        "quota notes": world.quota_notes.run,
+        "watch": world.watch.run,
+    }
 
 
 def only_one(settings: Settings) -> FileLock:

@@ -40,6 +40,7 @@ from mlabhub.service.idle.sources import Sources
 from mlabhub.service.idle.watching import Watch
 from mlabhub.service.writer import Outcome
 from tests.bench.admission_service import held_reservation, make_backend
+from tests.bench.holds import PAUSE_S, Holds
 from tests.doubles import ScriptedHub
 from tests.service.conftest import make_settings
 
@@ -47,23 +48,7 @@ HOLD_MS = 100.0
 """Nothing may hold the loop for longer."""
 BEGIN = 20_000 * 86_400.0
 SCRAPE_S = 15.0
-PAUSE_S = 0.001
 QUIET_S = 2.0
-
-
-class Holds:
-    """Notes how long the event loop, which should give a turn each millisecond, gives none."""
-
-    def __init__(self) -> None:
-        self.hold = self.cpu = 0.0
-
-    async def watch(self) -> None:
-        """Note it until cancelled."""
-        while True:
-            begun, spent = time.perf_counter(), time.thread_time()
-            await asyncio.sleep(PAUSE_S)
-            self.hold = max(self.hold, time.perf_counter() - begun - PAUSE_S)
-            self.cpu = max(self.cpu, time.thread_time() - spent)
 
 
 async def held(doing: Awaitable[Any]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from mlabhub.settings import Settings, load_settings
 from tests.bench.admission_service import make_backend
 from tests.bench.bench_admission import is_healthy
 from tests.bench.made_ledger import group_of
-from tests.doubles import KnownTokens, ScriptedHub
+from tests.doubles import KnownTokens, ScriptedBackend, ScriptedHub
 from tests.installation import wait_for
 
 TOKEN = "t" * 32
@@ -54,25 +54,39 @@ def read(settings: Settings) -> tuple[tuple[Reservation, ...], tuple[KnownId, ..
         ledger.close()
 
 
+def make_doubles(settings: Settings) -> tuple[ScriptedHub, ScriptedBackend, dict[str, tuple[str, ...]]]:
+    """Return a hub and machines on which everything runs that the ledger says is held, and people with their groups."""
+    running, ids = read(settings)
+    hub, backend = ScriptedHub(), make_backend()
+    hub.add_user("admin", admin=True)
+    groups = sum(one.kind == "group" for one in ids)
+    people = {one.name: (group_of(one.name, groups),) for one in ids if one.kind == "user"}
+    for name, those in people.items():
+        hub.add_user(name, *those)
+    for one in running:
+        ready = one.state == "held"
+        if ready:
+            backend.run(one.launch_id, one.user, one.server, one.gpus)
+        hub.servers[one.user, one.server] = HubServer(
+            one.user,
+            one.server,
+            ready=ready,
+            pending=None if ready else "spawn",
+            user_options={"launch_id": one.launch_id},
+            last_activity=one.held,
+        )
+    return hub, backend, people
+
+
 async def main() -> None:
     """Serve until SIGTERM."""
     settings = load_settings(sys.argv[1])
-    running, ids = read(settings)
-    hub, backend = ScriptedHub(), make_backend()
+    hub, backend, people = make_doubles(settings)
     tokens = KnownTokens(**login_options(settings, TOKEN))
     tokens.models = {}
     tokens.vouch("t-admin", "admin", admin=True, scopes=EVERYTHING)
-    hub.add_user("admin", admin=True)
-    groups = sum(one.kind == "group" for one in ids)
-    for one in ids:
-        if one.kind == "user":
-            hub.add_user(one.name, group_of(one.name, groups))
-            tokens.vouch(f"t-{one.name}", one.name, group_of(one.name, groups))
-    for held in running:
-        backend.run(held.launch_id, held.user, held.server, held.gpus)
-        options = {"launch_id": held.launch_id}
-        server = HubServer(held.user, held.server, ready=True, user_options=options, last_activity=held.held)
-        hub.servers[held.user, held.server] = server
+    for name, groups in people.items():
+        tokens.vouch(f"t-{name}", name, *groups)
     await serve(settings, hub=hub, backend=backend, hub_auth=tokens)
 
 

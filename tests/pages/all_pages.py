@@ -1,0 +1,58 @@
+"""The table of pages: what benches, pictures and checks of accessibility walk. A test holds it complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that people read: its picture's name, its address below the service's prefix, and whether it is for
+    administrators alone. ``{launch}`` is a launch that runs, ``{starting}`` one that starts, ``{waiting}`` one that
+    waits in the queue, ``{group}`` a group.
+    """
+
+    name: str
+    path: str
+    admin: bool = False
+
+
+PAGES = (
+    Page("home", ""),
+    Page("launch", "launch"),
+    Page("launch-gpu", "launch?profile=gpu"),
+    Page("starting", "starting/{starting}"),
+    Page("waiting", "starting/{waiting}"),
+    Page("queue", "queue"),
+    Page("quotas", "quotas"),
+    Page("quota", "quotas/of?group={group}"),
+    Page("idle-server", "idle/{launch}"),
+    Page("idle", "idle", admin=True),
+)
+
+NO_PAGES = (
+    "parts",
+    "tensorboard",
+    "launch/preview",
+    "fetching",
+    "fetching/progress",
+    "starting/{id}/progress",
+    "queue/parts",
+    "queue/nearest",
+    "leave|front",
+    "release",
+    "release/{id}",
+    "quotas/parts",
+    "quotas/form",
+    "change-quota|undo-quota",
+    "stop|reset",
+    "delete-image",
+    "release-gpu",
+    "bring-back|bring-back-wait",
+    "safe-mode",
+    "warned",
+    "idle/{id}/parts",
+    "save",
+    "static/(.+)",
+)
+"""Routes that are no pages of their own: parts of pages, questions before an act, and acts."""

@@ -1,0 +1,19 @@
+"""The table of pages has every page."""
+
+from __future__ import annotations
+
+import re
+
+from mlabhub.service.pages import routes
+from tests.pages.all_pages import NO_PAGES, PAGES
+
+PREFIX = "/services/mlabhub/"
+
+
+def test_every_route_is_a_page_or_none() -> None:
+    patterns = [route.regex.pattern.rstrip("$") for route in routes(PREFIX)]
+    own = {one.removeprefix(PREFIX).replace("([0-9A-Za-z-]{1,64})", "{id}").strip("()") for one in patterns}
+    own -= {PREFIX.rstrip("/"), ""}
+    pages = {re.sub(r"\{\w+\}", "{id}", page.path.partition("?")[0]) for page in PAGES}
+    assert own - pages == {one.strip("()") for one in NO_PAGES}, "a route that is in neither table, or one that is gone"
+    assert pages - own == {""}, "a page without a route"
