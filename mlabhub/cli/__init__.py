@@ -33,6 +33,7 @@ VERBS = {
     "gpus": ("mlabhub.cli.gpus:gpus", "Show every GPU, and who holds it."),
     "quota": ("mlabhub.cli.quota:app", "Show quotas, and change them at run time."),
     "queue": ("mlabhub.cli.queue:app", "Show who waits for what; leave, change and move entries."),
+    "usage": ("mlabhub.cli.usage:usage", "Show GPU-hours allocated, used and wasted."),
     "idle": ("mlabhub.cli.idle:app", "Say whether servers are used, and try policies of idleness."),
     "server": ("mlabhub.cli.server:app", "Start, stop and list servers; give one back."),
     "image": ("mlabhub.cli.image:app", "Build, push, list and check the images that people work in."),

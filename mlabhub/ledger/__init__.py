@@ -29,6 +29,7 @@ from mlabhub.ledger.records import (
 from mlabhub.ledger.samples import MemorySamples, SampleStore, SqlSamples
 from mlabhub.ledger.sql import SqlLedger
 from mlabhub.ledger.sqlite import check_disk, open_sqlite
+from mlabhub.ledger.usage import MemoryUsage, SqlUsage, UsageStore
 from mlabhub.ledger.workload import RecordedRuns
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "LedgerUnavailable",
     "MemoryLedger",
     "MemorySamples",
+    "MemoryUsage",
     "Nudge",
     "PastRun",
     "PostgresLedger",
@@ -58,9 +60,11 @@ __all__ = [
     "Shelved",
     "SqlLedger",
     "SqlSamples",
+    "SqlUsage",
     "State",
     "StoredAnswer",
     "ToldStart",
+    "UsageStore",
     "WouldStop",
     "check_disk",
     "ledger_address",

@@ -120,7 +120,8 @@ class SqlSamples:
         of = chunks.c
         for begin in self._hours(since, until):
             of_hour = sa.select(of.lines).where(of.begin == begin)
-            rest = sa.select(ticks.c.lines).where(ticks.c.t > begin, ticks.c.t <= begin + HOUR_S).order_by(ticks.c.t)
+            late = (ticks.c.t > begin, ticks.c.t >= since, ticks.c.t <= min(begin + HOUR_S, until))
+            rest = sa.select(ticks.c.lines).where(*late).order_by(ticks.c.t)
             with self._faults(), self._engine.connect() as connection:
                 packed = [*connection.execute(of_hour).scalars(), *connection.execute(rest).scalars()]
             for lines in packed:

@@ -34,7 +34,7 @@ from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.inventory import Backend, make_backend
 from mlabhub.inventory.process import find_tools
-from mlabhub.ledger import SqlSamples, open_ledger
+from mlabhub.ledger import SqlSamples, SqlUsage, open_ledger
 from mlabhub.messages import N_, Message
 from mlabhub.service import pages
 from mlabhub.service.bodylimit import LimitBodies
@@ -65,6 +65,7 @@ from mlabhub.service.routes import api_routes
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
 from mlabhub.service.server_logs import ServerLogs
 from mlabhub.service.shelving.desk import ShelvingDesk
+from mlabhub.service.usage.desk import UsageDesk
 from mlabhub.service.world import Hub, World
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
@@ -139,6 +140,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         idle_looks=IdleLooks(world, idle_desk, reports),
         server_logs=ServerLogs(world.backend),
         map_desk=MapDesk(world),
+        usage_desk=UsageDesk(world),
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,
@@ -208,6 +210,7 @@ async def open_world(settings: Settings, *, hub: Hub, backend: Backend | None = 
         metrics=metrics,
         disk=DiskUse(time.monotonic, partial(room_of, state_dir=str(settings.state_dir))),
         samples=SqlSamples(ledger),
+        usage=SqlUsage(ledger),
     )
     await world.writer.start()
     watching = asyncio.create_task(catalog.watch(), name="catalogue")
@@ -283,6 +286,7 @@ def loops_of(service: Service) -> dict[str, Callable[[], Coroutine[Any, Any, Non
         "shelving": service.shelving.run,
         "quota notes": world.quota_notes.run,
         "watch": world.watch.run,
+        "usage": world.usage_loop.run,
     }
 
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from mlabhub.core.capacity import Capacity, Node
 from mlabhub.ledger import QueueEntry, Reservation
 from mlabhub.service.tallies import ENTRY_EVENTS, IDLE_EVENTS, NOTICE_EVENTS, Tally
+from mlabhub.service.usage.measures import GpuSeconds
 
 GPU_STATES = ("held", "free", "others", "unhealthy", "closed")
 """Of people's servers; to be had; of somebody else; broken; free, but their node takes no servers."""
@@ -51,6 +52,7 @@ class Metrics:
         text = "Servers with GPUs of which nobody has known for half an hour whether they are used"
         self.idle_unknown = self._gauge("idle_unknown_long", text)
         self.idle_undelivered = self._gauge("idle_undelivered", "Warnings that were due and reached nobody")
+        self.gpu_seconds = GpuSeconds(self.registry)
         self.commit_seconds = self._histogram("commit", "Time to make a batch durable", _COMMIT_S)
         self.start_seconds = self._histogram(
             "start", "From a reservation to its server running and answering", _START_S

@@ -19,6 +19,7 @@ from mlabhub.service.idle_routes import IDLE_ROUTES
 from mlabhub.service.reports_routes import REPORTS_ROUTES
 from mlabhub.service.server_logs import LogView
 from mlabhub.service.sharing_routes import SHARING_ROUTES
+from mlabhub.service.usage_routes import USAGE_ROUTES
 from mlabhub.service.views import ImageView, LaunchAnswer, NodeView, ServerView, StorageView
 
 SERVER = "{user}/{server}"
@@ -35,6 +36,7 @@ STATE = {"state": str, "launch_id": str}
 ROUTES: tuple[Route, ...] = (
     *SHARING_ROUTES,
     *IDLE_ROUTES,
+    *USAGE_ROUTES,
     Route(
         API + f"reservations/{SERVER}",
         spawners.ReserveHandler,

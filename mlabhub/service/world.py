@@ -17,7 +17,15 @@ from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.quota_changes import QuotaChange
 from mlabhub.errors import MLabError, NotFound
 from mlabhub.inventory import Backend
-from mlabhub.ledger import Ledger, MemorySamples, Reservation, SampleStore
+from mlabhub.ledger import (
+    Ledger,
+    MemoryLedger,
+    MemorySamples,
+    MemoryUsage,
+    Reservation,
+    SampleStore,
+    UsageStore,
+)
 from mlabhub.messages import Message
 from mlabhub.service.census import Census
 from mlabhub.service.changes import Changes
@@ -31,6 +39,7 @@ from mlabhub.service.news import News, NoNews
 from mlabhub.service.projection import Projection
 from mlabhub.service.queue.loop import QueueLoop
 from mlabhub.service.quota_notes import QuotaNotes
+from mlabhub.service.usage.loop import UsageLoop
 from mlabhub.service.writer import Writer
 from mlabhub.settings import Settings
 
@@ -113,12 +122,14 @@ class World:
     unused_after_s: Callable[[], float] = lambda: UNUSED_AFTER_S
     monotonic: Callable[[], float] = time.monotonic
     samples: SampleStore = field(default_factory=MemorySamples)
+    usage: UsageStore = field(default_factory=lambda: MemoryUsage(MemoryLedger()))
     fetcher: ImageFetcher = field(init=False)
     queue: QueueLoop = field(init=False)
     idle: IdleLoop = field(init=False)
     quota_notes: QuotaNotes = field(init=False)
     forecasts: Forecasts = field(init=False)
     watch: Watch = field(init=False)
+    usage_loop: UsageLoop = field(init=False)
 
     def __post_init__(self) -> None:
         self.quota_notes = QuotaNotes(self)
@@ -127,6 +138,7 @@ class World:
         self.idle = IdleLoop(self)
         self.forecasts = Forecasts(self)
         self.watch = Watch(self)
+        self.usage_loop = UsageLoop(self)
 
     @property
     def changes(self) -> Changes:

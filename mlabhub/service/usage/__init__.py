@@ -1,0 +1,1 @@
+"""Usage: adding it up as time goes by, and reports of it."""
