@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mlabhub.cli.shown import print_json, working
 from mlabhub.settings import default_state_dir, load_settings
 from mlabhub.supervisor.archive import Manifest
 from mlabhub.supervisor.backup import make_backup
@@ -21,9 +21,10 @@ def backup(
 ) -> None:
     """Write databases, secrets and configuration into one file, also while the hub runs; people's files are not in."""
     settings = load_settings(state_dir=state)
-    manifest = make_backup(settings, file)
+    with working("Copying databases and files"):
+        manifest = make_backup(settings, file)
     if as_json:
-        typer.echo(manifest.model_dump_json())
+        print_json(manifest.model_dump())
         return
     typer.echo(f"{file}: {len(manifest.files)} files, {_size(file)}. It has secrets in it: keep it private.")
     _say_where_the_ledger_is(manifest)
@@ -39,11 +40,12 @@ def restore(
 ) -> None:
     """Put a backup back into a state folder that no hub runs on."""
     folder = state or default_state_dir()
-    manifest, aside = put_back(file, folder, force=force)
+    with working("Putting it back"):
+        manifest, aside = put_back(file, folder, force=force)
     config = folder / "config"
     if as_json:
         report = {"state": str(folder), "config": str(config), "replaced": str(aside) if aside else None}
-        typer.echo(json.dumps({**report, "manifest": manifest.model_dump()}))
+        print_json({**report, "manifest": manifest.model_dump()})
         return
     typer.echo(f"{folder}: restored as it was on {manifest.host} at {manifest.made}.")
     if aside is not None:

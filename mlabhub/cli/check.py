@@ -18,6 +18,7 @@ from mlabhub.catalog import (
     read_folder,
     read_notifications,
 )
+from mlabhub.cli.shown import print_json
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.site import InvalidSite, SiteFile, find_site_file, read_site_file
 
@@ -82,4 +83,4 @@ def _print_json(folder: Path, loaded: Loaded, site: SiteFile, messages: LoadedNo
         "site": None if site.path is None else str(site.path),
         "notes": [str(note) for note in loaded.notes],
     }
-    typer.echo(json.dumps(answer, indent=2))
+    print_json(answer)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.cells import cell_len
+from rich.text import Text
 
 from mlabhub.cli.doctor_checks import look_at_machine, run_checks
 from mlabhub.cli.findings import Check, Status
+from mlabhub.cli.shown import make_console, plain_line, print_json, working
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.settings import Settings, default_state_dir, load_settings
 
 MARKS: dict[Status, tuple[str, str]] = {
-    "ok": ("ok", typer.colors.GREEN),
-    "missing": ("MISSING", typer.colors.RED),
-    "better": ("better", typer.colors.YELLOW),
-    "info": ("info", typer.colors.BLUE),
+    "ok": ("ok", "green"),
+    "missing": ("MISSING", "red"),
+    "better": ("better", "yellow"),
+    "info": ("info", "blue"),
 }
 
 
@@ -43,29 +45,33 @@ def doctor(
     if server is not None:
         from mlabhub.cli.doctor_server import examine_server  # httpx and tornado, which a machine alone need not load
 
-        checks = examine_server(server, url, state)
+        with working("Trying what a browser does"):
+            checks = examine_server(server, url, state)
     else:
         state_dir = state or default_state_dir()
-        checks = run_checks(look_at_machine(_settings(state_dir), state_dir))
+        with working("Looking at this machine"):
+            checks = run_checks(look_at_machine(_settings(state_dir), state_dir))
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
+        print_json([dataclasses.asdict(check) for check in checks])
     else:
+        console = make_console()
         for line in describe(checks):
-            typer.echo(line)
+            console.print(line, soft_wrap=True)
     if any(check.status == "missing" for check in checks):
         raise typer.Exit(1)
 
 
-def describe(checks: Sequence[Check]) -> list[str]:
+def describe(checks: Sequence[Check]) -> list[Text]:
     """Return the findings as lines: what is fine first, then what is not, each with what mends it."""
     order: list[Status] = ["ok", "info", "better", "missing"]
-    width = max(len(check.name) for check in checks)
-    lines = []
+    width = max(cell_len(check.name) for check in checks)
+    lines: list[Text] = []
     for check in sorted(checks, key=lambda check: order.index(check.status)):
         word, colour = MARKS[check.status]
-        lines.append(f"{typer.style(f'{word:8}', fg=colour)}{check.name:{width}}  {check.found}")
+        name = plain_line(check.name) + " " * (width - cell_len(check.name))
+        lines.append(Text.assemble((f"{word:8}", colour), f"{name}  {plain_line(check.found)}"))
         if check.fix:
-            lines.append(f"{'':8}{'':{width}}  -> {check.fix}")
+            lines.append(Text(f"{'':8}{'':{width}}  -> {plain_line(check.fix)}"))
     return lines
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,11 +10,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mlabhub.cli.dates import PAST_FORMS, read_past, show_moment
 from mlabhub.cli.remote import find_service
+from mlabhub.cli.shown import Cell, Column, make_console, print_json, print_table
 from mlabhub.core.quote import plain
 from mlabhub.core.units import format_gib, format_gpu_type, format_number
 
@@ -29,6 +28,24 @@ STYLES = {
     "taken": "yellow",
     "divided": "dim",
 }
+
+COLUMNS = (
+    Column("", right=True),
+    Column("GPU", wraps=True),
+    Column("memory", right=True, spare=3),
+    Column("use", right=True, spare=2),
+    Column("state"),
+    Column("held by", wraps=True),
+    Column("since", right=True, spare=1),
+)
+PAST = (
+    Column("", right=True),
+    Column("GPU", wraps=True),
+    Column("use", right=True, spare=2),
+    Column("state"),
+    Column("held by", wraps=True),
+    Column("for", right=True, spare=1),
+)
 
 Json = dict[str, Any]
 
@@ -53,14 +70,14 @@ def gpus(
         moment = read_past(at, datetime.now().astimezone(), option="--at")
         show_past(find_service(state).get(f"gpus/map?at={moment:.3f}"), as_json=as_json)
         return
-    service, console = find_service(state), Console(highlight=False)
+    service, console = find_service(state), make_console()
     try:
         while True:
             nodes = service.get("gpus")["nodes"]
             if watch and not as_json:
                 console.clear()
             if as_json:
-                typer.echo(json.dumps({"nodes": nodes}))
+                print_json({"nodes": nodes})
             else:
                 show(console, nodes, time.time())
             if not watch:
@@ -73,36 +90,30 @@ def gpus(
 def show_past(told: Json, *, as_json: bool) -> None:
     """Print who held what at a moment."""
     if as_json:
-        typer.echo(json.dumps(told))
+        print_json(told)
         return
-    console = Console(highlight=False)
+    console = make_console()
     console.print(Text(f"At {show_moment(told['at'])}: {told['gpus']['held']} GPUs held", "bold"), soft_wrap=True)
     for node in told["nodes"]:
         held = sum(gpu["state"] == "held" for gpu in node["gpus"])
         gone = "; it is not there any more" if node["gone"] else ""
         console.print(Text(f"{plain(node['name'])}: {held} held{gone}", "bold"), soft_wrap=True)
         if node["gpus"]:
-            console.print(past_table(node["gpus"], told["at"]))
+            print_table(console, PAST, [past_row(gpu, told["at"]) for gpu in node["gpus"]])
 
 
-def past_table(gpus: list[Json], at: float) -> Table:
-    """Return the table of a machine's GPUs at a moment."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "GPU", "use", "state", "held by", "for"):
-        right = heading in ("", "use", "for")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "held by", overflow="fold")
-    for gpu in gpus:
-        held = gpu["state"] == "held"
-        use = "?" if held else ""
-        table.add_row(
-            place_of(gpu),
-            Text(name_of(gpu)),
-            use if gpu["utilisation"] is None else f"{gpu['utilisation']:.0f} %",
-            "not held" if gpu["state"] == "unheld" else Text(gpu["state"]),
-            Text(holder_of({**gpu, "held": held})),
-            "" if gpu["since"] is None else ago(at - gpu["since"]),
-        )
-    return table
+def past_row(gpu: Json, at: float) -> tuple[Cell, ...]:
+    """Return a GPU's row at a moment."""
+    held = gpu["state"] == "held"
+    use = "?" if held else ""
+    return (
+        place_of(gpu),
+        name_of(gpu),
+        use if gpu["utilisation"] is None else f"{gpu['utilisation']:.0f} %",
+        "not held" if gpu["state"] == "unheld" else str(gpu["state"]),
+        holder_of({**gpu, "held": held}),
+        "" if gpu["since"] is None else ago(at - gpu["since"]),
+    )
 
 
 def show(console: Console, nodes: list[Json], now: float) -> None:
@@ -110,7 +121,7 @@ def show(console: Console, nodes: list[Json], now: float) -> None:
     for node in nodes:
         console.print(Text(title_of(node), "bold"), soft_wrap=True)
         if node["gpus"]:
-            console.print(table_of(node["gpus"], now))
+            print_table(console, COLUMNS, [row_of(gpu, now) for gpu in node["gpus"]])
         for note in notes_on(node):
             console.print(Text(note))
 
@@ -129,24 +140,18 @@ def title_of(node: Json) -> str:
     return f"{plain(node['name'])}: {cpu}, {memory}{gpus} free{closed}"
 
 
-def table_of(gpus: list[Json], now: float) -> Table:
-    """Return the table of a machine's GPUs."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "GPU", "memory", "use", "state", "held by", "since"):
-        right = heading in ("", "memory", "use", "since")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "held by", overflow="fold")
-    for gpu in gpus:
-        state = state_of(gpu)
-        table.add_row(
-            place_of(gpu),
-            Text(name_of(gpu)),
-            memory_of(gpu),
-            "?" if gpu["utilisation"] is None else f"{gpu['utilisation']:.0f} %",
-            Text(state, STYLES.get(state.split(",")[0], "")),
-            Text(holder_of(gpu)),
-            "" if gpu["since"] is None else ago(now - gpu["since"]),
-        )
-    return table
+def row_of(gpu: Json, now: float) -> tuple[Cell, ...]:
+    """Return a GPU's row of its machine's table."""
+    state = state_of(gpu)
+    return (
+        place_of(gpu),
+        name_of(gpu),
+        memory_of(gpu),
+        "?" if gpu["utilisation"] is None else f"{gpu['utilisation']:.0f} %",
+        Text(state, STYLES.get(state.split(",")[0], "")),
+        holder_of(gpu),
+        "" if gpu["since"] is None else ago(now - gpu["since"]),
+    )
 
 
 def place_of(gpu: Json) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from mlabhub.cli.idle_replay import moment
+from mlabhub.cli.shown import working
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.ledger import open_samples
 from mlabhub.settings import load_settings
@@ -43,7 +44,7 @@ def export(
             return
         part = out.with_name(out.name + ".part")
         try:
-            with gzip.open(part, "wt") if out.suffix == ".gz" else part.open("w") as file:
+            with working("Writing"), gzip.open(part, "wt") if out.suffix == ".gz" else part.open("w") as file:
                 count = 0
                 for line in lines:
                     file.write(line + "\n")

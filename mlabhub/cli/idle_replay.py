@@ -6,7 +6,6 @@ sentence and exit status 2. What is only worth knowing goes to stderr.
 
 from __future__ import annotations
 
-import json
 import math
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from mlabhub.catalog import default_directory, load_catalog, load_idle
 from mlabhub.cli.recordings import number, read_recording, share, write_lines
+from mlabhub.cli.shown import Column, make_console, print_json, print_table, working
 from mlabhub.core.idle.file import Idle
 from mlabhub.core.idle.policy import Policy
 from mlabhub.core.moments import NoMoment, read_moment
@@ -54,13 +53,14 @@ def replay(
     recording = read_recording(samples, read, InvalidSamples)
     for note in recording.notes:
         typer.echo(f"note: {note}", err=True)
-    outcome = run(recording, chosen)
+    with working("Replaying"):
+        outcome = run(recording, chosen)
     if out is not None:
         write_lines(out, outcome.decisions, samples, "samples themselves")
     if as_json:
-        typer.echo(json.dumps({"policy": chosen.name, **outcome.totals.to_dict()}))
+        print_json({"policy": chosen.name, **outcome.totals.to_dict()})
     else:
-        show(Console(highlight=False), outcome.totals, chosen)
+        show(make_console(), outcome.totals, chosen)
 
 
 def read_idle(config: Path | None) -> Idle:
@@ -106,23 +106,19 @@ def show(console: Console, totals: Totals, policy: Policy) -> None:
         f"{totals.samples} samples.",
         soft_wrap=True,
     )
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("", justify="right", no_wrap=True)
-    for heading, hours in (
+    hours = (
         ("GPU-hours held", held),
         ("idle", totals.gpu_hours_idle),
         ("not known", totals.gpu_hours_unknown),
         ("reclaimed", totals.gpu_hours_reclaimed),
-    ):
-        table.add_row(heading, number(hours), share(hours / held) if held else "")
-    for heading, count in (
+    )
+    counts = (
         ("warnings", totals.warnings),
         ("withdrawn", totals.withdrawn),
         ("stops", totals.stops),
         ("wanted again", totals.wanted_again),
         ("stops of a busy server", totals.stops_of_a_busy_server),
-    ):
-        table.add_row(heading, str(count), "")
-    console.print(table)
+    )
+    rows = [(heading, number(amount), share(amount / held) if held else "") for heading, amount in hours]
+    rows += [(heading, str(count), "") for heading, count in counts]
+    print_table(console, (Column(""), Column("", right=True), Column("", right=True)), rows)

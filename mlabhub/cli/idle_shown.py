@@ -6,25 +6,25 @@ comes out as one line of printable text.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mlabhub.cli import complete
 from mlabhub.cli.gpus import ago
-from mlabhub.cli.queue import AsJson, State, clock_of, plain_line
+from mlabhub.cli.queue import AsJson, State, clock_of
 from mlabhub.cli.remote import find_service
 from mlabhub.cli.server import find_server, name_of, path_of
+from mlabhub.cli.shown import Column, make_console, plain_line, print_json, print_table
 from mlabhub.core.quote import plain
 
 Json = dict[str, Any]
 SAYS = {"busy": "at work", "idle": "idle", "unknown": "not known", "holds": "holds it", "nothing": "decides nothing"}
+SIGNALS = (Column("signal"), Column("says"), Column("measured", spare=1), Column("in words", wraps=True))
+WIDE = ("server", "why", "then", "when", "until")
 VERDICTS = {
     "active": "at work",
     "idle": "idle",
@@ -50,14 +50,14 @@ def explain(
     found = find_server(service, server)
     told = service.get(path_of(found, "idle"))
     if as_json:
-        typer.echo(json.dumps(told))
+        print_json(told)
         return
-    console = Console(highlight=False)
+    console = make_console()
     now = told["now"]
     console.print(Text(f"{name_of(found)}: {VERDICTS.get(told['verdict'], told['verdict'])}", "bold"))
     for line in verdict_lines(told, now):
         console.print(Text(line))
-    console.print(signals_table(told["signals"]))
+    print_table(console, SIGNALS, [signal_row(one) for one in told["signals"]])
     console.print(Text(f"Policy {plain(told['policy']['name'])}:"))
     for sentence in told["policy"]["said"]:
         console.print(Text(f"  {plain_line(sentence)}"))
@@ -83,28 +83,23 @@ def verdict_lines(told: Json, now: float) -> Iterator[str]:
     yield f"It can be kept {told['keep_left']} times more, for up to {ago(told['keep_most_s'])} each time."
 
 
-def signals_table(signals: list[Json]) -> Table:
-    """Return what each signal says, and whether the server could have made it up."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("signal", "says", "measured", "in words"):
-        table.add_column(heading, overflow="fold", no_wrap=heading != "in words")
-    for one in signals:
-        table.add_row(
-            one["name"].replace("_", " "),
-            SAYS.get(one["says"], one["says"]),
-            "outside" if one["trusted"] else "its own word",
-            Text(plain_line(one["text"])),
-        )
-    return table
+def signal_row(one: Json) -> tuple[str, ...]:
+    """Return what a signal says, and whether the server could have made it up."""
+    return (
+        one["name"].replace("_", " "),
+        str(SAYS.get(one["says"], one["says"])),
+        "outside" if one["trusted"] else "its own word",
+        one["text"],
+    )
 
 
 def list_idle(state: State = None, as_json: AsJson = False) -> None:
     """Show what idleness comes to, for administrators: dry runs, what nobody knows, silent agents, what was kept."""
     told = find_service(state).get("idle")
     if as_json:
-        typer.echo(json.dumps(told))
+        print_json(told)
         return
-    console = Console(highlight=False)
+    console = make_console()
     counts = [f"{count} {VERDICTS.get(verdict, verdict)}" for verdict, count in sorted(told["verdicts"].items())]
     console.print(Text("Servers: " + (", ".join(counts) or "none") + "."))
     console.print(Text(_dry_line(told)))
@@ -112,12 +107,7 @@ def list_idle(state: State = None, as_json: AsJson = False) -> None:
     for title, headings, rows in sections(told, now):
         console.print()
         console.print(Text(title, "bold"))
-        table = Table(box=None, pad_edge=False)
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        console.print(table)
+        print_table(console, [Column(heading, wraps=heading in WIDE) for heading in headings], rows)
 
 
 def _dry_line(told: Json) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import re
 import sys
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from mlabhub.cli.shown import Column, make_console, print_json, print_table
 from mlabhub.images import Built, Finding, build_images, check_image, list_images
 from mlabhub.images.accelerator import Accelerator
 from mlabhub.images.build import list_saved
@@ -26,6 +25,13 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 STEP = re.compile(r"^STEP \d+/\d+|^#\d+ \[|^(Asking|Making|Another build|No registry|Pushing)")
 """The lines of an engine's output that tell how far it is."""
 
+COLUMNS = (
+    Column("image", wraps=True),
+    Column("state"),
+    Column("size", right=True, spare=1),
+    Column("built", spare=2),
+    Column("id", spare=3),
+)
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -41,7 +47,7 @@ def build(
 ) -> None:
     """Build images, and what they grow from, unless they are up to date."""
     accelerator: Accelerator | None = None if cuda is None else "cuda" if cuda else "cpu"
-    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    console = make_console(stderr=as_json)
     with _showing(console) as report:
         try:
             built = build_images(names or (), no_cache=no_cache, report=report, accelerator=accelerator)
@@ -49,7 +55,7 @@ def build(
             console.print(error.log_text, style="dim", markup=False)
             raise
     if as_json:
-        _print_json([dataclasses.asdict(image) for image in built])
+        print_json([dataclasses.asdict(image) for image in built])
         return
     for image in built:
         done = f"built in {image.seconds:.0f} s" if image.seconds else "up to date"
@@ -74,7 +80,7 @@ def push(
     if bool(username) != password_stdin:
         raise typer.BadParameter("--username and --password-stdin go together.")
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else ""
-    console = Console(stderr=as_json, soft_wrap=True, highlight=False)
+    console = make_console(stderr=as_json)
     with _showing(console) as report:
         try:
             pushed = push_images(
@@ -84,7 +90,7 @@ def push(
             console.print(error.log_text, style="dim", markup=False)
             raise
     if as_json:
-        _print_json([{**dataclasses.asdict(image), "exact": image.exact} for image in pushed])
+        print_json([{**dataclasses.asdict(image), "exact": image.exact} for image in pushed])
         return
     for image in pushed:
         console.print(f"{image.reference}  pushed in {image.seconds:.0f} s  {image.digest}")
@@ -95,12 +101,10 @@ def list_(as_json: AsJson = False) -> None:
     """List the images of images/ and whether the engine has them, then those that people saved."""
     images = [*list_images(), *list_saved()]
     if as_json:
-        _print_json([dataclasses.asdict(image) for image in images])
+        print_json([dataclasses.asdict(image) for image in images])
         return
-    table = Table("image", "state", "size", "built", "id", box=None, pad_edge=False)
-    for image in images:
-        table.add_row(image.name, _state(image), _size(image), (image.created or "")[:19], _short_id(image))
-    Console().print(table)
+    rows = [(image.name, _state(image), _size(image), (image.created or "")[:19], _short_id(image)) for image in images]
+    print_table(make_console(), COLUMNS, rows)
     stale = [image.name for image in images if not image.up_to_date]
     if stale:
         typer.echo(f"To build what is missing or has changed: mlabhub image build {' '.join(stale)}")
@@ -112,11 +116,11 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Say what an image lacks to run people's servers, and what mends it."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = make_console(stderr=True)
     with _showing(console) as report:
         findings = check_image(reference, report)
     if as_json:
-        _print_json([{**dataclasses.asdict(finding), "ok": finding.ok} for finding in findings])
+        print_json([{**dataclasses.asdict(finding), "ok": finding.ok} for finding in findings])
     else:
         for finding in findings:
             typer.echo(_describe(finding))
@@ -168,7 +172,3 @@ def _describe(finding: Finding) -> str:
     if finding.ok:
         return f"ok       {finding.name}" + (f" {finding.found}" if finding.found != "yes" else "")
     return f"{'lacks' if finding.needed else 'better'}{'':<4}{finding.name}: {finding.fix}"
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))

@@ -6,7 +6,6 @@ never an argument (others would see it in the list of processes), and kept in a 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import webbrowser
@@ -21,6 +20,7 @@ from mlabhub.cli.address import read_hub_address
 from mlabhub.cli.hub_api import hub_of
 from mlabhub.cli.logins import Login, change_logins, logins_file, read_logins
 from mlabhub.cli.remote import URL_VARIABLE, refuse_plain_http, service_of
+from mlabhub.cli.shown import print_json
 from mlabhub.core.quote import plain
 from mlabhub.errors import InvalidConfiguration, MLabError, NotPermitted, Unavailable
 
@@ -63,7 +63,7 @@ def login(
     checked, admin = check_login(Login(address, "", token, authority, allowed))
     change_logins(lambda kept: kept.keep(checked))
     if as_json:
-        typer.echo(json.dumps({"url": checked.url, "user": checked.user, "admin": admin}))
+        print_json({"url": checked.url, "user": checked.user, "admin": admin})
         return
     rank = ", an administrator" if admin else ""
     typer.echo(f"You are {plain(checked.user)}{rank} at {checked.url}. The token is kept in {logins_file()}.")
@@ -88,7 +88,7 @@ def logout(
         raise InvalidConfiguration(f"Nobody is logged in at {address}; there are: {names}.")
     rows = [_leave(one, revoke) for one in chosen]
     if as_json:
-        typer.echo(json.dumps({"hubs": rows}))
+        print_json({"hubs": rows})
     elif not rows:
         typer.echo("Nobody is logged in.")
     for row in rows if not as_json else ():

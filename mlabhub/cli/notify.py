@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mlabhub.catalog import InvalidCatalog, default_directory, notifications_file, read_notifications
+from mlabhub.cli.shown import print_json
 from mlabhub.core.notifications import DEFAULT_USER, USER, fill_address
 from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidConfiguration
@@ -64,7 +64,7 @@ def try_out(
 
 def _show(results: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(results, indent=2))
+        print_json(results)
         return
     for row in results:
         typer.echo(f"{row['channel']} ({row['service']}): {'taken' if row['taken'] else 'NOT taken: ' + row['why']}")

@@ -14,13 +14,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mlabhub.cli import complete
 from mlabhub.cli.gpus import ago
 from mlabhub.cli.remote import Service, find_service
+from mlabhub.cli.shown import Cell, Column, make_console, print_json, print_table, say
 from mlabhub.core.quote import plain
 from mlabhub.core.quote import quote as shown
 from mlabhub.core.units import format_gib, format_gpus, format_number
@@ -28,6 +27,14 @@ from mlabhub.errors import InvalidConfiguration, NotFound
 
 WATCH_SECONDS = 5
 DAY_S = 86400
+COLUMNS = (
+    Column("", right=True),
+    Column("who", wraps=True),
+    Column("what", wraps=True),
+    Column("since", right=True, spare=1),
+    Column("probably", wraps=True),
+    Column("why", wraps=True, spare=2),
+)
 
 Json = dict[str, Any]
 State = Annotated[
@@ -76,7 +83,7 @@ def leave(entry: Entry, state: State = None, as_json: AsJson = False) -> None:
     service = find_service(state)
     found = find_entry(service, entry)
     told = service.delete(f"launches/{id_of(found)}")
-    _say(told, as_json, f"{server_of(found)} waits no longer.")
+    say(told, as_json, f"{server_of(found)} waits no longer.")
 
 
 @app.command()
@@ -96,7 +103,7 @@ def change(
     wanted = {key: value for key, value in {**known, **changes}.items() if value is not None}
     told = service.ask("PUT", f"launches/{launch_id}", {"user_options": wanted})
     place = f" It is number {told['position']} now." if told.get("position") else " It starts."
-    _say(told, as_json, f"{server_of(found)} asks for that from now on.{place}")
+    say(told, as_json, f"{server_of(found)} asks for that from now on.{place}")
 
 
 @app.command()
@@ -113,23 +120,24 @@ def move(
     other = None if before is None else find_entry(service, before)["launch_id"]
     told = service.post(f"queue/{id_of(find_entry(service, entry))}/move", {"before": other})
     place = f"{server_of(told)} is number {told['position']} now." if told.get("position") else "It was moved."
-    _say(told, as_json, place)
+    say(told, as_json, place)
 
 
 def show_queue(service: Service, *, as_json: bool, watch: bool) -> None:
     """Print the queue, once or again and again."""
-    console = Console(highlight=False)
+    console = make_console()
     try:
         while True:
             told = service.get("queue")
             if watch and not as_json:
                 console.clear()
             if as_json:
-                typer.echo(json.dumps(told))
+                print_json(told)
             elif not told["entries"]:
                 typer.echo("Nobody waits.")
             else:
-                console.print(table_of(told["entries"], time.time()))
+                now = time.time()
+                print_table(console, COLUMNS, [row_of(entry, now) for entry in told["entries"]])
             if not watch:
                 return
             time.sleep(WATCH_SECONDS)
@@ -137,26 +145,16 @@ def show_queue(service: Service, *, as_json: bool, watch: bool) -> None:
         return
 
 
-def table_of(entries: list[Json], now: float) -> Table:
-    """Return the table of those who wait."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "who", "what", "since", "probably", "why"):
-        table.add_column(
-            heading,
-            justify="right" if heading in ("", "since") else "left",
-            no_wrap=heading in ("", "since"),
-            overflow="fold",
-        )
-    for entry in entries:
-        table.add_row(
-            str(entry["position"] or "-"),
-            Text(who_of(entry), "bold" if entry["own"] else ""),
-            Text(what_of(entry)),
-            ago(now - entry["since"]),
-            Text(when_of(entry["wait"], now)),
-            Text(plain_line(" ".join(reason["message"] for reason in entry["reasons"]))),
-        )
-    return table
+def row_of(entry: Json, now: float) -> tuple[Cell, ...]:
+    """Return the row of somebody who waits."""
+    return (
+        str(entry["position"] or "-"),
+        Text(who_of(entry), "bold" if entry["own"] else ""),
+        what_of(entry),
+        ago(now - entry["since"]),
+        when_of(entry["wait"], now),
+        " ".join(reason["message"] for reason in entry["reasons"]),
+    )
 
 
 def who_of(entry: Json) -> str:
@@ -186,11 +184,6 @@ def clock_of(at: float, now: float) -> str:
     """Return a point in time: the time of day, with the date where it is not of the next 24 hours."""
     known = datetime.fromtimestamp(at)
     return f"{known:%H:%M}" if abs(at - now) < DAY_S else f"{known:%m-%d %H:%M}"
-
-
-def plain_line(text: str) -> str:
-    """Return a sentence without characters that a terminal would obey."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def id_of(entry: Json) -> str:
@@ -227,7 +220,3 @@ def read_options(words: list[str]) -> Json:
 def server_of(told: Json) -> str:
     """Return the server of an answer, as one line shows it."""
     return plain(told.get("display_name") or told.get("server_name") or "The default server")
-
-
-def _say(told: Json, as_json: bool, sentence: str) -> None:
-    typer.echo(json.dumps(told) if as_json else sentence)

@@ -5,15 +5,13 @@ On the hub's own machine for whoever may read the state folder; elsewhere for ad
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote as url_quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mlabhub.cli import complete
@@ -21,6 +19,7 @@ from mlabhub.cli.dates import FORMS, read_when, show_moment
 from mlabhub.cli.quota_recorded import export
 from mlabhub.cli.quota_replay import replay
 from mlabhub.cli.remote import find_service
+from mlabhub.cli.shown import Column, make_console, plain_line, print_json, print_table, say
 from mlabhub.core.quote import plain, quote
 from mlabhub.core.units import format_number, is_amount, is_resource
 from mlabhub.errors import NotFound
@@ -34,6 +33,25 @@ State = Annotated[
     Path | None, typer.Option(help="The state folder of the installation; without it, MLABHUB_URL counts.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+GROUPS = (
+    Column("group", wraps=True),
+    Column("resource"),
+    *(Column(heading, right=True) for heading in ("guaranteed", "limit", "holds")),
+    Column("borrows", right=True, spare=1),
+    Column("each person", right=True, spare=2),
+)
+USERS = (Column("user", wraps=True), Column("resource"), Column("cap", right=True), Column("holds", right=True))
+HISTORY = (
+    Column("id"),
+    Column("made", wraps=True, spare=2),
+    Column("by", wraps=True, spare=1),
+    Column("of", wraps=True),
+    Column("what", wraps=True),
+    Column("from", wraps=True, spare=4),
+    Column("until", wraps=True, spare=3),
+    Column("state", wraps=True),
+    Column("why", wraps=True, spare=5),
+)
 AMOUNT_HELP = "RESOURCE=AMOUNT, such as gpu=64, gpu:a100=+16 or cpu=none; may be given several times."
 
 
@@ -66,12 +84,13 @@ def show(
                 f"There is no quota of {quote(name)}: no group or user of that name has one or holds anything."
             )
     if as_json:
-        typer.echo(json.dumps(found))
+        print_json(found)
         return
-    console = Console(highlight=False)
+    console = make_console()
     for part in ("groups", "users"):
         if found[part]:
-            console.print(usage_table(found[part], part == "groups"))
+            columns = GROUPS if part == "groups" else USERS
+            print_table(console, columns, [row for one in found[part] for row in usage_rows(one, part == "groups")])
     for one in (*found["groups"], *found["users"]):
         for change in one["changes"]:
             until = "" if change["end"] is None else f" until {show_moment(change['end'])}"
@@ -119,7 +138,7 @@ def set_(
         body["until"] = read_when(until, now, end=True, option="--until")
     answer = find_service(state).post("quotas/changes", body)
     if as_json:
-        typer.echo(json.dumps(answer))
+        print_json(answer)
         return
     for said in answer["said"]:
         typer.echo(said)
@@ -139,7 +158,7 @@ def undo(
 ) -> None:
     """Take a change back, whether it is in force or ahead; what is in the configuration folder counts again."""
     undone = find_service(state).delete(f"quotas/changes/{url_quote(change_id, safe='')}")
-    typer.echo(json.dumps(undone) if as_json else f"Undone: {undone['name']}: {undone['what']}")
+    say(undone, as_json, f"Undone: {plain(undone['name'])}: {plain_line(undone['what'])}")
 
 
 @app.command()
@@ -154,11 +173,11 @@ def history(
     path = "quotas/changes" + (f"?name={url_quote(name, safe='')}" if name else "")
     found = find_service(state).get(path)
     if as_json:
-        typer.echo(json.dumps(found))
+        print_json(found)
     elif not found["changes"]:
         typer.echo("Nothing was changed at run time.")
     else:
-        Console(highlight=False).print(history_table(found["changes"]))
+        print_table(make_console(), HISTORY, [change_row(one) for one in found["changes"]])
 
 
 def read_amounts(given: list[str], option: str) -> dict[str, float | str | None]:
@@ -190,28 +209,20 @@ def _number(amount: str, text: str, option: str) -> float:
     return value
 
 
-def usage_table(usages: list[Json], of_groups: bool) -> Table:
-    """Return a table with a line for each resource of each group or user."""
-    table = Table(box=None, pad_edge=False)
-    own = ("guaranteed", "limit", "holds", "borrows", "each person") if of_groups else ("cap", "holds")
-    table.add_column("group" if of_groups else "user", overflow="fold")
-    table.add_column("resource", no_wrap=True)
-    for heading in own:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for usage in usages:
-        names = [part for key in ("guaranteed", "limit", "each", "used") for part in usage[key]]
-        shown = plain(usage["name"])
-        for resource in dict.fromkeys(names) or [""]:
-            limit = number(usage["limit"].get(resource), "-" if of_groups else "no limit")
-            used = number(usage["used"].get(resource, 0))
-            if of_groups:
-                more = (number(usage[key].get(resource), "-") for key in ("borrowed", "each"))
-                row = (number(usage["guaranteed"].get(resource), "-"), limit, used, *more)
-            else:
-                row = (f"{limit} (soft)" if resource in usage["soft"] else limit, used)
-            table.add_row(Text(shown), resource, *row)
-            shown = ""
-    return table
+def usage_rows(usage: Json, of_group: bool) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each resource of a group or user."""
+    shown = usage["name"]
+    for resource in dict.fromkeys(part for key in ("guaranteed", "limit", "each", "used") for part in usage[key]) or [
+        ""
+    ]:
+        limit = number(usage["limit"].get(resource), "-" if of_group else "no limit")
+        used = number(usage["used"].get(resource, 0))
+        if of_group:
+            more = [number(usage[key].get(resource), "-") for key in ("borrowed", "each")]
+            yield (shown, resource, number(usage["guaranteed"].get(resource), "-"), limit, used, *more)
+        else:
+            yield shown, resource, f"{limit} (soft)" if resource in usage["soft"] else limit, used
+        shown = ""
 
 
 def number(value: float | None, without: str = "") -> str:
@@ -219,20 +230,16 @@ def number(value: float | None, without: str = "") -> str:
     return without if value is None else format_number(value)
 
 
-def history_table(changes: list[Json]) -> Table:
-    """Return a table with a line a change."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("id", "made", "by", "of", "what", "from", "until", "state", "why"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "id")
-    for one in changes:
-        state = f"undone by {plain(one['undone_by'])}" if one["state"] == "undone" else one["state"]
-        begin = show_moment(one["start"] or one["at"])
-        end = "for good" if one["end"] is None else show_moment(one["end"])
-        cells = (one["change_id"], show_moment(one["at"]), plain(one["author"]), plain(one["name"]), plain(one["what"]))
-        table.add_row(*(Text(cell) for cell in (*cells, begin, end, state, plain_line(one["reason"]))))
-    return table
-
-
-def plain_line(text: str) -> str:
-    """Return somebody's text as one line that a terminal shows as it is."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+def change_row(one: Json) -> tuple[str, ...]:
+    """Return the row of a change."""
+    return (
+        one["change_id"],
+        show_moment(one["at"]),
+        one["author"],
+        one["name"],
+        one["what"],
+        show_moment(one["start"] or one["at"]),
+        "for good" if one["end"] is None else show_moment(one["end"]),
+        f"undone by {one['undone_by']}" if one["state"] == "undone" else one["state"],
+        one["reason"],
+    )

@@ -6,7 +6,6 @@ is read is one sentence and exit status 2. What is only worth knowing goes to st
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,11 +14,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from mlabhub.catalog import default_directory, load_catalog, load_quotas
 from mlabhub.cli.quota_recorded import BEGIN, END, read_recorded, read_span
 from mlabhub.cli.recordings import number, read_recording, share, write_lines
+from mlabhub.cli.shown import Column, make_console, print_json, print_table, working
 from mlabhub.core.profiles import Catalog
 from mlabhub.core.quota_changes import effective
 from mlabhub.core.quota_sums import notes_on_sums
@@ -34,6 +33,15 @@ from mlabhub.replay.never import capacity_of
 from mlabhub.settings import load_settings
 
 OURS = "mlabhub"
+GROUPS = (
+    Column("group", wraps=True),
+    Column("requests", right=True, spare=1),
+    Column("wait, mean", right=True),
+    Column("half", right=True, spare=2),
+    Column("95 %", right=True),
+    Column("longest", right=True, spare=3),
+    Column("owed, GPU-hours", right=True),
+)
 MOST_FINDINGS_SHOWN = 20
 
 
@@ -72,18 +80,21 @@ def replay(
         raise typer.BadParameter("--from, --to and --state go with --recorded.")
     for note in (*found.notes, *map(str, notes_on_sums(limits, capacity_of(found.nodes)))):
         typer.echo(f"note: {note}", err=True)
-    outcome = run(found, limits, live_rules, terms)
+    with working("Replaying"):
+        outcome = run(found, limits, live_rules, terms)
     if out is not None:
         write_lines(out, outcome.events, workload, "workload itself")
     reports = {OURS: report(found, limits, outcome)}
     if compare:
         for name, make_rules in BASELINES.items():
-            reports[name] = report(found, limits, run(found, limits, make_rules, terms))
-    findings = check(found, limits, outcome.events, terms) if checked else ()
+            with working(f"Replaying {name}"):
+                reports[name] = report(found, limits, run(found, limits, make_rules, terms))
+    with working("Checking"):
+        findings = check(found, limits, outcome.events, terms) if checked else ()
     if as_json:
-        typer.echo(json.dumps(document(reports, findings if checked else None)))
+        print_json(document(reports, findings if checked else None))
     else:
-        show(Console(highlight=False), found, reports, checked)
+        show(make_console(), found, reports, checked)
     complain(findings, outcome.stranded)
 
 
@@ -172,25 +183,15 @@ def show(console: Console, workload: Workload, reports: Mapping[str, Report], ch
         f"after {hours(ours.span.seconds)}, the last one ended after {hours(ours.whole.seconds)}.",
         soft_wrap=True,
     )
-    console.print(policies(reports))
-    console.print(groups(ours))
+    columns = (Column(""), *(Column(plain(name), right=True) for name in reports))
+    print_table(console, columns, [(heading, *cells) for heading, cells in figures(list(reports.values()))])
+    print_table(console, GROUPS, list(groups(ours)))
     starved = ", ".join(plain(one) for one in ours.starved_ids[:5])
     if ours.starved:
         more = ", …" if ours.starved > 5 else ""
         console.print(f"Overtaken again and again, and waited far longer than others of their kind: {starved}{more}")
     if checked:
         console.print("Every event was checked.")
-
-
-def policies(reports: Mapping[str, Report]) -> Table:
-    """Return the table of figures, a row for each and a column a policy."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for name in reports:
-        table.add_column(plain(name), justify="right", no_wrap=True)
-    for heading, cells in figures(list(reports.values())):
-        table.add_row(heading, *cells)
-    return table
 
 
 def figures(reports: list[Report]) -> Iterator[tuple[str, list[str]]]:
@@ -214,16 +215,12 @@ def figures(reports: list[Report]) -> Iterator[tuple[str, list[str]]]:
     yield "never served", [str(one.unfinished) for one in reports]
 
 
-def groups(one: Report) -> Table:
-    """Return the table of waits and debts by group."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("group", "requests", "wait, mean", "half", "95 %", "longest", "owed, GPU-hours"):
-        table.add_column(heading, justify="left" if heading == "group" else "right")
+def groups(one: Report) -> Iterator[tuple[str, ...]]:
+    """Yield the row of waits and debts of each group."""
     for name, waits in one.waits_by_group.items():
         owed = number(one.debt_by_group.get(name, 0.0))
         times = [hours(value) for value in (waits.mean, waits.p50, waits.p95, waits.longest)]
-        table.add_row(plain(name) if name else "(none)", str(waits.count), *times, owed)
-    return table
+        yield (name or "(none)", str(waits.count), *times, owed)
 
 
 def hours(seconds: float) -> str:

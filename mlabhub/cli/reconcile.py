@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from mlabhub.cli.shown import Column, make_console, print_json, print_table, working
 from mlabhub.client import ServiceClient
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.settings import Settings, load_settings
+
+COLUMNS = (
+    Column("server", wraps=True),
+    Column("launch", spare=2),
+    Column("GPUs", right=True, spare=1),
+    Column("what", wraps=True),
+    Column("done"),
+)
 
 
 def reconcile(
@@ -25,9 +31,10 @@ def reconcile(
 ) -> None:
     """Compare hub, backend and ledger; with --repair heal what is left. Exit status 1 if something stays open."""
     settings = load_settings(state_dir=state)
-    report = asyncio.run(_ask(settings, repair))
+    with working("Comparing hub, backend and ledger"):
+        report = asyncio.run(_ask(settings, repair))
     if as_json:
-        typer.echo(json.dumps(report))
+        print_json(report)
     else:
         _print(report["findings"], repair)
     if any(not finding["done"] for finding in report["findings"]):
@@ -53,11 +60,12 @@ def _print(findings: list[dict[str, Any]], repair: bool) -> None:
     if not findings:
         typer.echo("Hub, backend and ledger agree.")
         return
-    table = Table("server", "launch", "GPUs", "what", "done")
-    for finding in findings:
-        server = f"{finding['user']}/{finding['server_name']}"
-        done = "yes" if finding["done"] else "no"
-        table.add_row(server, finding["launch_id"], str(len(finding["gpus"])), finding["message"], done)
-    Console().print(table)
+    print_table(make_console(), COLUMNS, [_row(finding) for finding in findings])
     if not repair and any(not finding["done"] for finding in findings):
         typer.echo("`mlabhub reconcile --repair` ends what is left.", err=True)
+
+
+def _row(finding: dict[str, Any]) -> tuple[str, ...]:
+    server = f"{finding['user']}/{finding['server_name']}"
+    done = "yes" if finding["done"] else "no"
+    return server, finding["launch_id"], str(len(finding["gpus"])), finding["message"], done

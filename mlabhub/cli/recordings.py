@@ -9,12 +9,15 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from mlabhub.cli.shown import counting
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.replay.reader import MOST_LINE_BYTES
 
+TOLD_LINES = 5000
 Read = TypeVar("Read")
 
 
@@ -30,7 +33,8 @@ def read_recording(file: Path, read: Callable[[Iterator[bytes]], Read], invalid:
     ``invalid`` is what ``read`` raises, and what is raised of a file that is damaged.
     """
     try:
-        return read(lines_of(file))
+        with counting("Reading", file.stat().st_size) as steps:
+            return read(lines_of(file, steps.done))
     except invalid as error:
         raise invalid(f"{file}: {error}") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -39,12 +43,16 @@ def read_recording(file: Path, read: Callable[[Iterator[bytes]], Read], invalid:
         raise InvalidConfiguration(f"{file} cannot be read: {error.strerror or error}. Name a file that can.") from None
 
 
-def lines_of(file: Path) -> Iterator[bytes]:
-    """Yield a file's lines, no more of one at a time than a line may have."""
+def lines_of(file: Path, tell: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield a file's lines, no more of one at a time than a line may have; tell now and then how far it is read."""
     with file.open("rb") as raw:
         packed = raw.peek(2)[:2] == b"\x1f\x8b"
         with gzip.open(raw) if packed else raw as text:
-            while line := text.readline(MOST_LINE_BYTES + 1):
+            for number in count():
+                if not (line := text.readline(MOST_LINE_BYTES + 1)):
+                    return
+                if number % TOLD_LINES == 0:
+                    tell(raw.tell())
                 yield line
 
 

@@ -39,6 +39,11 @@ class Service:
     timeout_s: float = TIMEOUT_S
     authority: Path | None = None
 
+    @property
+    def verify(self) -> ssl.SSLContext | bool:
+        """Whom to trust, as httpx takes it. Raises `InvalidConfiguration`."""
+        return whom_to_trust(self.authority) if self.url.startswith("https:") else True
+
     def get(self, path: str) -> dict[str, Any]:
         """Return what ``GET api/v1/PATH`` answers. Raises an `MLabError`."""
         return self.ask("GET", path)

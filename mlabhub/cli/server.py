@@ -12,15 +12,13 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from mlabhub.cli import complete
 from mlabhub.cli.gpus import ago
-from mlabhub.cli.queue import AsJson, State, clock_of, plain_line, read_options, what_of, when_of
+from mlabhub.cli.queue import AsJson, State, clock_of, read_options, what_of, when_of
 from mlabhub.cli.remote import Service, find_service
 from mlabhub.cli.server_logs import follow_log
+from mlabhub.cli.shown import Column, make_console, plain_line, print_json, print_table, say
 from mlabhub.client.service import DEFAULT_SERVER
 from mlabhub.core.names import make_server_name
 from mlabhub.core.quote import plain
@@ -29,6 +27,12 @@ from mlabhub.errors import InvalidConfiguration, LaunchRefused, NotFound
 
 POLL_S = 2.0
 MOST_HOURS = 24 * 366
+COLUMNS = (
+    Column("server", wraps=True),
+    Column("state"),
+    Column("what", wraps=True, spare=2),
+    Column("since", right=True, spare=1),
+)
 OVER = ("failed", "ended", "given_back", "left", "refused")
 
 Json = dict[str, Any]
@@ -79,7 +83,7 @@ def start(
     if wait:
         told = _follow(service, told["launch_id"])
     if as_json:
-        typer.echo(json.dumps(told))
+        print_json(told)
     elif told["state"] != "queued":
         typer.echo(f"{plain(name) or 'The default server'}: {told['state']}, {told['url']}")
 
@@ -121,7 +125,7 @@ def extend(
     told = service.post(path_of(one, "extend"), {"hours": hours, "reason": reason})
     until = clock_of(told["keepings"][-1]["until"], time.time())
     left = f"It can be kept {told['keep_left']} times more before it is used again."
-    typer.echo(json.dumps(told) if as_json else f"{name_of(one)} is kept until {until}. {left}")
+    say(told, as_json, f"{name_of(one)} is kept until {until}. {left}")
 
 
 @app.command()
@@ -144,8 +148,7 @@ def release(
         _act(service, server, "release", as_json, "gives back what it holds")
         return
     told = service.post(path_of(one, "release-gpu"), {"reason": reason})
-    sentence = f"{name_of(one)} gives its GPUs back: it saves what is open, and goes on without them."
-    typer.echo(json.dumps(told) if as_json else sentence)
+    say(told, as_json, f"{name_of(one)} gives its GPUs back: it saves what is open, and goes on without them.")
 
 
 @app.command()
@@ -173,27 +176,23 @@ def list_servers(state: State = None, as_json: AsJson = False) -> None:
     """List one's own servers."""
     servers = find_service(state).get("servers")["servers"]
     if as_json:
-        typer.echo(json.dumps({"servers": servers}))
+        print_json({"servers": servers})
     elif not servers:
         typer.echo("There is no server.")
     else:
-        Console(highlight=False).print(table_of(servers, time.time()))
+        now = time.time()
+        print_table(make_console(), COLUMNS, [row_of(one, now) for one in servers])
 
 
-def table_of(servers: list[Json], now: float) -> Table:
-    """Return the table of servers."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("server", "state", "what", "since"):
-        table.add_column(heading, justify="right" if heading == "since" else "left", overflow="fold")
-    for one in servers:
-        held = one["cpu"] is not None and one["memory_gib"] is not None
-        table.add_row(
-            Text(plain(one["display_name"] or one["server_name"] or "(default)")),
-            one["state"],
-            Text(what_of(one) if held else ""),
-            "" if one["since"] is None else ago(now - one["since"]),
-        )
-    return table
+def row_of(one: Json, now: float) -> tuple[str, ...]:
+    """Return a server's row."""
+    held = one["cpu"] is not None and one["memory_gib"] is not None
+    return (
+        one["display_name"] or one["server_name"] or "(default)",
+        one["state"],
+        what_of(one) if held else "",
+        "" if one["since"] is None else ago(now - one["since"]),
+    )
 
 
 def _server_name(service: Service, name: str) -> str:
@@ -232,7 +231,7 @@ def name_of(one: Json) -> str:
 
 def _act(service: Service, name: str, what: str, as_json: bool, done: str) -> None:
     told = service.ask("POST", path_of(find_server(service, name), what))
-    typer.echo(json.dumps(told) if as_json else f"{plain(name)} {done}.")
+    say(told, as_json, f"{plain(name)} {done}.")
 
 
 def _queued(told: Json) -> str:

@@ -54,7 +54,9 @@ def _events(service: Service, path: str) -> Iterator[Json]:
     timeout = httpx.Timeout(service.timeout_s, read=SILENT_S)
     address = f"{service.url}api/v1/{path}"
     try:
-        with httpx.stream("GET", address, headers=headers, timeout=timeout, trust_env=not service.here) as answer:
+        with httpx.stream(
+            "GET", address, headers=headers, timeout=timeout, verify=service.verify, trust_env=not service.here
+        ) as answer:
             if answer.is_error:
                 answer.read()
                 raise error_of(answer.status_code, answer.json())

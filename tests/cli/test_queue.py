@@ -13,7 +13,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from mlabhub.cli import app, exit_status
-from mlabhub.cli.queue import read_options, table_of, when_of
+from mlabhub.cli.queue import COLUMNS, read_options, row_of, when_of
+from mlabhub.cli.shown import print_table
 from mlabhub.errors import InvalidConfiguration, LaunchRefused, MLabError, NotFound, Unavailable
 from mlabhub.service.scopes import SEE_ALL_SCOPE
 from mlabhub.settings import SERVICE_NAME
@@ -187,7 +188,7 @@ def test_a_hostile_name_moves_nothing_on_the_terminal() -> None:
         "reasons": [{"message": "line\x1b]0;title\x07"}],
     }
     console = Console(file=io.StringIO(), width=100, highlight=False)
-    console.print(table_of([entry], 60.0))
+    print_table(console, COLUMNS, [row_of(entry, 60.0)])
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in shown
     assert "\x07" not in shown

@@ -64,7 +64,7 @@ async def run(running: Running, *arguments: str) -> Result:
     (running.settings.secrets_dir / "command-line-token").write_text(TOKEN)
     running.tokens.vouch(TOKEN, "mlabhub-command-line", scopes=(SEE_ALL_SCOPE,), kind="service")
     argv = ["gpus", "--state", str(running.settings.state_dir), *arguments]
-    return await asyncio.to_thread(CliRunner().invoke, app, argv)
+    return await asyncio.to_thread(CliRunner(env={"COLUMNS": "80"}).invoke, app, argv)
 
 
 async def launch(running: Running, who: str = "alice", **options: Any) -> None:

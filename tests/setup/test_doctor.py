@@ -81,7 +81,7 @@ def test_a_running_hub_is_known_by_its_lock(tmp_path: Path):
 
 def test_what_is_wrong_comes_last_with_its_fix():
     lines = describe([Check("engine", "missing", "none", "install it"), Check("Python", "ok", "3.11")])
-    assert [line.split()[-1] for line in lines] == ["3.11", "none", "it"]
+    assert [line.plain.split()[-1] for line in lines] == ["3.11", "none", "it"]
 
 
 @pytest.mark.engine
