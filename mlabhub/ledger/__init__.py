@@ -8,6 +8,7 @@ from mlabhub.ledger.postgresql import LedgerTaken, PostgresLedger, open_postgres
 from mlabhub.ledger.postgresql_look import look_at_postgresql
 from mlabhub.ledger.records import (
     AuditEntry,
+    ClosedAccount,
     Contents,
     HeldThen,
     IdleWarning,
@@ -35,6 +36,7 @@ from mlabhub.ledger.workload import RecordedRuns
 __all__ = [
     "Address",
     "AuditEntry",
+    "ClosedAccount",
     "Contents",
     "HeldThen",
     "IdleWarning",

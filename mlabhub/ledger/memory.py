@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, one_per_server
 from mlabhub.ledger.records import (
     AuditEntry,
+    ClosedAccount,
     Contents,
     HeldThen,
     IdleWarning,
@@ -44,6 +45,7 @@ class MemoryLedger:
         self._keepings: dict[tuple[str, float], Keeping] = {}
         self._would_stops: dict[tuple[str, float], WouldStop] = {}
         self._shelved: dict[tuple[str, str], Shelved] = {}
+        self._closed: dict[str, ClosedAccount] = {}
 
     def load(self, since: float) -> Contents:
         """Return all that is active, and the answers and released launches since that time."""
@@ -61,6 +63,7 @@ class MemoryLedger:
             keepings=tuple(one for one in self._keepings.values() if self._is_active(one.launch_id)),
             would_stops=tuple(one for one in self._would_stops.values() if one.again is None and one.ended is None),
             shelved=tuple(one for one in self._shelved.values() if one.active),
+            closed=tuple(one for one in self._closed.values() if one.active),
         )
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -98,6 +101,8 @@ class MemoryLedger:
                 self._would_stops[record.launch_id, record.at] = record
             elif isinstance(record, Shelved):
                 self._shelved[record.user, record.server] = record
+            elif isinstance(record, ClosedAccount):
+                self._closed[record.user] = record
 
     def _is_active(self, launch_id: str) -> bool:
         one = self._reservations.get(launch_id)

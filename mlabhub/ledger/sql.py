@@ -15,11 +15,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlabhub.ledger import idle_tables, queue_tables, tables
+from mlabhub.ledger import idle_tables, people_tables, queue_tables, tables
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.records import (
     OVER,
     AuditEntry,
+    ClosedAccount,
     Contents,
     HeldThen,
     IdleWarning,
@@ -63,6 +64,7 @@ class SqlLedger:
             Keeping: put(idle_tables.keepings, idle_tables.plain_row, replaces=("launch_id", "at")),
             WouldStop: put(idle_tables.would_stops, idle_tables.told_row, replaces=("launch_id", "at")),
             Shelved: put(idle_tables.shelved, idle_tables.told_row, replaces=("user", "server")),
+            ClosedAccount: put(people_tables.closed_accounts, people_tables.closed_row, replaces=("user",)),
         }
 
     def load(self, since: float) -> Contents:
@@ -84,6 +86,7 @@ class SqlLedger:
                 quota_changes=changes,
                 nudges=nudges,
                 **_idle_parts(connection),
+                closed=people_tables.read_closed(connection),
             )
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -281,5 +284,7 @@ class _Put:
             records = list({(one.launch_id, one.at): one for one in records}.values())
         elif records and isinstance(records[0], Shelved):
             records = list({(one.user, one.server): one for one in records}.values())
+        elif records and isinstance(records[0], ClosedAccount):
+            records = list({one.user: one for one in records}.values())
         if records:
             connection.execute(self._statement, [self._row(record) for record in records])

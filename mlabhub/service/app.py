@@ -29,7 +29,7 @@ from tornado.web import Application, RequestHandler, url
 from ulid import ULID
 
 from mlabhub.catalog import load_catalog
-from mlabhub.client import HubClient
+from mlabhub.client import HubAccounts, HubClient
 from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.inventory import Backend, make_backend
@@ -54,6 +54,8 @@ from mlabhub.service.metrics import Metrics
 from mlabhub.service.notify import open_notifier
 from mlabhub.service.nudging import Nudging
 from mlabhub.service.openapi import make_openapi
+from mlabhub.service.people.closing import ClosingDesk
+from mlabhub.service.people.desk import Accounts, PeopleDesk
 from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
@@ -105,13 +107,14 @@ class _OAuthCallback(HubOAuthCallbackHandler):
         self.hub_auth = self.application.settings["hub_auth"]
 
 
-def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Service:
+def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accounts: Accounts | None = None) -> Service:
     """Return the service over a world whose writer was started. Cookies are signed by a key made of the hub's token."""
     reconciler = Reconciler(world)
     launcher = Launcher(world, reconciler.settle, reconciler.wake)
     tokens = ReportTokens(hub_auth.api_token)
     desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake, tokens)
     quota_desk = QuotaDesk(world)
+    accounts = accounts or HubAccounts(world.settings.hub_url)
     shelving = ShelvingDesk(world, launcher)
     idle_desk = IdleDesk(world, shelving.order)
     reports = Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics)
@@ -141,6 +144,8 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         server_logs=ServerLogs(world.backend),
         map_desk=MapDesk(world),
         usage_desk=UsageDesk(world),
+        people_desk=PeopleDesk(world, launcher, quota_desk, accounts),
+        closing_desk=ClosingDesk(world, launcher, accounts),
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,

@@ -16,6 +16,7 @@ from mlabhub.service.cluster_map.views import MapNode
 from mlabhub.service.handlers import gpu_map, images, logs, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
 from mlabhub.service.idle_routes import IDLE_ROUTES
+from mlabhub.service.people_routes import PEOPLE_ROUTES
 from mlabhub.service.reports_routes import REPORTS_ROUTES
 from mlabhub.service.server_logs import LogView
 from mlabhub.service.sharing_routes import SHARING_ROUTES
@@ -37,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     *SHARING_ROUTES,
     *IDLE_ROUTES,
     *USAGE_ROUTES,
+    *PEOPLE_ROUTES,
     Route(
         API + f"reservations/{SERVER}",
         spawners.ReserveHandler,
