@@ -67,6 +67,7 @@ from mlabhub.service.routes import api_routes
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
 from mlabhub.service.server_logs import ServerLogs
 from mlabhub.service.shelving.desk import ShelvingDesk
+from mlabhub.service.trials import Trials
 from mlabhub.service.usage.desk import UsageDesk
 from mlabhub.service.world import Hub, World
 from mlabhub.service.writer import Writer
@@ -138,6 +139,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accou
         reports=reports,
         quota_desk=quota_desk,
         quota_looks=QuotaLooks(world, quota_desk),
+        trials=Trials(world.monotonic),
         shelving=shelving,
         idle_desk=idle_desk,
         idle_looks=IdleLooks(world, idle_desk, reports),

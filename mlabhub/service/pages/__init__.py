@@ -33,6 +33,7 @@ from mlabhub.service.pages.queue import (
     ReleaseAddressHandler,
     ReleaseHandler,
 )
+from mlabhub.service.pages.quota_trial import QuotaTrialHandler, QuotaTrialPartsHandler
 from mlabhub.service.pages.quotas import (
     QuotaActHandler,
     QuotaFormHandler,
@@ -80,6 +81,8 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"quotas/parts", QuotasPartsHandler),
         url(prefix + r"quotas/of", QuotaHandler),
         url(prefix + r"quotas/form", QuotaFormHandler),
+        url(prefix + r"quotas/trial", QuotaTrialHandler),
+        url(prefix + r"quotas/trial/parts", QuotaTrialPartsHandler),
         url(prefix + r"(change-quota|undo-quota)", QuotaActHandler),
         url(prefix + r"(stop|reset)", ServerHandler),
         url(prefix + r"(delete-image)", ImageHandler),
