@@ -1,6 +1,7 @@
 """The ledger: what was reserved, who did what, and what was answered; in SQLite, PostgreSQL, or in memory for tests."""
 
 from mlabhub.ledger.address import Address, parse_address
+from mlabhub.ledger.audit import AUDIT_WINDOW, AuditFilter, AuditPage
 from mlabhub.ledger.base import Ledger, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.memory import MemoryLedger
 from mlabhub.ledger.opened import ledger_address, open_ledger, open_samples, open_to_read
@@ -34,8 +35,11 @@ from mlabhub.ledger.usage import MemoryUsage, SqlUsage, UsageStore
 from mlabhub.ledger.workload import RecordedRuns
 
 __all__ = [
+    "AUDIT_WINDOW",
     "Address",
     "AuditEntry",
+    "AuditFilter",
+    "AuditPage",
     "ClosedAccount",
     "Contents",
     "HeldThen",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields, replace
 
+from mlabhub.ledger.audit import AUDIT_WINDOW, AuditFilter, AuditPage
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, one_per_server
 from mlabhub.ledger.records import (
     AuditEntry,
@@ -129,6 +130,20 @@ class MemoryLedger:
         """Return the newest entries first."""
         entries = self._audit if before is None else self._audit[: max(before - 1, 0)]
         return tuple(entry for entry in reversed(entries) if user is None or entry.user == user)[:limit]
+
+    def search_audit(
+        self, wanted: AuditFilter, *, limit: int, before: int | None = None, window: int = AUDIT_WINDOW
+    ) -> AuditPage:
+        """Return the newest entries that are wanted."""
+        name = next((name for name in ("user", "actor", "act") if getattr(wanted, name)), "")
+        named = AuditFilter(**{name: getattr(wanted, name)} if name else {}, since=wanted.since, until=wanted.until)
+        along = [one for one in self.audit(limit=len(self._audit), before=before) if named.matches(one)]
+        looked_at = along[:window]
+        found = tuple(one for one in looked_at if wanted.matches(one))
+        if len(found) > limit:
+            return AuditPage(found[:limit], found[limit - 1].number)
+        end = looked_at[-1] if len(looked_at) == window else None
+        return AuditPage(found) if end is None else AuditPage(found, end.number, end.at)
 
     def entry(self, launch_id: str) -> QueueEntry | None:
         """Return an entry of the queue, however old."""

@@ -15,7 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlabhub.ledger import idle_tables, people_tables, queue_tables, tables
+from mlabhub.ledger import audit_search, idle_tables, people_tables, queue_tables, tables
+from mlabhub.ledger.audit import AUDIT_WINDOW, AuditFilter, AuditPage
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.records import (
     OVER,
@@ -126,13 +127,14 @@ class SqlLedger:
 
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first."""
-        query = sa.select(tables.audit).order_by(tables.audit.c.number.desc()).limit(limit)
-        if before is not None:
-            query = query.where(tables.audit.c.number < before)
-        if user is not None:
-            query = query.where(tables.audit.c.user == user)
+        return self.search_audit(AuditFilter(user=user or ""), limit=limit, before=before).entries
+
+    def search_audit(
+        self, wanted: AuditFilter, *, limit: int, before: int | None = None, window: int = AUDIT_WINDOW
+    ) -> AuditPage:
+        """Return the newest entries that are wanted."""
         with self._reading() as connection:
-            return tuple(tables.audit_of(row) for row in connection.execute(query).mappings())
+            return audit_search.search(connection, wanted, limit=limit, before=before, window=window)
 
     def entry(self, launch_id: str) -> QueueEntry | None:
         """Return an entry of the queue, however old."""

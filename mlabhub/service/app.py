@@ -37,6 +37,7 @@ from mlabhub.inventory.process import find_tools
 from mlabhub.ledger import SqlSamples, SqlUsage, open_ledger
 from mlabhub.messages import N_, Message
 from mlabhub.service import pages
+from mlabhub.service.audit_desk import AuditDesk
 from mlabhub.service.bodylimit import LimitBodies
 from mlabhub.service.capacity import FRESH_S, WATCHED_S, CapacityCache, GpuTypes
 from mlabhub.service.catalogue import CatalogSource
@@ -140,6 +141,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accou
         quota_desk=quota_desk,
         quota_looks=QuotaLooks(world, quota_desk),
         trials=Trials(world.monotonic),
+        audit_desk=AuditDesk(world, launcher.viewer),
         shelving=shelving,
         idle_desk=idle_desk,
         idle_looks=IdleLooks(world, idle_desk, reports),

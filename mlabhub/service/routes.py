@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from tornado.web import url
 
-from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
+from mlabhub.service.audit_routes import AUDIT_ROUTES
 from mlabhub.service.calls import API, STREAM, Call, Route
 from mlabhub.service.cluster_map.views import MapNode
 from mlabhub.service.handlers import gpu_map, images, logs, meta, servers, spawners
@@ -37,6 +37,7 @@ STATE = {"state": str, "launch_id": str}
 ROUTES: tuple[Route, ...] = (
     *SHARING_ROUTES,
     *IDLE_ROUTES,
+    *AUDIT_ROUTES,
     *USAGE_ROUTES,
     *PEOPLE_ROUTES,
     Route(
@@ -297,20 +298,6 @@ ROUTES: tuple[Route, ...] = (
                 200,
                 {"folders": tuple[StorageView, ...]},
                 query=("user",),
-            ),
-        ),
-    ),
-    Route(
-        API + "audit",
-        servers.AuditHandler,
-        (
-            Call(
-                "get",
-                "Decisions and acts, newest first.",
-                "admin",
-                200,
-                {"entries": tuple[AuditEntry, ...]},
-                query=("limit", "before", "user"),
             ),
         ),
     ),

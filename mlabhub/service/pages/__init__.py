@@ -11,6 +11,7 @@ from typing import Any
 
 from tornado.web import StaticFileHandler, url
 
+from mlabhub.service.pages.audit import AuditExportHandler, AuditHandler, HistoryHandler
 from mlabhub.service.pages.confirm import ImageHandler, ServerHandler
 from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHandler
 from mlabhub.service.pages.home import BoardHandler, HomeHandler, HomePartsHandler
@@ -94,5 +95,8 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"idle/([0-9A-Za-z-]{1,64})", IdlePageHandler),
         url(prefix + r"idle/([0-9A-Za-z-]{1,64})/parts", IdlePartsHandler),
         url(prefix + r"save", SaveHandler),
+        url(prefix + r"audit", AuditHandler),
+        url(prefix + r"audit/export", AuditExportHandler),
+        url(prefix + r"history", HistoryHandler),
         url(prefix + r"static/(.+)", Asset, {"path": str(STATIC_DIR)}),
     ]
