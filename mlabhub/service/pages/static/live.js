@@ -13,7 +13,6 @@ const page = document.getElementById("live");
 const lost = document.getElementById("live-lost");
 const said = document.getElementById("live-said");
 
-const motion = Number(page.dataset.motion) || MOTION_MS;
 let moves = page.dataset.moves !== "no";
 
 const notices = () => new Map([...document.querySelectorAll("[data-notice]")].map((one) => [one.dataset.notice, one]));
@@ -48,7 +47,7 @@ const now = follow({
     if (!moves) {
       return CALM_MS;
     }
-    return streaming ? STREAM_MS : motion;
+    return streaming ? STREAM_MS : MOTION_MS;
   },
   away(is) {
     lost.hidden = !is;
@@ -58,4 +57,4 @@ const now = follow({
   longest: CALM_MS,
 });
 
-window.setTimeout(now, moves ? motion : CALM_MS);
+window.setTimeout(now, moves ? MOTION_MS : CALM_MS);
