@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bcrypt
-from jupyterhub import orm
 from jupyterhub.scopes import needs_scope
-from jupyterhub.utils import new_token
 from nativeauthenticator.handlers import (  # type: ignore[attr-defined]  # LoginHandler stands over an import
     DiscardHandler,
     LoginHandler,
@@ -29,10 +27,9 @@ from tornado import web
 from traitlets import Unicode
 
 from mlabhub.core.names import check_user_name
+from mlabhub.core.people import BCRYPT_BYTES
 from mlabhub.errors import MLabError
-
-BCRYPT_BYTES = 72
-"""bcrypt reads no further; its current release refuses more."""
+from mlabhub.hub_accounts import ROUTES, log_out
 
 
 class MLabLoginHandler(LoginHandler):
@@ -66,19 +63,8 @@ class MLabAuthorizeHandler(ToggleAuthorizationHandler):
         if self.authenticator.get_user(name) is None:
             raise web.HTTPError(404, f"There is no account {name!r}; it may have been discarded.")
         if not UserInfo.change_authorization(self.db, name).is_authorized:
-            self._log_out(name)
+            log_out(self.db, name)
         self.redirect(self.hub.base_url + "authorize")
-
-    def _log_out(self, name: str) -> None:
-        """End the sessions and tokens of a closed account. What its servers need to run on stays."""
-        user = orm.User.find(self.db, name)
-        if user is None:
-            return
-        for token in list(user.api_tokens):
-            if not (token.note or "").startswith("Server at"):
-                self.db.delete(token)
-        user.cookie_id = new_token()
-        self.db.commit()
 
 
 class MLabDiscardHandler(DiscardHandler):
@@ -127,8 +113,8 @@ class MLabAuthenticator(NativeAuthenticator):
             self.db.commit()
 
     def get_handlers(self, app: Any) -> list[tuple[str, type]]:
-        """Return the routes, with our handlers in place of those they mend."""
-        return [(route, _OWN_HANDLERS.get(handler, handler)) for route, handler in super().get_handlers(app)]
+        """Return the routes, with our handlers in place of those they mend, and the calls of the page People."""
+        return [*((route, _OWN_HANDLERS.get(one, one)) for route, one in super().get_handlers(app)), *ROUTES]
 
     async def authenticate(self, handler: Any, data: dict[str, str]) -> str | None:
         """Return the name if the password fits an open account, else None.

@@ -11,7 +11,14 @@ from typing import Any
 from mlabhub import hubtemplates
 from mlabhub.browser_protocol import BrowserProtocol
 from mlabhub.logs import configure_logs
-from mlabhub.service.scopes import ACCESS_SCOPE, CUSTOM_SCOPES, SEE_ALL_SCOPE, SERVICE_SCOPES, SET_QUOTAS_SCOPE
+from mlabhub.service.scopes import (
+    ACCESS_SCOPE,
+    CUSTOM_SCOPES,
+    PEOPLE_SCOPES,
+    SEE_ALL_SCOPE,
+    SERVICE_SCOPES,
+    SET_QUOTAS_SCOPE,
+)
 from mlabhub.settings import SERVICE_NAME, Settings, load_settings
 
 SPAWNERS = {
@@ -22,7 +29,7 @@ SPAWNERS = {
 SUPERVISOR_NAME = "mlabhub-supervisor"
 COMMAND_LINE_NAME = "mlabhub-command-line"
 COMMAND_LINE_SCOPES = (
-    *("admin:users", "admin:groups", "read:servers", "tokens"),
+    *(*PEOPLE_SCOPES, "read:servers", "tokens"),
     *(ACCESS_SCOPE, SEE_ALL_SCOPE, SET_QUOTAS_SCOPE),
 )
 START_SECONDS = {"container": 120, "process": 120, "kube": 600}
@@ -87,6 +94,8 @@ def configure_services(c: Any, settings: Settings) -> None:
             "url": f"http://127.0.0.1:{settings.service_port}",
             "api_token": settings.service_token_file.read_text(),
             "oauth_no_confirm": True,
+            # An administrator's own login at the service carries these, so that the hub decides who opens accounts.
+            "oauth_client_allowed_scopes": list(PEOPLE_SCOPES),
             "display": True,
         },
         {"name": SUPERVISOR_NAME, "api_token": (settings.secrets_dir / "supervisor-token").read_text()},

@@ -7,13 +7,14 @@ process without containers; everything that tests want to go wrong is an attribu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from jupyterhub.services.auth import HubOAuth
 
-from mlabhub.client import HubServer, HubUser
+from mlabhub.client import Account, AccountsPage, HubServer, HubUser
+from mlabhub.client.accounts import Opened
 from mlabhub.core.capacity import Capacity, Gpu, Node
 from mlabhub.engine.origin import WantedImage
 from mlabhub.engine.own import OwnImage
@@ -115,6 +116,85 @@ class ScriptedHub:
 
     def _note(self, call: str) -> None:
         self.calls.append(call)
+        if self.fault is not None:
+            raise self.fault
+
+
+@dataclass
+class ScriptedAccounts:
+    """The accounts of a `ScriptedHub`: ``passwords`` by name; who is ``shut`` may not log in.
+
+    ``fault`` makes every call fail; the calls say whose token came with them.
+    """
+
+    hub: ScriptedHub
+    passwords: dict[str, str] = field(default_factory=dict)
+    shut: set[str] = field(default_factory=set)
+    asked: tuple[str, ...] = ()
+    fault: MLabError | None = None
+    calls: list[str] = field(default_factory=list)
+
+    async def page(self, token: str, search: str, offset: int, limit: int) -> AccountsPage:
+        """Return those whose name has ``search`` in it, or the members of a group."""
+        self._note(token, "page")
+        group = search.removeprefix("group:")
+        found = [
+            name
+            for name, user in sorted(self.hub.users.items())
+            if (group in user.groups if group != search else search in name)
+        ]
+        accounts = tuple(self._account(name) for name in found[offset : offset + limit])
+        return AccountsPage(accounts, len(found), self.asked)
+
+    async def account(self, token: str, name: str) -> Account:
+        """Return one account."""
+        self._note(token, f"account {name}")
+        self._require(name)
+        return self._account(name)
+
+    async def open(self, token: str, name: str, *, groups: Sequence[str], admin: bool, password: str | None) -> Opened:
+        """Open an account; what is there stays."""
+        self._note(token, f"open {name}")
+        known = self.hub.users.get(name, HubUser(name, False, ()))
+        together = tuple(dict.fromkeys((*known.groups, *groups)))
+        self.hub.users[name] = replace(known, admin=known.admin or admin, groups=together)
+        if name in self.shut or name in self.asked:
+            self.shut.discard(name)
+            return "approved"
+        if name in self.passwords:
+            return "already"
+        assert password is not None
+        self.passwords[name] = password
+        return "opened"
+
+    async def act(self, token: str, name: str, act: Literal["close", "reopen"]) -> None:
+        """Close or reopen an account."""
+        self._note(token, f"{act} {name}")
+        self._require(name)
+        (self.shut.add if act == "close" else self.shut.discard)(name)
+
+    async def set_password(self, token: str, name: str, password: str) -> None:
+        """Set a password."""
+        self._note(token, f"password {name}")
+        self._require(name)
+        self.passwords[name] = password
+
+    async def set_groups(self, token: str, name: str, groups: Sequence[str]) -> None:
+        """Set the groups."""
+        self._note(token, f"groups {name}")
+        self._require(name)
+        self.hub.users[name] = replace(self.hub.users[name], groups=tuple(groups))
+
+    def _account(self, name: str) -> Account:
+        user = self.hub.users[name]
+        return Account(name, user.admin, user.groups, "shut" if name in self.shut else "open")
+
+    def _require(self, name: str) -> None:
+        if name not in self.hub.users:
+            raise NotFound(f"There is no account {name!r}.")
+
+    def _note(self, token: str, call: str) -> None:
+        self.calls.append(f"{token}: {call}")
         if self.fault is not None:
             raise self.fault
 

@@ -41,7 +41,7 @@ VERBS = {
     "reconcile": ("mlabhub.cli.reconcile:reconcile", "Compare hub, backend and ledger; --repair heals."),
     "backup": ("mlabhub.cli.backup:backup", "Write the installation into one file, also while it runs."),
     "restore": ("mlabhub.cli.backup:restore", "Put a backup back."),
-    "user": ("mlabhub.cli.user:app", "Open accounts."),
+    "user": ("mlabhub.cli.user:app", "Open, close and change accounts."),
 }
 
 

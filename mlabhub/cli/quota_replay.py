@@ -19,7 +19,6 @@ from mlabhub.catalog import default_directory, load_catalog, load_quotas
 from mlabhub.cli.quota_recorded import BEGIN, END, read_recorded, read_span
 from mlabhub.cli.recordings import number, read_recording, share, write_lines
 from mlabhub.cli.shown import Column, make_console, print_json, print_table, working
-from mlabhub.core.profiles import Catalog
 from mlabhub.core.quota_changes import effective
 from mlabhub.core.quota_sums import notes_on_sums
 from mlabhub.core.quotas import Quotas
@@ -30,6 +29,7 @@ from mlabhub.replay import InvalidWorkload, Report, Terms, Workload, live_rules,
 from mlabhub.replay.baselines import BASELINES
 from mlabhub.replay.check import check
 from mlabhub.replay.never import capacity_of
+from mlabhub.replay.terms import terms_of
 from mlabhub.settings import load_settings
 
 OURS = "mlabhub"
@@ -150,19 +150,6 @@ def read_quotas(config: Path | None, quotas: Path | None) -> tuple[Quotas, dict[
         return load_quotas(quotas), {}
     catalog = load_catalog(folder)
     return (catalog.quotas if quotas is None else load_quotas(quotas)), terms_of(catalog)
-
-
-def terms_of(catalog: Catalog) -> dict[str, Terms]:
-    """Return what the profiles say of what is taken back."""
-    return {
-        one.slug: Terms(
-            notice_s=one.notice_seconds,
-            reclaimable=one.reclaimable,
-            ends_when_reclaimed=one.after_reclaim == "end",
-            longest_s=None if one.longest_hours is None else one.longest_hours * 3600.0,
-        )
-        for one in catalog.profiles
-    }
 
 
 def document(reports: Mapping[str, Report], findings: tuple[str, ...] | None) -> dict[str, Any]:

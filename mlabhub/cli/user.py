@@ -1,162 +1,262 @@
-"""``mlabhub user``: open accounts on this machine's hub.
+"""``mlabhub user``: open, close and change accounts, the same as on the page People.
 
-Needs to read the state folder, so it is for whoever administers the machine; elsewhere the hub's pages do the same.
+On the hub's own machine for whoever may read the state folder; elsewhere for administrators, by ``MLABHUB_URL`` and a
+token with ``admin:users`` and ``admin:groups``. Names and files are checked before anything is asked.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
 import sys
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote as url_quote
 
-import bcrypt
-import httpx
 import typer
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
 
-from mlabhub.cli.remote import read_token
-from mlabhub.core.names import check_user_name
-from mlabhub.core.quote import quote as shown
-from mlabhub.errors import MLabError, NotFound, Unavailable
-from mlabhub.settings import Settings, load_settings
+from mlabhub.cli.dates import show_moment
+from mlabhub.cli.remote import Service, find_service
+from mlabhub.cli.user_clean import clean
+from mlabhub.core.people import Line, NewPerson, fault_of_password, read_csv, read_person
+from mlabhub.core.quote import plain
+from mlabhub.errors import MLabError
 
-app = typer.Typer(help="Open accounts.", no_args_is_help=True)
+app = typer.Typer(help="Open, close and change accounts.", no_args_is_help=True)
+app.command()(clean)
 
-NOT_IN_ACCOUNTS = frozenset(" ,")
-MOST_GROUP = 255
-
-State = Annotated[Path | None, typer.Option(help="The state folder of the installation.")]
+Json = dict[str, Any]
+PAGE = 200
+State = Annotated[
+    Path | None, typer.Option(help="The state folder of the installation; without it, MLABHUB_URL counts.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Name = Annotated[str, typer.Argument(help="The name that the person logs in with.")]
 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="The name to log in with.")],
+    name: Annotated[str, typer.Argument(help="The name to log in with; left out with --csv.")] = "",
     group: Annotated[list[str] | None, typer.Option(help="A group to be in; may be given several times.")] = None,
+    quota: Annotated[
+        list[str] | None, typer.Option(help="What the person may hold at most, gpu=4 or cpu=none; several times.")
+    ] = None,
+    profile: Annotated[
+        str, typer.Option("--start", "--profile", help="The profile to start a first server from.")
+    ] = "",
     admin: Annotated[bool, typer.Option(help="Make an administrator.")] = False,
+    password_stdin: Annotated[bool, typer.Option(help="Read the password from standard input.")] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="Open one account a line; columns name, groups, quota, profile, admin.")
+    ] = None,
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open an account: the user, the groups, a quota, a first server, and a password that is printed once."""
+    if csv is not None:
+        if name or group or quota or profile or admin or password_stdin:
+            raise typer.BadParameter("With --csv everything about the people is in the file.")
+        _add_all(csv, state, as_json)
+        return
+    person = read_person(name, group or (), " ".join(quota or ()), profile, admin=admin)
+    password = _read_password() if password_stdin else None
+    service = find_service(state)
+    opened = service.post("people", _body(person, password))
+    if opened["account"] == "already":
+        raise MLabError(
+            f"{person.name} has an account with a password already; what was missing of the rest was added. "
+            f"`mlabhub user password {person.name}` gives a new password."
+        )
+    if as_json:
+        typer.echo(json.dumps(opened))
+    else:
+        typer.echo(f"{person.name} may log in at {opened['login']} {_outcome(opened)}")
+        if opened["password"] and not password_stdin:
+            typer.echo(f"password: {opened['password']}")
+    _tell(opened["said"] if not as_json else [])
+    _tell(opened["faults"])
+    if opened["faults"]:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_users(
+    search: Annotated[str, typer.Argument(help="Part of a name, or group:NAME for a group's members.")] = "",
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the people, their groups, and whether they may log in."""
+    service = find_service(state)
+    people: list[Json] = []
+    total = 1
+    while len(people) < total:
+        path = f"people?search={url_quote(search, safe='')}&offset={len(people)}&limit={PAGE}"
+        page = service.get(path)
+        people += page["people"]
+        total = page["total"] if page["people"] else 0
+    if as_json:
+        typer.echo(json.dumps(people))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "state", "rights", "groups", "servers"):
+        table.add_column(heading, overflow="fold")
+    for one in people:
+        groups = ", ".join(map(plain, one["groups"]))
+        rights = "admin" if one["admin"] else ""
+        state_ = one["state"].replace("_", " ")
+        table.add_row(*map(Text, (plain(one["name"]), state_, rights, groups, str(one["running"] or ""))))
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def close(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    keep_days: Annotated[
+        int | None, typer.Option(min=0, max=3650, help="For how many days files are kept; else as storage.yaml says.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; it stands with the closed account.")] = "",
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Close an account, after what that does was said: nobody logs in, nothing starts, files are kept for a while."""
+    service = find_service(state)
+    path = f"people/{url_quote(name, safe='')}/close"
+    if not yes:
+        look = service.get(path + (f"?keep_days={keep_days}" if keep_days is not None else ""))
+        for line in _consequences(look):
+            typer.echo(line, err=True)
+        typer.confirm(f"Close the account of {plain(name)}?", abort=True, err=True)
+    done = service.post(path, {"keep_days": keep_days, "reason": reason})
+    if as_json:
+        typer.echo(json.dumps(done))
+    else:
+        until = show_moment(done["keep_until"])
+        typer.echo(f"Closed: {plain(name)}. Files are kept until {until}; `mlabhub user reopen {name}` undoes it.")
+    _tell(done["faults"])
+    if done["faults"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def reopen(name: Name, state: State = None, as_json: AsJson = False) -> None:
+    """Reopen a closed account, with its password, groups and quotas, as long as its files are here."""
+    done = find_service(state).post(f"people/{url_quote(name, safe='')}/reopen", {})
+    typer.echo(json.dumps(done) if as_json else f"{plain(name)} may log in again.")
+
+
+@app.command()
+def password(
+    name: Name,
     password_stdin: Annotated[bool, typer.Option(help="Read the password from standard input.")] = False,
     state: State = None,
     as_json: AsJson = False,
 ) -> None:
-    """Open an account: the user, the groups, and a password that is printed once."""
-    name = name.lower()
-    check_user_name(name)
-    if set(name) & NOT_IN_ACCOUNTS:
-        raise MLabError(f"The user name {shown(name)} cannot be used: the hub's login takes no space and no comma.")
-    groups = group or []
-    for one in groups:
-        _check_group(one)
-    password = _read_password() if password_stdin else secrets.token_urlsafe(12)
-    settings = load_settings(state_dir=state)
-    with _hub(settings) as hub:
-        _make_user(hub, name, groups, admin)
-    _set_password(settings, name, password)
+    """Give a new password, printed once; whoever is logged in with the old one is logged out."""
+    given = _read_password() if password_stdin else None
+    done = find_service(state).post(f"people/{url_quote(name, safe='')}/password", {"password": given})
     if as_json:
-        typer.echo(json.dumps({"name": name, "groups": groups, "admin": admin, "password": password}))
+        typer.echo(json.dumps(done))
     else:
-        typer.echo(f"{name} may log in at {settings.public_url}")
-        if not password_stdin:
-            typer.echo(f"password: {password}")
+        typer.echo(f"{plain(name)} has a new password." if given else f"password: {done['password']}")
 
 
-@app.command("list")
-def list_users(state: State = None, as_json: AsJson = False) -> None:
-    """List the people, their groups and what they run."""
-    with _hub(load_settings(state_dir=state)) as hub:
-        users = _all_users(hub)
-    rows = [{"name": u["name"], "admin": u["admin"], "groups": sorted(u["groups"])} for u in users]
+@app.command()
+def groups(
+    name: Name,
+    group: Annotated[list[str], typer.Argument(help="The groups to be in from now on; all of them.")],
+    state: State = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set which groups a person is in."""
+    done = find_service(state).ask("PUT", f"people/{url_quote(name, safe='')}/groups", {"groups": group})
+    typer.echo(json.dumps(done) if as_json else f"{plain(name)}: {', '.join(map(plain, done['groups']))}")
+
+
+def _add_all(file: Path, state: Path | None, as_json: bool) -> None:
+    """Open the accounts of a file: all valid lines; the exit status is 1 where any line was not."""
+    try:
+        lines = read_csv(file.read_bytes())
+    except OSError as error:
+        raise MLabError(f"{file} cannot be read: {error.strerror}.") from None
+    service = find_service(state)
+    shown = track(lines, "Opening accounts", console=Console(stderr=True), disable=as_json, transient=True)
+    results = [_add_line(service, line) for line in shown]
     if as_json:
-        typer.echo(json.dumps(rows))
-        return
-    for row in rows:
-        typer.echo(f"{row['name']:24} {'admin' if row['admin'] else '':6} {', '.join(row['groups'])}")
+        typer.echo(json.dumps({"lines": results}))
+    else:
+        for one in results:
+            secret = f"  password: {one['password']}" if one["password"] else ""
+            typer.echo(f"line {one['line']}: {plain(one['name'])}: {one['said']}{secret}")
+    if any(not one["fine"] for one in results):
+        raise typer.Exit(1)
 
 
-def _check_group(name: str) -> None:
-    """Refuse a name that could not be told from another one on a page. Raises `MLabError`."""
-    if not name.isprintable() or name != name.strip() or not 0 < len(name) <= MOST_GROUP:
-        raise MLabError(
-            f"{shown(name)} cannot be a group's name; it has 1 to {MOST_GROUP} characters that can be seen, and no "
-            "space around them."
-        )
+def _add_line(service: Service, line: Line) -> Json:
+    found: Json = {"line": line.number, "name": line.name, "fine": False, "password": None}
+    if line.person is None:
+        return {**found, "said": str(line.fault)}
+    try:
+        opened = service.post("people", _body(line.person, None))
+    except MLabError as error:
+        return {**found, "said": str(error.message)}
+    said = " ".join([_outcome(opened), *opened["faults"]])
+    return {**found, "fine": not opened["faults"], "password": opened["password"], "said": said}
+
+
+def _body(person: NewPerson, password: str | None) -> Json:
+    return {
+        "name": person.name,
+        "groups": list(person.groups),
+        "quota": dict(person.quota),
+        "profile": person.profile,
+        "admin": person.admin,
+        "password": password,
+    }
+
+
+def _outcome(opened: Json) -> str:
+    """Say in a sentence what became of an account."""
+    said = {
+        "opened": "The account is open.",
+        "approved": "The account that was asked for is open, with the password that was chosen then.",
+        "already": "The account was there already.",
+        "made": "The account is known; logins come from elsewhere here.",
+    }[opened["account"]]
+    server = {"starting": " The first server starts.", "queued": " The first server waits for its turn."}
+    return said + server.get(opened["server"], "")
+
+
+def _consequences(look: Json) -> list[str]:
+    """Say what closing an account does."""
+    lines = [f"{plain(look['name'])} cannot log in any more, and tokens end."]
+    if look["servers"]:
+        names = ", ".join(plain(one) or "(default)" for one in look["servers"])
+        lines.append(f"These servers are stopped: {names}.")
+    if look["waiting"]:
+        lines.append(f"Launches that leave the queue: {look['waiting']}.")
+    if look["quotas"]:
+        lines.append(f"Quotas of their own that end: {look['quotas']}.")
+    kept = [*look["folders"], *(f"the image {plain(one)}" for one in look["images"])]
+    return [*lines, f"Kept until {show_moment(look['keep_until'])}: {', '.join(kept)}."]
 
 
 def _read_password() -> str:
-    """Return the password that standard input begins with: one line of UTF-8."""
+    """Return the password that standard input begins with: one line of UTF-8. Raises `MLabError`."""
     line = sys.stdin.buffer.readline().rstrip(b"\r\n")
     try:
-        password = line.decode()
+        text = line.decode()
     except UnicodeDecodeError:
         raise MLabError("The password is not UTF-8 text; write it as such.") from None
-    if not 8 <= len(line) <= 72:
-        raise MLabError(f"The password has {len(line)} bytes; 8 to 72 are possible.")
-    return password
+    fault = fault_of_password(text)
+    if fault is not None:
+        raise MLabError(fault)
+    return text
 
 
-def _hub(settings: Settings) -> httpx.Client:
-    headers = {"Authorization": f"token {read_token(settings)}", "Accept": "application/jupyterhub-pagination+json"}
-    return httpx.Client(base_url=f"{settings.hub_url}api/", headers=headers, trust_env=False, timeout=30)
-
-
-def _call(hub: httpx.Client, method: str, path: str, fine: tuple[int, ...] = (), **body: Any) -> Any:
-    try:
-        answer = hub.request(method, path, json=body or None)
-    except httpx.HTTPError as error:
-        raise Unavailable(
-            f"The hub at {hub.base_url} does not answer. Start it with `mlabhub up`.", log_text=str(error)
-        ) from error
-    if answer.is_error and answer.status_code not in fine:
-        said = answer.json().get("message", "") if "json" in answer.headers.get("content-type", "") else ""
-        raise NotFound(f"The hub refused {method} {path}: {said or answer.reason_phrase}.")
-    return answer.json() if answer.content and not answer.is_error else None
-
-
-def _make_user(hub: httpx.Client, name: str, groups: list[str], admin: bool) -> None:
-    """Make user and groups; what is there already stays (409 is the hub's word for that)."""
-    _call(hub, "POST", f"users/{quote(name, safe='')}", (409,))
-    if admin:
-        _call(hub, "PATCH", f"users/{quote(name, safe='')}", admin=True)
-    for group in groups:
-        _call(hub, "POST", f"groups/{quote(group, safe='')}", (409,))
-        _call(hub, "POST", f"groups/{quote(group, safe='')}/users", users=[name])
-
-
-def _all_users(hub: httpx.Client) -> list[dict[str, Any]]:
-    users: list[dict[str, Any]] = []
-    path: str | None = "users"
-    while path:
-        page = _call(hub, "GET", path)
-        users += page["items"]
-        following = page["_pagination"]["next"]
-        path = f"users?offset={following['offset']}&limit={following['limit']}" if following else None
-    return users
-
-
-def _set_password(settings: Settings, name: str, password: str) -> None:
-    """Write the account's row where NativeAuthenticator looks it up at each login."""
-    row = {"name": name, "password": bcrypt.hashpw(password.encode(), bcrypt.gensalt()), "secret": secrets.token_hex(8)}
-    database = create_engine(settings.hub_database_url, connect_args={"timeout": 30})
-    try:
-        with database.begin() as connection:
-            if connection.execute(text("SELECT 1 FROM users_info WHERE username = :name"), row).first():
-                raise MLabError(
-                    f"{name} has an account with a password already; the groups were added. "
-                    "A new password is set on the hub's page Accounts."
-                )
-            connection.execute(
-                text(
-                    "INSERT INTO users_info (username, password, is_authorized, login_email_sent, has_2fa, otp_secret)"
-                    " VALUES (:name, :password, 1, 0, 0, :secret)"
-                ),
-                row,
-            )
-    except OperationalError as error:
-        raise Unavailable(
-            f"The hub's database cannot be written: {error.orig}. The account has no password yet."
-        ) from error
-    finally:
-        database.dispose()
+def _tell(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line, err=True)

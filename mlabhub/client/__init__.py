@@ -4,7 +4,18 @@ Guarantees: proxies named in the environment are never used; an answer that is n
 empty answer; every failure to reach the other side is `Unavailable` with a sentence, after a short retry.
 """
 
+from mlabhub.client.accounts import Account, AccountsPage, HubAccounts, NoPasswords
 from mlabhub.client.hub import HubClient, HubServer, HubUser
 from mlabhub.client.service import Admission, ServiceClient
 
-__all__ = ["Admission", "HubClient", "HubServer", "HubUser", "ServiceClient"]
+__all__ = [
+    "Account",
+    "AccountsPage",
+    "Admission",
+    "HubAccounts",
+    "HubClient",
+    "HubServer",
+    "HubUser",
+    "NoPasswords",
+    "ServiceClient",
+]

@@ -100,6 +100,10 @@ class Storage(Model):
         description="Below which people may mount what they have, or a subfolder of it, where a profile lets them.",
     )
 
+    closed_accounts_days: int = Field(
+        default=90, ge=0, le=3650, strict=True, description="For how many days a closed account's files are kept."
+    )
+
     @model_validator(mode="after")
     def _is_sound(self) -> Storage:
         faults = storage_faults(self)

@@ -1,6 +1,7 @@
 """The ledger: what was reserved, who did what, and what was answered; in SQLite, PostgreSQL, or in memory for tests."""
 
 from mlabhub.ledger.address import Address, parse_address
+from mlabhub.ledger.audit import AUDIT_WINDOW, AuditFilter, AuditPage
 from mlabhub.ledger.base import Ledger, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.memory import MemoryLedger
 from mlabhub.ledger.opened import ledger_address, open_ledger, open_samples, open_to_read
@@ -8,6 +9,7 @@ from mlabhub.ledger.postgresql import LedgerTaken, PostgresLedger, open_postgres
 from mlabhub.ledger.postgresql_look import look_at_postgresql
 from mlabhub.ledger.records import (
     AuditEntry,
+    ClosedAccount,
     Contents,
     HeldThen,
     IdleWarning,
@@ -33,8 +35,12 @@ from mlabhub.ledger.usage import MemoryUsage, SqlUsage, UsageStore
 from mlabhub.ledger.workload import RecordedRuns
 
 __all__ = [
+    "AUDIT_WINDOW",
     "Address",
     "AuditEntry",
+    "AuditFilter",
+    "AuditPage",
+    "ClosedAccount",
     "Contents",
     "HeldThen",
     "IdleWarning",

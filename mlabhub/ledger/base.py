@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from mlabhub.errors import Unavailable
+from mlabhub.ledger.audit import AUDIT_WINDOW, AuditFilter, AuditPage
 from mlabhub.ledger.records import (
     AuditEntry,
     Contents,
@@ -65,6 +66,11 @@ class Ledger(Protocol):
 
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first; ``before`` is the number of the last one already seen."""
+
+    def search_audit(
+        self, wanted: AuditFilter, *, limit: int, before: int | None = None, window: int = AUDIT_WINDOW
+    ) -> AuditPage:
+        """Return the newest entries that are wanted; not more than ``window`` of the audit are looked through."""
 
     def entry(self, launch_id: str) -> QueueEntry | None:
         """Return an entry of the queue, however old."""

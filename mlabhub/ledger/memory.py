@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields, replace
 
+from mlabhub.ledger.audit import AUDIT_WINDOW, AuditFilter, AuditPage
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, one_per_server
 from mlabhub.ledger.records import (
     AuditEntry,
+    ClosedAccount,
     Contents,
     HeldThen,
     IdleWarning,
@@ -44,6 +46,7 @@ class MemoryLedger:
         self._keepings: dict[tuple[str, float], Keeping] = {}
         self._would_stops: dict[tuple[str, float], WouldStop] = {}
         self._shelved: dict[tuple[str, str], Shelved] = {}
+        self._closed: dict[str, ClosedAccount] = {}
 
     def load(self, since: float) -> Contents:
         """Return all that is active, and the answers and released launches since that time."""
@@ -61,6 +64,7 @@ class MemoryLedger:
             keepings=tuple(one for one in self._keepings.values() if self._is_active(one.launch_id)),
             would_stops=tuple(one for one in self._would_stops.values() if one.again is None and one.ended is None),
             shelved=tuple(one for one in self._shelved.values() if one.active),
+            closed=tuple(one for one in self._closed.values() if one.active),
         )
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -98,6 +102,8 @@ class MemoryLedger:
                 self._would_stops[record.launch_id, record.at] = record
             elif isinstance(record, Shelved):
                 self._shelved[record.user, record.server] = record
+            elif isinstance(record, ClosedAccount):
+                self._closed[record.user] = record
 
     def _is_active(self, launch_id: str) -> bool:
         one = self._reservations.get(launch_id)
@@ -124,6 +130,20 @@ class MemoryLedger:
         """Return the newest entries first."""
         entries = self._audit if before is None else self._audit[: max(before - 1, 0)]
         return tuple(entry for entry in reversed(entries) if user is None or entry.user == user)[:limit]
+
+    def search_audit(
+        self, wanted: AuditFilter, *, limit: int, before: int | None = None, window: int = AUDIT_WINDOW
+    ) -> AuditPage:
+        """Return the newest entries that are wanted."""
+        name = next((name for name in ("user", "actor", "act") if getattr(wanted, name)), "")
+        named = AuditFilter(**{name: getattr(wanted, name)} if name else {}, since=wanted.since, until=wanted.until)
+        along = [one for one in self.audit(limit=len(self._audit), before=before) if named.matches(one)]
+        looked_at = along[:window]
+        found = tuple(one for one in looked_at if wanted.matches(one))
+        if len(found) > limit:
+            return AuditPage(found[:limit], found[limit - 1].number)
+        end = looked_at[-1] if len(looked_at) == window else None
+        return AuditPage(found) if end is None else AuditPage(found, end.number, end.at)
 
     def entry(self, launch_id: str) -> QueueEntry | None:
         """Return an entry of the queue, however old."""

@@ -12,6 +12,7 @@
     Keeping       somebody asked that an idle server be kept for a while
     WouldStop     a server that a dry run of a policy of idleness would have stopped
     Shelved       a server whose GPUs were given back while its work is kept
+    ClosedAccount an account that was closed, and until when its files are kept
 
 A reservation goes ``pending -> held -> stopping -> released``, or is ``unknown``: something runs that hub and ledger do
 not agree about. All but ``released`` are active: they count, and hold their GPUs.
@@ -23,6 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlabhub.core.closed_accounts import ClosedAccount as ClosedAccount
 from mlabhub.core.quota_changes import QuotaChange as QuotaChange
 from mlabhub.core.quota_changes import QuotaPart as QuotaPart
 from mlabhub.core.tools import WORKBENCH, Kind
@@ -312,6 +314,7 @@ Record = (
     | Keeping
     | WouldStop
     | Shelved
+    | ClosedAccount
 )
 
 
@@ -389,7 +392,7 @@ class Contents:
 
     ``spent`` are the launches that were released lately, with the time of it. ``warnings`` are those in force,
     ``keepings`` those of launches that are active, ``would_stops`` those that are open still, and ``shelved`` what can
-    go back to its GPUs.
+    go back to its GPUs. ``closed`` are the accounts that are closed.
     """
 
     reservations: tuple[Reservation, ...]
@@ -404,3 +407,4 @@ class Contents:
     keepings: tuple[Keeping, ...] = ()
     would_stops: tuple[WouldStop, ...] = ()
     shelved: tuple[Shelved, ...] = ()
+    closed: tuple[ClosedAccount, ...] = ()

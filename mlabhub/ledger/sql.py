@@ -15,11 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlabhub.ledger import idle_tables, queue_tables, tables
+from mlabhub.ledger import audit_search, idle_tables, people_tables, queue_tables, tables
+from mlabhub.ledger.audit import AUDIT_WINDOW, AuditFilter, AuditPage
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
 from mlabhub.ledger.records import (
     OVER,
     AuditEntry,
+    ClosedAccount,
     Contents,
     HeldThen,
     IdleWarning,
@@ -63,6 +65,7 @@ class SqlLedger:
             Keeping: put(idle_tables.keepings, idle_tables.plain_row, replaces=("launch_id", "at")),
             WouldStop: put(idle_tables.would_stops, idle_tables.told_row, replaces=("launch_id", "at")),
             Shelved: put(idle_tables.shelved, idle_tables.told_row, replaces=("user", "server")),
+            ClosedAccount: put(people_tables.closed_accounts, people_tables.closed_row, replaces=("user",)),
         }
 
     def load(self, since: float) -> Contents:
@@ -84,6 +87,7 @@ class SqlLedger:
                 quota_changes=changes,
                 nudges=nudges,
                 **_idle_parts(connection),
+                closed=people_tables.read_closed(connection),
             )
 
     def commit(self, records: Iterable[Record]) -> None:
@@ -123,13 +127,14 @@ class SqlLedger:
 
     def audit(self, *, limit: int, before: int | None = None, user: str | None = None) -> tuple[AuditEntry, ...]:
         """Return the newest entries first."""
-        query = sa.select(tables.audit).order_by(tables.audit.c.number.desc()).limit(limit)
-        if before is not None:
-            query = query.where(tables.audit.c.number < before)
-        if user is not None:
-            query = query.where(tables.audit.c.user == user)
+        return self.search_audit(AuditFilter(user=user or ""), limit=limit, before=before).entries
+
+    def search_audit(
+        self, wanted: AuditFilter, *, limit: int, before: int | None = None, window: int = AUDIT_WINDOW
+    ) -> AuditPage:
+        """Return the newest entries that are wanted."""
         with self._reading() as connection:
-            return tuple(tables.audit_of(row) for row in connection.execute(query).mappings())
+            return audit_search.search(connection, wanted, limit=limit, before=before, window=window)
 
     def entry(self, launch_id: str) -> QueueEntry | None:
         """Return an entry of the queue, however old."""
@@ -281,5 +286,7 @@ class _Put:
             records = list({(one.launch_id, one.at): one for one in records}.values())
         elif records and isinstance(records[0], Shelved):
             records = list({(one.user, one.server): one for one in records}.values())
+        elif records and isinstance(records[0], ClosedAccount):
+            records = list({one.user: one for one in records}.values())
         if records:
             connection.execute(self._statement, [self._row(record) for record in records])

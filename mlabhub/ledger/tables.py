@@ -27,6 +27,7 @@ from sqlalchemy import Text as PlainText
 from sqlalchemy.engine import RowMapping
 
 from mlabhub.core.tools import WORKBENCH
+from mlabhub.ledger.audit import searched
 from mlabhub.ledger.records import AuditEntry, KnownId, Reservation, StoredAnswer
 from mlabhub.messages import message_json, message_of
 
@@ -110,7 +111,11 @@ audit = Table(
     Column("user", Text, nullable=False),
     Column("server", Text, nullable=False),
     Column("launch_id", Text, nullable=False),
+    Column("searched", Text),
     Index("audit_of_user", "user", "number"),
+    Index("audit_by_time", "at", "number"),
+    Index("audit_of_actor", "actor", "number"),
+    Index("audit_of_act", "act", "number"),
 )
 
 answers = Table(
@@ -159,12 +164,11 @@ def audit_row(entry: AuditEntry) -> dict[str, Any]:
     """Return the row of an audit entry; the ledger numbers it."""
     row = dict(vars(entry))
     del row["number"]
-    row["message"] = message_json(entry.message)
-    return row
+    return {**row, "message": message_json(entry.message), "searched": searched(entry)}
 
 
 def audit_of(row: RowMapping) -> AuditEntry:
-    """Return the audit entry in a row."""
+    """Return the audit entry in a row, without what is only searched."""
     return AuditEntry(**{**row, "message": message_of(row["message"])})
 
 

@@ -29,7 +29,7 @@ from tornado.web import Application, RequestHandler, url
 from ulid import ULID
 
 from mlabhub.catalog import load_catalog
-from mlabhub.client import HubClient
+from mlabhub.client import HubAccounts, HubClient
 from mlabhub.core.profiles import Catalog
 from mlabhub.errors import InvalidConfiguration, MLabError
 from mlabhub.inventory import Backend, make_backend
@@ -37,6 +37,7 @@ from mlabhub.inventory.process import find_tools
 from mlabhub.ledger import SqlSamples, SqlUsage, open_ledger
 from mlabhub.messages import N_, Message
 from mlabhub.service import pages
+from mlabhub.service.audit_desk import AuditDesk
 from mlabhub.service.bodylimit import LimitBodies
 from mlabhub.service.capacity import FRESH_S, WATCHED_S, CapacityCache, GpuTypes
 from mlabhub.service.catalogue import CatalogSource
@@ -54,6 +55,8 @@ from mlabhub.service.metrics import Metrics
 from mlabhub.service.notify import open_notifier
 from mlabhub.service.nudging import Nudging
 from mlabhub.service.openapi import make_openapi
+from mlabhub.service.people.closing import ClosingDesk
+from mlabhub.service.people.desk import Accounts, PeopleDesk
 from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
@@ -65,6 +68,7 @@ from mlabhub.service.routes import api_routes
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
 from mlabhub.service.server_logs import ServerLogs
 from mlabhub.service.shelving.desk import ShelvingDesk
+from mlabhub.service.trials import Trials
 from mlabhub.service.usage.desk import UsageDesk
 from mlabhub.service.world import Hub, World
 from mlabhub.service.writer import Writer
@@ -105,13 +109,14 @@ class _OAuthCallback(HubOAuthCallbackHandler):
         self.hub_auth = self.application.settings["hub_auth"]
 
 
-def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Service:
+def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accounts: Accounts | None = None) -> Service:
     """Return the service over a world whose writer was started. Cookies are signed by a key made of the hub's token."""
     reconciler = Reconciler(world)
     launcher = Launcher(world, reconciler.settle, reconciler.wake)
     tokens = ReportTokens(hub_auth.api_token)
     desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake, tokens)
     quota_desk = QuotaDesk(world)
+    accounts = accounts or HubAccounts(world.settings.hub_url)
     shelving = ShelvingDesk(world, launcher)
     idle_desk = IdleDesk(world, shelving.order)
     reports = Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics)
@@ -135,12 +140,16 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str) -> Se
         reports=reports,
         quota_desk=quota_desk,
         quota_looks=QuotaLooks(world, quota_desk),
+        trials=Trials(world.monotonic),
+        audit_desk=AuditDesk(world, launcher.viewer),
         shelving=shelving,
         idle_desk=idle_desk,
         idle_looks=IdleLooks(world, idle_desk, reports),
         server_logs=ServerLogs(world.backend),
         map_desk=MapDesk(world),
         usage_desk=UsageDesk(world),
+        people_desk=PeopleDesk(world, launcher, quota_desk, accounts),
+        closing_desk=ClosingDesk(world, launcher, accounts),
         settings=world.settings,
         hub_auth=hub_auth,
         spawner_secret=spawner_secret,

@@ -106,6 +106,39 @@ class ReasonBody(Body):
     reason: str = Field("", max_length=200)
 
 
+class PersonBody(Body):
+    """Open an account. ``quota`` is the person's own cap by resource, null for no limit; ``profile`` starts a server.
+
+    Without ``password`` one is drawn, and told once in the answer.
+    """
+
+    name: str = Field(max_length=255)
+    groups: list[str] = Field(default_factory=list, max_length=50)
+    quota: dict[str, float | None] = Field(default_factory=dict)
+    profile: str = Field("", max_length=255)
+    admin: bool = False
+    password: str | None = Field(None, max_length=1000)
+
+
+class CloseBody(Body):
+    """Why an account is closed, and for how many days its files are kept; null: as the configuration says."""
+
+    keep_days: int | None = Field(None, ge=0, le=3650)
+    reason: str = Field("", max_length=500)
+
+
+class PasswordBody(Body):
+    """A new password; null: one is drawn."""
+
+    password: str | None = Field(None, max_length=1000)
+
+
+class GroupsBody(Body):
+    """The groups that a person is in from now on."""
+
+    groups: list[str] = Field(max_length=50)
+
+
 class BringBackBody(Body):
     """Whether to wait in the queue where the GPUs are not free."""
 

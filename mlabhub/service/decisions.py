@@ -18,6 +18,7 @@ from mlabhub.core.identity import Identity
 from mlabhub.core.plan import LaunchPlan, make_plan
 from mlabhub.core.privacy import EVERYTHING, Viewer
 from mlabhub.core.profiles import Catalog, LaunchRequest
+from mlabhub.core.quote import plain
 from mlabhub.core.reasons import NEVER, Reason, sentences
 from mlabhub.core.units import format_gpus
 from mlabhub.core.waiting import Waiting
@@ -104,7 +105,7 @@ def admit(
 
 
 def _decide(projection: Projection, wish: Wish, ground: Ground, now: float, keep: Keeper | None) -> Outcome[Answer]:
-    taken = _name_taken(projection, wish)
+    taken = _closed(projection, wish) or _name_taken(projection, wish)
     if taken is not None:
         told = Forecast(Decision("refuse", reasons=(taken,)))
     else:
@@ -176,6 +177,14 @@ def _entry(wish: Wish, now: float) -> QueueEntry:
         display_name=wish.display_name,
         now=now,
     )
+
+
+def _closed(projection: Projection, wish: Wish) -> Reason | None:
+    """Return why nothing starts for somebody whose account is closed, whoever asks for it."""
+    if wish.request.user not in projection.closed:
+        return None
+    text = N_("The account of {user} is closed, so nothing starts for it. An administrator can reopen it.")
+    return Reason("account_closed", Message.of(text, user=plain(wish.request.user)))
 
 
 def _name_taken(projection: Projection, wish: Wish) -> Reason | None:

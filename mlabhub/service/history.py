@@ -35,6 +35,8 @@ OVERLAP_S = 600.0
 """What ended shortly before the last one that is known is read again: a clock may have stepped."""
 LASTING_S = 60.0
 """For how long what runs is taken to have run as long as before."""
+ACCURATE_S = 60.0
+"""For how long it is not looked again how good forecasts were."""
 
 
 class Over(NamedTuple):
@@ -72,6 +74,7 @@ class History:
         self._durations = Durations()
         self._reckoned: dict[str, Reckoned] = {}
         self._lasting: tuple[int, float, Lasting] | None = None
+        self._accuracy: tuple[int, float, ForecastAccuracy] | None = None
         self.number = 0
         self.known = False
 
@@ -159,9 +162,15 @@ class History:
             log.debug("%d runs of the last %d weeks are known", len(self._runs), WEEKS)
 
     async def accuracy(self) -> ForecastAccuracy:
-        """Return how good the forecasts of the last weeks were. Raises `Unavailable`."""
-        starts = await asyncio.to_thread(self._ledger.told_starts, self._clock() - KEPT_S)
-        return accuracy_of(starts)
+        """Return how good the forecasts of the last weeks were, a minute ago at most. Raises `Unavailable`."""
+        now, known = self._clock(), self._accuracy
+        if known is None or known[0] != self.number or not 0 <= now - known[1] < ACCURATE_S:
+            found = await asyncio.to_thread(self._reckon_accuracy, now - KEPT_S)
+            known = self._accuracy = (self.number, now, found)
+        return known[2]
+
+    def _reckon_accuracy(self, since: float) -> ForecastAccuracy:
+        return accuracy_of(self._ledger.told_starts(since))
 
 
 def accuracy_of(starts: Sequence[ToldStart]) -> ForecastAccuracy:

@@ -335,8 +335,9 @@ def catalog_view(
             for group in groups
             if group in quotas.groups and quotas.groups[group].each is not None
         },
-        nodes=node_views(capacity, projection, catalog, viewer),
+        see_nodes=lambda: node_views(capacity, projection, catalog, viewer),
         gpu_types=present,
+        most_gpus={one: max(node.whole.get(one, 0) for node in capacity.nodes) for one in present},
         successors=_successors(catalog, groups),
         default_profile=default.profile.slug if default else "",
         default_images=sight.images,

@@ -1,4 +1,4 @@
-"""What people are shown: servers, images, folders, nodes, quotas, the audit; the same for pages, API and command line.
+"""What people are shown: servers, images, folders, nodes, quotas; the same for pages, API and command line.
 
 Guarantees: whoever looks at somebody else's is an administrator; names are told as far as the privacy setting allows;
 what cannot be asked for the moment (the ledger, the backend) is left out, and nothing else with it.
@@ -19,7 +19,7 @@ from mlabhub.core.storage import places_for
 from mlabhub.core.tools import WORKBENCH
 from mlabhub.errors import MLabError, NotPermitted, Unavailable
 from mlabhub.inventory import SavedLayer
-from mlabhub.ledger import AuditEntry, Reservation, one_per_server
+from mlabhub.ledger import Reservation, one_per_server
 from mlabhub.messages import N_, Message
 from mlabhub.service import listing
 from mlabhub.service.catalogue import fault_lines
@@ -164,11 +164,6 @@ class Looks:
         projection = self._world.writer.projection
         views = listing.held_views(projection, self._world.settings.base_url)
         return with_shelved(with_sharing(views, projection, self._world.catalog()), projection)
-
-    async def audit(self, *, limit: int, before: int | None, user: str | None) -> tuple[AuditEntry, ...]:
-        """Return the newest entries of the audit first."""
-        ledger = self._world.ledger
-        return await asyncio.to_thread(lambda: ledger.audit(limit=limit, before=before, user=user))
 
     def viewer(self, person: Person, hub_user: HubUser | None = None) -> Viewer:
         """Return what a person may know; the hub's own word on their groups counts, where it was asked."""

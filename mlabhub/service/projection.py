@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from mlabhub.core.admission import Holding, Holdings
 from mlabhub.ledger import (
     AuditEntry,
+    ClosedAccount,
     Contents,
     IdleWarning,
     Keeping,
@@ -31,7 +32,7 @@ REMEMBER_S = 48 * 3600.0
 """How long a released launch and a stored answer are kept at hand for a late repetition of their request."""
 
 
-_UNSEEN = StoredAnswer | KnownId | AuditEntry | IdleWarning | Keeping | WouldStop | Shelved
+_UNSEEN = StoredAnswer | KnownId | AuditEntry | IdleWarning | Keeping | WouldStop | Shelved | ClosedAccount
 """What no round of the queue sees."""
 
 
@@ -68,6 +69,7 @@ class Projection:
         self.keepings: dict[str, tuple[Keeping, ...]] = {}
         self.would_stops: dict[str, WouldStop] = {}
         self.shelved: dict[tuple[str, str], Shelved] = {}
+        self.closed: dict[str, ClosedAccount] = {}
         self._queued: dict[tuple[str, str], str] = {}
         everything: tuple[Record, ...] = (
             *contents.reservations,
@@ -81,6 +83,7 @@ class Projection:
             *contents.keepings,
             *contents.would_stops,
             *contents.shelved,
+            *contents.closed,
         )
         for record in everything:
             self.apply(record)
@@ -110,6 +113,11 @@ class Projection:
             self.quota_changes = {**self.quota_changes, record.change_id: record}
         elif isinstance(record, Nudge):
             self.nudges[record.launch_id] = record
+        elif isinstance(record, ClosedAccount):
+            if record.active:
+                self.closed[record.user] = record
+            else:
+                self.closed.pop(record.user, None)
         else:
             self._apply_idleness(record)
 

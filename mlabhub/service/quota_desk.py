@@ -7,7 +7,7 @@ itself at any moment ahead is refused with the numbers; both acts stand in the a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -138,7 +138,11 @@ class QuotaDesk:
                 raise no_such(NO_GROUP, wanted.name, known, "group")
         if not wanted.group and wanted.name != DEFAULT_USER and wanted.name not in quotas.users:
             await self._world.hub.user(wanted.name)
-        typed = {one.removeprefix(GPU_PREFIX) for _, one, _, _ in wanted.parts if one.startswith(GPU_PREFIX)}
+        await self.check_types(resource for _, resource, _, _ in wanted.parts)
+
+    async def check_types(self, resources: Iterable[str]) -> None:
+        """Raise `InvalidChange` for a GPU type that nobody knows."""
+        typed = {one.removeprefix(GPU_PREFIX) for one in resources if one.startswith(GPU_PREFIX)}
         if typed and (types := await self.gpu_types()) is not None:
             for unknown in sorted(typed - types):
                 raise no_such(NO_TYPE, unknown, types, "resource")

@@ -8,14 +8,15 @@ from typing import Any, Literal
 
 from tornado.web import url
 
-from mlabhub.ledger import AuditEntry
 from mlabhub.messages import Message
 from mlabhub.service import bodies
+from mlabhub.service.audit_routes import AUDIT_ROUTES
 from mlabhub.service.calls import API, STREAM, Call, Route
 from mlabhub.service.cluster_map.views import MapNode
 from mlabhub.service.handlers import gpu_map, images, logs, meta, servers, spawners
 from mlabhub.service.handlers.base import NoSuchCall
 from mlabhub.service.idle_routes import IDLE_ROUTES
+from mlabhub.service.people_routes import PEOPLE_ROUTES
 from mlabhub.service.reports_routes import REPORTS_ROUTES
 from mlabhub.service.server_logs import LogView
 from mlabhub.service.sharing_routes import SHARING_ROUTES
@@ -36,7 +37,9 @@ STATE = {"state": str, "launch_id": str}
 ROUTES: tuple[Route, ...] = (
     *SHARING_ROUTES,
     *IDLE_ROUTES,
+    *AUDIT_ROUTES,
     *USAGE_ROUTES,
+    *PEOPLE_ROUTES,
     Route(
         API + f"reservations/{SERVER}",
         spawners.ReserveHandler,
@@ -295,20 +298,6 @@ ROUTES: tuple[Route, ...] = (
                 200,
                 {"folders": tuple[StorageView, ...]},
                 query=("user",),
-            ),
-        ),
-    ),
-    Route(
-        API + "audit",
-        servers.AuditHandler,
-        (
-            Call(
-                "get",
-                "Decisions and acts, newest first.",
-                "admin",
-                200,
-                {"entries": tuple[AuditEntry, ...]},
-                query=("limit", "before", "user"),
             ),
         ),
     ),

@@ -16,6 +16,9 @@ SEE_ALL_SCOPE = f"custom:{SERVICE_NAME}:see-all"
 SET_QUOTAS_SCOPE = f"custom:{SERVICE_NAME}:set-quotas"
 """What a token that is no administrator's needs to change quotas; the command line's on the hub's own machine."""
 
+PEOPLE_SCOPES = ("admin:users", "admin:groups")
+"""What a login or token needs to open and close accounts: the service passes it on, and the hub decides."""
+
 CUSTOM_SCOPES = {
     SEE_ALL_SCOPE: {"description": "See who holds which GPU, and what else uses it; change nothing."},
     SET_QUOTAS_SCOPE: {"description": "Change quotas at run time, and undo such changes."},

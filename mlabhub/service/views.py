@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from mlabhub.core.capacity import GpuProcess, Taker
@@ -344,7 +345,8 @@ class CatalogView:
     ``tensorboard`` is the profile of a TensorBoard alone, empty if there is none for this person.
     ``gpu_type_names`` are the names of the types for people. ``kept_images`` are retired ones, by the server that had
     one and may have it again, ``successors`` what takes the place of retired ones. ``network`` is what the site opens
-    to servers, None where they reach whatever the machine does.
+    to servers, None where they reach whatever the machine does. ``most_gpus`` is how many of a type one machine has at
+    most. ``nodes`` are looked at (by ``see_nodes``) only when they are asked for: few pages show thousands of GPUs.
     """
 
     profiles: tuple[Profile, ...]
@@ -354,8 +356,9 @@ class CatalogView:
     user_usage: UsageView
     group_usage: tuple[UsageView, ...]
     user_usage_by_group: Mapping[str, UsageView] = field(default_factory=dict, kw_only=True)
-    nodes: tuple[NodeView, ...]
+    see_nodes: Callable[[], tuple[NodeView, ...]] = field(repr=False)
     gpu_types: tuple[str, ...]
+    most_gpus: Mapping[str, int] = field(default_factory=dict)
     default_profile: str = ""
     default_images: Mapping[str, str] = field(default_factory=dict)
     default_gpu_types: Mapping[str, str | None] = field(default_factory=dict)
@@ -366,6 +369,11 @@ class CatalogView:
     mount_prefixes: tuple[str, ...] = ()
     tensorboard: str = ""
     network: NetworkSpec | None = None
+
+    @cached_property
+    def nodes(self) -> tuple[NodeView, ...]:
+        """Every node with its GPUs, as far as the person may know who holds them."""
+        return self.see_nodes()
 
 
 @dataclass(frozen=True)

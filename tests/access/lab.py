@@ -29,6 +29,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "api/v1/launches/{waiting}": {"user_options": {"profile": "cpu"}},
     "api/v1/servers/{user}/{server}/extend": {"hours": 1.0, "reason": "a paper"},
     "api/v1/servers/{user}/{server}/save": {"name": "mine-too"},
+    "api/v1/people": {"name": "newcomer"},
+    "api/v1/people/{user}/groups": {"groups": ["vision"]},
     "api/v1/quotas/changes": {"group": "vision", "limit": {"gpu": 4}, "reason": "a paper"},
     "api/v1/reservations/{user}/{server}": {"launch_id": "{launch_id}"},
     "api/v1/reservations/{user}/{server}/placed": {"launch_id": "{launch_id}", "node": "n1"},

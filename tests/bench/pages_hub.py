@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+import sqlalchemy as sa
 from jupyterhub import orm
 
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID, CUSTOM_SCOPES
@@ -62,13 +63,14 @@ asyncio.get_event_loop().create_task(note_holds(Path({holds!r})))
 def fill(url: str, users: int, groups: int) -> None:
     """Write made users and groups into the hub's empty database; it gives them their roles at its start."""
     session = orm.new_session_factory(url)()
-    made = {f"group{number}": orm.Group(name=f"group{number}") for number in range(groups)}
-    session.add_all(made.values())
-    for number in range(users):
-        one = orm.User(name=f"user{number}")
-        one.groups = [made[group_of(one.name, groups)]]
-        session.add(one)
-    session.add_all(orm.User(name=name, admin=True) for name in ADMINS)
+    numbers = {f"group{number}": number + 1 for number in range(groups)}
+    session.execute(sa.insert(orm.Group), [{"id": number, "name": name} for name, number in numbers.items()])
+    names = [f"user{number}" for number in range(users)]
+    people = [{"id": number, "name": name, "admin": False} for number, name in enumerate(names, 1)]
+    admins = [{"id": users + number, "name": name, "admin": True} for number, name in enumerate(ADMINS, 1)]
+    session.execute(sa.insert(orm.User), people + admins)
+    members = [{"user_id": one["id"], "group_id": numbers[group_of(one["name"], groups)]} for one in people]
+    session.execute(sa.insert(orm.user_group_map), members)
     session.commit()
     session.close()
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mlabhub.ledger import (
     AuditEntry,
+    ClosedAccount,
     IdleWarning,
     Keeping,
     KnownId,
@@ -300,3 +301,12 @@ def test_what_is_said_of_idle_servers_is_kept(ledger: Ledger) -> None:
     assert ledger.would_stops(0.0) == (wanted, open_still)
     assert ledger.would_stops(11.0) == (open_still,)
     assert ledger.keepings(0.0) == (of_ended, kept)
+
+
+def test_closed_accounts_are_known_until_they_are_reopened(ledger: Ledger) -> None:
+    one = ClosedAccount("alice", 1.0, 90.0, "admin", AWKWARD["a template"], "closed", 1.0, ("C1", "C2"))
+    other = replace(one, user=AWKWARD["quotes"], quota_changes=())
+    ledger.commit([one, other, replace(one, keep_until=91.0)])
+    assert set(ledger.load(0.0).closed) == {replace(one, keep_until=91.0), other}
+    ledger.commit([replace(one, state="reopened", changed=2.0), replace(other, state="cleaned")])
+    assert ledger.load(0.0).closed == (replace(other, state="cleaned"),)

@@ -19,16 +19,17 @@ class Page:
 
 PAGES = (
     Page("home", ""),
-    Page("launch", "launch"),
-    Page("launch-gpu", "launch?profile=gpu"),
+    Page("start", "launch"),
+    Page("start-gpu", "launch?profile=gpu"),
     Page("starting", "starting/{starting}"),
     Page("waiting", "starting/{waiting}"),
     Page("queue", "queue"),
     Page("quotas", "quotas"),
     Page("quota", "quotas/of?group={group}"),
-    Page("usage", "usage"),
     Page("idle-server", "idle/{launch}"),
+    Page("history", "history"),
     Page("idle", "idle", admin=True),
+    Page("audit", "audit", admin=True),
 )
 
 NO_PAGES = (
@@ -45,6 +46,9 @@ NO_PAGES = (
     "release/{id}",
     "quotas/parts",
     "quotas/form",
+    "quotas/trial",
+    "quotas/trial/parts",
+    "audit/export",
     "change-quota|undo-quota",
     "stop|reset",
     "delete-image",
@@ -54,7 +58,6 @@ NO_PAGES = (
     "warned",
     "idle/{id}/parts",
     "save",
-    "usage\\.csv",
     "static/(.+)",
 )
 """Routes that are no pages of their own: parts of pages, questions before an act, and acts."""

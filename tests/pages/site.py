@@ -12,11 +12,13 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, StaticFileHandler
 
+from mlabhub.core.privacy import Viewer
+from mlabhub.ledger import MemoryLedger
+from mlabhub.service.audit_desk import AuditDesk
 from mlabhub.service.pages import NotFoundHandler, routes
 from mlabhub.settings import Settings
 from tests.pages.idle import MemoryIdle
 from tests.pages.launcher import MemoryLauncher
-from tests.pages.usage import PagesUsage
 
 PREFIX = "/services/mlabhub/"
 HUB_STATIC = Path(sys.prefix) / "share" / "jupyterhub" / "static"
@@ -82,7 +84,7 @@ class Site:
         self.url = self.origin + PREFIX
         self.launcher = launcher
         self.idle = MemoryIdle(launcher)
-        self.usage = PagesUsage()
+        self.ledger = MemoryLedger()
         self.servers_pages: dict[str, tuple[dict[str, str], str]] = {}
         self.settings = Settings(
             instance="cafe0001",
@@ -120,9 +122,9 @@ class Site:
             queue_desk=launcher.waits,
             idle_looks=self.idle,
             idle_desk=self.idle,
-            usage_desk=self.usage.desk,
             shelving=self.idle,
             settings=self.settings,
+            audit_desk=AuditDesk(self, lambda person: Viewer(person.name, admin=person.admin, privacy="group")),
             servers_pages=self.servers_pages,
             hub_auth=hub_auth,
         )

@@ -1,10 +1,11 @@
-"""The table of pages has every page."""
+"""The table of pages has every page, and the documentation shows each."""
 
 from __future__ import annotations
 
 import re
 
 from mlabhub.service.pages import routes
+from tests.installation import CHECKOUT
 from tests.pages.all_pages import NO_PAGES, PAGES
 
 PREFIX = "/services/mlabhub/"
@@ -17,3 +18,8 @@ def test_every_route_is_a_page_or_none() -> None:
     pages = {re.sub(r"\{\w+\}", "{id}", page.path.partition("?")[0]) for page in PAGES}
     assert own - pages == {one.strip("()") for one in NO_PAGES}, "a route that is in neither table, or one that is gone"
     assert pages - own == {""}, "a page without a route"
+
+
+def test_the_documentation_shows_a_picture_of_each() -> None:
+    shown = (CHECKOUT / "docs" / "reference" / "pages.md").read_text()
+    assert [page.name for page in PAGES if f"(../img/{page.name}.png)" not in shown] == []

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 from mlabhub.core.profiles import Catalog, Profile
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.views import PastLaunch, Person
+from tests.pages.lab import Lab
 from tests.pages.launcher import CATALOG, MemoryLauncher
 from tests.pages.site import PREFIX, Site
 
@@ -37,7 +38,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
-async def open_page(context: BrowserContext, site: Site, path: str = "", user: str = "alice") -> Page:
+async def open_page(context: BrowserContext, site: Site | Lab, path: str = "", user: str = "alice") -> Page:
     """Return a page that is logged in; whatever the browser complains about fails the test."""
     page = await context.new_page()
     complaints: list[str] = []

@@ -83,7 +83,7 @@ def test_cost_is_gpus_times_hours() -> None:
 
 
 def view_of(own: UsageView, *groups: UsageView) -> CatalogView:
-    return CatalogView((), (), (), None, own, groups, nodes=(), gpu_types=("a100",))
+    return CatalogView((), (), (), None, own, groups, see_nodes=tuple, gpu_types=("a100",))
 
 
 def test_bars_say_what_is_held_borrowed_guaranteed_and_the_limit() -> None:

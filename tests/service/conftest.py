@@ -19,9 +19,10 @@ from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import Reservation
 from mlabhub.service.app import Service, login_options, make_service, open_world
 from mlabhub.service.projection import Projection
+from mlabhub.service.scopes import PEOPLE_SCOPES
 from mlabhub.service.world import World
 from mlabhub.settings import Settings
-from tests.doubles import KnownTokens, ScriptedBackend, ScriptedHub
+from tests.doubles import KnownTokens, ScriptedAccounts, ScriptedBackend, ScriptedHub
 from tests.installation import free_port
 
 SECRET = "s" * 32
@@ -73,6 +74,7 @@ class Running:
     settings: Settings
     service: Service
     hub: ScriptedHub
+    accounts: ScriptedAccounts
     backend: ScriptedBackend
     tokens: KnownTokens
     http: httpx.AsyncClient
@@ -135,12 +137,13 @@ async def run_service(
     async with open_world(settings, hub=hub, backend=backend) as world:
         tokens = KnownTokens(**login_options(settings, "t" * 32))
         tokens.models = {}
-        service = make_service(world, hub_auth=tokens, spawner_secret=SECRET)
+        accounts = ScriptedAccounts(hub)
+        service = make_service(world, hub_auth=tokens, spawner_secret=SECRET, accounts=accounts)
         server = HTTPServer(service.application)
         server.listen(settings.service_port, "127.0.0.1")
         async with httpx.AsyncClient(base_url=settings.service_url, trust_env=False, timeout=30) as http:
             spawner = ServiceClient(settings.service_url, lambda: SECRET, retry_s=0.3)
-            one = Running(settings, service, hub, backend, tokens, http, spawner)
+            one = Running(settings, service, hub, accounts, backend, tokens, http, spawner)
             hub.spawn, hub.stop_takes = one.spawn, one.despawn
             add_people(one)
             yield one
@@ -152,7 +155,7 @@ async def run_service(
 
 def add_people(one: Running) -> None:
     """Let alice and bob (vision), carol (nlp) and admin exist, each with a token ``t-NAME``."""
-    everything = ("start:servers", "delete:servers")
+    everything = ("start:servers", "delete:servers", *PEOPLE_SCOPES)
     for name, groups in {"alice": ["vision"], "bob": ["vision"], "carol": ["nlp"], "admin": []}.items():
         admin = name == "admin"
         one.hub.add_user(name, *groups, admin=admin)

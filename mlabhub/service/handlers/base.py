@@ -13,11 +13,12 @@ import logging
 from dataclasses import replace
 from http.client import responses
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from jupyterhub.services.auth import HubOAuthenticated, UserNotAllowed
 from tornado.web import HTTPError, RequestHandler
 
-from mlabhub.client.service import DEFAULT_SERVER
+from mlabhub.client.service import DEFAULT_SERVER, PERSON_HEADER
 from mlabhub.core.moments import NoMoment, read_moment
 from mlabhub.core.quote import quote
 from mlabhub.errors import InvalidLaunch, MLabError, NotFound, NotPermitted, Unavailable
@@ -37,6 +38,7 @@ B = TypeVar("B", bound=bodies.Body)
 LATEST = 1e11
 """No moment is later than this: the year 5138."""
 NO_TIME = N_("For {name} give seconds since the epoch, or a moment such as 2026-12-01T18:00Z; it is {value}.")
+MOST_NAME = 100
 ALL_SERVERS = {"start:servers", "delete:servers"}
 
 
@@ -171,6 +173,16 @@ class ApiHandler(HubOAuthenticated, JsonHandler):
         if not 0 <= value < LATEST:
             raise InvalidLaunch(Message.of(NO_TIME, name=name, value=quote(text)), key=name)
         return value
+
+    @property
+    def author(self) -> str:
+        """Who acts; of the command line on the hub's own machine, who of that machine's people says to be it.
+
+        Nobody at the hub has such a name.
+        """
+        name = unquote(self.request.headers.get(PERSON_HEADER, ""))[:MOST_NAME]
+        of_machine = self.current_user.get("kind") == "service" and name.isprintable()
+        return f"command line ({name})" if of_machine and name else self.person.name
 
     def require_admin(self) -> None:
         """Let only administrators pass."""

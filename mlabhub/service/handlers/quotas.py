@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import unquote
 
-from mlabhub.client.service import PERSON_HEADER
 from mlabhub.errors import NotPermitted
 from mlabhub.messages import N_
 from mlabhub.service.handlers.base import ApiHandler
 from mlabhub.service.quota_bodies import QuotaChangesBody
 from mlabhub.service.quota_desk import QuotaDesk
 from mlabhub.service.scopes import SEE_ALL_SCOPE, SET_QUOTAS_SCOPE
-
-MOST_NAME = 100
 
 
 class _QuotaHandler(ApiHandler):
@@ -32,16 +28,6 @@ class _QuotaHandler(ApiHandler):
         """Let only administrators pass, and the command line on the hub's own machine."""
         if not self.person.admin and not self.hub_auth.check_scopes({SET_QUOTAS_SCOPE}, self.current_user):
             raise NotPermitted(N_("Quotas are changed by administrators."))
-
-    @property
-    def author(self) -> str:
-        """Who changes quotas; of the command line on the hub's own machine, who of that machine's people says to be it.
-
-        Nobody at the hub has such a name.
-        """
-        name = unquote(self.request.headers.get(PERSON_HEADER, ""))[:MOST_NAME]
-        of_machine = self.current_user.get("kind") == "service" and name.isprintable()
-        return f"command line ({name})" if of_machine and name else self.person.name
 
 
 class QuotasHandler(_QuotaHandler):

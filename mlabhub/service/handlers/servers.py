@@ -1,13 +1,8 @@
-"""Calls about servers, GPUs and the audit."""
+"""Calls about servers and GPUs."""
 
 from __future__ import annotations
 
-from mlabhub.errors import InvalidLaunch
-from mlabhub.messages import N_
 from mlabhub.service.handlers.base import ApiHandler, server_of
-
-MOST_ENTRIES = 1000
-LONGEST_NUMBER = 18
 
 
 class ServersHandler(ApiHandler):
@@ -73,24 +68,3 @@ class StorageHandler(ApiHandler):
         """List one's folders and their room; for administrators of ``?user=NAME``."""
         user = self.subject(self.get_query_argument("user", None))
         self.answer({"folders": await self.launcher.storage(self.person, user)})
-
-
-class AuditHandler(ApiHandler):
-    """``GET audit``"""
-
-    async def get(self) -> None:
-        """List decisions and acts, newest first; ``?limit=``, ``?before=NUMBER``, ``?user=NAME``."""
-        self.require_admin()
-        limit, before = self._number("limit"), self._number("before")
-        entries = await self.launcher.audit(
-            limit=min(limit or 100, MOST_ENTRIES), before=before, user=self.get_query_argument("user", None)
-        )
-        self.answer({"entries": entries})
-
-    def _number(self, name: str) -> int | None:
-        text = self.get_query_argument(name, None)
-        if text is None:
-            return None
-        if not text.isdecimal() or len(text) > LONGEST_NUMBER or int(text) == 0:
-            raise InvalidLaunch(N_("limit and before must be whole numbers above 0."), key=name)
-        return int(text)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tornado.web import StaticFileHandler, url
 
+from mlabhub.service.pages.audit import AuditExportHandler, AuditHandler, HistoryHandler
 from mlabhub.service.pages.confirm import ImageHandler, ServerHandler
 from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHandler
 from mlabhub.service.pages.home import BoardHandler, HomeHandler, HomePartsHandler
@@ -33,6 +34,7 @@ from mlabhub.service.pages.queue import (
     ReleaseAddressHandler,
     ReleaseHandler,
 )
+from mlabhub.service.pages.quota_trial import QuotaTrialHandler, QuotaTrialPartsHandler
 from mlabhub.service.pages.quotas import (
     QuotaActHandler,
     QuotaFormHandler,
@@ -42,7 +44,6 @@ from mlabhub.service.pages.quotas import (
 )
 from mlabhub.service.pages.save import SaveHandler
 from mlabhub.service.pages.starting import ProgressHandler, StartingHandler
-from mlabhub.service.pages.usage import UsageCsvHandler, UsagePageHandler
 
 STATIC_DIR = Path(__file__).parent / "static"
 
@@ -81,6 +82,8 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"quotas/parts", QuotasPartsHandler),
         url(prefix + r"quotas/of", QuotaHandler),
         url(prefix + r"quotas/form", QuotaFormHandler),
+        url(prefix + r"quotas/trial", QuotaTrialHandler),
+        url(prefix + r"quotas/trial/parts", QuotaTrialPartsHandler),
         url(prefix + r"(change-quota|undo-quota)", QuotaActHandler),
         url(prefix + r"(stop|reset)", ServerHandler),
         url(prefix + r"(delete-image)", ImageHandler),
@@ -91,8 +94,9 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"idle", IdleOverviewHandler),
         url(prefix + r"idle/([0-9A-Za-z-]{1,64})", IdlePageHandler),
         url(prefix + r"idle/([0-9A-Za-z-]{1,64})/parts", IdlePartsHandler),
-        url(prefix + r"usage", UsagePageHandler),
-        url(prefix + r"usage\.csv", UsageCsvHandler),
         url(prefix + r"save", SaveHandler),
+        url(prefix + r"audit", AuditHandler),
+        url(prefix + r"audit/export", AuditExportHandler),
+        url(prefix + r"history", HistoryHandler),
         url(prefix + r"static/(.+)", Asset, {"path": str(STATIC_DIR)}),
     ]

@@ -78,9 +78,7 @@ def make_fields(profile: Profile, view: CatalogView, arguments: Mapping[str, str
 def _gpus_field(profile: Profile, view: CatalogView, typed: str, t: Translator) -> Field:
     """Return the field of the number of GPUs; of a range that ends where the largest machine does, it says so."""
     field = number_field("gpus", profile.gpus, typed, t)
-    types = profile.offered_gpu_types(view.gpu_types)
-    counts = (sum(gpu.type == one and not gpu.divided for gpu in node.gpus) for node in view.nodes for one in types)
-    most = max(counts, default=0)
+    most = max((view.most_gpus.get(one, 0) for one in profile.offered_gpu_types(view.gpu_types)), default=0)
     if profile.gpus.choices or profile.gpus.max != most:
         return field
     return replace(field, help=t(N_("No machine has more than {most}."), most=most))

@@ -15,7 +15,8 @@ from mlabhub.i18n import N_
 from mlabhub.service.pages.accuracy import accuracy_lines
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import QUESTIONS, Asking, Question
-from mlabhub.service.pages.queueing import make_row
+from mlabhub.service.pages.queue_rows import QueueRows
+from mlabhub.service.pages.queueing import Row
 from mlabhub.service.pages.words import server_title
 from mlabhub.service.wait_views import QueueEntryView
 
@@ -67,14 +68,19 @@ class QueueBase(PageHandler):
         first: dict[str, str] = {}
         for one in entries:
             first.setdefault(str(one.user), one.launch_id)
+        shown = [one for one in entries if one.position <= MOST_ROWS or one.own]
+        acts = any(one.may_act for one in shown)
+        lines: QueueRows = self.application.settings.setdefault("queue_rows", QueueRows())
+        words, admin = self.words, self.person.admin
+
+        def render(row: Row) -> str:
+            return self.render_text("_queue_row.html", row=row, acts=acts)
+
         rows = [
-            make_row(one, self.words, front=self.person.admin and first[str(one.user)] != one.launch_id)
-            for one in entries
-            if one.position <= MOST_ROWS or one.own
+            lines.line(one, words, render, front=admin and first[str(one.user)] != one.launch_id, acts=acts)
+            for one in shown
         ]
-        return self.render_text(
-            "_queue_table.html", rows=rows, left_out=len(entries) - len(rows), acts=any(row.watch_url for row in rows)
-        )
+        return self.render_text("_queue_table.html", rows=rows, left_out=len(entries) - len(rows), acts=acts)
 
 
 class QueueHandler(QueueBase):

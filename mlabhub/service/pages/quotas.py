@@ -242,6 +242,7 @@ class QuotaActHandler(QuotaBase, Asking):
             "start": t.moment(local(first.start), now) if first.start > now.timestamp() else t(N_("at once")),
             "end": t.moment(local(first.end), now) if first.end is not None else t(N_("for good")),
             "reason": first.reason,
+            "trial_url": self.page_url("quotas/trial", change=name) if act == "change-quota" else "",
         }
 
     async def act(self, act: str, user: str, name: str) -> str:

@@ -17,7 +17,6 @@ from mlabhub.core.admission import Decision, Standing
 from mlabhub.core.capacity import Capacity
 from mlabhub.core.profiles import Catalog, LaunchRequest
 from mlabhub.core.sharing.model import Round, Scene
-from mlabhub.core.sharing.past import Past
 from mlabhub.core.sharing.policy import Policy
 from mlabhub.core.sharing.rounds import plan_round
 from mlabhub.core.waiting import Waiting
@@ -53,8 +52,6 @@ SOONEST_S = 0.05
 MOST_AT_ONCE = 32
 MOST_LOOKS = 20
 """How often a round is planned anew at most, as those who would start are looked at, `MOST_AT_ONCE` at a time."""
-REMEMBER_RUNS = 4.0
-"""How many half-lives back past runs are read."""
 
 
 class QueueLoop:
@@ -321,10 +318,8 @@ class QueueLoop:
         """Take up, once after each start, what the service before this one left undone."""
         if self._resumed:
             return
-        half_life = 86400.0 * self._world.catalog().quotas.half_life_days
-        since = self._world.clock() - REMEMBER_RUNS * half_life
-        over = await asyncio.to_thread(self._world.ledger.past_runs, since)
-        self._memory = Memory(Past.of(over, half_life))
+        days = self._world.catalog().quotas.half_life_days
+        self._memory = await asyncio.to_thread(Memory.read, self._world.ledger, self._world.clock(), days)
         for one in list(self._world.writer.projection):
             if one.state == "stopping":
                 self.hands.stop(one)

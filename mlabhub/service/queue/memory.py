@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from mlabhub.core.sharing.model import Scene
 from mlabhub.core.sharing.past import Past
+from mlabhub.ledger import Ledger
+
+REMEMBER_RUNS = 4.0
+"""How many half-lives back past runs are read."""
 
 
 class Memory:
@@ -15,6 +19,12 @@ class Memory:
     def __init__(self, past: Past | None = None) -> None:
         self._past = past if past is not None else Past()
         self._ahead: tuple[Scene, Past] | None = None
+
+    @classmethod
+    def read(cls, ledger: Ledger, now: float, half_life_days: float) -> Memory:
+        """Return what the ledger remembers. Blocks: of months of a large site it takes seconds."""
+        half_life = 86400.0 * half_life_days
+        return cls(Past.of(ledger.past_runs(now - REMEMBER_RUNS * half_life), half_life))
 
     def after(self, scene: Scene) -> Past:
         """Return the past as of a scene, which may be kept or not."""

@@ -13,6 +13,7 @@ const page = document.getElementById("live");
 const lost = document.getElementById("live-lost");
 const said = document.getElementById("live-said");
 
+const motion = Number(page.dataset.motion) || MOTION_MS;
 let moves = page.dataset.moves !== "no";
 
 const notices = () => new Map([...document.querySelectorAll("[data-notice]")].map((one) => [one.dataset.notice, one]));
@@ -47,7 +48,7 @@ const now = follow({
     if (!moves) {
       return CALM_MS;
     }
-    return streaming ? STREAM_MS : MOTION_MS;
+    return streaming ? STREAM_MS : motion;
   },
   away(is) {
     lost.hidden = !is;
@@ -57,4 +58,4 @@ const now = follow({
   longest: CALM_MS,
 });
 
-window.setTimeout(now, moves ? MOTION_MS : CALM_MS);
+window.setTimeout(now, moves ? motion : CALM_MS);
