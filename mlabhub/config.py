@@ -140,6 +140,7 @@ def configure_pages(c: Any, settings: Settings) -> None:
     }
     c.JupyterHub.template_paths = [str(hubtemplates.FOLDER)]
     c.JupyterHub.template_vars = hubtemplates.template_vars(settings)
+    c.JupyterHub.jinja_environment_options = hubtemplates.jinja_options()
     c.JupyterHub.default_url = settings.service_prefix
     # Any form at all keeps a visit of /hub/spawn from starting a server; our spawn.html leads to the launch page.
     c.Spawner.options_form = "launch page"

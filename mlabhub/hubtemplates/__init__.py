@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import datetime, timezone
 from functools import partial
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -20,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import OutputTransform
 
+from mlabhub.hubtemplates.stock import HubFrame, hub_words
 from mlabhub.i18n import (
     DEFAULT_LANGUAGE,
     LANGUAGE_ARGUMENT,
@@ -62,11 +64,18 @@ def template_vars(settings: Settings) -> dict[str, Any]:
     """Return ``JupyterHub.template_vars``; the hub calls those that are functions for each page."""
     return {
         "_": lambda user: get_translator(_language.get()),
+        "mlabhub_words": lambda user: hub_words(get_translator(_language.get())),
+        "mlabhub_now": lambda user: datetime.now(timezone.utc).replace(tzinfo=None),  # as the hub's own times are
         "mlabhub_languages": lambda user: _other_languages(),
         "mlabhub_prefix": settings.service_prefix,
         "mlabhub_backend": settings.backend,
         "mlabhub_simulated": settings.simulate_gpus,
     }
+
+
+def jinja_options() -> dict[str, Any]:
+    """Return ``JupyterHub.jinja_environment_options``."""
+    return {"extensions": [HubFrame]}
 
 
 def transforms(settings: Settings) -> list[Callable[[HTTPServerRequest], OutputTransform]]:

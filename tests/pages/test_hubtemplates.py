@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,7 +45,10 @@ class Hub:
         stock = FileSystemLoader([str(HUB_TEMPLATES)])
         ours = FileSystemLoader([str(hubtemplates.FOLDER), str(HUB_TEMPLATES)])
         self.environment = Environment(
-            loader=ChoiceLoader([PrefixLoader({"templates": stock}, "/"), ours]), autoescape=True
+            loader=ChoiceLoader([PrefixLoader({"templates": stock}, "/"), ours]),
+            autoescape=True,
+            enable_async=True,
+            **hubtemplates.jinja_options(),
         )
         self.settings = settings
 
@@ -66,7 +70,7 @@ class Hub:
             admin=True,
             json_escaped_name="alice",
             spawner=SimpleNamespace(options_form=""),
-            all_spawners=lambda include_default: [],
+            all_spawners=lambda include_default: [_spawner(name)],
             server_url=lambda name: f"/user/alice/{name}",
         )
         variables = {
@@ -92,10 +96,32 @@ class Hub:
             "status_code": 404,
             "status_message": "Not Found",
             "user_name": name,
+            "owner": user,
+            "oauth_client": SimpleNamespace(description=name, redirect_uri=name),
+            "scope_descriptions": [{"description": "Read names of users.", "filter": "only you"}],
+            "api_tokens": [_token(name)],
+            "oauth_clients": [_client(name)],
             **variables,
             **values,
         }
         return self.environment.get_template(template).render(**namespace)
+
+
+def _token(note: str) -> SimpleNamespace:
+    then = datetime(2026, 11, 22, 14, 2)
+    return SimpleNamespace(
+        api_id="a1", note=note, scopes=["self"], created=then, last_activity=None, expires_at=then + timedelta(days=1)
+    )
+
+
+def _client(description: str) -> dict[str, Any]:
+    then = datetime(2026, 11, 22, 14, 2)
+    tokens = [SimpleNamespace(scopes=["read:users:name!user"])]
+    return {"token_id": "a2", "description": description, "tokens": tokens, "created": then, "last_activity": then}
+
+
+def _spawner(name: str) -> SimpleNamespace:
+    return SimpleNamespace(name="x", display_name=name, active=False, last_activity=None)
 
 
 class _Connection:
