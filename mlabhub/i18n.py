@@ -12,13 +12,13 @@ import gettext as gettext_module
 import io
 import unicodedata
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_datetime, format_skeleton, format_time, format_timedelta
+from babel.dates import format_date, format_datetime, format_skeleton, format_time, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -111,6 +111,14 @@ class Translator:
         if when.date() == now.date():
             return clock
         return f"{format_skeleton('MMMd', when, locale=self.locale)} {clock}"
+
+    def day(self, when: date) -> str:
+        """Return a day: ``Nov 27, 2026``."""
+        return str(format_date(when, "medium", locale=self.locale))
+
+    def short_day(self, when: date) -> str:
+        """Return a day without its year: ``Nov 27``."""
+        return str(format_skeleton("MMMd", datetime(when.year, when.month, when.day), locale=self.locale))
 
     def date_time(self, when: datetime) -> str:
         """Return date and time to the minute."""

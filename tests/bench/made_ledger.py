@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from mlabhub.core.quota_changes import QuotaChange
 from mlabhub.core.readings import TICK_S, Sample
 from mlabhub.core.sample_history import COARSE_FOR_S, DAY_S, DaySums, added
+from mlabhub.core.usage.sums import Fold, Held, Key, Sums, Waited, days_between
 from mlabhub.ledger import (
     AuditEntry,
     IdleWarning,
@@ -31,14 +32,17 @@ from mlabhub.ledger import (
     Record,
     Reservation,
     SqlLedger,
+    SqlUsage,
     WouldStop,
     open_sqlite,
 )
 from mlabhub.ledger.sample_tables import HOUR_S, chunks, pack, ticks
 from mlabhub.ledger.sample_tables import days as day_table
+from mlabhub.ledger.usage import There
 from mlabhub.messages import Message
 from mlabhub.service.decisions import admitted_words
 from mlabhub.service.queue.acts import WAITS
+from mlabhub.service.usage.loop import EACH_S
 from mlabhub.settings import Settings, load_settings
 
 AT_ONCE = 20_000
@@ -84,7 +88,7 @@ def make_ledger(
 
     User ``userN`` is in the group ``group(N mod groups)``. ``servers`` run at ``now`` (the present if absent), and as
     many have run, one after the other, for ``days`` days. Samples of each minute are there for ``sample_hours``, and
-    daily sums of what is older than those are kept.
+    daily sums of what is older than those are kept. Usage is added up until now.
     """
     past = _Past(time.time() if now is None else now, users, nodes, gpus, days, groups, random.Random(seed))
     ledger = open_sqlite(settings.ledger_file)
@@ -93,14 +97,17 @@ def make_ledger(
         ledger.commit(past.numbers())
         running: list[Reservation] = []
         launches, older = 0, _Days(past.now - COARSE_FOR_S)
+        used = _Used(past.now - days * DAY_S, past.now, nodes * gpus)
         for batch in _batches(past.launches(servers)):
             ledger.commit(past.audited(batch))
             running += [one for one in batch if one.active]
             launches += len(batch)
             older.add(batch)
+            used.add(batch)
         for records in _batches(past.further(running)):
             ledger.commit(records)
         older.keep(ledger)
+        used.keep(ledger)
         _keep_samples(ledger, past.now, running, sample_hours)
     finally:
         ledger.close()
@@ -383,6 +390,37 @@ class _Days:
         if self._sums:
             with ledger._engine.begin() as connection:
                 connection.execute(sa.insert(day_table), [vars(one) for one in self._sums.values()])
+
+
+class _Used:
+    """Gathers the GPU time of each day: half of it used, four tenths wasted, of the rest nobody knows."""
+
+    def __init__(self, since: float, until: float, gpus: int):
+        self._since, self._until = since // EACH_S * EACH_S, until // EACH_S * EACH_S
+        self._gpus = gpus
+        self._sums: dict[Key, Sums] = {}
+
+    def add(self, batch: Iterable[Reservation]) -> None:
+        """Take launches in, and what of them waited."""
+        fold = Fold(self._since, self._until)
+        of_gpus = [one for one in batch if one.gpus]
+        about = [(one.user, one.group, one.profile, len(one.gpus)) for one in of_gpus]
+        fold.hold(Held(one.launch_id, *who, one.created, one.released) for one, who in zip(of_gpus, about, strict=True))
+        waits = ((one.since, who, one.created) for one, who in zip(of_gpus, about, strict=True))
+        fold.wait(Waited(*who, since, end) for since, who, end in waits if since is not None)
+        for key, one in fold.sums.items():
+            self._sums[key] = self._sums.get(key, Sums()).plus(measured(one))
+
+    def keep(self, ledger: SqlLedger) -> None:
+        """Write them."""
+        lengths = {day.name: day.end - day.begin for day in days_between(self._since, self._until)}
+        there = {day: There(self._gpus * length, length) for day, length in lengths.items()}
+        SqlUsage(ledger).add(None, self._until, self._sums, there)
+
+
+def measured(one: Sums) -> Sums:
+    """Return held sums as if half had been used, and of a tenth nobody knew."""
+    return one._replace(used=one.held // 2, idle=one.held * 4 // 10)
 
 
 def main() -> None:

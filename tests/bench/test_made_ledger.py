@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from mlabhub.core.sample_history import COARSE_FOR_S
-from mlabhub.ledger import open_ledger
+from mlabhub.ledger import SqlUsage, open_ledger
 from mlabhub.ledger.samples import SqlSamples
 from mlabhub.settings import Settings
 from tests.bench.bench_admission import bare_installation
@@ -59,6 +59,10 @@ def test_it_has_what_was_asked_for(tmp_path: Path) -> None:
     assert len(of_server) >= 14
     sums = samples.days(0.0, made.now - COARSE_FOR_S)
     assert sum(day.used_s for day in sums) > 0
+    usage = SqlUsage(ledger)
+    users = usage.totals("user", "2000-01-01", "2999-01-01")
+    assert (len(users), sum(one.idle > 0 for one in users.values())) == (50, 50)
+    assert usage.until() is not None
     ledger.close()
 
 

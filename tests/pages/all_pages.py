@@ -26,6 +26,7 @@ PAGES = (
     Page("queue", "queue"),
     Page("quotas", "quotas"),
     Page("quota", "quotas/of?group={group}"),
+    Page("usage", "usage"),
     Page("idle-server", "idle/{launch}"),
     Page("history", "history"),
     Page("idle", "idle", admin=True),
@@ -58,6 +59,7 @@ NO_PAGES = (
     "warned",
     "idle/{id}/parts",
     "save",
+    "usage\\.csv",
     "static/(.+)",
 )
 """Routes that are no pages of their own: parts of pages, questions before an act, and acts."""

@@ -19,6 +19,7 @@ from mlabhub.service.pages import NotFoundHandler, routes
 from mlabhub.settings import Settings
 from tests.pages.idle import MemoryIdle
 from tests.pages.launcher import MemoryLauncher
+from tests.pages.usage import PagesUsage
 
 PREFIX = "/services/mlabhub/"
 HUB_STATIC = Path(sys.prefix) / "share" / "jupyterhub" / "static"
@@ -85,6 +86,7 @@ class Site:
         self.launcher = launcher
         self.idle = MemoryIdle(launcher)
         self.ledger = MemoryLedger()
+        self.usage = PagesUsage()
         self.servers_pages: dict[str, tuple[dict[str, str], str]] = {}
         self.settings = Settings(
             instance="cafe0001",
@@ -122,6 +124,7 @@ class Site:
             queue_desk=launcher.waits,
             idle_looks=self.idle,
             idle_desk=self.idle,
+            usage_desk=self.usage.desk,
             shelving=self.idle,
             settings=self.settings,
             audit_desk=AuditDesk(self, lambda person: Viewer(person.name, admin=person.admin, privacy="group")),

@@ -44,6 +44,7 @@ from mlabhub.service.pages.quotas import (
 )
 from mlabhub.service.pages.save import SaveHandler
 from mlabhub.service.pages.starting import ProgressHandler, StartingHandler
+from mlabhub.service.pages.usage import UsageCsvHandler, UsagePageHandler
 
 STATIC_DIR = Path(__file__).parent / "static"
 
@@ -94,6 +95,8 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"idle", IdleOverviewHandler),
         url(prefix + r"idle/([0-9A-Za-z-]{1,64})", IdlePageHandler),
         url(prefix + r"idle/([0-9A-Za-z-]{1,64})/parts", IdlePartsHandler),
+        url(prefix + r"usage", UsagePageHandler),
+        url(prefix + r"usage\.csv", UsageCsvHandler),
         url(prefix + r"save", SaveHandler),
         url(prefix + r"audit", AuditHandler),
         url(prefix + r"audit/export", AuditExportHandler),

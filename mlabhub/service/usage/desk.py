@@ -12,9 +12,9 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlabhub.core.privacy import Viewer
-from mlabhub.core.usage.report import Line, NoPeriod, Period, by_day, by_waste, read_period, whole
+from mlabhub.core.usage.report import NoPeriod, Period, by_day, by_waste, read_period, whole
 from mlabhub.errors import InvalidLaunch
-from mlabhub.ledger.usage import By, Scope, There
+from mlabhub.ledger.usage import By, Scope
 from mlabhub.service.usage.views import Covers, Report, seconds
 from mlabhub.service.views import Person
 
@@ -37,7 +37,7 @@ class UsageDesk:
     def __init__(self, world: World):
         self._world = world
         self._until: float | None = None
-        self._answers: dict[_Asked, asyncio.Task[tuple[tuple[Line, ...], dict[str, There]]]] = {}
+        self._answers: dict[_Asked, asyncio.Task[Report]] = {}
 
     def today(self) -> date:
         """Return the day it is in this machine's zone."""
@@ -53,27 +53,22 @@ class UsageDesk:
     async def report(self, person: Person, by: By, period: Period) -> Report:
         """Return what a person may know of these days. Raises `LedgerUnavailable`."""
         viewer = Viewer(person.name, frozenset(person.groups), person.admin, self._world.catalog().quotas.privacy)
-        scope, until = scope_of(viewer, by), self._world.usage_loop.until
-        lines, there = await self._ask(_Asked(by, period, scope), until)
-        covers: Covers = "everybody" if scope.everybody else "own"
-        total = seconds(whole(lines))
-        return Report(by, period, covers, until, total, lines, there if scope.everybody else {})
-
-    async def _ask(self, asked: _Asked, until: float | None) -> tuple[tuple[Line, ...], dict[str, There]]:
+        asked, until = _Asked(by, period, scope_of(viewer, by)), self._world.usage_loop.until
         if until != self._until or len(self._answers) >= MOST_KEPT:
             self._answers, self._until = {}, until
         task = self._answers.get(asked)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = self._answers[asked] = asyncio.create_task(asyncio.to_thread(self._read, asked))
+            task = self._answers[asked] = asyncio.create_task(asyncio.to_thread(self._read, asked, until))
         return await asyncio.shield(task)
 
-    def _read(self, asked: _Asked) -> tuple[tuple[Line, ...], dict[str, There]]:
-        store, by, period = self._world.usage, asked.by, asked.period
+    def _read(self, asked: _Asked, until: float | None) -> Report:
+        store, by, period, everybody = self._world.usage, asked.by, asked.period, asked.scope.everybody
         first, last = period.first.isoformat(), period.last.isoformat()
         totals = store.totals(by, first, last, asked.scope)
-        if by == "day":
-            return by_day(totals, period), store.there(first, last)
-        return by_waste(totals), {}
+        lines = by_day(totals, period) if by == "day" else by_waste(totals)
+        there = store.there(first, last) if by == "day" and everybody else {}
+        covers: Covers = "everybody" if everybody else "own"
+        return Report(by, period, covers, until, seconds(whole(lines)), lines, there)
 
 
 def scope_of(viewer: Viewer, by: By) -> Scope:

@@ -42,7 +42,7 @@ class UsageRow(UsageSums):
     there_s: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
     """What is asked for: all lines, and all together. ``until`` is up to when it is added up; None: not at all yet."""
 
