@@ -72,8 +72,8 @@ class Spot(NamedTuple):
 class Place(NamedTuple):
     """One machine on the map. ``gone``: it held something, and is not there (any more).
 
-    ``cpu_free`` counts CPUs as often as they are handed out; of a moment that is over, and of a machine that is gone,
-    nothing free is known (None).
+    CPUs are handed out ``cpu_overcommit`` times, and ``cpu_free`` counts each as often. Of a moment that is over, and
+    of a machine that is gone, nothing free is known (None).
     """
 
     name: str
@@ -86,6 +86,7 @@ class Place(NamedTuple):
     notes: tuple[Message, ...] = ()
     gpu_fault: Message | None = None
     gone: bool = False
+    cpu_overcommit: float = 1.0
 
     @property
     def kind(self) -> str:
@@ -167,6 +168,7 @@ def _place(node: Node, held: Sequence[Held], found: _Found, listed: Collection[s
         spots=(*spots, *_unlisted(held, found, listed, ground)),
         notes=() if ground.past else node.notes,
         gpu_fault=None if ground.past else node.gpu_fault,
+        cpu_overcommit=ground.overcommit,
     )
 
 

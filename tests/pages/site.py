@@ -17,6 +17,7 @@ from mlabhub.ledger import MemoryLedger
 from mlabhub.service.audit_desk import AuditDesk
 from mlabhub.service.pages import NotFoundHandler, routes
 from mlabhub.settings import Settings
+from tests.pages.cluster import MemoryMap
 from tests.pages.idle import MemoryIdle
 from tests.pages.launcher import MemoryLauncher
 from tests.pages.usage import PagesUsage
@@ -87,6 +88,7 @@ class Site:
         self.idle = MemoryIdle(launcher)
         self.ledger = MemoryLedger()
         self.usage = PagesUsage()
+        self.map = MemoryMap(launcher)
         self.servers_pages: dict[str, tuple[dict[str, str], str]] = {}
         self.settings = Settings(
             instance="cafe0001",
@@ -126,6 +128,7 @@ class Site:
             idle_desk=self.idle,
             usage_desk=self.usage.desk,
             shelving=self.idle,
+            map_desk=self.map.desk(),
             settings=self.settings,
             audit_desk=AuditDesk(self, lambda person: Viewer(person.name, admin=person.admin, privacy="group")),
             servers_pages=self.servers_pages,

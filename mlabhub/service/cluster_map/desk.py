@@ -2,8 +2,9 @@
 
 Guarantees: the event loop only takes references; all that grows with the installation is done in a thread. However many
 look, there is at most one new map in `SHORTEST_S`, and a new one at the latest after `LONGEST_S`. A machine of which
-nothing changed is the same object on the next map, with the same revision. What cannot be asked (machines, ledger) is
-raised as `Unavailable`: an old map is never shown as the present one.
+nothing changed is the same object on the next map, with the same revision. Numbers of maps grow, also over a restart
+unless the clock steps back. What cannot be asked (machines, ledger) is raised as `Unavailable`: an old map is never
+shown as the present one.
 """
 
 from __future__ import annotations
@@ -52,13 +53,17 @@ class MapDesk:
 
     def __init__(self, world: World):
         self._world = world
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(int(world.clock() * 1000))
         self._now: Tick | None = None
         self._stands_on: tuple[object, ...] = ()
         self._made_at = float("-inf")
         self._making: dict[float | None, asyncio.Task[Tick]] = {}
         self._past: Recent[float, tuple[float, Tick]] = Recent(MOST_PAST)
         self._drawings = Drawings()
+
+    def clock(self) -> float:
+        """Return what time it is, in seconds since the epoch."""
+        return self._world.clock()
 
     async def draw(self, viewer: Viewer, pen: Pen, at: float | None = None, wanted: Wanted = EVERYTHING) -> Piece:
         """Return the map for somebody, drawn with this pen. Raises as `look` does."""

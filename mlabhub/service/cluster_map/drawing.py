@@ -119,6 +119,11 @@ class Tick:
     counts: Mapping[State, int]
     revision: int
 
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The types of GPUs that there are, as sections of the map, in their order; empty for machines without."""
+        return tuple(dict.fromkeys(place.kind for place in self.places))
+
 
 @dataclass(frozen=True)
 class Drawn:

@@ -46,13 +46,17 @@ class MapGpu:
 
 @dataclass(frozen=True)
 class MapNode:
-    """One machine on the map. ``gone``: it held something, and is not there any more. Null is not known."""
+    """One machine on the map. ``gone``: it held something, and is not there any more. Null is not known.
+
+    CPUs are handed out ``cpu_overcommit`` times, so that ``cpu_free`` may be more than ``cpu``.
+    """
 
     name: str
     schedulable: bool
     gone: bool
     cpu: float | None
     cpu_free: float | None
+    cpu_overcommit: float
     memory_gib: float | None
     memory_gib_free: float | None
     notes: tuple[Message, ...]
@@ -68,6 +72,7 @@ def make_node(place: Place, seen: Collection[str] | None) -> MapNode:
         gone=place.gone,
         cpu=place.cpu,
         cpu_free=place.cpu_free,
+        cpu_overcommit=place.cpu_overcommit,
         memory_gib=place.memory_gib,
         memory_gib_free=place.memory_gib_free,
         notes=place.notes,

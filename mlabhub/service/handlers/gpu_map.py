@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from mlabhub.service.cluster_map.desk import MapDesk
-from mlabhub.service.cluster_map.drawing import gzipped
+from mlabhub.service.cluster_map.sending import send
 from mlabhub.service.cluster_map.views import JsonPen
 from mlabhub.service.handlers.base import ApiHandler
 from mlabhub.service.handlers.events import EventsHandler
@@ -20,12 +20,7 @@ class MapHandler(ApiHandler):
         """Return the map of now, or of ``?at=``."""
         desk: MapDesk = self.application.settings["map_desk"]
         piece = await desk.draw(self.launcher.viewer(self.reader), PEN, self.moment("at"))
-        self.set_header("Vary", "Accept-Encoding")
-        if "gzip" in self.request.headers.get("Accept-Encoding", ""):
-            self.set_header("Content-Encoding", "gzip")
-            self.finish(gzipped(b"", piece, b""))
-        else:
-            self.finish(piece.text)
+        send(self, piece)
 
 
 class MapEventsHandler(EventsHandler):

@@ -12,6 +12,7 @@ from typing import Any
 from tornado.web import StaticFileHandler, url
 
 from mlabhub.service.pages.audit import AuditExportHandler, AuditHandler, HistoryHandler
+from mlabhub.service.pages.cluster import ClusterGpuHandler, ClusterHandler, ClusterPartsHandler
 from mlabhub.service.pages.confirm import ImageHandler, ServerHandler
 from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHandler
 from mlabhub.service.pages.home import BoardHandler, HomeHandler, HomePartsHandler
@@ -73,6 +74,9 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"fetching/progress", FetchingProgressHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})", StartingHandler),
         url(prefix + r"starting/([0-9A-Za-z-]{1,64})/progress", ProgressHandler),
+        url(prefix + r"cluster", ClusterHandler),
+        url(prefix + r"cluster/parts", ClusterPartsHandler),
+        url(prefix + r"cluster/gpu", ClusterGpuHandler),
         url(prefix + r"queue", QueueHandler),
         url(prefix + r"queue/parts", QueuePartsHandler),
         url(prefix + r"queue/nearest", NearestHandler),
