@@ -38,6 +38,7 @@ VERBS = {
     "server": ("mlabhub.cli.server:app", "Start, stop and list servers; give one back."),
     "image": ("mlabhub.cli.image:app", "Build, push, list and check the images that people work in."),
     "notify": ("mlabhub.cli.notify:app", "Try the addresses that messages go to."),
+    "audit": ("mlabhub.cli.audit:audit", "Show who did what, when and why; search it, and save it as CSV."),
     "reconcile": ("mlabhub.cli.reconcile:reconcile", "Compare hub, backend and ledger; --repair heals."),
     "backup": ("mlabhub.cli.backup:backup", "Write the installation into one file, also while it runs."),
     "restore": ("mlabhub.cli.backup:restore", "Put a backup back."),

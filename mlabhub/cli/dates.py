@@ -68,6 +68,25 @@ def read_past(text: str, now: datetime, *, option: str) -> float:
     return seconds
 
 
+def read_past_day(text: str, now: datetime, *, end: bool, option: str) -> float:
+    """Return the same where days are meant as well: a day is its beginning or its ``end``, a weekday the last one.
+
+    ``3d`` and ``2w`` are so long ago. Raises `typer.BadParameter`.
+    """
+    word = text.strip().lower()
+    if length := _LENGTH.fullmatch(word):
+        return (now - int(length[1]) * UNITS[length[2]]).timestamp()
+    try:
+        day = now.date() - timedelta(days=1) if word == "yesterday" else _day(word, now.date())
+    except ValueError:
+        raise typer.BadParameter(f"{quote(text)} is no moment that there is.", param_hint=option) from None
+    if day is None:
+        return read_past(text, now, option=option)
+    if word.isalpha() and day > now.date():
+        day -= timedelta(weeks=1)
+    return _local(datetime.combine(day + timedelta(days=end), time()))
+
+
 def show_moment(seconds: float) -> str:
     """Return a moment in this machine's zone: ``Fri 2026-12-04 18:00``."""
     try:

@@ -146,5 +146,6 @@ async def _things(running: Running, images: ScriptedImages, who: str) -> dict[st
         "launch_id": one.launch_id,
         "waiting": waiting["launch_id"],
         "image": f"image-{who}",
+        "wanted": '{"group": "vision", "limit": {"gpu": 5}, "reason": "a paper"}',
         "change": change["changes"][0]["change_id"],
     }
