@@ -1,18 +1,20 @@
 # shellcheck shell=bash
 # configurable-http-proxy in .node, and the Node that runs it: the machine's if it is new enough, else one from PyPI.
-# What the pages of our extensions load comes the same way.
+# What our own pages and those of our extensions load comes the same way.
 
 NODE_DIR=$CHECKOUT/.node
 VENDOR=$CHECKOUT/extensions/proxies/mlabhub_proxies/static/vendor
+PAGES_VENDOR=$CHECKOUT/mlabhub/service/pages/static/vendor
 OLDEST_NODE=20
 
 proxy_is_there() {
     [[ -x $NODE_DIR/bin/node && -e $NODE_DIR/node_modules/configurable-http-proxy/bin/configurable-http-proxy ]] &&
         [[ -e $VENDOR/@novnc/novnc/core/rfb.js && -e $VENDOR/@xterm/xterm/lib/xterm.js ]] &&
+        [[ -e $PAGES_VENDOR/uplot/uPlot.iife.min.js && -e $PAGES_VENDOR/uplot/uPlot.min.css ]] &&
         [[ $(cat "$NODE_DIR/stamp" 2>/dev/null) == "$(proxy_hash)" ]]
 }
 
-proxy_hash() { cat "$CHECKOUT"/{setup/proxy,extensions/proxies}/package*.json | sha256sum | cut -d' ' -f1; }
+proxy_hash() { cat "$CHECKOUT"/{setup/proxy,setup/pages,extensions/proxies}/package*.json | sha256sum | cut -d' ' -f1; }
 
 # Set NODE and NPM: the machine's if they are new enough, else those of a package from PyPI.
 find_node() {
@@ -37,7 +39,16 @@ install_proxy() {
     rm -rf "$VENDOR"
     mkdir -p "${VENDOR%/*}"
     mv "$NODE_DIR/vendor/node_modules" "$VENDOR"
+    install_pages
     proxy_hash >"$NODE_DIR/stamp"
+}
+
+# Of uPlot, what browsers load and its licence.
+install_pages() {
+    npm_ci "$CHECKOUT/setup/pages" "$NODE_DIR/pages" --omit=dev
+    rm -rf "$PAGES_VENDOR"
+    mkdir -p "$PAGES_VENDOR/uplot"
+    cp "$NODE_DIR"/pages/node_modules/uplot/{LICENSE,dist/uPlot.iife.min.js,dist/uPlot.min.css} "$PAGES_VENDOR/uplot/"
 }
 
 # Install what a folder's lock says into another: npm_ci FROM TO [OPTION...]

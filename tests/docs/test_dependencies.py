@@ -40,7 +40,7 @@ def python_packages() -> set[str]:
 
 def npm_packages() -> set[str]:
     """Return what each package.json asks for; `lock` writes code-server's other one."""
-    files = ("setup/proxy", "extensions/proxies", "extensions/lab", "images/base/code-server")
+    files = ("setup/proxy", "setup/pages", "extensions/proxies", "extensions/lab", "images/base/code-server")
     found = [json.loads((CHECKOUT / file / "package.json").read_text()) for file in files]
     return {name for asked in found for name in (*asked["dependencies"], *asked.get("devDependencies", ()))}
 

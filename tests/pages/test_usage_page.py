@@ -84,6 +84,36 @@ async def test_much_is_cut_and_the_file_has_it(login: Login, site: Site) -> None
 
 
 @pytest.mark.browser
+async def test_the_picture_tells_what_is_pointed_at(browser: Browser, site: Site) -> None:
+    site.usage.add(1, "alice", "vision", 10, 30, 2)
+    site.usage.add(0, "alice", "vision", 5, 0)
+    page = await open_page(await browser.new_context(viewport=WIDE), site, "usage", "root")
+    box = await page.locator("#usage-chart .u-over").bounding_box()
+    assert box is not None
+    assert await page.locator(".mlab-usage-plot > svg").is_hidden()
+    await page.mouse.move(box["x"] + box["width"] * 28.2 / 30, box["y"] + 50)
+    told = page.locator("#usage-chart .u-legend")
+    await told.get_by_text((await page.locator("#usage-days tbody th").all_text_contents())[-2]).wait_for()
+    assert (await told.inner_text()).split()[-1] == "10"
+    assert "30" in (await told.inner_text()).split()
+    await page.click("#dark-theme-toggle")
+    assert await page.locator("#usage-chart .u-legend").count() == 1
+    await page.context.close()
+
+
+@pytest.mark.browser
+async def test_without_scripts_the_page_has_its_own_picture(browser: Browser, site: Site) -> None:
+    site.usage.fill()
+    context = await browser.new_context(viewport=WIDE, java_script_enabled=False)
+    page = await context.new_page()
+    await page.goto(f"{site.origin}/login-as/root?next={PREFIX}usage")
+    await page.locator(".mlab-usage-plot > svg").wait_for()
+    await page.locator("#usage-chart summary").click()
+    assert await page.locator("#usage-days tbody tr").first.is_visible()
+    await context.close()
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")], ids=["wide", "narrow"])
 async def test_axe_finds_nothing_and_nothing_sticks_out(browser: Browser, site: Site, size: Any, scheme: Any) -> None:
     site.usage.fill()
