@@ -26,7 +26,7 @@ class IdleWarned(NewsItem):
     @property
     def page(self) -> str:
         """Where one sees why, and can keep it, or give it back."""
-        return f"idle/{self.launch_id}"
+        return f"servers/{self.launch_id}"
 
     @property
     def title(self) -> Message:

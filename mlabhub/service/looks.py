@@ -74,6 +74,11 @@ class Looks:
         launches = [one for one in one_per_server(normal) if one.kind == WORKBENCH]
         return tuple(PastLaunch(one.server, one.display_name, one.created, one.options) for one in launches)
 
+    async def earlier(self, one: Reservation) -> tuple[Reservation, ...]:
+        """Return a server's launches before that one, newest first, of its user's last; none without the ledger."""
+        recent = await self._recent(one.user)
+        return tuple(it for it in recent if it.server == one.server and it.created < one.created)
+
     async def _recent(self, user: str) -> tuple[Reservation, ...]:
         try:
             return await asyncio.to_thread(self._world.ledger.recent, user)

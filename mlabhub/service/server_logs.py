@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from mlabhub.core.log_text import LineReader, last_lines
 from mlabhub.errors import NotFound
@@ -54,17 +55,21 @@ class ServerLogs:
         lines = last_lines(data, min(most, MOST_LINES) + 1)
         return LogView(lines[-most:] if most else (), skipped=cut or len(lines) > most)
 
-    async def follow(self, person: Person, user: str, server: str, most: int = USUAL_LINES) -> AsyncIterator[LogView]:
+    async def follow(
+        self, person: Person, user: str, server: str, most: int, gone: asyncio.Future[None]
+    ) -> AsyncIterator[LogView]:
         """Yield the last lines, and then what is new, at least each `HEARTBEAT_S`: nothing where nothing is.
 
-        Raises as `tail` does, before the first.
+        It ends with the server, and when the reader is ``gone``. Raises as `tail` does, before the first.
         """
         _check(person, user)
         held, reader, wait, first = _Held(), LineReader(), SOON_S, True
         reading = asyncio.create_task(held.fill(self._backend.log(user, server, follow=True)), name="server's log")
         try:
             while not reading.done():
-                await held.wait(reading, wait)
+                await held.wait(reading, gone, wait)
+                if gone.done():
+                    return
                 data, cut = held.take()
                 lines = tuple(reader.feed(data) + (reader.end() if reading.done() else []))
                 kept = lines[-(most if first else MOST_LINES) :] if most or not first else ()
@@ -94,10 +99,11 @@ class _Held:
                 self._shorten()
             self._came.set()
 
-    async def wait(self, reading: asyncio.Task[None], seconds: float) -> None:
+    async def wait(self, reading: asyncio.Task[None], gone: asyncio.Future[None], seconds: float) -> None:
         """Wait until something came, and some more may have; or for so long. Raises what reading failed of."""
         coming = asyncio.ensure_future(self._came.wait())
-        await asyncio.wait({coming, reading}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {coming, reading, gone}
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         coming.cancel()
         if self._came.is_set() and not reading.done():
             await asyncio.wait({reading}, timeout=GATHERED_S)

@@ -136,6 +136,7 @@ async def _things(running: Running, images: ScriptedImages, who: str) -> dict[st
     status, waiting = await launch(running, "alice", f"waits{who}", 3)
     assert status == 202, waiting
     await images.save("alice", server, f"image-{who}", "")
+    running.backend.logs["alice", server] = [b"It listens.\n"]
     body = {"user": "alice", "cap": {"gpu": 8}, "reason": "a paper"}
     change = (await running.call("POST", "api/v1/quotas/changes", "admin", json=body)).json()
     one = running.of_server("alice", server)

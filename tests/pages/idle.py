@@ -47,9 +47,12 @@ class MemoryIdle:
 
     async def find(self, person: Person, launch_id: str) -> Reservation:
         one = self.launcher.projection.launch(launch_id)
+        past = next((it for it in self.launcher.before if it.launch_id == launch_id), None)
+        if one is None and past is not None and person.name == past.user:
+            return past
         if one is None or not (person.admin or person.name == one.user):
             raise NotFound("There is no launch by this id.")
-        return replace(one, state="ended" if self.over else "held")
+        return replace(one, state="released" if self.over else "held")
 
     def of_user(self, person: Person, user: str) -> Mapping[str, IdleView]:
         found = (self.launcher.projection.of_server(user, server) for server in self.shown)

@@ -182,6 +182,7 @@ class MemoryLauncher:
         self.past: dict[str, list[PastLaunch]] = {}
         self.down: MLabError | None = None
         self.faults: tuple[Message, ...] = ()
+        self.before: tuple[Reservation, ...] = ()
         self.notes: tuple[Message, ...] = ()
         self.idle = CATALOG.idle
         self.waits = MemoryQueue(self)
@@ -367,6 +368,10 @@ class MemoryLauncher:
         if launch_id not in self.statuses:
             raise NotFound("There is no launch by this id.")
         return self.statuses[launch_id]
+
+    async def earlier(self, one: Reservation) -> tuple[Reservation, ...]:
+        """Return the launches before that were set."""
+        return tuple(it for it in self.before if it.launch_id != one.launch_id)
 
     async def servers(self, user: str) -> tuple[ServerView, ...]:
         """Return a user's servers."""

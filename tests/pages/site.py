@@ -15,8 +15,11 @@ from tornado.web import Application, RequestHandler, StaticFileHandler
 from mlabhub.core.privacy import Viewer
 from mlabhub.ledger import MemoryLedger
 from mlabhub.service.audit_desk import AuditDesk
+from mlabhub.service.handlers.logs import LogEventsHandler, LogsHandler
 from mlabhub.service.pages import NotFoundHandler, routes
+from mlabhub.service.server_logs import ServerLogs
 from mlabhub.settings import Settings
+from tests.doubles import ScriptedBackend
 from tests.pages.cluster import MemoryMap
 from tests.pages.idle import MemoryIdle
 from tests.pages.launcher import MemoryLauncher
@@ -89,6 +92,7 @@ class Site:
         self.ledger = MemoryLedger()
         self.usage = PagesUsage()
         self.map = MemoryMap(launcher)
+        self.backend = ScriptedBackend()
         self.servers_pages: dict[str, tuple[dict[str, str], str]] = {}
         self.settings = Settings(
             instance="cafe0001",
@@ -113,6 +117,8 @@ class Site:
         self.app = Application(
             [
                 *routes(PREFIX),
+                (PREFIX + r"api/v1/servers/([^/]*)/([^/]*)/logs", LogsHandler),
+                (PREFIX + r"api/v1/servers/([^/]*)/([^/]*)/logs/events", LogEventsHandler),
                 (r"/hub/api/user", WhoAmI),
                 (r"/hub/static/(.+)", StaticFileHandler, {"path": str(HUB_STATIC)}),
                 (r"/hub/logo", Logo),
@@ -129,6 +135,7 @@ class Site:
             usage_desk=self.usage.desk,
             shelving=self.idle,
             map_desk=self.map.desk(),
+            server_logs=ServerLogs(self.backend),
             settings=self.settings,
             audit_desk=AuditDesk(self, lambda person: Viewer(person.name, admin=person.admin, privacy="group")),
             servers_pages=self.servers_pages,

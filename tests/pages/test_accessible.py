@@ -42,6 +42,7 @@ async def test_axe_finds_nothing(
         ("bob", FULL),
         ("alice", "launch?profile=nope&server=old"),
         ("alice", f"starting/{launch_id}"),
+        ("alice", f"servers/{launch_id}?log=1"),
         ("alice", "stop?server=exp"),
         ("alice", "stop?server=tensorboard"),
         ("bob", ""),

@@ -110,7 +110,7 @@ async def test_a_servers_own_page_keeps_itself_true_and_takes_nothing_away(
     context: BrowserContext, site: Site, launcher: MemoryLauncher
 ) -> None:
     launch_id = await fill_idle(launcher, site)
-    page = await open_page(context, site, f"idle/{launch_id}")
+    page = await open_page(context, site, f"servers/{launch_id}")
     timer = page.locator("[data-part=verdict] [role=timer]")
     first = await timer.inner_text()
     await page.click("#day-table summary")
@@ -173,12 +173,12 @@ async def test_they_fit_and_axe_finds_nothing(
     context = await browser.new_context(viewport=size, color_scheme=scheme, locale=locale, reduced_motion="reduce")
     for user, path in (
         ("alice", ""),
-        ("alice", f"idle/{launch_id}"),
+        ("alice", f"servers/{launch_id}"),
         ("alice", "bring-back?server=read"),
         ("root", "idle"),
     ):
         page = await open_page(context, site, path, user)
-        if path.startswith("idle/"):
+        if path.startswith("servers/"):
             await page.click(".mlab-day-table summary")
         assert await faults(page) == [], path
         width = await page.evaluate("document.documentElement.scrollWidth")

@@ -41,7 +41,7 @@ async def test_a_warning_that_reached_nobody_else_stands_on_the_page(login: Logi
         assert f'data-warned="{launch_id}-' in told
         assert "stands idle and is stopped at <time" in told
         assert re.search(r'role="timer" data-left="[1-9]\d+">in 1\d min', told), told
-        assert f'action="{PREFIX}idle/{launch_id}"' in told
+        assert f'action="{PREFIX}servers/{launch_id}"' in told
         assert "Keep it for 2 h" in told
         assert "warned" not in part((await (await login("bob")).get("")).text, "warnings")
     finally:
@@ -60,7 +60,7 @@ async def test_a_warned_server_is_kept_from_there(login: Login, launcher: Memory
     assert part(page, "servers").count("Keep it for 2 h") == 1
     assert ' style="' not in page
     sent = {"_xsrf": field(await client.get("launch"), "_xsrf"), "from": "home"}
-    kept = await client.post(f"idle/{launch_id}", data=sent)
+    kept = await client.post(f"servers/{launch_id}", data=sent)
     assert (kept.status_code, kept.headers["location"]) == (303, PREFIX + "?done=kept")
     assert site.idle.kept[0][:4] == ("alice", "alice", "exp", 7200.0)
     assert "It is kept." in (await client.get("?done=kept")).text

@@ -83,7 +83,7 @@ async def test_the_page_has_it_for_everybody(login: Login, launcher: MemoryLaunc
     launch_id = await start(launcher, profile="gpu")
     site.idle.warned, site.idle.kept = {"exp"}, [(HOSTILE,)]
     client = await login("alice")
-    text = (await client.get(f"idle/{launch_id}")).text
+    text = (await client.get(f"servers/{launch_id}")).text
     assert 'role="img" aria-labelledby="day-cpu"' in text
     assert "The same as a table" in text
     assert "Warned at" in text
@@ -92,6 +92,6 @@ async def test_the_page_has_it_for_everybody(login: Login, launcher: MemoryLaunc
     assert "<img src=x" not in text
     assert " style=" not in text
     site.idle.away = True
-    away = (await client.get(f"idle/{launch_id}")).text
+    away = (await client.get(f"servers/{launch_id}")).text
     assert "cannot be looked up at the moment" in away
     assert "<svg" not in away

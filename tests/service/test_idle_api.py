@@ -89,7 +89,7 @@ async def test_the_verdict_is_explained_signal_by_signal(idle: Running) -> None:
     assert (told["policy"]["name"], told["policy"]["window_s"], told["policy"]["grace_s"]) == ("site", 1800, 900)
     assert told["policy"]["said"][0] == "Idle rule: warned after 30 min without GPU work, stopped 15 min later."
     assert (told["keep_left"], told["keep_most_s"]) == (2, 7200)
-    assert told["page"].endswith(f"/idle/{told['launch_id']}")
+    assert told["page"].endswith(f"/servers/{told['launch_id']}")
 
 
 async def test_what_nobody_measured_is_unknown_and_null(idle: Running) -> None:

@@ -54,7 +54,7 @@ class EventsHandler(ApiHandler):
     def initialize(self) -> None:
         """Prepare to learn that the reader is gone."""
         super().initialize()
-        self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_connection_close(self) -> None:
         """End with the reader."""
@@ -66,8 +66,8 @@ class EventsHandler(ApiHandler):
         self._leave()
 
     def _leave(self) -> None:
-        if not self._gone.done():
-            self._gone.set_result(None)
+        if not self.gone.done():
+            self.gone.set_result(None)
 
     async def follow(self, look: Look) -> None:
         """Send what ``look`` returns whenever it is something else than before."""
@@ -106,7 +106,7 @@ class EventsHandler(ApiHandler):
         await self.begin(sent)
         while not last and (left := LONGEST_S - (loop.time() - began)) > 0:
             await self._pause(number, min(left, HEARTBEAT_S - (loop.time() - spoke)))
-            if self.left:
+            if self.gone.done():
                 return
             number, told, last = await self._look_again(look, number, sent)
             if told != sent:
@@ -127,11 +127,6 @@ class EventsHandler(ApiHandler):
         """Send an event, or for None that the stream goes on. Raises `StreamClosedError`."""
         await self._send(b":\n\n" if data is None else self._event(data))
 
-    @property
-    def left(self) -> bool:
-        """Whether the reader is gone."""
-        return self._gone.done()
-
     async def _look_again(self, look: Look, number: int, sent: bytes) -> tuple[int, bytes, bool]:
         """Look; what cannot be told for a while keeps nobody from following."""
         try:
@@ -142,9 +137,9 @@ class EventsHandler(ApiHandler):
     async def _pause(self, number: int, at_most: float) -> None:
         """Wait for a change after ``number``, or for the heartbeat, or until the reader is gone."""
         changes = self.world.changes
-        await asyncio.wait({self._gone}, timeout=min(SHORTEST_S, max(0.0, at_most)))
-        if changes.number == number and not self._gone.done():
-            futures = {self._gone, changes.next()}
+        await asyncio.wait({self.gone}, timeout=min(SHORTEST_S, max(0.0, at_most)))
+        if changes.number == number and not self.gone.done():
+            futures = {self.gone, changes.next()}
             left = max(0.05, at_most - SHORTEST_S)
             await asyncio.wait(futures, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 

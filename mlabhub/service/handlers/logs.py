@@ -38,7 +38,7 @@ class LogEventsHandler(EventsHandler):
         loop = asyncio.get_running_loop()
         began, first = loop.time(), True
         with self.place():
-            views = logs_of(self).follow(self.reader, user, server_of(server), lines_of(self))
+            views = logs_of(self).follow(self.reader, user, server_of(server), lines_of(self), self.gone)
             async with aclosing(views):  # type: ignore[type-var]
                 async for view in views:
                     if first:
@@ -46,7 +46,7 @@ class LogEventsHandler(EventsHandler):
                     else:
                         await self.tell(to_json(view) if view.lines or view.over else None)
                     first = False
-                    if self.left or loop.time() - began > LONGEST_S:
+                    if self.gone.done() or loop.time() - began > LONGEST_S:
                         return
 
 

@@ -214,7 +214,7 @@ def idle_answer(view: IdleView, prefix: str) -> IdleAnswer:
         keep_left=view.keep_left,
         keep_most_s=view.keep_most_s,
         can_release=view.can_release,
-        page=f"{prefix}idle/{one.launch_id}",
+        page=f"{prefix}servers/{one.launch_id}",
     )
 
 

@@ -89,7 +89,7 @@ class IdleDesk:
                 "most_s": standing.policy.keep_most_s,
             },
             "can_release": self._can_release(one),
-            "page": f"{self._world.settings.service_prefix}idle/{launch_id}",
+            "page": f"{self._world.settings.service_prefix}servers/{launch_id}",
             "order": self._order_of(launch_id),
         }
 

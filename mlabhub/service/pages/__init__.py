@@ -18,8 +18,6 @@ from mlabhub.service.pages.fetching import FetchingHandler, FetchingProgressHand
 from mlabhub.service.pages.home import BoardHandler, HomeHandler, HomePartsHandler
 from mlabhub.service.pages.idle import (
     BringBackHandler,
-    IdlePageHandler,
-    IdlePartsHandler,
     ReleaseGpuHandler,
     SafeModeHandler,
     WarnedHandler,
@@ -44,6 +42,7 @@ from mlabhub.service.pages.quotas import (
     QuotasPartsHandler,
 )
 from mlabhub.service.pages.save import SaveHandler
+from mlabhub.service.pages.server import OldAddressHandler, ServerPageHandler, ServerPartsHandler
 from mlabhub.service.pages.starting import ProgressHandler, StartingHandler
 from mlabhub.service.pages.usage import UsageCsvHandler, UsagePageHandler
 
@@ -97,10 +96,11 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"safe-mode", SafeModeHandler),
         url(prefix + r"warned", WarnedHandler),
         url(prefix + r"idle", IdleOverviewHandler),
-        url(prefix + r"idle/([0-9A-Za-z-]{1,64})", IdlePageHandler),
-        url(prefix + r"idle/([0-9A-Za-z-]{1,64})/parts", IdlePartsHandler),
         url(prefix + r"usage", UsagePageHandler),
         url(prefix + r"usage\.csv", UsageCsvHandler),
+        url(prefix + r"idle/([0-9A-Za-z-]{1,64}(?:/parts)?)", OldAddressHandler),
+        url(prefix + r"servers/([0-9A-Za-z-]{1,64})", ServerPageHandler),
+        url(prefix + r"servers/([0-9A-Za-z-]{1,64})/parts", ServerPartsHandler),
         url(prefix + r"save", SaveHandler),
         url(prefix + r"audit", AuditHandler),
         url(prefix + r"audit/export", AuditExportHandler),

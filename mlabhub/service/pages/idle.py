@@ -1,7 +1,7 @@
-"""Why one server is kept or at risk, and what its person can do: keep it, give its GPUs back, stop it.
+"""Why one server is kept or at risk, part by part, and giving GPUs back and having them again.
 
-Guarantees: what is not theirs is not there; what is not known is said to be not known; keeping is one press, and giving
-GPUs back happens only after the question of `mlabhub.service.pages.confirm` was seen.
+Guarantees: what is not theirs is not there; what is not known is said to be not known; giving GPUs back happens only
+after the question of `mlabhub.service.pages.confirm` was seen.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
 
-from markupsafe import Markup
-
 from mlabhub.core.idle.day_use import DayUse
 from mlabhub.core.idle.rule_words import rule_sentences
 from mlabhub.core.idle.words import span
 from mlabhub.core.quote import plain
 from mlabhub.core.readings import Sample
-from mlabhub.errors import LaunchRefused, MLabError, NotFound, Unavailable
+from mlabhub.errors import LaunchRefused, NotFound, Unavailable
 from mlabhub.i18n import N_
 from mlabhub.ledger import Keeping, Reservation
 from mlabhub.messages import Message
 from mlabhub.service.idle.views import IdleView
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import Asking, Question
-from mlabhub.service.pages.idling import KEEP_S, make_warning, name_of
+from mlabhub.service.pages.idling import KEEP_S, make_warning
 from mlabhub.service.pages.picture import DAY_S, Happened, Picture, first_of, make_picture
 from mlabhub.service.pages.waits import countdown, local, wait_text
 from mlabhub.service.pages.words import server_title
@@ -37,6 +35,7 @@ LONGEST_REASON = 500
 MOST_KEEPINGS = 20
 """Of what was kept before the day that the picture shows, the last ones are listed."""
 
+NOT_YET = N_("Whether it is idle is judged as soon as it runs.")
 OVER = N_("This launch is over, so nothing is kept or stopped any more.")
 SIGNALS = {
     "gpu": N_("GPU"),
@@ -94,33 +93,17 @@ class Looks(Protocol):
 
 
 class IdleBase(PageHandler):
-    """What shows a launch."""
+    """What tells of a launch how idle it is."""
 
-    async def show(self, launch_id: str, *, problem: str = "", typed: str = "") -> None:
-        """Show the verdict, signal by signal, and what can be done."""
-        one, view = await self._look(launch_id)
-        parts = await self._parts(one, view, typed)
-        self.render_page(
-            "idle.html",
-            title=self.t(N_("Why {server} is kept or at risk"), server=name_of(one, self.t)),
-            other=self.other(one.user),
-            problem=problem,
-            parts={name: Markup(text) for name, text in parts.items()},
-            parts_url=self.page_url(f"idle/{launch_id}/parts"),
-        )
-
-    async def parts(self, launch_id: str) -> dict[str, str]:
-        """Return the text of each part that changes by itself."""
-        return await self._parts(*await self._look(launch_id))
-
-    async def _look(self, launch_id: str) -> tuple[Reservation, IdleView | None]:
+    async def look_at(self, launch_id: str) -> tuple[Reservation, IdleView | None]:
         """Return a launch, and the verdict on it, which one that is over has not. Raises `NotFound`."""
         looks: Looks = self.application.settings["idle_looks"]
         one = await looks.find(self.person, launch_id)
         view = looks.view(self.person, one.user, one.server) if one.state == "held" else None
         return one, view if view is not None and view.launch.launch_id == launch_id else None
 
-    async def _parts(self, one: Reservation, view: IdleView | None, typed: str = "") -> dict[str, str]:
+    async def idle_parts(self, one: Reservation, view: IdleView | None, typed: str = "") -> dict[str, str]:
+        """Return the text of each part that changes by itself."""
         values = self._values(one, view, await self._picture(one, view))
         return {
             name: self.render_text(f"_idle_{name}.html", typed=typed, **values)
@@ -129,7 +112,12 @@ class IdleBase(PageHandler):
 
     def _values(self, one: Reservation, view: IdleView | None, picture: Picture | None) -> dict[str, Any]:
         """Return what the parts say; of a launch that is over, the picture alone."""
-        shown: dict[str, Any] = {"view": view, "picture": picture, "over": self.t(OVER), "keepings": []}
+        shown: dict[str, Any] = {
+            "view": view,
+            "picture": picture,
+            "over": self.t(NOT_YET if one.active else OVER),
+            "keepings": [],
+        }
         if view is None:
             return shown
         about = {"server": one.server or None, "user": self.other(one.user)}
@@ -179,42 +167,6 @@ class IdleBase(PageHandler):
         until = self.t.moment(local(one.until), local(view.now))
         said = Message.of(KEPT_UNTIL, person=plain(one.by), time=until, reason=plain(one.reason))
         return self.t.say(said).strip()
-
-
-class IdlePageHandler(IdleBase):
-    """The page; ``Keep it`` is posted to it, from there and from the home page."""
-
-    async def get(self, launch_id: str) -> None:
-        """Show it."""
-        await self.show(launch_id)
-
-    async def post(self, launch_id: str) -> None:
-        """Keep the server for a while, or say on the page why not."""
-        self.require_navigation()
-        settings, reason = self.application.settings, self.get_body_argument("reason", "")
-        one = await settings["idle_looks"].find(self.person, launch_id)
-        if one.state != "held":
-            raise NotFound(OVER)
-        try:
-            await settings["idle_desk"].extend(self.person, one.user, one.server, KEEP_S, reason)
-        except MLabError as error:
-            self.set_status(error.status)
-            await self.show(launch_id, problem=self.t.say(error.message), typed=reason[:LONGEST_REASON])
-            return
-        if self.get_body_argument("from", "") == "home":
-            self.redirect(self.page_url(user=self.other(one.user), done="kept"), status=303)
-            return
-        self.redirect(self.page_url(f"idle/{launch_id}"), status=303)
-
-
-class IdlePartsHandler(IdleBase):
-    """The parts of the page that change by themselves, for its script."""
-
-    answers_json = True
-
-    async def get(self, launch_id: str) -> None:
-        """Answer with the text of each; what is new is new once a minute."""
-        self.finish({"parts": await self.parts(launch_id), "moves": False})
 
 
 class WarnedHandler(PageHandler):

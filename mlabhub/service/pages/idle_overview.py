@@ -82,7 +82,7 @@ class _Maker:
         self, key: str, title: str, none: str, headings: Sequence[str], found: Sequence[Any], cells: Any
     ) -> Table:
         """Return a list of what was found; ``cells`` says one after who it is about."""
-        rows = [Row([self.who(one), *cells(one)], self.url(f"idle/{one.launch_id}")) for one in found[:MOST_ROWS]]
+        rows = [Row([self.who(one), *cells(one)], self.url(f"servers/{one.launch_id}")) for one in found[:MOST_ROWS]]
         return Table(key, self.t(title), self.t(none), [self.t(one) for one in headings], rows, len(found) - len(rows))
 
     def who(self, one: Named) -> str:

@@ -130,7 +130,7 @@ def _acts(view: IdleView, words: Words, other: str | None) -> Acts:
 
 
 def _why(view: IdleView, words: Words) -> str:
-    return words.url(f"idle/{view.launch.launch_id}")
+    return words.url(f"servers/{view.launch.launch_id}")
 
 
 def shelved_text(shelved: ShelvedView | None, t: Translator, *, simulated: bool) -> str:

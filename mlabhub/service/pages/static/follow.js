@@ -9,8 +9,8 @@ const LONGEST_PAUSE_MS = 60 * SECOND;
 
 const pause = (wait) => new Promise((done) => window.setTimeout(done, wait));
 
-// Read a stream of server-sent events until it ends, and say of each event that it came.
-async function read(address, headers, stop, heard) {
+// Read a stream of server-sent events until it ends, and tell of each piece the data of the events that came in it.
+export async function read(address, headers, stop, heard) {
   const silent = new AbortController();
   let watch = 0;
   const expect = () => {
@@ -34,8 +34,9 @@ async function read(address, headers, stop, heard) {
       text += value;
       const end = text.lastIndexOf("\n\n");
       if (end >= 0) {
-        if (/^data:/m.test(text.slice(0, end))) {
-          heard();
+        const data = [...text.slice(0, end).matchAll(/^data: ?(.*)$/gm)].map((one) => one[1]);
+        if (data.length > 0) {
+          heard(data);
         }
         text = text.slice(end + 2);
       }
