@@ -74,7 +74,9 @@ async def measure(settings: Settings, days: int, rounds: int) -> dict[str, Any]:
         api = await asked(http, f"api/v1/usage?from={first}&limit=100", rounds)
     cookies = login_cookies("admin")
     async with httpx.AsyncClient(base_url=settings.service_url, trust_env=False, timeout=60, cookies=cookies) as http:
-        http.headers |= {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin"}
+        http.headers.update(
+            {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin"}
+        )
         page = await asked(http, f"usage?from={first}", rounds)
     return {"cold_s": cold, "year_s": round(sum(cold.values()), 3), "api_p95_ms": api, "page_p95_ms": page}
 
