@@ -57,6 +57,7 @@ from mlabhub.service.nudging import Nudging
 from mlabhub.service.openapi import make_openapi
 from mlabhub.service.people.closing import ClosingDesk
 from mlabhub.service.people.desk import Accounts, PeopleDesk
+from mlabhub.service.people.sheets import Sheets
 from mlabhub.service.queue_desk import QueueDesk
 from mlabhub.service.quota_catalogue import QuotaCatalogue
 from mlabhub.service.quota_desk import QuotaDesk
@@ -117,6 +118,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accou
     desk = SpawnerDesk(world, reconciler.supersede, reconciler.wake, tokens)
     quota_desk = QuotaDesk(world)
     accounts = accounts or HubAccounts(world.settings.hub_url)
+    people_desk = PeopleDesk(world, launcher, quota_desk, accounts)
     shelving = ShelvingDesk(world, launcher)
     idle_desk = IdleDesk(world, shelving.order)
     reports = Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics)
@@ -148,7 +150,8 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accou
         server_logs=ServerLogs(world.backend),
         map_desk=MapDesk(world),
         usage_desk=UsageDesk(world),
-        people_desk=PeopleDesk(world, launcher, quota_desk, accounts),
+        people_desk=people_desk,
+        sheets=Sheets(people_desk, world.clock),
         closing_desk=ClosingDesk(world, launcher, accounts),
         settings=world.settings,
         hub_auth=hub_auth,

@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from mlabhub.service.people.desk import Acting
+from mlabhub.service.people.sheets import Sheets
 from mlabhub.service.report_tokens import ReportTokens, Subject
 from tests.access.table import Row, path_of
 from tests.doubles import ScriptedBackend, ScriptedImages
@@ -141,7 +143,9 @@ async def _things(running: Running, images: ScriptedImages, who: str) -> dict[st
     change = (await running.call("POST", "api/v1/quotas/changes", "admin", json=body)).json()
     one = running.of_server("alice", server)
     assert one is not None
+    sheets: Sheets = running.service.application.settings["sheets"]
     return {
+        "sheet": (await sheets.read(Acting("admin", "t-admin"), b"name\nnewcomer\n")).sheet_id,
         "user": "alice",
         "server": server,
         "launch_id": one.launch_id,

@@ -25,6 +25,8 @@ from mlabhub.service.pages.idle import (
 from mlabhub.service.pages.idle_overview import IdleOverviewHandler
 from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
 from mlabhub.service.pages.notfound import NotFoundHandler
+from mlabhub.service.pages.people import CloseAccountHandler, PeopleHandler, PersonHandler
+from mlabhub.service.pages.people_new import FileHandler, NewPersonHandler, SheetHandler
 from mlabhub.service.pages.queue import (
     EntryHandler,
     NearestHandler,
@@ -101,6 +103,12 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"idle/([0-9A-Za-z-]{1,64}(?:/parts)?)", OldAddressHandler),
         url(prefix + r"servers/([0-9A-Za-z-]{1,64})", ServerPageHandler),
         url(prefix + r"servers/([0-9A-Za-z-]{1,64})/parts", ServerPartsHandler),
+        url(prefix + r"people", PeopleHandler),
+        url(prefix + r"people/new", NewPersonHandler),
+        url(prefix + r"people/file", FileHandler),
+        url(prefix + r"people/file/([0-9A-Za-z_-]{1,64})", SheetHandler),
+        url(prefix + r"people/of", PersonHandler),
+        url(prefix + r"(close-account)", CloseAccountHandler),
         url(prefix + r"save", SaveHandler),
         url(prefix + r"audit", AuditHandler),
         url(prefix + r"audit/export", AuditExportHandler),

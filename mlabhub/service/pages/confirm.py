@@ -16,6 +16,7 @@ What remains open on a shared origin is a service worker that another user's ser
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,7 +86,27 @@ STALE = N_(
 )
 
 
-class Asking(PageHandler):
+class Guarded(PageHandler):
+    """A page that nothing else on our origin can read, so that a token in its form proves that it was seen."""
+
+    @property
+    def tokens(self) -> ConfirmTokens:
+        """The tokens of this application, made when first needed."""
+        tokens: ConfirmTokens = self.application.settings.setdefault("confirm_tokens", ConfirmTokens())
+        return tokens
+
+    def arrived(self, about: tuple[str, ...], url: Callable[[str], str]) -> bool:
+        """Return whether this is the second of the two steps; else lead there, to ``url`` with the token of it."""
+        self.require_navigation()
+        now = time.time()
+        if self.tokens.redeem(self.get_query_argument("step", ""), "step", *about, now=now):
+            return True
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+        self.redirect(url(self.tokens.make("step", *about, now=now)))
+        return False
+
+
+class Asking(Guarded):
     """Asks, and then acts on one thing of a user's; ``field`` is what the thing is called in addresses and forms."""
 
     field = ""
@@ -107,23 +128,13 @@ class Asking(PageHandler):
         """Return where one goes who changes their mind."""
         return self.page_url(user=self.other(user))
 
-    @property
-    def tokens(self) -> ConfirmTokens:
-        """The tokens of this application, made when first needed."""
-        tokens: ConfirmTokens = self.application.settings.setdefault("confirm_tokens", ConfirmTokens())
-        return tokens
-
     async def get(self, act: str) -> None:
         """Ask, in the second of two steps."""
         self.require_navigation()
         user, name = self.subject(), self.get_query_argument(self.field, "")
         shown, question = await self.look(act, user, name)
         now = time.time()
-        asked = self.get_query_argument("step", "")
-        if not self.tokens.redeem(asked, "step", *self._about(act, user, name), now=now):
-            self.set_header("Cross-Origin-Opener-Policy", "same-origin")
-            step = self.tokens.make("step", *self._about(act, user, name), now=now)
-            self.redirect(self._question_url(act, user, name, step=step))
+        if not self.arrived(self._about(act, user, name), lambda step: self._question_url(act, user, name, step=step)):
             return
         self.render_page(
             self.template,

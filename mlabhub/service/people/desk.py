@@ -99,8 +99,9 @@ class PeopleDesk:
             raise LaunchRefused(Message.of(IS_CLOSED, user=plain(person.name)), code="account_closed")
         await self._quota_desk.check_types(person.quota)
         if person.profile:
-            groups = {*person.groups, *await self._groups_of(person.name)}
-            offered = [one.slug for one in visible_profiles(self._world.catalog(), groups)]
+            offered = self._offered(person.groups)
+            if person.profile not in offered:  # who was there before may be in other groups as well
+                offered = self._offered((*person.groups, *await self._groups_of(person.name)))
             if person.profile not in offered:
                 said = {"profile": quote(person.profile), "user": plain(person.name)}
                 raise NotFound(Message.of(NO_PROFILE, said, known=quote_all(offered)), key="profile")
@@ -167,6 +168,9 @@ class PeopleDesk:
         """Return where a person's home is on the NAS, or will be."""
         area = next(iter(self._world.catalog().storage.user_areas(person.groups)))
         return area.source(person.name)
+
+    def _offered(self, groups: Sequence[str]) -> list[str]:
+        return [one.slug for one in visible_profiles(self._world.catalog(), groups)]
 
     def _view(self, one: Account) -> PersonView:
         projection = self._world.writer.projection
