@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import jupyterhub.metrics
@@ -29,7 +32,7 @@ VARIABLE = re.compile(r"\$\{?(\w+)")
 def exposed() -> dict[str, set[str]]:
     """Return every series that hub and service have, with its labels."""
     of_hub = [one for one in vars(jupyterhub.metrics).values() if isinstance(one, MetricWrapperBase)]
-    of_service = [one for one in vars(Metrics()).values() if isinstance(one, MetricWrapperBase)]
+    of_service = [one for one in Metrics().registry._collector_to_names if isinstance(one, MetricWrapperBase)]
     found: dict[str, set[str]] = {}
     for metric in (*of_hub, *of_service):
         [family] = metric.describe()
@@ -80,6 +83,34 @@ def test_every_measure_of_the_service_is_on_the_dashboard() -> None:
         "mlabhub_queue_wait_seconds",
     }
     assert {"mlabhub_start_seconds_bucket", "mlabhub_commit_seconds_bucket"} <= shown
+
+
+def lost(wanted: Any, found: Any, path: str = "") -> Iterator[str]:
+    """Yield what is in one piece of JSON and not in the other."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for key, value in wanted.items():
+            yield from lost(value, found[key], f"{path}.{key}") if key in found else [f"{path}.{key}"]
+    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
+            yield from lost(one, other, f"{path}[{number}]")
+    elif wanted != found:
+        yield path
+
+
+def read_by_grafana(dashboard: Any) -> Any:
+    """Return what Grafana's own types, made of its schema, make of a dashboard."""
+    encoder = import_module("grafana_foundation_sdk.cog.encoder")
+    import_module("grafana_foundation_sdk.cog.plugins").register_default_plugins()
+    types = import_module("grafana_foundation_sdk.models.dashboard")
+    return json.loads(encoder.JSONEncoder(sort_keys=True).encode(types.Dashboard.from_json(dashboard)))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Grafana's types need Python 3.11")
+def test_grafana_knows_every_key() -> None:
+    assert list(lost(DASHBOARD, read_by_grafana(DASHBOARD))) == []
+    wrong = copy.deepcopy(DASHBOARD)
+    wrong["panels"][4]["fieldConfig"]["defaults"]["custom"]["stackng"] = {"mode": "normal"}
+    assert list(lost(wrong, read_by_grafana(wrong))) == [".panels[4].fieldConfig.defaults.custom.stackng"]
 
 
 def test_panels_lie_beside_each_other() -> None:
