@@ -4,7 +4,16 @@ Guarantees: reading never fails with anything but an `InvalidCatalog`; no file i
 """
 
 from mlabhub.catalog.faults import Fault, InvalidCatalog
-from mlabhub.catalog.folder import FILES, Loaded, default_directory, load_catalog, load_idle, load_quotas, read_folder
+from mlabhub.catalog.folder import (
+    FILES,
+    Loaded,
+    default_directory,
+    load_catalog,
+    load_idle,
+    load_quotas,
+    read_folder,
+    read_idle,
+)
 from mlabhub.catalog.json_schema import folder_schema
 from mlabhub.catalog.notifications import LoadedNotifications, notifications_file, read_notifications
 
@@ -21,5 +30,6 @@ __all__ = [
     "load_quotas",
     "notifications_file",
     "read_folder",
+    "read_idle",
     "read_notifications",
 ]

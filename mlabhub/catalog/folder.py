@@ -18,7 +18,7 @@ from mlabhub.catalog.faults import Fault, InvalidCatalog
 from mlabhub.catalog.notes import notes_on
 from mlabhub.catalog.notifications import FILE as NOTIFICATIONS_FILE
 from mlabhub.catalog.validate import AnyModel, validated
-from mlabhub.catalog.yaml_file import Document, read_document
+from mlabhub.catalog.yaml_file import Document, parse_document, read_document
 from mlabhub.core.cross_references import cluster_faults, cross_faults, idle_faults
 from mlabhub.core.gpu_types import GpuTypeSpec, gpu_type_faults
 from mlabhub.core.idle.file import Idle
@@ -133,11 +133,19 @@ def load_idle(file: Path | str) -> Idle:
     return _load(file, Idle)
 
 
+def read_idle(text: str) -> Idle:
+    """Return what the text of an ``idle.yaml`` says, which need not be a file yet. Raises as `load_idle` does."""
+    return _checked(parse_document(Document(Path("idle.yaml")), text), Idle)
+
+
 def _load(file: Path | str, model: type[AnyModel]) -> AnyModel:
-    document = read_document(Path(file))
+    return _checked(read_document(Path(file)), model)
+
+
+def _checked(document: Document, model: type[AnyModel]) -> AnyModel:
     found = validated(document, model)
     if found is None:
-        raise InvalidCatalog(Path(file), document.faults)
+        raise InvalidCatalog(document.file, document.faults)
     return found
 
 

@@ -51,8 +51,11 @@ def read_document(file: Path) -> Document:
     """Read and parse a file; what is wrong with it is in ``faults``."""
     document = Document(file)
     text = _read_text(document)
-    if text is None:
-        return document
+    return document if text is None else parse_document(document, text)
+
+
+def parse_document(document: Document, text: str) -> Document:
+    """Parse what a file says into its document; what is wrong with it is in ``faults``."""
     yaml = YAML(typ="safe", pure=True)
     try:
         root = yaml.compose(text)
@@ -61,12 +64,12 @@ def read_document(file: Path) -> Document:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark is not None else 1
-        document.faults.append(Fault(file, line, (), _syntax_message(error)))
+        document.faults.append(Fault(document.file, line, (), _syntax_message(error)))
     except RecursionError:
-        document.faults.append(Fault(file, 1, (), Message(N_("is nested too deeply; write it flat"))))
+        document.faults.append(Fault(document.file, 1, (), Message(N_("is nested too deeply; write it flat"))))
     except YAMLError as error:
-        text = quote(str(error).splitlines()[0] if str(error) else "")
-        document.faults.append(Fault(file, 1, (), Message.of(N_("is not YAML: {text}"), text=text)))
+        told = quote(str(error).splitlines()[0] if str(error) else "")
+        document.faults.append(Fault(document.file, 1, (), Message.of(N_("is not YAML: {text}"), text=told)))
     return document
 
 

@@ -70,6 +70,7 @@ from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID
 from mlabhub.service.server_logs import ServerLogs
 from mlabhub.service.shelving.desk import ShelvingDesk
 from mlabhub.service.trials import Trials
+from mlabhub.service.trials.idle import IdleTrials
 from mlabhub.service.usage.desk import UsageDesk
 from mlabhub.service.world import Hub, World
 from mlabhub.service.writer import Writer
@@ -124,6 +125,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accou
     reports = Reports(tokens, lambda: world.writer.projection, world.clock, world.monotonic, world.metrics)
     world.watch.listen_to(reports.latest)
     world.idle.stopping.release = lambda one, why: shelving.release_own(one, actor="idle", why=why)
+    trials = Trials(world.monotonic)
     prefix = world.settings.service_prefix
     application = _Application(
         [
@@ -142,7 +144,8 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accou
         reports=reports,
         quota_desk=quota_desk,
         quota_looks=QuotaLooks(world, quota_desk),
-        trials=Trials(world.monotonic),
+        trials=trials,
+        idle_trials=IdleTrials(world, trials),
         audit_desk=AuditDesk(world, launcher.viewer),
         shelving=shelving,
         idle_desk=idle_desk,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, repeat
 from typing import Any
@@ -122,17 +122,7 @@ class _Reader:
         """Return all that was taken."""
         if not self.launches:
             raise InvalidSamples(self._nothing())
-        of_row, when = array("l"), array("d")
-        for number, launch in enumerate(self.launches):
-            order = arrange(launch.samples.t)
-            if order is not None:
-                launch.samples.arrange(order)
-            launch.tick = usual_tick(launch.samples.t)
-            when.extend(accumulate(launch.samples.t, max))
-            of_row.extend(repeat(number, len(launch.samples)))
-            launch.samples.seen = 0
-        rows = sorted(range(len(of_row)), key=when.__getitem__)
-        return Recording(self.launches, array("l", map(of_row.__getitem__, rows)), tuple(self._notes()))
+        return Recording(self.launches, in_order(self.launches), tuple(self._notes()))
 
     def _nothing(self) -> str:
         if self.beyond:
@@ -160,6 +150,20 @@ class _Reader:
                 f"{seldom} of {len(self.launches)} servers have lines that are more than {LONGEST_TICK_S / 60:.0f} min "
                 "apart, so it is not known what they did in between, and they are not stopped."
             )
+
+
+def in_order(launches: Sequence[Launch]) -> array[int]:
+    """Put each launch's rows in order, and return the order of all: the launches' numbers, a row each."""
+    of_row, when = array("l"), array("d")
+    for number, launch in enumerate(launches):
+        order = arrange(launch.samples.t)
+        if order is not None:
+            launch.samples.arrange(order)
+        launch.tick = usual_tick(launch.samples.t)
+        when.extend(accumulate(launch.samples.t, max))
+        of_row.extend(repeat(number, len(launch.samples)))
+        launch.samples.seen = 0
+    return array("l", map(of_row.__getitem__, sorted(range(len(of_row)), key=when.__getitem__)))
 
 
 def _and_others(count: int) -> str:

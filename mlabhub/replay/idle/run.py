@@ -10,8 +10,8 @@ thresholds of `default`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import tzinfo
 from typing import Any
 
@@ -28,6 +28,8 @@ from mlabhub.replay.idle.reader import Launch, Recording
 
 RECENT_S = 600.0
 REFERENCE = Thresholds()
+AT_ONCE = 100_000
+"""Rows between two words on how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,16 @@ class Totals:
     wanted_again: int = 0
     stops_of_a_busy_server: int = 0
 
+    @classmethod
+    def of(cls, parts: Collection[Totals]) -> Totals:
+        """Return the sum of several; what adding up makes of the last digits is left out."""
+        return cls(**{one.name: cls._sum(getattr(part, one.name) for part in parts) for one in fields(cls)})
+
+    @staticmethod
+    def _sum(values: Iterable[float]) -> Any:
+        found = list(values)
+        return round(math.fsum(found), 9) if any(isinstance(one, float) for one in found) else sum(found)
+
     def to_dict(self) -> dict[str, Any]:
         """Return them as one object."""
         return {key: round(value, 3) for key, value in asdict(self).items()}
@@ -67,10 +79,11 @@ class Totals:
 
 @dataclass
 class Outcome:
-    """Decisions in order of time, and what they come to."""
+    """Decisions in order of time, and what they come to: in all, and for each of the recording's launches."""
 
     decisions: list[Decision]
     totals: Totals
+    by_launch: list[Totals]
 
 
 @dataclass(slots=True)
@@ -84,9 +97,12 @@ class _Seat:
     state: State = field(default_factory=State)
     gone: bool = False
     t: float = -math.inf
+    totals: Totals = field(default_factory=Totals)
 
 
 def _seat(launch: Launch, policy: Policy, patient: Patient) -> _Seat:
+    launch.samples.seen = 0  # a recording may be replayed again
+    launch.samples.folds.clear()
     with_gpu = replace(policy.with_gpu, thresholds=_for_tick(policy.with_gpu.thresholds, launch.tick))
     without_gpu = replace(policy.without_gpu, thresholds=_for_tick(policy.without_gpu.thresholds, launch.tick))
     adapted = replace(policy, with_gpu=with_gpu, without_gpu=without_gpu)
@@ -97,25 +113,42 @@ def _for_tick(thresholds: Thresholds, tick: float) -> Thresholds:
     return replace(thresholds, hole_s=hole_for(tick, thresholds.hole_s))
 
 
-def run(recording: Recording, policy: Policy, *, zone: tzinfo | None = None) -> Outcome:
-    """Replay all rows."""
-    return _Run(recording, policy, zone).outcome()
+def run(
+    recording: Recording,
+    policy: Policy | Sequence[Policy],
+    *,
+    zone: tzinfo | None = None,
+    told: Callable[[float], None] | None = None,
+) -> Outcome:
+    """Replay all rows under one policy, or one for each launch, which learns from those launches that it holds for.
+
+    ``told`` is called now and again with the share of the rows that is done.
+    """
+    policies = [policy] * len(recording.launches) if isinstance(policy, Policy) else policy
+    return _Run(recording, policies, zone).outcome(told or (lambda share: None))
 
 
 class _Run:
-    def __init__(self, recording: Recording, policy: Policy, zone: tzinfo | None) -> None:
-        self.policy, self.zone, self.rows = policy, zone, recording.rows
-        gaps = Gaps((policy.with_gpu.window_s or LEAST_WINDOW_S) + policy.grace_s)
-        self.seats = [_seat(launch, policy, Patient(gaps, launch.server)) for launch in recording.launches]
-        self.totals = Totals(servers=len(self.seats), samples=len(self.rows))
+    def __init__(self, recording: Recording, policies: Sequence[Policy], zone: tzinfo | None) -> None:
+        self.zone, self.rows = zone, recording.rows
+        gaps = {one: Gaps((one.with_gpu.window_s or LEAST_WINDOW_S) + one.grace_s) for one in set(policies)}
+        self.seats = [
+            _seat(launch, one, Patient(gaps[one], launch.server))
+            for launch, one in zip(recording.launches, policies, strict=True)
+        ]
         self.decisions: list[Decision] = []
 
-    def outcome(self) -> Outcome:
+    def outcome(self, told: Callable[[float], None]) -> Outcome:
         """Replay, and return what came of it."""
-        for number in self.rows:
-            self._row(self.seats[number])
+        for first in range(0, len(self.rows), AT_ONCE):
+            for number in self.rows[first : first + AT_ONCE]:
+                self._row(self.seats[number])
+            told(min(1.0, (first + AT_ONCE) / len(self.rows)))
         self.decisions.sort(key=lambda decision: decision.t)
-        return Outcome(self.decisions, self.totals)
+        for seat in self.seats:
+            seat.totals.servers, seat.totals.samples = 1, len(seat.launch.samples)
+        by_launch = [seat.totals for seat in self.seats]
+        return Outcome(self.decisions, Totals.of(by_launch), by_launch)
 
     def _row(self, seat: _Seat) -> None:
         samples = seat.launch.samples
@@ -130,7 +163,7 @@ class _Run:
             if reference.status != BUSY:
                 return
             seat.gone, seat.state = False, State(started=now)
-            self.totals.wanted_again += 1
+            seat.totals.wanted_again += 1
         verdict = assess(samples, seat.state, seat.policy, now, patience=seat.patient, zone=self.zone)
         if verdict.warn or verdict.withdraw or verdict.kind is Kind.STOP:
             ground = self._ground(seat, now)
@@ -146,7 +179,7 @@ class _Run:
             seat.patient.ended(fold, samples.gpus)
 
     def _ground(self, seat: _Seat, now: float) -> Message | None:
-        if not self.policy.learns:
+        if not seat.policy.learns:
             return None
         samples = seat.launch.samples
         return seat.patient.ground(fold_of(samples, seat.policy.rule(samples.gpus).thresholds), now)
@@ -154,17 +187,17 @@ class _Run:
     def _act(self, seat: _Seat, verdict: Verdict) -> Iterator[str]:
         if verdict.withdraw:
             seat.state = seat.state.withdrawn()
-            self.totals.withdrawn += 1
+            seat.totals.withdrawn += 1
             yield "keep"
         elif verdict.warn:
             seat.state = seat.state.delivered(verdict.at)
-            self.totals.warnings += 1
+            seat.totals.warnings += 1
             yield "warn"
-        elif self.policy.action != "nothing":
+        elif seat.policy.action != "nothing":
             seat.gone = True
-            self.totals.stops += 1
+            seat.totals.stops += 1
             reference = fold_of(seat.launch.samples, seat.reference)
-            self.totals.stops_of_a_busy_server += verdict.at - reference.busy_t <= RECENT_S
+            seat.totals.stops_of_a_busy_server += verdict.at - reference.busy_t <= RECENT_S
             yield "stop"
 
     def _count(self, seat: _Seat, now: float, status: int) -> None:
@@ -172,7 +205,7 @@ class _Run:
         if seat.t != -math.inf and now > seat.t:
             passed = now - seat.t
             spent = passed / 3600.0 * seat.launch.samples.gpus
-            totals = self.totals
+            totals = seat.totals
             totals.gpu_hours_held += spent
             if status == IDLE and passed <= seat.reference.hole_s:
                 totals.gpu_hours_idle += spent

@@ -23,6 +23,7 @@ from mlabhub.service.pages.idle import (
     WarnedHandler,
 )
 from mlabhub.service.pages.idle_overview import IdleOverviewHandler
+from mlabhub.service.pages.idle_trial import IdleTrialHandler, IdleTrialPartsHandler
 from mlabhub.service.pages.launch import LaunchHandler, PreviewHandler
 from mlabhub.service.pages.notfound import NotFoundHandler
 from mlabhub.service.pages.people import CloseAccountHandler, PeopleHandler, PersonHandler
@@ -98,6 +99,8 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"safe-mode", SafeModeHandler),
         url(prefix + r"warned", WarnedHandler),
         url(prefix + r"idle", IdleOverviewHandler),
+        url(prefix + r"idle/trial", IdleTrialHandler),
+        url(prefix + r"idle/trial/parts", IdleTrialPartsHandler),
         url(prefix + r"usage", UsagePageHandler),
         url(prefix + r"usage\.csv", UsageCsvHandler),
         url(prefix + r"idle/([0-9A-Za-z-]{1,64}(?:/parts)?)", OldAddressHandler),

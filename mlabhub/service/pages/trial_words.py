@@ -103,3 +103,82 @@ def _facts(before: Mapping[str, Any], after: Mapping[str, Any], t: Translator) -
         (N_("GPUs in use"), f"{before['use']:.1%}", f"{after['use']:.1%}"),
     ]
     return [(t(name), was, will_be) for name, was, will_be in told]
+
+
+@dataclass(frozen=True)
+class IdleRow:
+    """One group: its GPU-hours, what of them is freed, and how often somebody was interrupted."""
+
+    name: str
+    held: str
+    freed_before: str
+    freed_after: str
+    stops: str
+    again: str
+
+
+@dataclass(frozen=True)
+class IdleView:
+    """What a trial of a policy of idleness came to."""
+
+    lead: list[str]
+    rows: list[IdleRow]
+    facts: list[tuple[str, str, str]]
+    servers: int
+    samples: int
+
+
+def make_idle_view(result: Mapping[str, Any], t: Translator) -> IdleView:
+    """Return what the process of a trial told, in words; the groups first that hold most."""
+    before, after = result["before"], result["after"]
+    groups = sorted(result["groups"], key=lambda one: (-one["before"]["gpu_hours_held"], one["name"]))
+    return IdleView(
+        lead=[
+            t(
+                N_("{after} GPU-hours would be freed instead of {before}, of {held} that were held."),
+                after=_hours(after["gpu_hours_reclaimed"]),
+                before=_hours(before["gpu_hours_reclaimed"]),
+                held=_hours(after["gpu_hours_held"]),
+            ),
+            t(
+                N_("Servers stopped: {after} instead of {before}; wanted again afterwards: {again} instead of {were}."),
+                after=after["stops"],
+                before=before["stops"],
+                again=after["wanted_again"],
+                were=before["wanted_again"],
+            ),
+        ],
+        rows=[_idle_row(one, t) for one in groups],
+        facts=_idle_facts(before, after, t),
+        servers=after["servers"],
+        samples=after["samples"],
+    )
+
+
+def _hours(value: float) -> float:
+    return round(value, 1) if value < 100 else round(value)
+
+
+def _idle_row(group: Mapping[str, Any], t: Translator) -> IdleRow:
+    before, after = group["before"], group["after"]
+    return IdleRow(
+        name=_name(group, t),
+        held=t.number(_hours(before["gpu_hours_held"])),
+        freed_before=t.number(_hours(before["gpu_hours_reclaimed"])),
+        freed_after=t.number(_hours(after["gpu_hours_reclaimed"])),
+        stops=_both(before["stops"], after["stops"], t),
+        again=_both(before["wanted_again"], after["wanted_again"], t),
+    )
+
+
+def _idle_facts(before: Mapping[str, Any], after: Mapping[str, Any], t: Translator) -> list[tuple[str, str, str]]:
+    told = [
+        (N_("GPU-hours idle"), "gpu_hours_idle"),
+        (N_("GPU-hours of which nobody knows"), "gpu_hours_unknown"),
+        (N_("Warnings"), "warnings"),
+        (N_("Warnings withdrawn"), "withdrawn"),
+        (N_("Servers stopped"), "stops"),
+        (N_("Wanted again after that"), "wanted_again"),
+        (N_("Stopped within ten minutes of work"), "stops_of_a_busy_server"),
+    ]
+    return [(t(name), t.number(_hours(before[key])), t.number(_hours(after[key]))) for name, key in told]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlabhub.core.quota_changes import QuotaChange, effective
 from mlabhub.core.quotas import Quotas
@@ -20,8 +20,10 @@ from mlabhub.messages import N_, Message, message_json
 from mlabhub.replay import Report, Rules, Terms, Workload, live_rules, report, run
 from mlabhub.replay.recorded import Recorded, Site, make_workload
 from mlabhub.replay.terms import terms_of
-from mlabhub.service.world import World
 from mlabhub.settings import Settings
+
+if TYPE_CHECKING:  # the process of a trial loads this as well, and has no use for the service
+    from mlabhub.service.world import World
 
 DAY_S = 86_400.0
 DAYS = (1, 7, 14)

@@ -19,7 +19,7 @@ from mlabhub.messages import message_json
 
 MOST_BYTES = 4 << 30
 LEAST_BETWEEN_S = 0.25
-NICE = 19
+NICE = 10
 
 
 class Told:
