@@ -66,7 +66,9 @@ SINCE = N_("since {moment}")
 IDLE_SINCE = N_("counts as idle since {moment}")
 USE = N_("{percent} %, {load}")
 ALL = N_("{count} GPUs")
+ONE_GPU = N_("1 GPU")
 NODES = N_("{count} machines")
+ONE_NODE = N_("1 machine")
 CPU_FREE = N_("CPU {free} of {all} free")
 MEMORY_FREE = N_("memory {free} of {all} free")
 CPU_ALL = N_("CPU {all}")
@@ -141,7 +143,8 @@ class Words:
     def counts(self, counts: Mapping[State, int]) -> str:
         """Return how many GPUs there are, and how many in each state: ``3,200 GPUs: 2,811 held, 340 free``."""
         t, separator = self.t, self.t(N_(", "))
-        total = t(ALL, count=sum(counts.values()))
+        count = sum(counts.values())
+        total = t(ONE_GPU) if count == 1 else t(ALL, count=count)
         parts = [t(COUNT_WORDS[state], count=count) for state, count in counts.items() if count]
         return t(N_("{all}: {parts}."), all=total, parts=separator.join(parts)) if parts else total
 
@@ -171,10 +174,17 @@ class Words:
 
     def legend(self) -> list[Legend]:
         """Return all signs."""
-        loads = [Legend(load or "blur", LOAD_MARKS[load], self._loads[load]) for load in LOAD_WORDS]
-        hidden = Legend("held", HIDDEN_MARK, self.t(N_("held, by whom is not shown")))
-        states: tuple[State, ...] = ("free", "reserved", "closed", "sick", "outside", "unknown", "divided")
-        return [*loads, hidden, *(Legend(state, MARKS[state], self._states[state]) for state in states)]
+        loads = [Legend(load or "blur", LOAD_MARKS[load], self._loads[load]) for load in LOAD_WORDS if load]
+        signs = [
+            ("held", HIDDEN_MARK, N_("held, by whom is not shown")),
+            ("free", MARKS["free"], STATE_WORDS["free"]),
+            ("reserved", MARKS["reserved"], N_("for a server that starts, or on a machine that takes none")),
+            ("sick", MARKS["sick"], STATE_WORDS["sick"]),
+            ("outside", MARKS["outside"], N_("used by others than this hub")),
+            ("blur", LOAD_MARKS[None], N_("not known")),
+            ("divided", MARKS["divided"], N_("divided into slices")),
+        ]
+        return [*loads, *(Legend(kind, mark, self.t(text)) for kind, mark, text in signs)]
 
 
 @lru_cache(16)
@@ -267,7 +277,7 @@ class MapPen:
     def _head(self, number: int, kind: str, drawn: Iterable[Drawn]) -> str:
         t, places = self.words.t, [one.place for one in drawn]
         title = escape(plain(kind) or t(NO_GPU))
-        said = t(NODES, count=len(places))
+        said = t(ONE_NODE) if len(places) == 1 else t(NODES, count=len(places))
         counts: Counter[State] = Counter(counts_of(places))
         if counts.total():
             said = f"{said} · {self.words.counts(counts)}"
