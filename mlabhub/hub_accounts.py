@@ -2,8 +2,8 @@
 
 `mlabhub.authenticator` adds these calls to the hub's API. Guarantees: a call needs a token with ``admin:users`` (and
 ``admin:groups`` where groups are named), so it is the hub that decides who may; the browser's login alone is not
-enough, since a page of somebody's server shares our origin; nobody but an administrator makes administrators; the last
-administrator who can log in is not closed; each call can be repeated.
+enough, since a page of somebody's server shares our origin; nobody but an administrator makes administrators, or
+changes the account of one; the last administrator who can log in is not closed; each call can be repeated.
 """
 
 from __future__ import annotations
@@ -40,6 +40,20 @@ def log_out(db: Session, name: str) -> None:
             db.delete(token)
     user.cookie_id = new_token()
     db.commit()
+
+
+def check_may_change(by: Any, user: orm.User) -> None:
+    """Refuse somebody whose role lets them change accounts, but who is no administrator, the account of one.
+
+    Who sets an administrator's password is one. Raises ``HTTPError`` 403.
+    """
+    if user.admin and not _is_administrator(by):
+        raise web.HTTPError(403, f"{user.name} is an administrator; only administrators change that account.")
+
+
+def _is_administrator(by: Any) -> bool:
+    """Whether it is one, or a service that was given the right by the hub's configuration."""
+    return isinstance(by, orm.Service) or bool(by.admin)
 
 
 class _AccountsCall(APIHandler):
@@ -142,8 +156,7 @@ class AccountHandler(_AccountsCall):
         self.set_status(201)
 
     def _allow_admin(self, admin: bool) -> None:
-        by = self.current_user
-        if admin and not isinstance(by, orm.Service) and not by.admin:
+        if admin and not _is_administrator(self.current_user):
             raise web.HTTPError(403, "Only administrators make administrators.")
 
     async def _make_user(self, name: str, admin: bool, groups: Sequence[orm.Group]) -> None:
@@ -183,6 +196,7 @@ class AccountActHandler(_AccountsCall):
         user = orm.User.find(self.db, user_name)
         if user is None:
             raise web.HTTPError(404, f"There is no user {user_name!r}.")
+        check_may_change(self.current_user, user)
         if act == "close":
             self._close(user)
         elif act == "reopen":
