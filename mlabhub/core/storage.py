@@ -104,6 +104,14 @@ class Storage(Model):
         default=90, ge=0, le=3650, strict=True, description="For how many days a closed account's files are kept."
     )
 
+    scan_hour: int | None = Field(
+        default=3,
+        ge=0,
+        le=23,
+        strict=True,
+        description="At which hour of the day it is counted how much is in folders without a quota; null for never.",
+    )
+
     @model_validator(mode="after")
     def _is_sound(self) -> Storage:
         faults = storage_faults(self)

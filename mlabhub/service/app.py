@@ -301,6 +301,7 @@ def loops_of(service: Service) -> dict[str, Callable[[], Coroutine[Any, Any, Non
         "shelving": service.shelving.run,
         "quota notes": world.quota_notes.run,
         "watch": world.watch.run,
+        "disk count": partial(world.disk_count.run, world),
         "usage": world.usage_loop.run,
     }
 

@@ -14,7 +14,9 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from mlabhub.core.folder_use import FolderUse
 from mlabhub.core.paths import is_within
+from mlabhub.service.folder_quotas import quota_of
 
 PATIENCE_S = 1.0
 FRESH_S = 20.0
@@ -25,11 +27,12 @@ FULL_BYTES = 4 * 2**20
 
 @dataclass(frozen=True)
 class Room:
-    """The room of the file system, or of the quota, that a folder is in."""
+    """The room of the file system, or of the quota, that a folder is in; ``use`` is how much of its quota it uses."""
 
     total_bytes: int
     free_bytes: int
     full: bool
+    use: FolderUse | None = None
 
 
 def room_of(path: str, state_dir: str = "") -> Room | None:
@@ -49,7 +52,8 @@ def room_of(path: str, state_dir: str = "") -> Room | None:
             return None
         free = found.f_bavail * found.f_frsize
         no_files = found.f_files > 0 and found.f_favail == 0
-        return Room(found.f_blocks * found.f_frsize, free, free < FULL_BYTES or no_files)
+        use = quota_of(place) if place == path else None
+        return Room(found.f_blocks * found.f_frsize, free, free < FULL_BYTES or no_files, use)
     return None
 
 

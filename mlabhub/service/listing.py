@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from mlabhub.client import HubServer, HubUser
 from mlabhub.core.admission import Capacity, Gpu, Holdings, Node
+from mlabhub.core.folder_use import FolderUse
 from mlabhub.core.gpu_types import display_name_of
 from mlabhub.core.payers import freest_payer
 from mlabhub.core.placement import free_count
@@ -298,12 +299,23 @@ def usage_of_user(name: str, quotas: Quotas, holdings: Holdings, group: str | No
     return UsageView(name, holdings.user(name).as_amounts(), quotas.user_limit(name, group), {}, soft)
 
 
-def storage_views(places: Iterable[Place], rooms: Mapping[str, Room | None]) -> tuple[StorageView, ...]:
-    """Return each of a person's folders and its room."""
+def storage_views(
+    places: Iterable[Place], rooms: Mapping[str, Room | None], counted: Callable[[str], FolderUse | None]
+) -> tuple[StorageView, ...]:
+    """Return each of a person's folders, its room and its use; ``counted`` says what a count found."""
 
     def view(place: Place, room: Room | None) -> StorageView:
-        known = (room.total_bytes, room.free_bytes, room.full) if room else (None, None, None)
-        return StorageView(place.share, place.target, place.display_name, place.read_only, place.tier, *known)
+        return StorageView(
+            place.share,
+            place.target,
+            place.display_name,
+            place.read_only,
+            place.tier,
+            total_bytes=room.total_bytes if room else None,
+            free_bytes=room.free_bytes if room else None,
+            full=room.full if room else None,
+            use=(room.use if room else None) or counted(place.source),
+        )
 
     return tuple(view(place, rooms.get(place.source)) for place in places)
 

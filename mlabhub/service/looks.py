@@ -141,7 +141,7 @@ class Looks:
         places = places_for(catalog.storage, user, groups)
         elsewhere = self._world.settings.backend == "kube"
         seen = [one.source for one in places if not elsewhere or catalog.kubernetes.is_seen_by_hub(one.source)]
-        return listing.storage_views(places, await self._world.disk.look(seen))
+        return listing.storage_views(places, await self._world.disk.look(seen), self._world.disk_count.of)
 
     def quotas(self, actor: Person) -> tuple[tuple[UsageView, ...], tuple[UsageView, ...]]:
         """Return usage and limits: of one's groups and oneself, for administrators of all groups and users."""

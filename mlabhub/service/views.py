@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from mlabhub.core.capacity import GpuProcess, Taker
+from mlabhub.core.folder_use import FolderUse
 from mlabhub.core.forecast import State
 from mlabhub.core.network import NetworkSpec
 from mlabhub.core.profiles import ImageChoice, LaunchRequest, Profile
@@ -314,7 +315,7 @@ class PlaceView:
 
 @dataclass(frozen=True)
 class StorageView:
-    """The room that one of a person's folders has; None is unknown. ``full``: hardly anything can be saved."""
+    """The room of one of a person's folders, and what is in it; None is unknown. ``full``: hardly anything fits."""
 
     share: str
     target: str
@@ -324,6 +325,7 @@ class StorageView:
     total_bytes: int | None
     free_bytes: int | None
     full: bool | None
+    use: FolderUse | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from mlabhub.messages import Message
 from mlabhub.service.census import Census
 from mlabhub.service.changes import Changes
 from mlabhub.service.disk import DiskUse
+from mlabhub.service.disk_count import FILE as DISK_COUNT_FILE
+from mlabhub.service.disk_count import DiskCount
 from mlabhub.service.fetching import ImageFetcher
 from mlabhub.service.forecasts import Forecasts
 from mlabhub.service.idle.loop import IdleLoop
@@ -129,6 +131,7 @@ class World:
     quota_notes: QuotaNotes = field(init=False)
     forecasts: Forecasts = field(init=False)
     watch: Watch = field(init=False)
+    disk_count: DiskCount = field(init=False)
     usage_loop: UsageLoop = field(init=False)
 
     def __post_init__(self) -> None:
@@ -138,6 +141,7 @@ class World:
         self.idle = IdleLoop(self)
         self.forecasts = Forecasts(self)
         self.watch = Watch(self)
+        self.disk_count = DiskCount(self.settings.state_dir / DISK_COUNT_FILE)
         self.usage_loop = UsageLoop(self)
 
     @property
