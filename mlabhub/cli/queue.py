@@ -41,6 +41,7 @@ State = Annotated[
     Path | None, typer.Option(help="The state folder of the installation; without it, MLABHUB_URL counts.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Reason = Annotated[str, typer.Option(help="Why; it stands in the audit, and whoever asked for it is told.")]
 Entry = Annotated[
     str,
     typer.Argument(help="The request's id, or the name of a server of one's own.", autocompletion=complete.entries),
@@ -78,11 +79,12 @@ def list_queue(
 
 
 @app.command()
-def leave(entry: Entry, state: State = None, as_json: AsJson = False) -> None:
+def leave(entry: Entry, reason: Reason = "", state: State = None, as_json: AsJson = False) -> None:
     """Leave the queue."""
     service = find_service(state)
     found = find_entry(service, entry)
-    told = service.delete(f"launches/{id_of(found)}")
+    why = f"?reason={quote(reason, safe='')}" if reason else ""
+    told = service.delete(f"launches/{id_of(found)}{why}")
     say(told, as_json, f"{server_of(found)} waits no longer.")
 
 
@@ -112,13 +114,14 @@ def move(
     before: Annotated[
         str | None, typer.Option(help="The request to stand before; without it, it goes to the front.")
     ] = None,
+    reason: Reason = "",
     state: State = None,
     as_json: AsJson = False,
 ) -> None:
     """Move a request before the others of its person, or before one of them; for administrators, and in the audit."""
     service = find_service(state)
     other = None if before is None else find_entry(service, before)["launch_id"]
-    told = service.post(f"queue/{id_of(find_entry(service, entry))}/move", {"before": other})
+    told = service.post(f"queue/{id_of(find_entry(service, entry))}/move", {"before": other, "reason": reason})
     place = f"{server_of(told)} is number {told['position']} now." if told.get("position") else "It was moved."
     say(told, as_json, place)
 

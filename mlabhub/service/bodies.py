@@ -57,9 +57,10 @@ class ChangeBody(Body):
 
 
 class MoveBody(Body):
-    """Before which entry of the same person an entry is to stand; null: before all of them."""
+    """Before which entry of the same person an entry is to stand; null: before all of them. The reason is audited."""
 
     before: str | None = Field(None, max_length=64)
+    reason: str = ""
 
 
 class PreviewBody(Body):

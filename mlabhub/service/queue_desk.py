@@ -23,6 +23,7 @@ from mlabhub.messages import N_, Message
 from mlabhub.service import queue_views
 from mlabhub.service.answers import Refused, refusal
 from mlabhub.service.decisions import may_start_later
+from mlabhub.service.given_reasons import read_reason
 from mlabhub.service.json_views import to_json
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.looks import check_may_act
@@ -137,12 +138,13 @@ class QueueDesk:
                 view = self._explained(seen, viewer, entry, position, capacity)
         return queue_views.entry_status(entry, self._world.settings.base_url, view)
 
-    async def leave(self, actor: Person, launch_id: str) -> None:
-        """Take an entry out of the queue; its person is told if it was not them."""
+    async def leave(self, actor: Person, launch_id: str, reason: str = "") -> None:
+        """Take an entry out of the queue; its person is told if it was not them, with the reason."""
         self._own_entry(actor, launch_id)
-        left = await self._world.writer.submit(acts.leave(launch_id, actor.name, self._world.clock()))
+        why = read_reason(reason)
+        left = await self._world.writer.submit(acts.leave(launch_id, actor.name, self._world.clock(), why))
         if left.user != actor.name:
-            Teller(self._world).removed(left)
+            Teller(self._world).removed(left, why)
         self._world.queue.wake()
 
     async def change(self, actor: Person, launch_id: str, user_options: Mapping[str, Any]) -> Queued | LaunchAnswer:
@@ -179,17 +181,17 @@ class QueueDesk:
         assert isinstance(answer, LaunchAnswer)
         return answer
 
-    async def move(self, actor: Person, launch_id: str, before: str | None = None) -> None:
+    async def move(self, actor: Person, launch_id: str, before: str | None = None, reason: str = "") -> None:
         """Move an entry before another one of its person's, None: to the front of these; for administrators."""
         if not actor.admin:
             raise NotPermitted(FOR_ADMINISTRATORS)
-        entry = self._own_entry(actor, launch_id)
+        entry, why = self._own_entry(actor, launch_id), read_reason(reason)
         first = acts.own_order(self._world.writer.projection, entry.user)[0]
         if before is None:
             before = first.launch_id
         if before == launch_id:
             return
-        await self._world.writer.submit(acts.move(launch_id, before, actor.name, self._world.clock()))
+        await self._world.writer.submit(acts.move(launch_id, before, actor.name, self._world.clock(), why))
         self._world.queue.wake()
 
     def _own_entry(self, actor: Person, launch_id: str) -> QueueEntry:

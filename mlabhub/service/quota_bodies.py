@@ -22,8 +22,8 @@ from mlabhub.core.units import is_amount, is_resource
 from mlabhub.errors import InvalidLaunch
 from mlabhub.messages import N_, Message
 from mlabhub.service.bodies import Body
+from mlabhub.service.given_reasons import read_reason
 
-LONGEST_REASON = 500
 LATEST = 253402300799.0
 _ADDED = re.compile(r"[+-][0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
 
@@ -183,14 +183,9 @@ def _when(value: object, key: str) -> float | None:
 
 
 def _reason(text: str) -> str:
-    reason = " ".join(text.split())
+    reason = read_reason(text, InvalidChange)
     if not reason:
         raise InvalidChange(N_("Give a reason: it stands in the history, for whoever asks why."), key="reason")
-    if len(reason) > LONGEST_REASON:
-        message = N_("The reason has {length} characters; say it in {most} or less.")
-        raise InvalidChange(Message.of(message, length=len(reason), most=LONGEST_REASON), key="reason")
-    if not reason.isprintable():
-        raise InvalidChange(N_("The reason has characters that cannot be shown; leave them out."), key="reason")
     return reason
 
 

@@ -60,11 +60,13 @@ SHARING_ROUTES: tuple[Route, ...] = (
             ),
             Call(
                 "delete",
-                "Call a launch off: it leaves the queue, or its server is stopped if it runs.",
+                "Call a launch off: it leaves the queue, or its server is stopped if it runs. A reason stands in the "
+                "audit, and its person is told it, if somebody else takes it out of the queue.",
                 "person",
                 200,
                 LaunchStatus,
-                refusals=(404, 503),
+                query=("reason",),
+                refusals=(404, 422, 503),
             ),
         ),
     ),

@@ -31,6 +31,7 @@ PAGES = (
     Page("idle-server", "idle/{launch}"),
     Page("history", "history"),
     Page("idle", "idle", admin=True),
+    Page("idle-trial", "idle/trial", admin=True),
     Page("audit", "audit", admin=True),
 )
 
@@ -60,6 +61,7 @@ NO_PAGES = (
     "bring-back|bring-back-wait",
     "safe-mode",
     "warned",
+    "idle/trial/parts",
     "idle/{id}/parts",
     "save",
     "usage\\.csv",

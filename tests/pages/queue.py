@@ -173,10 +173,10 @@ class MemoryQueue:
             raise NotFound("There is no launch by this id.")
         return status
 
-    async def leave(self, actor: Person, launch_id: str) -> None:
+    async def leave(self, actor: Person, launch_id: str, reason: str = "") -> None:
         """Take it out."""
         self._own(actor, launch_id)
-        self.launcher.calls.append(("leave", actor.name, launch_id))
+        self.launcher.calls.append(("leave", actor.name, launch_id, *([reason] if reason else [])))
         self.end(launch_id, "left")
 
     async def change(self, actor: Person, launch_id: str, user_options: Mapping[str, Any]) -> Queued | LaunchAnswer:
@@ -203,7 +203,7 @@ class MemoryQueue:
         self.entries.remove(entry)
         return answer
 
-    async def move(self, actor: Person, launch_id: str, before: str | None = None) -> None:
+    async def move(self, actor: Person, launch_id: str, before: str | None = None, reason: str = "") -> None:
         """Move it before the others of its person's."""
         entry = self._own(actor, launch_id)
         self.launcher.calls.append(("move", actor.name, launch_id, before))

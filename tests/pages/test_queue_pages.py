@@ -180,12 +180,12 @@ class TestWaiting:
 
 
 class TestActs:
-    async def answer(self, client: httpx.AsyncClient, path: str) -> httpx.Response:
+    async def answer(self, client: httpx.AsyncClient, path: str, **typed: str) -> httpx.Response:
         """Answer a question with its own button."""
         question = await ask(client, path)
         assert question.status_code == 200
         sent = {name: field(question, name) for name in ("confirm", "launch", "user")}
-        return await press(client, question, path.partition("?")[0], **sent)
+        return await press(client, question, path.partition("?")[0], **sent, **typed)
 
     async def test_leaving_asks_first(self, login: Login, launcher: MemoryLauncher) -> None:
         own = launcher.waits.add("alice")
@@ -210,13 +210,15 @@ class TestActs:
         text = (await client.get("queue")).text
         assert f'id="front-{second}"' in text
         assert f'id="front-{first}"' not in text, "it is the first of its person's already"
-        page = await self.answer(client, f"front?launch={second}&user=bob")
+        missing = await self.answer(client, f"front?launch={second}&user=bob")
+        assert (missing.status_code, "Give a reason" in missing.text) == (422, True)
+        page = await self.answer(client, f"front?launch={second}&user=bob", reason="a deadline")
         assert page.headers["location"] == f"{PREFIX}queue?done=front"
         assert [one.launch_id for one in launcher.waits.entries] == [second, first, other]
         assert "the audit says that it was you" in words_of((await ask(client, f"leave?launch={first}&user=bob")).text)
-        page = await self.answer(client, f"leave?launch={first}&user=bob")
+        page = await self.answer(client, f"leave?launch={first}&user=bob", reason=f" {HOSTILE}\n")
         assert page.headers["location"] == f"{PREFIX}queue?done=left"
-        assert launcher.calls[-1] == ("leave", "root", first)
+        assert launcher.calls[-1] == ("leave", "root", first, HOSTILE)
 
     async def test_giving_back_asks_first(self, login: Login, launcher: MemoryLauncher) -> None:
         launch_id = await start(launcher, profile="gpu", gpus=2)

@@ -403,3 +403,18 @@ async def test_however_many_one_has_they_are_ones_own_alone(full: Running, monke
         assert [one["options"] is not None for one in entries] == [own] * 3
         assert {one["user"] for one in entries} == ({"bob"} if own else {"somebody else"})
         assert [one["advice"] is not None for one in entries] == [own, False, False]
+
+
+async def test_why_somebody_was_removed_or_moved_stands_in_the_audit_and_they_are_told(full: Running) -> None:
+    first, second = [(await launch(full, "bob", name, 4))[1]["launch_id"] for name in ("x", "y")]
+    moved = await full.call("POST", f"api/v1/queue/{second}/move", "admin", json={"reason": " a  deadline "})
+    assert moved.status_code == 200
+    removed = await full.call("DELETE", f"{LAUNCHES}/{first}", "admin", params={"reason": "twice the same"})
+    assert removed.json()["failure"] == "admin took it out of the queue: twice the same"
+    entries = (await full.call("GET", "api/v1/audit", "admin")).json()["entries"]
+    assert [(one["act"], one["message"]) for one in entries[:2]] == [
+        ("leave", "admin took it out of the queue: twice the same"),
+        ("move", "admin moved it among those of bob: a deadline"),
+    ]
+    error_of(await full.call("DELETE", f"{LAUNCHES}/{second}", "admin", params={"reason": "x" * 501}), 422)
+    assert (await status(full, second))["state"] == "queued"

@@ -55,7 +55,7 @@ class LaunchHandler(ApiHandler):
         status = await self.queue_desk.status(self.person, launch_id)
         if status.state == "queued":
             try:
-                await self.queue_desk.leave(self.person, launch_id)
+                await self.queue_desk.leave(self.person, launch_id, self.get_query_argument("reason", ""))
             except NotFound:  # its turn came, or somebody else was faster
                 status = await self.queue_desk.status(self.person, launch_id)
         if status.state in ("starting", "ready"):
@@ -85,9 +85,9 @@ class MoveHandler(ApiHandler):
 
     async def post(self, launch_id: str) -> None:
         """Move an entry among those of its person."""
-        before = self.body(MoveBody).before
+        body = self.body(MoveBody)
         self.require_admin()
-        await self.queue_desk.move(self.person, launch_id, before)
+        await self.queue_desk.move(self.person, launch_id, body.before, body.reason)
         self.answer(await self.queue_desk.status(self.person, launch_id))
 
 

@@ -27,7 +27,7 @@ class QueueDesk(Protocol):
     async def status(self, actor: Person, launch_id: str) -> LaunchStatus:
         """Return how far a launch is, whether it waits, runs or is over."""
 
-    async def leave(self, actor: Person, launch_id: str) -> None:
+    async def leave(self, actor: Person, launch_id: str, reason: str = "") -> None:
         """Take an entry out of the queue."""
 
     async def change(self, actor: Person, launch_id: str, user_options: Mapping[str, Any]) -> Queued | LaunchAnswer:
@@ -36,5 +36,5 @@ class QueueDesk(Protocol):
     async def nearest(self, actor: Person, launch_id: str) -> LaunchAnswer:
         """Start the nearest choice that can start now, in place of what waits. Raises `LaunchRefused` if none can."""
 
-    async def move(self, actor: Person, launch_id: str, before: str | None = None) -> None:
+    async def move(self, actor: Person, launch_id: str, before: str | None = None, reason: str = "") -> None:
         """Move an entry before another one of its person's, None: to the front of these; for administrators."""

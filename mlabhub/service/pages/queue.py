@@ -7,11 +7,13 @@ the question of `mlabhub.service.pages.confirm` was seen; what starts instead is
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from markupsafe import Markup
 
-from mlabhub.errors import LaunchRefused, NotFound, Unavailable
+from mlabhub.errors import InvalidLaunch, LaunchRefused, NotFound, Unavailable
 from mlabhub.i18n import N_
+from mlabhub.service.given_reasons import read_reason
 from mlabhub.service.pages.accuracy import accuracy_lines
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import QUESTIONS, Asking, Question
@@ -21,6 +23,7 @@ from mlabhub.service.pages.words import server_title
 from mlabhub.service.wait_views import QueueEntryView
 
 MOST_ROWS = 200
+NO_REASON = N_("Give a reason: it stands in the audit, for whoever asks why.")
 
 LEAVE = Question(
     N_("Take {launch} out of the queue?"),
@@ -33,7 +36,10 @@ LEAVE = Question(
 )
 REMOVE = replace(
     LEAVE,
-    consequences=(*LEAVE.consequences, N_("Whoever asked for it is told, and the audit says that it was you.")),
+    consequences=(
+        *LEAVE.consequences,
+        N_("Whoever asked for it is told, with the reason, and the audit says that it was you."),
+    ),
     button=N_("Remove it"),
 )
 FRONT = Question(
@@ -139,13 +145,27 @@ class EntryHandler(Asking):
     """Takes an entry out of the queue, or moves it to the front."""
 
     field = "launch"
+    template = "confirm_entry.html"
 
     async def look(self, act: str, user: str, name: str) -> tuple[str, Question]:
-        """Return what its server is called, and what to ask."""
+        """Return what its server is called, and what to ask. Raises `InvalidLaunch` where a reason is wanted."""
         entry = await self._entry(user, name)
+        if self.request.method == "POST" and self._wants_reason(act) and not self._typed_reason():
+            raise InvalidLaunch(NO_REASON, key="reason")
         if act == "front":
             return server_title(self.t, entry), FRONT
         return server_title(self.t, entry), LEAVE if entry.own else REMOVE
+
+    async def about(self, act: str, name: str) -> dict[str, Any]:
+        """Return whether to ask for a reason."""
+        return {"wants_reason": self._wants_reason(act)}
+
+    def _wants_reason(self, act: str) -> bool:
+        """Whether it is done for somebody else, or by an administrator's right: that stands in the audit."""
+        return act == "front" or self.other(self.subject()) is not None
+
+    def _typed_reason(self) -> str:
+        return read_reason(self.get_body_argument("reason", ""))
 
     async def _entry(self, user: str, launch_id: str) -> QueueEntryView:
         for one in await self.queue_desk.queue(self.person):
@@ -156,9 +176,9 @@ class EntryHandler(Asking):
     async def act(self, act: str, user: str, name: str) -> str:
         """Take it out, or move it."""
         if act == "front":
-            await self.queue_desk.move(self.person, name)
+            await self.queue_desk.move(self.person, name, reason=self._typed_reason())
             return self.page_url("queue", done="front")
-        await self.queue_desk.leave(self.person, name)
+        await self.queue_desk.leave(self.person, name, self._typed_reason())
         return self.page_url("queue" if self.other(user) else "", done="left")
 
     def back(self, user: str) -> str:

@@ -26,6 +26,7 @@ LEFT = N_("{actor} took it out of the queue")
 CHANGED = N_("{actor} changed it: {cpu} CPU, {memory_gib} GiB, {gpus}; it keeps its place")
 CHANGED_PLACE = N_("{actor} changed it: {cpu} CPU, {memory_gib} GiB, {gpus}; it asks for more, and waits from now on")
 MOVED = N_("{actor} moved it among those of {user}")
+WITH_REASON = N_("{what}: {reason}")
 
 
 def make_entry(
@@ -116,12 +117,12 @@ def enqueue(projection: Projection, entry: QueueEntry, now: float) -> tuple[Reco
     return entry, audit_of(entry, now, entry.actor, "queue", _say(WAITS, entry))
 
 
-def leave(launch_id: str, actor: str, now: float) -> Act[QueueEntry]:
+def leave(launch_id: str, actor: str, now: float, reason: str = "") -> Act[QueueEntry]:
     """Take an entry out of the queue. Raises `NotFound` for none that waits; fine for a repetition is the caller's."""
 
     def act(projection: Projection) -> Outcome[QueueEntry]:
         entry = waiting_entry(projection, launch_id)
-        why = Message.of(LEFT, actor=actor)
+        why = _because(Message.of(LEFT, actor=actor), reason)
         left = replace(entry, state="left", changed=now, reason=why)
         return Outcome(left, (left, audit_of(left, now, actor, "leave", why)))
 
@@ -149,7 +150,7 @@ def change(launch_id: str, request: LaunchRequest, options: dict[str, Any], acto
     return act
 
 
-def move(launch_id: str, before: str | None, actor: str, now: float) -> Act[QueueEntry]:
+def move(launch_id: str, before: str | None, actor: str, now: float, reason: str = "") -> Act[QueueEntry]:
     """Put an entry before another one of the same person, or after all of them. Others' turns are the rules' alone.
 
     Raises `NotFound` for none that waits, `LaunchRefused` if the other one is not the same person's.
@@ -178,7 +179,7 @@ def move(launch_id: str, before: str | None, actor: str, now: float) -> Act[Queu
         moved = [replace(one, priority=ranks[one.launch_id]) for one in wanted if one.priority != ranks[one.launch_id]]
         if [one.launch_id for one in own] == [one.launch_id for one in wanted]:
             return Outcome(entry)
-        why = Message.of(MOVED, actor=actor, user=entry.user)
+        why = _because(Message.of(MOVED, actor=actor, user=entry.user), reason)
         answer = next((one for one in moved if one.launch_id == launch_id), entry)
         return Outcome(answer, (*moved, audit_of(entry, now, actor, "move", why)))
 
@@ -221,6 +222,10 @@ def asks_no_more(entry: QueueEntry, request: LaunchRequest) -> bool:
 def audit_of(entry: QueueEntry, now: float, actor: str, act: str, message: Message) -> AuditEntry:
     """Return a line of the audit about an entry."""
     return AuditEntry(now, actor, act, message, user=entry.user, server=entry.server, launch_id=entry.launch_id)
+
+
+def _because(what: Message, reason: str) -> Message:
+    return Message.of(WITH_REASON, what=what, reason=reason) if reason else what
 
 
 def _say(template: str, entry: QueueEntry, **more: Any) -> Message:

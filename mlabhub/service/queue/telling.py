@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COMES_BACK = N_("{user} needs it: it is guaranteed to the group {group}.")
 REMOVED = N_("An administrator took it out.")
+REMOVED_WHY = N_("An administrator took it out: {reason}")
 GROUP_COMES_BACK = N_("Somebody of {group} needs it: it is guaranteed to that group.")
 
 
@@ -67,9 +68,10 @@ class Teller:
         if entry.reason is not None:
             self._tell(news.Refused, entry, reason=entry.reason)
 
-    def removed(self, entry: QueueEntry) -> None:
-        """Tell that an administrator took a launch out of the queue."""
-        self._tell(news.Refused, entry, reason=Message(REMOVED), removed=True)
+    def removed(self, entry: QueueEntry, reason: str = "") -> None:
+        """Tell that an administrator took a launch out of the queue, and why if they said so."""
+        why = Message.of(REMOVED_WHY, reason=reason) if reason else Message(REMOVED)
+        self._tell(news.Refused, entry, reason=why, removed=True)
 
     def given_back(self, one: Reservation, minutes: float) -> None:
         """Tell that nobody used what was started."""
