@@ -158,6 +158,8 @@ class KubeApi:
         """What watches say instead of JSON."""
         self.refuse: int | None = None
         self.deletes = True
+        self.log = b""
+        """What each server has written."""
         self._changed = asyncio.Condition()
         self._selected: tuple[Any, list[Json]] | None = None
         self._texts: dict[str, tuple[str, str]] = {}
@@ -198,6 +200,7 @@ class KubeApi:
         application.router.add_get("/api/v1/pods", self._pods)
         application.router.add_get("/api/v1/namespaces/{namespace}/pods", self._pods)
         application.router.add_get("/api/v1/namespaces/{namespace}/pods/{name}", self._pod)
+        application.router.add_get("/api/v1/namespaces/{namespace}/pods/{name}/log", self._log)
         application.router.add_delete("/api/v1/namespaces/{namespace}/pods/{name}", self._delete)
         self._runner = web.AppRunner(application, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -228,6 +231,14 @@ class KubeApi:
         self.calls.append(f"get pod {request.match_info['name']}")
         found = self._find(request)
         return web.json_response(found) if found else status(404, "not found")
+
+    async def _log(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the log of a pod whose container has begun; who follows gets a last line, too."""
+        self.calls.append(f"get log {request.query_string}")
+        found = self._find(request)
+        if found is None or found["status"]["phase"] == "Pending":
+            return status(400, "the container is waiting to start")
+        return web.Response(body=self.log + (b"the end\n" if "follow" in request.query else b""))
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
         options = await request.json()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mlabhub.engine import Engine, EngineApi, EngineError, labels, make_api
-from mlabhub.engine.api import _demultiplexed
 from mlabhub.engine.containerfile import config_lines
+from mlabhub.engine.log_stream import Demultiplexer, read_log
 from mlabhub.errors import EngineUnavailable
 from tests.engine.podman import Playground
 
@@ -66,6 +66,24 @@ async def test_a_long_log_keeps_its_end(ground: Playground, api: EngineApi) -> N
     assert await api.logs(container, 3) == "19998\n19999\nthe end"
 
 
+@pytest.mark.engine
+async def test_a_log_is_followed_until_the_container_ends(ground: Playground, api: EngineApi) -> None:
+    container = await api.create(
+        ground.spec(script="echo first; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo last")
+    )
+    await api.start(container)
+    socket = api.engine.url.removeprefix("unix://")
+    seen = b""
+    async for piece in read_log(socket, container, follow=True):
+        if not seen:
+            ground.podman("exec", container, "touch", "/tmp/go")
+        seen += piece
+    assert seen == b"first\nlast\n"
+    assert b"".join([piece async for piece in read_log(socket, container, follow=False)]) == seen
+    with pytest.raises(EngineError):
+        await anext(read_log(socket, NOWHERE, follow=False))
+
+
 async def test_an_engine_that_does_not_answer(tmp_path: Path) -> None:
     api = make_api(Engine("podman", f"unix://{tmp_path}/podman.sock", False, ""))
     for question in (api.containers({labels.INSTANCE: "x"}), api.container("x"), api.image("x"), api.remove("x")):
@@ -112,7 +130,9 @@ async def test_a_list_of_images_while_one_goes_away(tmp_path: Path, failures: in
     ids=["empty", "both streams", "cut off", "not UTF-8", "half a header"],
 )
 def test_logs_are_put_together(raw: bytes, text: str) -> None:
-    assert _demultiplexed(raw) == text
+    assert Demultiplexer().feed(raw).decode("utf-8", "replace") == text
+    cut = Demultiplexer()
+    assert b"".join(cut.feed(raw[at : at + 1]) for at in range(len(raw))).decode("utf-8", "replace") == text
 
 
 def test_a_configuration_as_lines() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mlabhub.errors import NotFound
 from mlabhub.inventory import BackendServer, BackendUnreachable, make_backend
 from mlabhub.inventory.kube import backend as module
 from mlabhub.inventory.kube.backend import KubeBackend
@@ -230,3 +231,22 @@ async def test_nothing_is_saved_on_a_cluster(backend: KubeBackend) -> None:
     assert await backend.saved("alice") == ()
     await backend.reset("alice", "")
     assert backend.images is None
+
+
+async def test_a_log_is_that_of_our_own_pod_alone(api: KubeApi, backend: KubeBackend) -> None:
+    async def log(user: str, *, follow: bool = False) -> bytes:
+        return b"".join([piece async for piece in backend.log(user, "", follow=follow)])
+
+    api.log = b"It listens.\n"
+    starting = make_server_pod("bob", phase="Pending")
+    stranger = make_server_pod("carol", part="stranger")
+    await api.put("pods", make_server_pod("alice"), starting, stranger)
+    assert await log("alice") == b"It listens.\n"
+    assert api.calls[-1] == f"get log tailLines={module.LOG_LINES}&limitBytes={module.LOG_BYTES}"
+    assert await log("alice", follow=True) == b"It listens.\nthe end\n"
+    for user in ("bob", "carol", "dave"):
+        with pytest.raises(NotFound, match="no log"):
+            await log(user)
+    await api.stop()
+    with pytest.raises(BackendUnreachable):
+        await log("alice")
