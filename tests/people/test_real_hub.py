@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,3 +159,37 @@ def test_a_file_of_people_is_safe_to_repeat(hub: Installation, tmp_path: Path) -
     with hub.log_in("gina", first[2]["password"]):
         pass
     assert user(hub, "list", "gina")[0]["groups"] == ["nlp", "vision"]
+
+
+def test_the_page_acts_with_the_administrators_own_login(hub: Installation) -> None:
+    """The service's own token may not: it is the login, by the hub's OAuth, that carries the rights."""
+    admin, password = hub.first_admin()
+    headers = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin"}
+    with hub.log_in(admin, password) as session:
+        session.headers.update(headers)
+        listed = session.get("services/mlabhub/people")
+        assert listed.status_code == 200, listed.text[:2000]
+        form = session.get("services/mlabhub/people/new")
+        hidden = dict(re.findall(r'name="(_xsrf|confirm)" value="([^"]*)"', form.text))
+        done = session.post("services/mlabhub/people/new", data={**hidden, "name": "mia", "further": "vision"})
+        assert done.status_code == 200, done.text[:2000]
+        found = re.search(r'<code id="password">([^<]*)</code>', done.text)
+        assert found
+    with hub.log_in("mia", found[1]) as mia:
+        mia.headers.update(headers)
+        assert mia.get("services/mlabhub/people").status_code == 403
+    service = {"Authorization": f"token {(hub.state / 'secrets' / 'service-token').read_text()}"}
+    assert httpx.get(f"{hub.url}hub/api/mlabhub/accounts", headers=service).status_code == 403
+
+
+def test_who_asked_is_opened_with_their_own_password(hub: Installation) -> None:
+    chosen = "correct horse battery"
+    with httpx.Client(base_url=hub.url, follow_redirects=True) as session:
+        session.get("hub/signup")
+        form = {"username": "nora", "signup_password": chosen, "signup_password_confirmation": chosen}
+        session.post("hub/signup", data={**form, "_xsrf": str(session.cookies.get("_xsrf", path="/hub/"))})
+    assert "nora" in httpx.get(people(hub), headers=admin_token(hub)).json()["asked"]
+    opened = user(hub, "add", "nora", "--group", "vision")
+    assert (opened["account"], opened["password"]) == ("approved", None)
+    with hub.log_in("nora", chosen):
+        pass
