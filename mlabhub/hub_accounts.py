@@ -124,6 +124,16 @@ class AccountsHandler(_AccountsCall):
         return int(text)
 
 
+class GroupNamesHandler(_AccountsCall):
+    """``GET api/mlabhub/groups``"""
+
+    @needs_scope("admin:groups")
+    def get(self) -> None:
+        """List the groups' names alone: with their members, as the hub lists them, it takes seconds."""
+        self.require_token()
+        self.write({"groups": [row.name for row in self.db.query(orm.Group.name).order_by(orm.Group.name)]})
+
+
 class AccountHandler(_AccountsCall):
     """``GET`` and ``POST api/mlabhub/accounts/NAME``"""
 
@@ -249,6 +259,7 @@ class AccountActHandler(_AccountsCall):
 
 
 ROUTES: list[tuple[str, type]] = [
+    (r"/api/mlabhub/groups", GroupNamesHandler),
     (r"/api/mlabhub/accounts", AccountsHandler),
     (r"/api/mlabhub/accounts/([^/]+)", AccountHandler),
     (r"/api/mlabhub/accounts/([^/]+)/(close|reopen|password|groups)", AccountActHandler),

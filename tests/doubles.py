@@ -146,6 +146,11 @@ class ScriptedAccounts:
         accounts = tuple(self._account(name) for name in found[offset : offset + limit])
         return AccountsPage(accounts, len(found), self.asked)
 
+    async def groups(self, token: str) -> tuple[str, ...]:
+        """Return the names of all groups."""
+        self._note(token, "groups")
+        return await self.hub.groups()
+
     async def account(self, token: str, name: str) -> Account:
         """Return one account."""
         self._note(token, f"account {name}")

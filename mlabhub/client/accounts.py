@@ -83,6 +83,14 @@ class HubAccounts:
         users = tuple(_account({**one, "account": "elsewhere"}) for one in body["items"])
         return AccountsPage(users, int(body["_pagination"]["total"]))
 
+    async def groups(self, token: str) -> tuple[str, ...]:
+        """Return the names of all groups."""
+        try:
+            return tuple((await self._ask(token, "GET", "mlabhub/groups"))["groups"])
+        except NoPasswords:
+            page = await self._ask(token, "GET", "groups", params={"limit": "200"}, headers=_PAGINATION)
+            return tuple(str(one["name"]) for one in page["items"])
+
     async def account(self, token: str, name: str) -> Account:
         """Return one account. Raises `NotFound`."""
         try:

@@ -121,6 +121,8 @@ def test_passwords_groups_and_who_asked(hub: Installation) -> None:
         pass
     assert user(hub, "groups", "bob", "vision", "new group")["groups"] == ["new group", "vision"]
     assert [one["name"] for one in user(hub, "list", "group:new group")] == ["bob"]
+    names = httpx.get(f"{hub.url}hub/api/mlabhub/groups", headers=admin_token(hub)).json()
+    assert {"new group", "nlp", "vision"} <= set(names["groups"])
 
 
 def test_only_who_administers_users_may(hub: Installation) -> None:

@@ -184,7 +184,9 @@ class PersonHandler(PeoplePage):
             title=plain(one.name),
             one=one,
             row=make_row(one, t, ""),
-            groups=[(group, group in one.groups) for group in sorted({*await self.people_desk.groups(), *one.groups})],
+            groups=[
+                (group, group in one.groups) for group in sorted({*await self.people_desk.groups(self.by), *one.groups})
+            ],
             closed=t.moment(local(one.closed), now) if one.closed is not None else "",
             keep_until=t.moment(local(one.keep_until), now) if one.keep_until is not None else "",
             home=self.closing_desk.folders(one.name)[0],

@@ -67,7 +67,7 @@ class NewPersonHandler(PeoplePage):
         )
 
     async def _show(self, typed: dict[str, str], chosen: Any, problem: str = "", field: str = "") -> None:
-        groups = await self.people_desk.groups()
+        groups = await self.people_desk.groups(self.by)
         self.render_page(
             "person_new.html",
             title=self.t(N_("Open an account")),

@@ -44,6 +44,7 @@ class Accounts(Protocol):
     """The hub's accounts, as `mlabhub.client.HubAccounts` reaches them."""
 
     async def page(self, token: str, search: str, offset: int, limit: int) -> AccountsPage: ...
+    async def groups(self, token: str) -> tuple[str, ...]: ...
     async def account(self, token: str, name: str) -> Account: ...
     async def open(
         self, token: str, name: str, *, groups: Sequence[str], admin: bool, password: str | None
@@ -84,9 +85,9 @@ class PeopleDesk:
         """Return one person. Raises `NotFound`."""
         return self._view(await self._accounts.account(by.token, name))
 
-    async def groups(self) -> tuple[str, ...]:
+    async def groups(self, by: Acting) -> tuple[str, ...]:
         """Return the groups that hub and quotas know, by name."""
-        return tuple(sorted({*await self._world.hub.groups(), *self._world.catalog().quotas.groups}))
+        return tuple(sorted({*await self._accounts.groups(by.token), *self._world.catalog().quotas.groups}))
 
     def profiles(self) -> Mapping[str, str]:
         """Return what profiles are called, by slug: a new person's first server starts from one."""
