@@ -18,7 +18,6 @@ COLUMNS = (
     Column("launch", spare=2),
     Column("GPUs", right=True, spare=1),
     Column("what", wraps=True),
-    Column("done"),
 )
 
 
@@ -26,22 +25,27 @@ def reconcile(
     repair: Annotated[
         bool, typer.Option(help="Also end servers that run, but that the hub has lost; what was installed is kept.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what differs, and what would be done about it.")
+    ] = False,
     state: Annotated[Path | None, typer.Option(help="The state folder of the installation.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Compare hub, backend and ledger; with --repair heal what is left. Exit status 1 if something stays open."""
+    if repair and dry_run:
+        raise typer.BadParameter("Take one of --repair and --dry-run.")
     settings = load_settings(state_dir=state)
     with working("Comparing hub, backend and ledger"):
-        report = asyncio.run(_ask(settings, repair))
+        report = asyncio.run(_ask(settings, repair=repair, dry_run=dry_run))
     if as_json:
         print_json(report)
     else:
-        _print(report["findings"], repair)
+        _print(report["findings"], repair=repair, dry_run=dry_run)
     if any(not finding["done"] for finding in report["findings"]):
         raise typer.Exit(1)
 
 
-async def _ask(settings: Settings, repair: bool) -> dict[str, Any]:
+async def _ask(settings: Settings, *, repair: bool, dry_run: bool) -> dict[str, Any]:
     try:
         settings.spawner_secret_file.read_bytes()
     except OSError as error:
@@ -51,21 +55,30 @@ async def _ask(settings: Settings, repair: bool) -> dict[str, Any]:
         ) from error
     client = ServiceClient.from_settings(settings, timeout_s=120)
     try:
-        return await client.reconcile(repair=repair)
+        return await client.reconcile(repair=repair, dry_run=dry_run)
     finally:
         await client.close()
 
 
-def _print(findings: list[dict[str, Any]], repair: bool) -> None:
+def _print(findings: list[dict[str, Any]], *, repair: bool, dry_run: bool) -> None:
     if not findings:
         typer.echo("Hub, backend and ledger agree.")
         return
-    print_table(make_console(), COLUMNS, [_row(finding) for finding in findings])
+    last = Column("what would be done", wraps=True) if dry_run else Column("done")
+    rows = [(*_row(finding), _would(finding) if dry_run else _done(finding)) for finding in findings]
+    print_table(make_console(), (*COLUMNS, last), rows)
     if not repair and any(not finding["done"] for finding in findings):
         typer.echo("`mlabhub reconcile --repair` ends what is left.", err=True)
 
 
 def _row(finding: dict[str, Any]) -> tuple[str, ...]:
     server = f"{finding['user']}/{finding['server_name']}"
-    done = "yes" if finding["done"] else "no"
-    return server, finding["launch_id"], str(len(finding["gpus"])), finding["message"], done
+    return server, finding["launch_id"], str(len(finding["gpus"])), finding["message"]
+
+
+def _done(finding: dict[str, Any]) -> str:
+    return "yes" if finding["done"] else "no"
+
+
+def _would(finding: dict[str, Any]) -> str:
+    return f"{'by itself' if finding['by_itself'] else 'by --repair'}: {finding['repair']}"

@@ -141,9 +141,12 @@ class ServiceClient:
         body = make_released_body(launch_id, reason, passing=passing, served=served)
         await self._call("POST", _path(user, server) + "/released", body)
 
-    async def reconcile(self, *, repair: bool = False) -> dict[str, Any]:
-        """Compare hub, backend and ledger now; with ``repair`` also act on what is only shown otherwise."""
-        return await self._call("POST", "api/v1/reconcile", {"repair": repair})
+    async def reconcile(self, *, repair: bool = False, dry_run: bool = False) -> dict[str, Any]:
+        """Compare hub, backend and ledger now; with ``repair`` also act on what is only shown otherwise.
+
+        With ``dry_run`` act on nothing.
+        """
+        return await self._call("POST", "api/v1/reconcile", {"repair": repair, "dry_run": dry_run})
 
     async def _call(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = await self._patiently(method, path, body)

@@ -263,9 +263,13 @@ class SavedBody(Body):
 
 
 class ReconcileBody(Body):
-    """Compare hub, backend and ledger; with ``repair`` also stop what nobody can account for."""
+    """Compare hub, backend and ledger; with ``repair`` also stop what nobody can account for.
+
+    With ``dry_run`` nothing is done, whatever else is asked for.
+    """
 
     repair: bool = False
+    dry_run: bool = False
 
 
 _FAULTS = {

@@ -14,17 +14,19 @@ from dataclasses import dataclass, replace
 
 from mlabhub.client import HubServer
 from mlabhub.core.capacity import Capacity
-from mlabhub.errors import MLabError, NotFound
+from mlabhub.errors import MLabError, NotFound, Unavailable
 from mlabhub.inventory import BackendServer
-from mlabhub.ledger import Reservation, State
+from mlabhub.ledger import AuditEntry, Reservation, State
 from mlabhub.logs import about
 from mlabhub.messages import N_, Message
 from mlabhub.service import moving, reservations
 from mlabhub.service.census import make_found
 from mlabhub.service.projection import REMEMBER_S
 from mlabhub.service.reconcile_rules import Finding, compare
+from mlabhub.service.reconcile_words import WORDS
 from mlabhub.service.resting import rest
 from mlabhub.service.world import World
+from mlabhub.service.writer import Outcome
 
 log = logging.getLogger(__name__)
 CALM_S = 30.0
@@ -32,37 +34,24 @@ BUSY_S = 5.0
 HANDS = 4
 """How many servers are removed at the same time: each may take seconds, and keeps the engine's disk busy."""
 
+PATIENCE_S = 10.0
+"""How long somebody waits for hub and backend who only looks."""
+
 ACTOR = "reconciler"
 _HOUR_S = 3600.0
 
-WORDS = {
-    "ready": N_("the hub serves it"),
-    "release": N_("neither the hub nor the machine has it"),
-    "remove": N_("the hub does not have it, and nobody works in it: it is removed, what was installed is kept"),
-    "lost": N_(
-        "it runs, but the hub has lost it: it is left alone, and its GPUs stay taken, until an administrator acts"
-    ),
-    "resume": N_("hub and machine agree that it runs"),
-    "unknown": N_("it runs, but the hub does not know it; `mlabhub reconcile --repair` ends it"),
-    "adopt": N_("it runs at the hub without a reservation: it is counted from now on"),
-    "orphan": N_(
-        "it runs without reservation, and the hub does not know it: it is counted, and left for an administrator"
-    ),
-    "move": N_("the cluster runs it on another node than was planned"),
-    "unreachable": N_("its node does not answer: it is counted until the node is back or taken out of the cluster"),
-    "silent": N_("its node still does not answer: it is counted until the node is back or taken out of the cluster"),
-    "double": N_("it runs beside another server of the same name; `mlabhub reconcile --repair` ends it"),
-}
-
+ASKED = N_("{actor} asked that what differs be repaired")
+NO_ANSWER = N_("Hub or machines did not answer within {seconds} s, so what differs is not known. Look again later.")
 WAS_LOST = N_("It was on the node {node}, which did not answer any more. By now it is certain that it has ended.")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one round found, and did."""
+    """What one round found at a time, and did; without an answer of hub and backend nothing is known."""
 
     findings: tuple[tuple[Finding, bool], ...] = ()
     error: MLabError | None = None
+    at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +77,7 @@ class Reconciler:
         self._hands = asyncio.Semaphore(HANDS)
         self._wake = asyncio.Event()
         self._forgot_at = float("-inf")
+        self._repairs: set[asyncio.Task[Report]] = set()
         self.last: Report | None = None
 
     def wake(self) -> None:
@@ -116,9 +106,37 @@ class Reconciler:
                 report = await self._round(repair)
             except MLabError as error:
                 report = Report(error=error)
+        report = replace(report, at=self._world.clock())
         self._world.metrics.rounds.labels("failed" if report.error else "done").inc()
         self.last = report
         return report
+
+    async def look(self) -> Report:
+        """Compare everything once and act on nothing: what a round would find now. It answers within `PATIENCE_S`."""
+        try:
+            found = await asyncio.wait_for(self._found_now(), PATIENCE_S)
+        except asyncio.TimeoutError:
+            return Report(error=Unavailable(Message.of(NO_ANSWER, seconds=PATIENCE_S)), at=self._world.clock())
+        except MLabError as error:
+            return Report(error=error, at=self._world.clock())
+        return Report(tuple((finding, False) for finding in found), at=self._world.clock())
+
+    async def repair(self, actor: str, *, patience_s: float = PATIENCE_S) -> Report | None:
+        """Act on all that can be acted on, and keep who asked; None if it still goes on after ``patience_s``.
+
+        Raises `LedgerUnavailable`, and nothing was done then.
+        """
+        entry = AuditEntry(self._world.clock(), actor, "reconcile", Message.of(ASKED, actor=actor))
+        await self._world.writer.submit(lambda _: Outcome(None, (entry,)))
+        task = asyncio.create_task(self.round(repair=True), name="repair")
+        self._repairs.add(task)
+        task.add_done_callback(self._repairs.discard)
+        done, _ = await asyncio.wait({task}, timeout=patience_s)
+        return task.result() if done else None
+
+    async def _found_now(self) -> tuple[Finding, ...]:
+        sight = await self._look()
+        return self._compare(sight, None, await self._past(sight))
 
     async def settle(self, user: str, server: str) -> None:
         """Look at one server at once: somebody wants to start it, and the ledger says that it is in use."""
@@ -286,7 +304,11 @@ class Reconciler:
                 return False
         await self._world.writer.check()  # somebody else's service may decide on this server by now
         await self._world.backend.remove(finding.backend)
-        if one is not None:
+        if one is None:
+            about = (finding.user, finding.server, finding.launch_id)
+            entry = AuditEntry(self._world.clock(), ACTOR, "remove", why, *about)
+            await submit(lambda _: Outcome(None, (entry,)))
+        else:
             await submit(reservations.release(one.launch_id, self._world.clock(), actor=ACTOR, why=why, only=one))
         return True
 

@@ -321,7 +321,8 @@ ROUTES: tuple[Route, ...] = (
         (
             Call(
                 "post",
-                "Compare hub, backend and ledger now; with repair (or ?repair=1) also end what only runs by mistake.",
+                "Compare hub, backend and ledger now; with repair (or ?repair=1) also end what only runs by mistake; "
+                "with dry_run only say what differs, and what would be done about it.",
                 "admin or spawner",
                 200,
                 {"findings": list[dict[str, Any]]},

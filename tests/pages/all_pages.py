@@ -32,6 +32,7 @@ PAGES = (
     Page("history", "history"),
     Page("idle", "idle", admin=True),
     Page("idle-trial", "idle/trial", admin=True),
+    Page("reconciler", "reconciler", admin=True),
     Page("audit", "audit", admin=True),
 )
 
@@ -54,6 +55,8 @@ NO_PAGES = (
     "quotas/trial",
     "quotas/trial/parts",
     "audit/export",
+    "reconciler/parts",
+    "repair",
     "change-quota|undo-quota",
     "stop|reset",
     "delete-image",

@@ -51,3 +51,14 @@ async def test_what_cannot_be_reached_is_said(running: Running, monkeypatch: pyt
     running.settings.spawner_secret_file.unlink()
     with pytest.raises(InvalidConfiguration, match="Run this as the user who runs the hub"):
         raise (await reconcile(running)).exception or AssertionError
+
+
+async def test_a_dry_run_says_what_would_be_done_and_does_nothing(running: Running) -> None:
+    running.backend.run("01A", "bob", "y", ("GPU-1",))
+    shown = await reconcile(running, "--dry-run")
+    assert shown.exit_code == 1
+    assert "by itself: what it holds is counted, until it is repaired" in shown.output
+    assert running.of_server("bob", "y") is None
+    told = json.loads((await reconcile(running, "--dry-run", "--json")).stdout)
+    assert [(one["kind"], one["done"], one["by_itself"]) for one in told["findings"]] == [("orphan", False, True)]
+    assert (await reconcile(running, "--dry-run", "--repair")).exit_code == 2

@@ -6,11 +6,19 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from tornado.web import RequestHandler
 
 from mlabhub import __version__
-from mlabhub.errors import MLabError
+from mlabhub.errors import MLabError, Unavailable
 from mlabhub.inventory.backend import Watching
+from mlabhub.messages import N_
 from mlabhub.service.bodies import ReconcileBody
 from mlabhub.service.handlers.base import ApiHandler, JsonHandler, knows_secret
-from mlabhub.service.reconciler import WORDS, Report
+from mlabhub.service.reconcile_words import FOLLOWS, WORDS
+from mlabhub.service.reconciler import Report
+
+ON_THIS_MACHINE = "command line"
+"""Who repairs that has the secret, and no name."""
+REPAIR_S = 100.0
+"""How long a program waits for a repair to be done."""
+GOES_ON = N_("The repair goes on: what it does stands in the audit. Look again in a minute.")
 
 
 class HealthHandler(JsonHandler):
@@ -85,16 +93,26 @@ class ReconcileHandler(ApiHandler):
 
     async def prepare(self) -> None:
         """Let the secret pass as well."""
+        self._actor = ON_THIS_MACHINE
         if not knows_secret(self):
             await super().prepare()
             self.require_admin()
+            self._actor = self.person.name
 
     async def post(self) -> None:
         """Compare hub, backend and ledger now."""
-        report = await self.reconciler.round(repair=self.body(ReconcileBody).repair or self._asked_in_query())
+        body = self.body(ReconcileBody)
+        report = await self._report(repair=body.repair or self._asked_in_query(), dry_run=body.dry_run)
+        if report is None:
+            raise Unavailable(GOES_ON)
         if report.error is not None:
             raise report.error
         self.answer(_told(report))
+
+    async def _report(self, *, repair: bool, dry_run: bool) -> Report | None:
+        if dry_run:
+            return await self.reconciler.look()
+        return await (self.reconciler.repair(self._actor, patience_s=REPAIR_S) if repair else self.reconciler.round())
 
     def _asked_in_query(self) -> bool:
         return self.get_query_argument("repair", "") == "1"
@@ -110,6 +128,8 @@ def _told(report: Report) -> dict[str, object]:
                 "launch_id": finding.launch_id,
                 "gpus": finding.gpus,
                 "message": WORDS[finding.kind],
+                "repair": FOLLOWS[finding.kind],
+                "by_itself": finding.acting,
                 "done": done,
             }
             for finding, done in report.findings

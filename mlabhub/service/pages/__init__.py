@@ -44,6 +44,7 @@ from mlabhub.service.pages.quotas import (
     QuotasHandler,
     QuotasPartsHandler,
 )
+from mlabhub.service.pages.reconciler import ReconcilerHandler, ReconcilerPartsHandler, RepairHandler
 from mlabhub.service.pages.save import SaveHandler
 from mlabhub.service.pages.server import OldAddressHandler, ServerPageHandler, ServerPartsHandler
 from mlabhub.service.pages.starting import ProgressHandler, StartingHandler
@@ -113,6 +114,9 @@ def routes(prefix: str) -> list[Any]:
         url(prefix + r"people/of", PersonHandler),
         url(prefix + r"(close-account)", CloseAccountHandler),
         url(prefix + r"save", SaveHandler),
+        url(prefix + r"reconciler", ReconcilerHandler),
+        url(prefix + r"reconciler/parts", ReconcilerPartsHandler),
+        url(prefix + r"(repair)", RepairHandler),
         url(prefix + r"audit", AuditHandler),
         url(prefix + r"audit/export", AuditExportHandler),
         url(prefix + r"history", HistoryHandler),
