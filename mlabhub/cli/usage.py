@@ -6,7 +6,6 @@ where people see their own and administrators all.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -15,12 +14,11 @@ from urllib.parse import urlencode
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from mlabhub.cli.dates import show_moment
 from mlabhub.cli.remote import Service, find_service
-from mlabhub.core.quote import plain
+from mlabhub.cli.shown import Cell, Column, make_console, print_json, print_table
 from mlabhub.core.usage.report import Line, NoPeriod, csv_text, read_period
 from mlabhub.core.usage.sums import Sums
 
@@ -66,11 +64,11 @@ def usage(
         raise typer.BadParameter(str(error), param_hint=f"--{error.name}") from None
     found = ask(find_service(state), {"by": by.value, "from": first, "to": last}, everything=as_csv or as_json)
     if as_json:
-        typer.echo(json.dumps(found))
+        print_json(found)
     elif as_csv:
         typer.echo(csv_text(by.value, [line_of(row) for row in found["rows"]]), nl=False)
     else:
-        show(Console(highlight=False), found)
+        show(make_console(), found)
 
 
 def ask(service: Service, asked: dict[str, str | None], *, everything: bool) -> Json:
@@ -96,16 +94,17 @@ def line_of(row: Json) -> Line:
 
 def show(console: Console, found: Json) -> None:
     """Print a table, with all together in its last line."""
-    table = Table(box=None, pad_edge=False, show_footer=True)
-    table.add_column(found["by"], overflow="fold", footer="all")
-    for heading, key in PARTS.items():
-        table.add_column(heading, justify="right", no_wrap=True, footer=hours(found["total"][key]))
-    for row in found["rows"]:
-        table.add_row(Text(plain(row["name"]) or "-"), *(hours(row[key]) for key in PARTS.values()))
+    spare = {"waited": 2, "not known": 1}
+    columns = [Column(found["by"], wraps=True)]
+    columns += [Column(heading, right=True, spare=spare.get(heading, 0)) for heading in PARTS]
+    sums: list[tuple[Cell, ...]] = [
+        (row["name"] or "-", *(hours(row[key]) for key in PARTS.values())) for row in found["rows"]
+    ]
+    sums.append(tuple(Text(text, "bold") for text in ("all", *(hours(found["total"][key]) for key in PARTS.values()))))
     until = "nothing is added up yet" if found["until"] is None else f"up to {show_moment(found['until'])}"
     whose = "everybody's" if found["covers"] == "everybody" else "what you may see"
     console.print(f"GPU-hours from {found['from']} to {found['to']}, {whose}, {until}")
-    console.print(table)
+    print_table(console, columns, sums)
     if found["count"] > len(found["rows"]):
         console.print(f"{found['count'] - len(found['rows'])} more lines: --csv or --json has all.")
 

@@ -6,20 +6,17 @@ token with ``admin:users`` and ``admin:groups``. Names and files are checked bef
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote as url_quote
 
 import typer
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
-from rich.text import Text
 
 from mlabhub.cli.dates import show_moment
 from mlabhub.cli.remote import Service, find_service
+from mlabhub.cli.shown import Column, make_console, print_json, print_table, say
 from mlabhub.cli.user_clean import clean
 from mlabhub.core.people import Line, NewPerson, fault_of_password, read_csv, read_person
 from mlabhub.core.quote import plain
@@ -30,6 +27,13 @@ app.command()(clean)
 
 Json = dict[str, Any]
 PAGE = 200
+COLUMNS = (
+    Column("name", wraps=True),
+    Column("state", wraps=True),
+    Column("rights", spare=2),
+    Column("groups", wraps=True, spare=1),
+    Column("servers", right=True, spare=3),
+)
 State = Annotated[
     Path | None, typer.Option(help="The state folder of the installation; without it, MLABHUB_URL counts.")
 ]
@@ -71,7 +75,7 @@ def add(
             f"`mlabhub user password {person.name}` gives a new password."
         )
     if as_json:
-        typer.echo(json.dumps(opened))
+        print_json(opened)
     else:
         typer.echo(f"{person.name} may log in at {opened['login']} {_outcome(opened)}")
         if opened["password"] and not password_stdin:
@@ -98,17 +102,9 @@ def list_users(
         people += page["people"]
         total = page["total"] if page["people"] else 0
     if as_json:
-        typer.echo(json.dumps(people))
+        print_json(people)
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "state", "rights", "groups", "servers"):
-        table.add_column(heading, overflow="fold")
-    for one in people:
-        groups = ", ".join(map(plain, one["groups"]))
-        rights = "admin" if one["admin"] else ""
-        state_ = one["state"].replace("_", " ")
-        table.add_row(*map(Text, (plain(one["name"]), state_, rights, groups, str(one["running"] or ""))))
-    Console(highlight=False).print(table)
+    print_table(make_console(), COLUMNS, [_row(one) for one in people])
 
 
 @app.command()
@@ -132,7 +128,7 @@ def close(
         typer.confirm(f"Close the account of {plain(name)}?", abort=True, err=True)
     done = service.post(path, {"keep_days": keep_days, "reason": reason})
     if as_json:
-        typer.echo(json.dumps(done))
+        print_json(done)
     else:
         until = show_moment(done["keep_until"])
         typer.echo(f"Closed: {plain(name)}. Files are kept until {until}; `mlabhub user reopen {name}` undoes it.")
@@ -145,7 +141,7 @@ def close(
 def reopen(name: Name, state: State = None, as_json: AsJson = False) -> None:
     """Reopen a closed account, with its password, groups and quotas, as long as its files are here."""
     done = find_service(state).post(f"people/{url_quote(name, safe='')}/reopen", {})
-    typer.echo(json.dumps(done) if as_json else f"{plain(name)} may log in again.")
+    say(done, as_json, f"{plain(name)} may log in again.")
 
 
 @app.command()
@@ -159,7 +155,7 @@ def password(
     given = _read_password() if password_stdin else None
     done = find_service(state).post(f"people/{url_quote(name, safe='')}/password", {"password": given})
     if as_json:
-        typer.echo(json.dumps(done))
+        print_json(done)
     else:
         typer.echo(f"{plain(name)} has a new password." if given else f"password: {done['password']}")
 
@@ -173,7 +169,13 @@ def groups(
 ) -> None:
     """Set which groups a person is in."""
     done = find_service(state).ask("PUT", f"people/{url_quote(name, safe='')}/groups", {"groups": group})
-    typer.echo(json.dumps(done) if as_json else f"{plain(name)}: {', '.join(map(plain, done['groups']))}")
+    say(done, as_json, f"{plain(name)}: {', '.join(map(plain, done['groups']))}")
+
+
+def _row(one: Json) -> tuple[str, ...]:
+    rights = "admin" if one["admin"] else ""
+    groups = ", ".join(map(plain, one["groups"]))
+    return one["name"], one["state"].replace("_", " "), rights, groups, str(one["running"] or "")
 
 
 def _add_all(file: Path, state: Path | None, as_json: bool) -> None:
@@ -183,10 +185,11 @@ def _add_all(file: Path, state: Path | None, as_json: bool) -> None:
     except OSError as error:
         raise MLabError(f"{file} cannot be read: {error.strerror}.") from None
     service = find_service(state)
-    shown = track(lines, "Opening accounts", console=Console(stderr=True), disable=as_json, transient=True)
+    console = make_console(stderr=True)
+    shown = track(lines, "Opening accounts", console=console, disable=not console.is_terminal, transient=True)
     results = [_add_line(service, line) for line in shown]
     if as_json:
-        typer.echo(json.dumps({"lines": results}))
+        print_json({"lines": results})
     else:
         for one in results:
             secret = f"  password: {one['password']}" if one["password"] else ""

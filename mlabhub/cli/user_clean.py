@@ -6,7 +6,6 @@ account counts as cleaned up only once every one of its folders is gone.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -17,6 +16,7 @@ import typer
 
 from mlabhub.cli.dates import show_moment
 from mlabhub.cli.remote import find_service
+from mlabhub.cli.shown import say
 from mlabhub.core.quote import plain
 from mlabhub.errors import MLabError
 from mlabhub.settings import load_settings
@@ -48,9 +48,7 @@ def clean(
             remove_folder(Path(folder))
         service.post(f"people/{url_quote(one['name'], safe='')}/clean", {})
     names = [one["name"] for one in due]
-    typer.echo(
-        json.dumps({"cleaned": names}) if as_json else f"Cleaned up: {', '.join(map(plain, names)) or 'nobody'}."
-    )
+    say({"cleaned": names}, as_json, f"Cleaned up: {', '.join(map(plain, names)) or 'nobody'}.")
 
 
 def remove_folder(folder: Path) -> None:

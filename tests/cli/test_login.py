@@ -23,6 +23,7 @@ from mlabhub.cli.address import read_hub_address
 from mlabhub.cli.login import DISPLAYS, check_token
 from mlabhub.cli.logins import Login, Logins, change_logins, logins_file, read_logins
 from mlabhub.errors import InvalidConfiguration, MLabError, NotPermitted, Unavailable
+from tests.cli.json_shapes import read, read_shapes
 from tests.installation import free_port, wait_for
 from tests.service.conftest import Running, running
 from tests.site.mirrors import make_certificates
@@ -132,6 +133,9 @@ async def test_one_logs_in_uses_the_hub_and_logs_out(hub: Hub) -> None:
     assert hub.ended == ["t-admin"]
     assert "t-admin" not in logins_file().read_text()
     assert (await hub.run("logout")).output == "Nobody is logged in.\n"
+    documents = {"login": await hub.login("alice", "--json"), "logout": await hub.run("logout", "--json")}
+    shapes = read_shapes()
+    assert [shapes[f"mlabhub {verb}"].faults(read(done.stdout)) for verb, done in documents.items()] == [[], []]
 
 
 async def test_an_unknown_authority_is_named_and_can_be_trusted(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
