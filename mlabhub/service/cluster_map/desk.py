@@ -32,7 +32,7 @@ from mlabhub.service.world import World
 SHORTEST_S = 2.0
 LONGEST_S = 10.0
 PAST_FRESH_S = 60.0
-MOST_PAST = 12
+MOST_PAST = 24
 """Moments of which the map is kept: whoever moves along the day comes back to some, and others look at the same."""
 NOT_KEPT = N_("{moment} is not in the last 24 hours; the map goes back no further, and not ahead.")
 _IDLE = (Kind.IDLE, Kind.WARNED, Kind.STOP)

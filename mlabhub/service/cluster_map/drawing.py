@@ -16,7 +16,8 @@ from mlabhub.core.gpu_map import Place, State
 from mlabhub.core.privacy import Viewer
 
 MOST_FRAGMENTS = 8192
-MOST_PIECES = 16
+MOST_PIECES = 32
+"""An answer about 3,200 GPUs is 0.7 MB, and a tenth of it compressed."""
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """Of gzip: no name, no time, from an unknown system."""
 

@@ -79,7 +79,10 @@ NOT_READ = N_("Its GPUs cannot be read, so what stands here is what was known be
 SHOWN = N_("Shown: {shown} of {all} machines.")
 NONE_SHOWN = N_("No machine is like that. Take a word away, or choose another type.")
 NO_MACHINES = N_("There is no machine yet.")
-MOST_MOMENTS = 8192
+MOST_REMEMBERED = 8192
+"""Of what is said again and again: moments, numbers, names."""
+
+_plain = lru_cache(MOST_REMEMBERED)(plain)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ class Words:
     def __init__(self, t: Translator, today: date):
         self.t = t
         self.today = today
-        self._moments: Recent[int, str] = Recent(MOST_MOMENTS)
+        self._moments: Recent[int, str] = Recent(MOST_REMEMBERED)
+        self._numbers: Recent[float, str] = Recent(MOST_REMEMBERED)
         self._states = {state: t(text) for state, text in STATE_WORDS.items()}
         self._loads = {load: t(text) for load, text in LOAD_WORDS.items()}
         self._number, self._since, self._idle, self._use = (
@@ -114,10 +118,18 @@ class Words:
             self._moments.put(minute, said)
         return said
 
+    def number(self, value: float) -> str:
+        """Return a number as the language writes it."""
+        said = self._numbers.get(value)
+        if said is None:
+            said = self.t.number(value)
+            self._numbers.put(value, said)
+        return said
+
     def name(self, spot: Spot) -> str:
         """Return what a GPU is called on its machine."""
-        about = plain(spot.mig) if spot.parent else plain(spot.type_name)
-        number = plain(spot.uuid) if spot.number is None else self._number.format(number=spot.number)
+        about = _plain(spot.mig) if spot.parent else _plain(spot.type_name)
+        number = _plain(spot.uuid) if spot.number is None else self._number.format(number=spot.number)
         return f"{number} ({about})" if about else number
 
     def state(self, spot: Spot) -> str:
@@ -134,7 +146,7 @@ class Words:
         """Return what is known of a GPU in one line; ``hold`` is its holder, if that may be told."""
         parts = [self.name(spot), self.state(spot)]
         if hold is not None:
-            parts += [plain(hold.user), plain(hold.group or ""), self._since.format(moment=self.moment(hold.since))]
+            parts += [_plain(hold.user), _plain(hold.group or ""), self._since.format(moment=self.moment(hold.since))]
             parts.append(self.use(spot.percent))
             if hold.idle_since is not None:
                 parts.append(self._idle.format(moment=self.moment(hold.idle_since)))
@@ -152,8 +164,8 @@ class Words:
         """Return CPUs and memory of a machine, all and free, as far as known."""
         found = []
         if place.cpu is not None:
-            all_of = self.t.number(place.cpu * place.cpu_overcommit)
-            free = None if place.cpu_free is None else self.t.number(place.cpu_free)
+            all_of = self.number(place.cpu * place.cpu_overcommit)
+            free = None if place.cpu_free is None else self.number(place.cpu_free)
             found.append(self.t(CPU_ALL, all=all_of) if free is None else self.t(CPU_FREE, free=free, all=all_of))
         if place.memory_gib is not None:
             memory = format_gib(place.memory_gib)
@@ -212,7 +224,7 @@ class MapPen:
 
     def draw(self, place: Place, seen: Collection[str] | None) -> str:
         """Return a machine as an item of a list."""
-        words, name = self.words, escape(plain(place.name))
+        words, name = self.words, escape(_plain(place.name))
         cells = "".join([self._cell(spot, seen) for spot in place.spots])
         room = "".join([f"<span>{escape(one)}</span>" for one in words.room(place)])
         notes = words.notes(place)
@@ -276,7 +288,7 @@ class MapPen:
 
     def _head(self, number: int, kind: str, drawn: Iterable[Drawn]) -> str:
         t, places = self.words.t, [one.place for one in drawn]
-        title = escape(plain(kind) or t(NO_GPU))
+        title = escape(_plain(kind) or t(NO_GPU))
         said = t(ONE_NODE) if len(places) == 1 else t(NODES, count=len(places))
         counts: Counter[State] = Counter(counts_of(places))
         if counts.total():
