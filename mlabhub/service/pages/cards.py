@@ -143,7 +143,7 @@ def make_card(
         wanted=wanted_text(server, t, simulated=simulated) if running else "",
         release_url=url(f"release/{server.launch_id}") if running and server.launch_id else "",
         idle=idle if running else None,
-        idle_url=url(f"servers/{server.launch_id}") if running and server.launch_id else "",
+        idle_url=url(f"servers/{server.launch_id}") if server.launch_id and not stopped else "",
         shelved=shelved_text(server.shelved, t, simulated=simulated),
         bring_url=url("bring-back", **about) if server.shelved and server.shelved.state == "released" else "",
         safe=server.safe and not stopped,

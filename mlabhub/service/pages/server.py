@@ -175,13 +175,13 @@ class ServerPartsHandler(ServerBase):
 class OldAddressHandler(ServerBase):
     """Where the page was before; messages that were sent then lead there."""
 
-    async def get(self, path: str) -> None:
+    async def get(self, launch_id: str) -> None:
         """Lead on."""
-        self.redirect(self.page_url(f"servers/{path}"), permanent=True)
+        self.redirect(self.page_url(f"servers/{launch_id}"), permanent=True)
 
-    async def post(self, path: str) -> None:
+    async def post(self, launch_id: str) -> None:
         """Lead on what a page sends that was opened before."""
-        self.redirect(self.page_url(f"servers/{path}"), status=307)
+        self.redirect(self.page_url(f"servers/{launch_id}"), status=307)
 
 
 def make_earlier(one: Reservation, t: Translator, url: Any, *, simulated: bool) -> Earlier:
