@@ -24,6 +24,7 @@ _PAGINATION = {"Accept": "application/jupyterhub-pagination+json"}
 MAY_NOT = N_(
     "The hub did not take your login for this. Log out and in again; a token needs admin:users and admin:groups."
 )
+NO_USER = N_("The hub has no user of this name.")
 ELSEWHERE = N_("Logins come from elsewhere here: accounts and passwords are given there, and not by this hub.")
 
 
@@ -116,17 +117,19 @@ class HubAccounts:
         made = await self._try(token, "POST", _user_path(name))
         if admin:
             await self._ask(token, "PATCH", _user_path(name), json={"admin": True})
-        for group in groups:
-            path = f"groups/{quote(group, safe='')}"
-            await self._try(token, "POST", path)
-            await self._ask(token, "POST", f"{path}/users", json={"users": [name]})
+        await self._put_into(token, name, groups)
         return "made" if made else "already"
+
+    async def _put_into(self, token: str, name: str, groups: Sequence[str]) -> None:
+        for group in groups:
+            await self._try(token, "POST", _group_path(group))
+            await self._ask(token, "POST", f"{_group_path(group)}/users", json={"users": [name]})
 
     async def _try(self, token: str, method: str, path: str) -> bool:
         """Make something; False if it is there already, for which 409 is the hub's word."""
         answer = await self._exchange(token, method, path)
         if answer.status >= 400 and answer.status != 409:
-            raise _refusal(answer)
+            raise _refusal(answer, path)
         return answer.status != 409
 
     async def act(self, token: str, name: str, act: Literal["close", "reopen"]) -> None:
@@ -139,12 +142,18 @@ class HubAccounts:
 
     async def set_groups(self, token: str, name: str, groups: Sequence[str]) -> None:
         """Let these be the groups of a person, and no others."""
-        await self._ask(token, "POST", f"{_path(name)}/groups", json={"groups": list(groups)})
+        try:
+            await self._ask(token, "POST", f"{_path(name)}/groups", json={"groups": list(groups)})
+        except NoPasswords:
+            await self._put_into(token, name, groups)
+            before = (await self.account(token, name)).groups
+            for group in set(before) - set(groups):
+                await self._ask(token, "DELETE", f"{_group_path(group)}/users", json={"users": [name]})
 
     async def _ask(self, token: str, method: str, path: str, **keywords: Any) -> Any:
         answer = await self._exchange(token, method, path, **keywords)
         if answer.status >= 400:
-            raise _refusal(answer)
+            raise _refusal(answer, path)
         return answer.body
 
     async def _exchange(
@@ -165,17 +174,23 @@ def _user_path(name: str) -> str:
     return f"users/{quote(name, safe='')}"
 
 
+def _group_path(group: str) -> str:
+    return f"groups/{quote(group, safe='')}"
+
+
 def _account(model: Any) -> Account:
     seen = model["last_activity"]
     at = datetime.fromisoformat(seen.replace("Z", "+00:00")).timestamp() if seen else None
     return Account(model["name"], model["admin"], tuple(model["groups"]), model["account"], at)
 
 
-def _refusal(answer: Answer) -> MLabError:
+def _refusal(answer: Answer, path: str) -> MLabError:
     said = plain(answer.sentence)
+    if answer.status == 404 and said.startswith("There is no "):
+        return NotFound(said)
     if answer.status == 404:
         # The hub's own word for an address that it has no call for is the bare status.
-        return NotFound(said) if said.startswith("There is no ") else NoPasswords(ELSEWHERE)
+        return NoPasswords(ELSEWHERE) if path.startswith("mlabhub/") else NotFound(NO_USER)
     if answer.status in (401, 403):
         return NotPermitted(MAY_NOT, log_text=said)
     if answer.status < 500:

@@ -10,6 +10,7 @@ from mlabhub.client.accounts import MAY_NOT
 from mlabhub.errors import LaunchRefused, NotPermitted
 from mlabhub.messages import Message
 from mlabhub.service.people.views import OpenedView
+from tests.doubles import ScriptedImages
 from tests.pages.launcher import HOSTILE
 from tests.people.conftest import PREFIX, Login, field
 from tests.service.conftest import Running
@@ -250,3 +251,43 @@ async def test_what_fails_after_the_account_is_open_is_told(running: Running, lo
     assert set(told) == set(OpenedView.__dataclass_fields__)
     assert (told["account"], told["server"]) == ("opened", "")
     assert told["faults"] == ["The first server of ann was not started: The disk is full."]
+
+
+async def test_a_server_that_does_not_stop_is_told_and_closing_again_stops_it(running: Running, login: Login) -> None:
+    body = {"server_name": "x", "user_options": {"profile": "cpu"}}
+    await running.call("POST", "api/v1/launches", "alice", json=body)
+    stop = running.hub.stop
+
+    async def fails(user: str, server: str) -> None:
+        raise LaunchRefused(Message("The engine hangs."))
+
+    running.hub.stop = fails  # type: ignore[method-assign]
+    told = (await running.call("POST", "api/v1/people/alice/close", "admin", json={"reason": "left"})).json()
+    assert told["faults"] == ["The server x was not stopped: The engine hangs."]
+    assert running.of_server("alice", "x") is not None
+    running.hub.stop = stop  # type: ignore[method-assign]
+    again = (await running.call("POST", "api/v1/people/alice/close", "admin", json={})).json()
+    assert again["faults"] == []
+    assert again["keep_until"] == told["keep_until"], "the days are counted from when it was closed first"
+    assert running.of_server("alice", "x") is None
+    assert running.projection.closed["alice"].reason == "left"
+
+
+async def test_saved_images_go_with_the_files(running: Running) -> None:
+    images = ScriptedImages()
+    running.backend.images = images
+    await images.save("alice", "", "mine", "")
+    await running.call("POST", "api/v1/people/alice/close", "admin", json={"keep_days": 1})
+    early = await running.call("POST", "api/v1/people/alice/clean", "admin", json={})
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "kept_still")
+    assert len(await images.own("alice")) == 1
+    await running.call("POST", "api/v1/people/alice/close", "admin", json={"keep_days": 0})
+    done = await running.call("POST", "api/v1/people/alice/clean", "admin", json={})
+    assert done.json()["state"] == "cleaned"
+    assert await images.own("alice") == ()
+    gone = await running.call("POST", "api/v1/people/alice/reopen", "admin", json={})
+    assert (gone.status_code, "nothing to reopen" in gone.text) == (409, True)
+    assert (await running.call("POST", "api/v1/people", "admin", json={"name": "alice"})).json()[
+        "account"
+    ] == "approved"
+    assert "alice" not in running.projection.closed
