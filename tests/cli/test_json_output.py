@@ -89,6 +89,7 @@ class TestQuotas:
         assert (await run("quota history"))["changes"]
         await run("quota undo", made["changes"][0]["change_id"])
         await run("usage")
+        assert (await run("audit", "--act", "quota"))["entries"]
 
 
 class TestIdle:
