@@ -117,7 +117,12 @@ class QuotaDesk:
         return make_view(undone, now)
 
     def history(
-        self, *, groups: frozenset[str] | None = None, user: str | None = None, only: str | None = None
+        self,
+        *,
+        groups: frozenset[str] | None = None,
+        user: str | None = None,
+        only: str | None = None,
+        most: int = MOST_SHOWN,
     ) -> tuple[QuotaChangeView, ...]:
         """Return the last changes, newest first: all, or those about ``groups`` and ``user``; ``only``: of one name."""
         now = self._world.clock()
@@ -127,7 +132,7 @@ class QuotaDesk:
             if (only is None or one.name == only) and (groups is None or concerns(one, groups, user))
         ]
         found.sort(key=lambda one: (-one.at, one.change_id))
-        return tuple(make_view(one, now) for one in found[:MOST_SHOWN])
+        return tuple(make_view(one, now) for one in found[:most])
 
     async def _check_names(self, wanted: Wanted) -> None:
         """Raise `InvalidChange` or `NotFound` for a group, a user or a GPU type that nobody knows."""

@@ -99,7 +99,7 @@ class QuotaLooks:
     def recent(self, actor: Person, most: int) -> tuple[QuotaChangeView, ...]:
         """Return the last changes that concern a person; for administrators all."""
         groups = None if actor.admin else frozenset(actor.groups)
-        return self._desk.history(groups=groups, user=actor.name)[:most]
+        return self._desk.history(groups=groups, user=actor.name, most=most)
 
     async def look(self, actor: Person, name: str, *, of_user: bool) -> QuotaLook:
         """Return all about a group or a person. Raises `NotFound`, also for those whom one may not see."""

@@ -38,7 +38,8 @@ async def test_axe_finds_nothing_and_nothing_is_cut_off(
     context = await browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
     page = await context.new_page()
     await page.goto(open_door(running) + "admin")
-    for path in ("quotas", "quotas/of?group=vision", "quotas/form?group=vision", f"change-quota?change={CHANGE}"):
+    forms = ("quotas", "quotas/of?group=vision", "quotas/form?group=vision", f"change-quota?change={CHANGE}")
+    for path in (*forms, f"quotas/trial?change={CHANGE}", "idle/trial"):
         await page.goto(running.settings.service_url + path)
         assert await faults(page) == [], path
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path

@@ -20,7 +20,7 @@ from mlabhub.errors import MLabError
 from mlabhub.messages import N_, Message, message_of
 
 log = logging.getLogger(__name__)
-MOST_S = 240.0
+MOST_S = 600.0
 UNWANTED_S = 20.0
 KEPT_S = 900.0
 MOST_KEPT = 20
