@@ -1,9 +1,9 @@
 """Search the audit in an SQL database, without ever reading more of it than `AUDIT_WINDOW` entries for one answer.
 
 Every search walks back along one index, from where it is to begin: that of the person, of the actor or of the act where
-one is named, else that of the numbers. The window is cut from it first, and looked through then, so that no planner can
-choose to read all. Times become numbers by the index of times; a clock that was set back by up to `CLOCK_S` is allowed
-for.
+one is named, else that of the numbers. Where the window ends is found first, by that index alone; all other conditions
+are written so that no index is good for them, so that no planner can choose to read more. Times become numbers by the
+index of times; a clock that was set back by up to `CLOCK_S` is allowed for.
 """
 
 from __future__ import annotations
@@ -23,19 +23,23 @@ def search(connection: sa.Connection, wanted: AuditFilter, *, limit: int, before
     if bounds is None:
         return AuditPage(())
     by, named = _index(wanted)
-    looked_at = sa.select(audit).where(*bounds, *named).order_by(audit.c.number.desc()).limit(window).subquery()
+    conditions = _conditions(wanted, by)
+    window_end = _end(connection, [*bounds, *named], window) if conditions else None
+    within = [] if window_end is None else [audit.c.number >= window_end[0]]
     found = (
-        sa.select(*(looked_at.c[column.name] for column in _ENTRY))
-        .where(*_conditions(looked_at, wanted, by))
-        .order_by(looked_at.c.number.desc())
-        .limit(limit + 1)
+        sa.select(*_ENTRY).where(*bounds, *named, *within, *conditions).order_by(audit.c.number.desc()).limit(limit + 1)
     )
     entries = tuple(audit_of(row) for row in connection.execute(found).mappings())
     if len(entries) > limit:
         return AuditPage(entries[:limit], entries[limit - 1].number)
-    last = sa.select(audit.c.number, audit.c.at).where(*bounds, *named).order_by(audit.c.number.desc())
+    return AuditPage(entries) if window_end is None else AuditPage(entries, *window_end)
+
+
+def _end(connection: sa.Connection, walked: list[sa.ColumnElement[bool]], window: int) -> tuple[int, float] | None:
+    """Return number and time of the last entry of the window; None if it has all there are."""
+    last = sa.select(audit.c.number, audit.c.at).where(*walked).order_by(audit.c.number.desc())
     end = connection.execute(last.offset(window - 1).limit(1)).one_or_none()
-    return AuditPage(entries) if end is None else AuditPage(entries, end.number, end.at)
+    return None if end is None else (end.number, end.at)
 
 
 def _index(wanted: AuditFilter) -> tuple[str, list[sa.ColumnElement[bool]]]:
@@ -46,22 +50,21 @@ def _index(wanted: AuditFilter) -> tuple[str, list[sa.ColumnElement[bool]]]:
     return "", []
 
 
-def _conditions(of: sa.FromClause, wanted: AuditFilter, by: str) -> list[sa.ColumnElement[bool]]:
-    conditions = [
-        of.c[name] == value for name in ("user", "actor", "act") if (value := getattr(wanted, name)) and name != by
-    ]
+def _conditions(wanted: AuditFilter, by: str) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that are tried on each entry of the window; no index is good for them."""
+    of = audit.c
+    named = [name for name in ("user", "actor", "act") if name != by and getattr(wanted, name)]
+    conditions = [of[name].concat("") == getattr(wanted, name) for name in named]
     if wanted.server is not None:
-        conditions.append(of.c.server == wanted.server)
+        conditions.append(of.server == wanted.server)
     if wanted.since is not None:
-        conditions.append(of.c.at >= wanted.since)
+        conditions.append(of.at + 0.0 >= wanted.since)
     if wanted.until is not None:
-        conditions.append(of.c.at < wanted.until)
+        conditions.append(of.at + 0.0 < wanted.until)
     if wanted.text:
-        old = sa.and_(
-            of.c.searched.is_(None),
-            sa.func.lower(sa.cast(of.c.message, sa.Text)).contains(wanted.text.lower(), autoescape=True),
-        )
-        conditions.append(of.c.searched.contains(wanted.text.lower(), autoescape=True) | old)
+        text = wanted.text.lower()
+        parts = sa.func.lower(sa.cast(of.message, sa.Text)).contains(text, autoescape=True)
+        conditions.append(of.searched.contains(text, autoescape=True) | (of.searched.is_(None) & parts))
     return conditions
 
 

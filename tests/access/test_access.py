@@ -16,7 +16,17 @@ from tests.pages.launcher import HOSTILE
 
 API, PAGES, OPEN = rows("API"), rows("Pages"), rows("For everybody")
 EVERYTHING = [*API, *PAGES, *OPEN]
-NOT_AT_HAND = ("bring-back", "safe-mode", "release?", "/bring-back", "/safe-mode", "nearest", "/trace", "/saved")
+NOT_AT_HAND = (
+    "idle/trial/parts",
+    "bring-back",
+    "safe-mode",
+    "release?",
+    "/bring-back",
+    "/safe-mode",
+    "nearest",
+    "/trace",
+    "/saved",
+)
 """What there is only in a state in which nothing of the lab is: the permitted are told so, with a 404 or 409."""
 
 

@@ -115,7 +115,7 @@ def test_what_was_written_before_it_was_searched_is_found_by_its_parts(tmp_path:
     ],
 )
 def test_it_walks_along_an_index(tmp_path: Path, wanted: AuditFilter, index: str) -> None:
-    """So what is read is what the window has; not more than that is ever sorted."""
+    """So what is read is what the window has, and nothing is sorted."""
     plans: list[str] = []
     with closing(open_sqlite(tmp_path / "ledger.sqlite")) as ledger:
         ledger.commit(ENTRIES)
@@ -130,4 +130,4 @@ def test_it_walks_along_an_index(tmp_path: Path, wanted: AuditFilter, index: str
     assert plans
     assert all(index in plan for plan in plans), plans
     assert not any("SCAN audit" in plan for plan in plans), plans
-    assert "TEMP B-TREE" not in plans[-1]
+    assert not any("TEMP B-TREE" in plan for plan in plans), plans
