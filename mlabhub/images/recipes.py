@@ -25,7 +25,8 @@ EXTENSIONS = "extensions"
 PREFIX = "localhost/mlabhub/"
 MADE = {"__pycache__"}
 MADE_IN_EXTENSIONS = {*MADE, "build", "node_modules", "vendor"}
-"""Folders that are made from the other files."""
+"""Folders that are made from the other files. An image makes those of extensions itself; what our own pages load in the
+browser (``mlabhub/service/pages/static/vendor``) is taken along."""
 TAKEN_ALONG = "labextension"
 """A folder that is made before a build, which takes it along: its names depend on where the checkout lies. A build
 refuses one that is not made from the other files (``images/base/build/install-extensions``)."""
@@ -126,7 +127,8 @@ def context_files(recipe: Recipe) -> dict[str, Path]:
         str(Path(place) / path.relative_to(folder)): path
         for place, folder in folders.items()
         for path in ([folder] if folder.is_file() else sorted(folder.rglob("*")))
-        if path.is_file() and not _is_made(path.relative_to(folder), MADE if place == "." else MADE_IN_EXTENSIONS)
+        if path.is_file()
+        and not _is_made(path.relative_to(folder), MADE_IN_EXTENSIONS if place.startswith(EXTENSIONS) else MADE)
     }
 
 

@@ -131,3 +131,11 @@ def test_an_image_is_built_from_its_files_and_its_extensions(recipes_folder: Pat
     assert (tmp_path / "context/extensions/tools/labextension/made.js").is_file()
     (tools / "part.py").write_text("2")
     assert version(recipes_folder, "torch") != before
+
+
+def test_the_hubs_image_has_what_pages_load(tmp_path: Path):
+    copy_context(load_recipes()["hub"], tmp_path)
+    static = tmp_path / "mlabhub" / "service" / "pages" / "static"
+    assert (static / "usage.js").is_file()
+    assert (static / "vendor" / "uplot" / "uPlot.iife.min.js").is_file()
+    assert not list(tmp_path.rglob("__pycache__"))
