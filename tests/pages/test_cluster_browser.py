@@ -112,9 +112,12 @@ async def test_what_is_typed_and_moved_changes_the_map_and_the_address(
     assert page.url.endswith("cluster?q=m1&ago=15")
     await page.reload()
     await expect(page.locator("#map .mlab-gpu-busy")).to_have_count(1)
+    await page.locator("#map .mlab-gpu-busy").click()
+    await expect(page.locator("#gpu-details")).to_contain_text("alice")
     await page.fill("#map-q", "")
-    await page.locator("#map-ago").press("End")
+    await page.locator("#map-ago").press("Home")
     await expect(page.locator("#map .mlab-node")).to_have_count(4)
+    await expect(page.locator("#gpu-details")).to_contain_text("free")
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")], ids=["wide", "narrow"])

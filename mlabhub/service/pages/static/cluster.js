@@ -159,6 +159,9 @@ function change() {
     window.history.replaceState(null, "", `${window.location.pathname}${query.size ? `?${query}` : ""}`);
     try {
       await load();
+      if (shown) {
+        await about(shown);
+      }
       lost.hidden = true;
     } catch {
       lost.hidden = false;
