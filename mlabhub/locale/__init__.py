@@ -2,8 +2,8 @@
 
 ``python -m mlabhub.locale`` collects every sentence that a person may read (what `N_` marks in Python, what ``_()``
 says in templates) into ``mlabhub.pot``, and takes each language's catalogue along: known translations stay, new
-sentences come in empty, those that are gone go. A test fails while the template is behind, or while a sentence that a
-page can show has no translation.
+sentences come in empty, those that are gone go. A test fails while the template is behind, or while any sentence
+has no translation.
 """
 
 from __future__ import annotations
