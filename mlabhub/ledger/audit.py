@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mlabhub.i18n import LANGUAGES, get_translator
 from mlabhub.ledger.records import AuditEntry
 
-AUDIT_WINDOW = 50_000
+AUDIT_WINDOW = 20_000
 """How many entries one answer looks through: of one person, one actor or one act where one is named, else of all."""
 
 

@@ -69,6 +69,11 @@ async def test_every_route_has_its_row(lab: Lab) -> None:
     assert not found, "\n".join(found)
 
 
+def test_no_address_has_two_rows() -> None:
+    told = [str(row) for row in EVERYTHING]
+    assert sorted(set(told)) == sorted(told)
+
+
 async def test_a_route_without_a_row_is_named(lab: Lab) -> None:
     rules = [rule for rule in lab.running.service.application.wildcard_router.rules if isinstance(rule, URLSpec)]
     rest = [row for row in EVERYTHING if row.address != "api/v1/gpus"]
