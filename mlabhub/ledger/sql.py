@@ -112,8 +112,11 @@ class SqlLedger:
         return one_per_server(self.recent(user))
 
     def recent(self, user: str) -> tuple[Reservation, ...]:
-        """Return a user's last admitted launches, newest first; the audit has an index by user."""
-        admitted = (tables.audit.c.user == user) & (tables.audit.c.act == "admit")
+        """Return a user's last admitted launches, newest first; the audit has an index by user.
+
+        It has one by act, too, over all who were ever admitted, which SQLite would take: hence the expression.
+        """
+        admitted = (tables.audit.c.user == user) & (tables.audit.c.act.concat("") == "admit")
         query = (
             sa.select(tables.reservations)
             .join(tables.audit, tables.audit.c.launch_id == tables.reservations.c.launch_id)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import sqlalchemy as sa
-from jupyterhub import orm
+from jupyterhub import orm, roles
 
 from mlabhub.service.scopes import ACCESS_SCOPE, CLIENT_ID, CUSTOM_SCOPES
 from mlabhub.settings import SERVICE_NAME, Settings
@@ -61,7 +61,7 @@ asyncio.get_event_loop().create_task(note_holds(Path({holds!r})))
 
 
 def fill(url: str, users: int, groups: int) -> None:
-    """Write made users and groups into the hub's empty database; it gives them their roles at its start."""
+    """Write made users and groups into the hub's empty database, with their roles: the hub takes minutes for those."""
     session = orm.new_session_factory(url)()
     numbers = {f"group{number}": number + 1 for number in range(groups)}
     session.execute(sa.insert(orm.Group), [{"id": number, "name": name} for name, number in numbers.items()])
@@ -71,6 +71,12 @@ def fill(url: str, users: int, groups: int) -> None:
     session.execute(sa.insert(orm.User), people + admins)
     members = [{"user_id": one["id"], "group_id": numbers[group_of(one["name"], groups)]} for one in people]
     session.execute(sa.insert(orm.user_group_map), members)
+    for spec in roles.get_default_roles():
+        roles.create_role(session, spec)
+    number = {name: orm.Role.find(session, name).id for name in ("user", "admin")}
+    everybody = [{"user_id": one["id"], "role_id": number["user"]} for one in people + admins]
+    chosen = [{"user_id": one["id"], "role_id": number["admin"]} for one in admins]
+    session.execute(sa.insert(orm._role_associations["user"]), everybody + chosen)
     session.commit()
     session.close()
 

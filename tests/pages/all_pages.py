@@ -8,19 +8,22 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Page:
     """A page that people read: its picture's name, its address below the service's prefix, and whether it is for
-    administrators alone. ``{launch}`` is a launch that runs, ``{starting}`` one that starts, ``{waiting}`` one that
-    waits in the queue, ``{group}`` a group.
+    administrators alone. One that ``asks`` is come to by way of a first step.
+
+    Of the address, ``{launch}`` is a launch that runs, ``{starting}`` one that starts, ``{waiting}`` one that waits in
+    the queue, ``{group}`` a group, ``{profile}`` a profile with GPUs, ``{user}`` somebody.
     """
 
     name: str
     path: str
     admin: bool = False
+    asks: bool = False
 
 
 PAGES = (
     Page("home", ""),
     Page("start", "launch"),
-    Page("start-gpu", "launch?profile=gpu"),
+    Page("start-gpu", "launch?profile={profile}"),
     Page("starting", "starting/{starting}"),
     Page("waiting", "starting/{waiting}"),
     Page("queue", "queue"),
@@ -30,6 +33,9 @@ PAGES = (
     Page("usage", "usage"),
     Page("server", "servers/{launch}"),
     Page("history", "history"),
+    Page("people", "people", admin=True),
+    Page("person-new", "people/new", admin=True, asks=True),
+    Page("person", "people/of?name={user}", admin=True, asks=True),
     Page("idle", "idle", admin=True),
     Page("idle-trial", "idle/trial", admin=True),
     Page("reconciler", "reconciler", admin=True),
@@ -67,6 +73,9 @@ NO_PAGES = (
     "idle/trial/parts",
     "idle/{id}",
     "idle/{id}/parts",
+    "people/file",
+    "people/file/{id}",
+    "close-account",
     "servers/{id}/parts",
     "save",
     "usage\\.csv",

@@ -1,6 +1,6 @@
 """A lab as it might be this afternoon: the whole service over a real ledger, for pictures and for eyes on every page.
 
-Two groups share three machines; what they ran for a week, who waits, and how busy each GPU was for a day is made by
+Two groups share three machines; what they ran for two weeks, who waits, and how busy each GPU was for a day is made by
 `lab_past`. Hub and machines are doubles, the driver is one that knows; all else is as in production.
 """
 
@@ -27,7 +27,7 @@ from mlabhub.service.app import login_options, loops_of, make_service, open_worl
 from mlabhub.service.idle.sources import Sources
 from mlabhub.service.world import World
 from mlabhub.settings import Settings
-from tests.doubles import KnownTokens, ScriptedBackend, ScriptedHub, make_node
+from tests.doubles import KnownTokens, ScriptedAccounts, ScriptedBackend, ScriptedHub, make_node
 from tests.installation import CHECKOUT, free_port
 from tests.pages.lab_past import ADMIN, NOW, PEOPLE, Work, fill, launches, percent_at
 from tests.pages.site import HUB_STATIC, Landing, LoginAs, Logo
@@ -83,7 +83,8 @@ async def open_lab(folder: Path) -> AsyncIterator[Lab]:
     hub, backend, works = make_outside(settings, now)
     async with open_world(settings, hub=hub, backend=backend) as world:
         world.watch._sources = Sources([Driver(works)])
-        service = make_service(world, hub_auth=make_logins(settings), spawner_secret="s" * 32)
+        logins, accounts = make_logins(settings), ScriptedAccounts(hub)
+        service = make_service(world, hub_auth=logins, spawner_secret="s" * 32, accounts=accounts)
         service.application.settings["servers_pages"] = {}
         service.application.add_handlers(
             r".*",
@@ -100,7 +101,12 @@ async def open_lab(folder: Path) -> AsyncIterator[Lab]:
         tasks = [asyncio.create_task(run(), name=name) for name, run in loops_of(service).items() if name != "watch"]
         await world.queue.round_now()
         origin = f"http://127.0.0.1:{settings.service_port}"
-        yield Lab(world, origin, origin + settings.service_prefix, {**launches(), "group": "vision"})
+        yield Lab(
+            world,
+            origin,
+            origin + settings.service_prefix,
+            {**launches(), "group": "vision", "profile": "train", "user": "mei"},
+        )
         server.stop()
         for task in tasks:
             task.cancel()

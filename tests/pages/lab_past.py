@@ -1,4 +1,4 @@
-"""What the ledger of `lab` knows: a week of a lab with two groups, and who works in it this afternoon.
+"""What the ledger of `lab` knows: two weeks of a lab with two groups, and who works in it this afternoon.
 
 Everything is made from the present backwards, and the same each time but for the clock.
 """
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from mlabhub.core.quota_changes import QuotaChange
 from mlabhub.core.readings import TICK_S, Sample
-from mlabhub.core.sample_history import COARSE_S
+from mlabhub.core.sample_history import COARSE_S, FINE_FOR_S
 from mlabhub.ledger import AuditEntry, KnownId, QueueEntry, Record, Reservation, SqlLedger
 from mlabhub.ledger.sample_tables import HOUR_S, chunks, pack, ticks
 from mlabhub.messages import Message
@@ -31,7 +31,8 @@ PEOPLE = {
     "ruth": (),
 }
 PERSON, ADMIN = "anna", "ruth"
-DAYS = 7
+DAYS = 14
+RELEASED = "the hub's spawner says that it ended"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def fill(ledger: SqlLedger, now: float) -> None:
     ledger.commit([*_numbers(), *_audited([*over, *running]), *_waiting(now), _quota(now)])
     works = [(one, work) for one, work in zip(running, NOW, strict=True) if work.state == "held"]
     _keep_samples(ledger, works, now)
-    _keep_older(ledger, over)
+    _keep_older(ledger, over, now)
 
 
 def _numbers() -> Iterator[KnownId]:
@@ -154,13 +155,15 @@ def _past(now: float, chance: random.Random) -> Iterator[Reservation]:
             t += lasted + HOUR_S * chance.expovariate(1 / 3)
 
 
-def _audited(launched: Iterable[Reservation]) -> Iterator[Record]:
-    for one in sorted(launched, key=lambda one: one.created):
-        yield one
+def _audited(launched: Iterable[Reservation]) -> list[Record]:
+    """Return launches, and after them what the audit says of them, by time."""
+    entries, launches = [], list(launched)
+    for one in launches:
         about = {"user": one.user, "server": one.server, "launch_id": one.launch_id}
-        yield AuditEntry(one.created, one.actor, "admit", admitted_words(one), **about)
+        entries.append(AuditEntry(one.created, one.actor, "admit", admitted_words(one), **about))
         if one.released is not None:
-            yield AuditEntry(one.released, one.user, "stop", Message("stopped from the home page"), **about)
+            entries.append(AuditEntry(one.released, "service", "release", Message(RELEASED), **about))
+    return [*launches, *sorted(entries, key=lambda one: one.at)]
 
 
 def _waiting(now: float) -> Iterator[QueueEntry]:
@@ -236,24 +239,25 @@ def _keep_samples(ledger: SqlLedger, works: list[tuple[Reservation, Work]], now:
             connection.execute(sa.insert(ticks), {"t": t, "lines": pack(there(t))})
 
 
-def _keep_older(ledger: SqlLedger, over: Iterable[Reservation]) -> None:
-    """Keep of what is over that it worked for two hours of three, each five minutes."""
+def _keep_older(ledger: SqlLedger, over: Iterable[Reservation], now: float) -> None:
+    """Keep of what is over that it worked for two hours of three, as finely as the service does."""
     with ledger._engine.begin() as connection:
         for number, one in enumerate(over):
             assert one.released is not None
             begin = one.created // HOUR_S * HOUR_S
             while begin < one.released:
-                times = (begin + COARSE_S * step for step in range(1, 13))
+                step = TICK_S if begin > now - FINE_FOR_S else COARSE_S
                 percent = 80.0 if (begin // HOUR_S + number) % 3 else 0.0
-                count = len(one.gpus)
-                samples = [
-                    Sample(t, f"{one.user}/{one.server}", one.launch_id, count, (percent,) * count, (2e9,) * count, 0.5)
-                    for t in times
-                    if one.created < t <= one.released
-                ]
+                times = (begin + step * minute for minute in range(1, round(HOUR_S / step) + 1))
+                samples = [_older(one, t, percent) for t in times if one.created < t <= one.released]
                 if samples:
-                    _chunk(connection, one.launch_id, begin, COARSE_S, samples)
+                    _chunk(connection, one.launch_id, begin, step, samples)
                 begin += HOUR_S
+
+
+def _older(one: Reservation, t: float, percent: float) -> Sample:
+    count = len(one.gpus)
+    return Sample(t, f"{one.user}/{one.server}", one.launch_id, count, (percent,) * count, (2e9,) * count, 0.5)
 
 
 def _chunk(connection: sa.Connection, launch_id: str, begin: float, step: float, samples: list[Sample]) -> None:

@@ -9,11 +9,12 @@ from tests.installation import CHECKOUT
 from tests.pages.all_pages import NO_PAGES, PAGES
 
 PREFIX = "/services/mlabhub/"
+ID = re.compile(r"\(\[[^]]*\]\{1,64\}(\(\?:/parts\)\?)?\)")
 
 
 def test_every_route_is_a_page_or_none() -> None:
     patterns = [route.regex.pattern.rstrip("$") for route in routes(PREFIX)]
-    own = {one.removeprefix(PREFIX).replace("([0-9A-Za-z-]{1,64})", "{id}").strip("()") for one in patterns}
+    own = {ID.sub("{id}", one).removeprefix(PREFIX).strip("()") for one in patterns}
     own -= {PREFIX.rstrip("/"), ""}
     pages = {re.sub(r"\{\w+\}", "{id}", page.path.partition("?")[0]) for page in PAGES}
     assert own - pages == {one.strip("()") for one in NO_PAGES}, "a route that is in neither table, or one that is gone"

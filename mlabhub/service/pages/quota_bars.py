@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mlabhub.core.units import GPU_PREFIX
 from mlabhub.i18n import N_, Translator, join_sentences
 from mlabhub.service.pages.payer import group_sentence, own_text, told_resources
 from mlabhub.service.views import CatalogView, UsageView
@@ -57,11 +58,19 @@ def make_bars(view: CatalogView, other: str | None, t: Translator) -> list[Bars]
     return [Bars(title, mine), *(one for one in groups if one.bars)]
 
 
+def lends(usage: UsageView, resource: str) -> bool:
+    """Whether it is said of a resource how much of it is borrowed.
+
+    Of GPUs in all that would say again, by other numbers, what is said of those whose type is guaranteed.
+    """
+    return resource in usage.guaranteed or not any(one.startswith(GPU_PREFIX) for one in usage.guaranteed)
+
+
 def _bar(usage: UsageView, resource: str, said: str, t: Translator) -> Bar:
     used, guaranteed = usage.used.get(resource, 0.0), usage.guaranteed.get(resource, 0.0)
     limit = usage.limit.get(resource)
     most = max(used, guaranteed, limit or 0.0) or 1.0
-    borrowed = usage.borrowed.get(resource, 0.0)
+    borrowed = usage.borrowed.get(resource, 0.0) if lends(usage, resource) else 0.0
     over = limit is not None and used > limit
     if over:
         said = join_sentences([said, t(N_("That is more than the limit, which was lowered since."))])

@@ -14,9 +14,10 @@ from mlabhub.core.quota_changes import QuotaChange, QuotaPart
 from mlabhub.core.quotas import DEFAULT_USER
 from mlabhub.core.quote import plain
 from mlabhub.core.reasons import unit_of
-from mlabhub.core.units import CPU, GPU, GPU_PREFIX, MEMORY, SERVERS
+from mlabhub.core.units import CPU, GPU, MEMORY, SERVERS
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.queueing import Url
+from mlabhub.service.pages.quota_bars import lends
 from mlabhub.service.pages.waits import local
 from mlabhub.service.pages.words import list_text
 from mlabhub.service.views import QuotaChangeView, UsageView
@@ -33,6 +34,7 @@ STATES = {
     "over": N_("over"),
     "undone": N_("undone by {user}"),
 }
+NAMES = {MEMORY: N_("Memory (GiB)"), SERVERS: N_("Servers")}
 ORDER = {GPU: 0, CPU: 2, MEMORY: 3, SERVERS: 4}
 
 
@@ -92,9 +94,7 @@ def make_bar(usage: UsageView, resource: str, t: Translator) -> Bar:
     """Return the bar of one resource."""
     used, limit = usage.used.get(resource, 0.0), usage.limit.get(resource)
     guaranteed = usage.guaranteed.get(resource)
-    # Of GPUs in all it would say again, by other numbers, what is said of those whose type is guaranteed.
-    by_type = guaranteed is None and any(one.startswith(GPU_PREFIX) for one in usage.guaranteed)
-    borrowed = 0.0 if by_type else usage.borrowed.get(resource, 0.0)
+    borrowed = usage.borrowed.get(resource, 0.0) if lends(usage, resource) else 0.0
     parts = [
         t(N_("{used} used, no limit"), used=used)
         if limit is None
@@ -109,10 +109,10 @@ def make_bar(usage: UsageView, resource: str, t: Translator) -> Bar:
     whole = max(limit if limit is not None else 0.0, guaranteed or 0.0, used)
     drawn = whole > 0 and (limit is not None or guaranteed is not None)
     if not drawn:
-        return Bar(t.say(unit_of(resource)), " · ".join(parts))
+        return Bar(bar_name(resource, t), " · ".join(parts))
     share = 100 / whole
     return Bar(
-        name=t.say(unit_of(resource)),
+        name=bar_name(resource, t),
         text=" · ".join(parts),
         own=round((used - min(used, borrowed)) * share, 2),
         borrowed=round(min(used, borrowed) * share, 2),
@@ -120,6 +120,11 @@ def make_bar(usage: UsageView, resource: str, t: Translator) -> Bar:
         drawn=True,
         full=limit is not None and used >= limit,
     )
+
+
+def bar_name(resource: str, t: Translator) -> str:
+    """Return what stands before a resource's bar."""
+    return t(NAMES[resource]) if resource in NAMES else t.say(unit_of(resource))
 
 
 def make_changes(
