@@ -60,10 +60,10 @@ def test_verbs_are_completed_without_loading_them() -> None:
         "import sys\nfrom mlabhub.cli import main\n"
         "try: main()\nfinally: print([name for name in sys.modules if name.startswith('mlabhub.cli.')])"
     )
-    variables = {"_MLABHUB_COMPLETE": "complete_bash", "COMP_WORDS": "mlabhub u", "COMP_CWORD": "1"}
+    variables = {"_MLABHUB_COMPLETE": "complete_bash", "COMP_WORDS": "mlabhub up", "COMP_CWORD": "1"}
     command = [sys.executable, "-c", f"import sys; sys.argv = ['mlabhub']\n{code}"]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split("\n") == ["up", "user", "[]", ""]
+    assert done.stdout.split("\n") == ["up", "[]", ""]
 
 
 async def test_names_that_the_service_knows(full: Running, completed: Completed) -> None:
