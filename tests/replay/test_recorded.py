@@ -54,10 +54,10 @@ def test_what_was_taken_back_and_ran_again_is_one_request() -> None:
 def test_what_is_not_as_it_was_is_said() -> None:
     mixed = Site("n2", 90, 300, {"a100": 2, "t4": 1})
     found = make_workload([ran(ended=None)], [SITE, mixed], SINCE, UNTIL, NOW, left_out=3)
-    assert [str(note)[:24] for note in found.notes] == [
-        "3 requests left the queu",
-        "1 servers run still; the",
-        "1 machines have GPUs of ",
+    assert [str(note)[:23] for note in found.notes] == [
+        "3 requests left the que",
+        "1 servers run still; th",
+        "1 machines have GPUs of",
     ]
     assert str(make_workload([], [SITE], SINCE, UNTIL, NOW).notes[0]) == "Nothing that ran then is recorded."
 

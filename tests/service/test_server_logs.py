@@ -59,7 +59,7 @@ async def test_without_the_engine_nobody_knows(running: Running, written: list[b
 async def test_what_comes_is_sent_until_the_server_ends(running: Running, written: list[bytes]) -> None:
     async with stream(running, f"{LOGS}/events?lines=2", "alice") as told:
         assert await told.next("log") == {"lines": ["two", "three <b>"], "skipped": True, "over": False}
-        written += [b"fo", b"ur\nfi"]
+        written += [b"fou", b"r\nfi"]
         assert (await told.next("log"))["lines"] == ["four"]
         written.append(b"ve")
         running.backend.ended = True
