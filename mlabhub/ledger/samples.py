@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mlabhub.core.readings import TICK_S, Sample
 from mlabhub.core.sample_history import COARSE_FOR_S, COARSE_S, FINE_FOR_S, DaySums, added, coarser, day_sums
-from mlabhub.ledger.sample_tables import HOUR_S, chunks, days, pack, ticks, unpack
+from mlabhub.ledger.sample_tables import HOUR_S, chunks, days, pack, ticks, unpack, unpack_of
 from mlabhub.ledger.sql import SqlLedger
 
 LATE_S = 300.0
@@ -111,7 +111,8 @@ class SqlSamples:
         of = chunks.c
         query = sa.select(of.lines).where(of.server == server, of.begin >= since - HOUR_S, of.begin < until)
         with self._faults(), self._engine.connect() as connection:
-            found = [one for one in _ticks(connection, since, until) if one.server == server]
+            packed = connection.execute(_ticks_between(since, until)).scalars()
+            found = [one for lines in packed for one in unpack_of(lines, server)]
             found += _unpacked(connection.execute(query).scalars())
         return tuple(_between(found, since, until))
 
@@ -235,9 +236,12 @@ def _chunk(begin: float, step: float, samples: list[Sample]) -> dict[str, Any]:
 
 
 def _ticks(connection: sa.Connection, since: float, until: float) -> Iterator[Sample]:
-    query = sa.select(ticks.c.lines).where(ticks.c.t >= since, ticks.c.t < until)
-    for lines in connection.execute(query).scalars():
+    for lines in connection.execute(_ticks_between(since, until)).scalars():
         yield from unpack(lines)
+
+
+def _ticks_between(since: float, until: float) -> sa.Select[tuple[bytes]]:
+    return sa.select(ticks.c.lines).where(ticks.c.t >= since, ticks.c.t < until)
 
 
 def _unpacked(packed: Iterable[bytes]) -> list[Sample]:

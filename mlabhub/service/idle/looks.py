@@ -25,6 +25,9 @@ from mlabhub.service.views import Person
 if TYPE_CHECKING:
     from mlabhub.service.world import World
 
+LASTS_S = 60.0
+"""A sample comes once a minute."""
+
 NO_LAUNCH = N_("There is no launch by this id, or it is not yours.")
 
 
@@ -37,6 +40,8 @@ class IdleLooks:
         self._reports = reports
         self._uses: dict[str, DayUse | None] = {}
         self._uses_of: float | None = None
+        self._histories: dict[tuple[str, str, float], asyncio.Task[tuple[Sample, ...]]] = {}
+        self._histories_of = -1.0
 
     def view(self, person: Person, user: str, server: str) -> IdleView:
         """Return the verdict on a server that runs. Raises `NotFound`."""
@@ -57,10 +62,21 @@ class IdleLooks:
         return one
 
     async def history(self, person: Person, user: str, server: str, since: float, until: float) -> tuple[Sample, ...]:
-        """Return how busy a server was, oldest first. Raises `NotFound` or `LedgerUnavailable`."""
+        """Return how busy a server was, oldest first, read once a minute for all who look.
+
+        Raises `NotFound` or `LedgerUnavailable`.
+        """
         if not (person.admin or person.name == user):
             raise NotFound(Message.of(NOT_RUNNING, server=quote(server), user=quote(user)))
-        return await self._world.watch.history(user, server, since, until)
+        minute = self._world.clock() // LASTS_S
+        if minute != self._histories_of:
+            self._histories, self._histories_of = {}, minute
+        asked = (user, server, until // LASTS_S)
+        task = self._histories.get(asked)
+        if task is None or (task.done() and task.exception() is not None):
+            task = asyncio.ensure_future(self._world.watch.history(user, server, since, until))
+            self._histories[asked] = task
+        return await asyncio.shield(task)
 
     def use(self, launch_id: str) -> DayUse | None:
         """Return how busy a launch was in the last day, worked out once a minute for all who look."""

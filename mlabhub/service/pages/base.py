@@ -201,10 +201,15 @@ class PageHandler(HubOAuthenticated, RequestHandler):
     def render_page(self, template: str, /, **values: Any) -> None:
         """Finish the answer with a page."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(self.render_text(template, **values))
+        frame = {
+            "languages": self._other_languages(),
+            "catalog_faults": self._for_administrators("catalog_faults"),
+            "quota_notes": self._for_administrators("quota_notes"),
+        }
+        self.finish(self.render_text(template, **frame, **values))
 
     def render_text(self, template: str, /, **values: Any) -> str:
-        """Return a template's text with what all templates need."""
+        """Return a template's text with what all templates need; a page's frame has more, see `render_page`."""
         site = self.site
         return ENVIRONMENT.get_template(template).render(
             _=self.t,
@@ -216,12 +221,9 @@ class PageHandler(HubOAuthenticated, RequestHandler):
             page_url=self.page_url,
             server_title=partial(server_title, self.t),
             hub_static=f"{site.base_url}hub/static/",
-            languages=self._other_languages(),
             isolated=site.backend != "process",
             simulated=bool(site.simulate_gpus),
             xsrf=self.xsrf_token.decode("ascii"),
-            catalog_faults=self._for_administrators("catalog_faults"),
-            quota_notes=self._for_administrators("quota_notes"),
             **values,
         )
 
