@@ -240,7 +240,7 @@ def _ticks(connection: sa.Connection, since: float, until: float) -> Iterator[Sa
         yield from unpack(lines)
 
 
-def _ticks_between(since: float, until: float) -> sa.Select[tuple[bytes]]:
+def _ticks_between(since: float, until: float) -> sa.Select[Any]:
     return sa.select(ticks.c.lines).where(ticks.c.t >= since, ticks.c.t < until)
 
 

@@ -13,8 +13,9 @@ ATTEMPTS = 3
 
 @pytest.mark.timeout(300)
 def test_the_bench_runs() -> None:
-    found = [figures["page"] for figures in run(users=60, servers=40, nodes=10, days=2, seconds=1.0)]
-    assert found == [*(page.name for page in PAGES if not page.asks), "hub-admin", "hub-admin-users"]
+    few = ("home", "queue", "server")
+    found = [figures["page"] for figures in run(users=60, servers=40, nodes=10, days=2, seconds=1.0, only=few)]
+    assert sorted(found) == sorted([*few, "hub-admin", "hub-admin-users"])
 
 
 @pytest.mark.long

@@ -59,7 +59,7 @@ async def test_administrators_see_all_of_it(login: Login, site: Site) -> None:
         "(20 min ago)",
         "dan / exp",
         "carol / Default server",
-        f'href="{PREFIX}idle/01W"',
+        f'href="{PREFIX}servers/01W"',
         "01K",
     ):
         assert said in text, said

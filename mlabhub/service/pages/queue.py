@@ -6,6 +6,8 @@ the question of `mlabhub.service.pages.confirm` was seen; what starts instead is
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +25,8 @@ from mlabhub.service.pages.words import server_title
 from mlabhub.service.wait_views import QueueEntryView
 
 MOST_ROWS = 200
+AT_ONCE = 20
+"""So many lines are made before somebody else has a turn."""
 NO_REASON = N_("Give a reason: it stands in the audit, for whoever asks why.")
 
 LEAVE = Question(
@@ -76,17 +80,28 @@ class QueueBase(PageHandler):
             first.setdefault(str(one.user), one.launch_id)
         shown = [one for one in entries if one.position <= MOST_ROWS or one.own]
         acts = any(one.may_act for one in shown)
-        lines: QueueRows = self.application.settings.setdefault("queue_rows", QueueRows())
-        words, admin = self.words, self.person.admin
+        movable = {one.launch_id for one in shown if self.person.admin and first[str(one.user)] != one.launch_id}
+        rows = await self._lines(shown, movable, acts=acts)
+        return self.render_text("_queue_table.html", rows=rows, left_out=len(entries) - len(rows), acts=acts)
+
+    async def _lines(self, shown: Sequence[QueueEntryView], movable: Set[str], *, acts: bool) -> list[Markup]:
+        """Return the lines; while many have to be made, others are answered in between."""
+        kept: QueueRows = self.application.settings.setdefault("queue_rows", QueueRows())
+        words, made, lines = self.words, 0, []
 
         def render(row: Row) -> str:
             return self.render_text("_queue_row.html", row=row, acts=acts)
 
-        rows = [
-            lines.line(one, words, render, front=admin and first[str(one.user)] != one.launch_id, acts=acts)
-            for one in shown
-        ]
-        return self.render_text("_queue_table.html", rows=rows, left_out=len(entries) - len(rows), acts=acts)
+        for one in shown:
+            front = one.launch_id in movable
+            line = kept.known(one, words, front=front, acts=acts)
+            if line is None:
+                line = kept.make(one, words, render, front=front, acts=acts)
+                made += 1
+                if made % AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            lines.append(line)
+        return lines
 
 
 class QueueHandler(QueueBase):
