@@ -23,7 +23,7 @@ from tests.pages.lab import Lab, open_lab
 from tests.pages.lab_past import ADMIN, PERSON
 
 FOLDER = CHECKOUT / "docs" / "img"
-WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 1100, 500, 1400
+WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 1240, 500, 1400
 COLOURS = 128
 
 

@@ -201,15 +201,20 @@ class PageHandler(HubOAuthenticated, RequestHandler):
     def render_page(self, template: str, /, **values: Any) -> None:
         """Finish the answer with a page."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        frame = {
-            "languages": self._other_languages(),
-            "catalog_faults": self._for_administrators("catalog_faults"),
-            "quota_notes": self._for_administrators("quota_notes"),
-        }
-        self.finish(self.render_text(template, **frame, **values))
+        self.finish(self.page_text(template, **values))
+
+    def page_text(self, template: str, /, **values: Any) -> str:
+        """Return a page's text, with what its frame needs beside what `render_text` gives."""
+        return self.render_text(
+            template,
+            languages=self._other_languages(),
+            catalog_faults=self._for_administrators("catalog_faults"),
+            quota_notes=self._for_administrators("quota_notes"),
+            **values,
+        )
 
     def render_text(self, template: str, /, **values: Any) -> str:
-        """Return a template's text with what all templates need; a page's frame has more, see `render_page`."""
+        """Return the text of a part of a page, with what all templates need."""
         site = self.site
         return ENVIRONMENT.get_template(template).render(
             _=self.t,

@@ -135,7 +135,7 @@ class ClusterHandler(ClusterBase):
         """Show the map."""
         tick = await self.map_desk.look(self.at)
         piece = await self.map_desk.draw(self.viewer, MapPen(self.map_words), self.at, self.wanted)
-        page = self.render_text(
+        page = self.page_text(
             "cluster.html",
             title=self.t(N_("Cluster")),
             map=Markup(PLACE),
