@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LASTS_S = 60.0
 """A sample comes once a minute."""
 
+OVERVIEW_S = 5.0
 NO_LAUNCH = N_("There is no launch by this id, or it is not yours.")
 
 
@@ -40,6 +41,7 @@ class IdleLooks:
         self._reports = reports
         self._uses: dict[str, DayUse | None] = {}
         self._uses_of: float | None = None
+        self._overview: tuple[object, OverviewAnswer] | None = None
         self._histories: dict[tuple[str, str, float], asyncio.Task[tuple[Sample, ...]]] = {}
         self._histories_of = -1.0
 
@@ -90,9 +92,12 @@ class IdleLooks:
         return self._uses[launch_id]
 
     async def overview(self, person: Person) -> OverviewAnswer:
-        """Return what administrators see. Raises `NotPermitted`."""
+        """Return what administrators see, worked out once in a few seconds for all of them. Raises `NotPermitted`."""
         if not person.admin:
             raise NotPermitted(ADMINISTRATORS)
-        now = self._world.clock()
-        silent = silent_agents(self._world.writer.projection, self._reports.latest, now)
-        return overview_answer(await self._desk.overview(person), silent, now)
+        projection, now = self._world.writer.projection, self._world.clock()
+        silent = silent_agents(projection, self._reports.latest, now)
+        asked = (projection.version, self._world.watch.ticked, now // OVERVIEW_S, tuple(silent))
+        if self._overview is None or self._overview[0] != asked:
+            self._overview = (asked, overview_answer(await self._desk.overview(person), silent, now))
+        return self._overview[1]

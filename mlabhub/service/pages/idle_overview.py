@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from markupsafe import Markup
+
 from mlabhub.core.idle.words import span
 from mlabhub.core.quote import plain
 from mlabhub.core.reasons import sentences
@@ -175,5 +177,14 @@ class IdleOverviewHandler(PageHandler):
             title=self.t(N_("Idleness")),
             counts=[self.t(text, count=count) for text, count in verdicts],
             dry=self.t(DRY, **dry) if told.would_stops else self.t(NO_DRY),
-            tables=make_tables(told, self.t, self.page_url),
+            tables=self._tables(told),
         )
+
+    def _tables(self, told: OverviewAnswer) -> Markup:
+        """Return the lists, made once in each language for all who are told the same."""
+        made: dict[str, tuple[OverviewAnswer, Markup]] = self.application.settings.setdefault("idle_tables", {})
+        known = made.get(self.t.language)
+        if known is None or known[0] is not told:
+            text = self.render_text("_idle_tables.html", tables=make_tables(told, self.t, self.page_url))
+            known = made[self.t.language] = (told, Markup(text))
+        return known[1]
