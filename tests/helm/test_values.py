@@ -11,6 +11,7 @@ import pytest
 from mlabhub import chart
 from mlabhub.catalog import load_catalog
 from mlabhub.cluster.chart import NAME, STATE_CLAIM
+from mlabhub.service.scopes import PEOPLE_SCOPES
 from mlabhub.settings import SERVICE_NAME
 from tests.helm.overlays import FOLDER, STORAGE, combinations, merge
 from tests.helm.schema import find_schema, load_schema, without_required
@@ -86,6 +87,11 @@ def test_nobody_may_log_in_with_any_password() -> None:
         login = merge(names)["hub"]["config"]
         assert login["JupyterHub"]["authenticator_class"] not in chart.OPEN_TO_ALL
         assert not any(part.get("allow_all") for part in walk(login) if isinstance(part, dict))
+
+
+def test_the_hub_decides_who_opens_accounts_there_too() -> None:
+    service = merge(("base",))["hub"]["services"][SERVICE_NAME]
+    assert service["oauth_client_allowed_scopes"] == list(PEOPLE_SCOPES)
 
 
 def test_service_and_ports_are_those_of_the_code() -> None:
