@@ -21,7 +21,7 @@ async def reconcile(running: Running, *arguments: str) -> Result:
     began = running.world.clock
     running.world.clock = lambda: began() + GRACE_S + 1
     argv = ["reconcile", "--state", str(running.settings.state_dir), *arguments]
-    return await asyncio.to_thread(CliRunner().invoke, app, argv)
+    return await asyncio.to_thread(CliRunner(env={"COLUMNS": "200"}).invoke, app, argv)
 
 
 async def test_agreement(running: Running) -> None:
