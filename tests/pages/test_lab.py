@@ -18,7 +18,7 @@ from tests.pages.pictures import WIDTH, picture_of, take
 from tests.pages.test_accessible import faults
 from tests.pages.test_browser import NARROW, WIDE, open_page
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.long, pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 MOST_BYTES = 150_000
 
 
