@@ -7,28 +7,16 @@ from mlabhub.errors import InvalidLaunch, NotPermitted
 from mlabhub.messages import N_
 from mlabhub.service.bodies import CloseBody, GroupsBody, PasswordBody, PersonBody
 from mlabhub.service.handlers.base import ApiHandler
-from mlabhub.service.people.closing import ClosingDesk
-from mlabhub.service.people.desk import Acting, PeopleDesk
+from mlabhub.service.people.at_hand import DesksAtHand
+from mlabhub.service.people.desk import Acting
 from mlabhub.service.scopes import PEOPLE_SCOPES
 
 LONGEST_NUMBER = 9
 FOR_SCOPES = N_("Accounts are opened and closed by administrators; a token needs admin:users and admin:groups.")
 
 
-class _PeopleCall(ApiHandler):
+class _PeopleCall(DesksAtHand, ApiHandler):
     """A call for administrators, by a token or login that may administer users."""
-
-    @property
-    def people_desk(self) -> PeopleDesk:
-        """Where accounts are opened."""
-        desk: PeopleDesk = self.application.settings["people_desk"]
-        return desk
-
-    @property
-    def closing_desk(self) -> ClosingDesk:
-        """Where accounts are closed."""
-        desk: ClosingDesk = self.application.settings["closing_desk"]
-        return desk
 
     @property
     def by(self) -> Acting:

@@ -17,8 +17,8 @@ from mlabhub.i18n import N_, Translator
 from mlabhub.messages import Message
 from mlabhub.service.pages.confirm import STALE, Asking, Guarded, Question
 from mlabhub.service.pages.waits import local
-from mlabhub.service.people.closing import ClosingDesk
-from mlabhub.service.people.desk import Acting, PeopleDesk
+from mlabhub.service.people.at_hand import DesksAtHand
+from mlabhub.service.people.desk import Acting
 from mlabhub.service.people.views import ClosingView, PersonView
 from mlabhub.service.queue_desk import FOR_ADMINISTRATORS
 
@@ -45,20 +45,8 @@ CLOSE = Question(
 )
 
 
-class PeoplePage(Guarded):
+class PeoplePage(DesksAtHand, Guarded):
     """What these pages share: they are for administrators alone."""
-
-    @property
-    def people_desk(self) -> PeopleDesk:
-        """Where accounts are opened."""
-        desk: PeopleDesk = self.application.settings["people_desk"]
-        return desk
-
-    @property
-    def closing_desk(self) -> ClosingDesk:
-        """Where accounts are closed."""
-        desk: ClosingDesk = self.application.settings["closing_desk"]
-        return desk
 
     @property
     def by(self) -> Acting:
