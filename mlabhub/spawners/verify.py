@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from mlabhub.engine.cdi import Expected, cdi_name, expected_of
 from mlabhub.errors import LaunchRefused
 from mlabhub.messages import N_, Message
+
+PATIENCE_S = 2.0
+"""For how long a started container may still be becoming what it will be: engines name a process before it is that of
+the image, and until then it has the runtime's variables and files."""
+LOOK_AGAIN_S = 0.05
 
 
 class GpuNotThere(LaunchRefused):
@@ -22,11 +28,15 @@ class GpuNotThere(LaunchRefused):
 
 
 def check_gpus(pid: int, uuids: Iterable[str], instance: str) -> None:
-    """Raise `GpuNotThere` unless the process sees every GPU as its CDI specification describes it."""
+    """Raise `GpuNotThere` unless the process sees every GPU as its CDI specification describes it.
+
+    Blocks its thread for `PATIENCE_S` before it says that one is missing.
+    """
     names = {cdi_name(uuid, instance): uuid for uuid in uuids}
     expected = expected_of(names)
+    until = time.monotonic() + PATIENCE_S
     for name, uuid in names.items():
-        missing = missing_in(pid, expected[name]) if name in expected else [name]
+        missing = missing_by(until, pid, expected[name]) if name in expected else [name]
         if missing:
             raise GpuNotThere(
                 Message.of(
@@ -38,6 +48,13 @@ def check_gpus(pid: int, uuids: Iterable[str], instance: str) -> None:
                     missing=", ".join(missing[:3]),
                 )
             )
+
+
+def missing_by(until: float, pid: int, expected: Expected) -> list[str]:
+    """Return what is still missing at a time of the monotonic clock."""
+    while (missing := missing_in(pid, expected)) and time.monotonic() < until:
+        time.sleep(LOOK_AGAIN_S)
+    return missing
 
 
 def missing_in(pid: int, expected: Expected) -> list[str]:

@@ -93,7 +93,7 @@ def test_the_second_gets_it_without_touching_anything(one_gpu: Installation, bro
         stopped = time.monotonic()
         page.wait_for_url(re.compile("/user/ben/"), timeout=20_000)
         took = time.monotonic() - stopped
-        assert took < max(5, plain + 2), f"it took {took:.1f} s, where a start without a queue took {plain:.1f} s"
+        assert took < max(10, 3 * plain), f"it took {took:.1f} s, where a start without a queue took {plain:.1f} s"
         wait_for(lambda: is_claimed(hub, "ben"), 60, "the hub and the queue know that the page was opened")
     [held] = hub.reservations()
     assert (held["user"], held["gpus"]) == ("ben", 1)
