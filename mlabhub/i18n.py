@@ -13,7 +13,7 @@ import io
 import unicodedata
 from collections.abc import Iterable
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class Translator:
 
     def number(self, value: float) -> str:
         """Return a number with at most two decimals."""
-        return str(format_decimal(value, format="#,##0.##", locale=self.locale))
+        return _number(value, self.locale)
 
     def time(self, when: datetime) -> str:
         """Return the time of day with seconds: ``14:02:11``."""
@@ -107,10 +107,7 @@ class Translator:
 
     def moment(self, when: datetime, now: datetime) -> str:
         """Return the time of day to the minute, ``14:02``; of another day with the date, too."""
-        clock = str(format_time(when, "HH:mm", locale=self.locale))
-        if when.date() == now.date():
-            return clock
-        return f"{format_skeleton('MMMd', when, locale=self.locale)} {clock}"
+        return _moment(_fields(when), when.date() == now.date(), self.locale)
 
     def day(self, when: date) -> str:
         """Return a day: ``Nov 27, 2026``."""
@@ -122,7 +119,7 @@ class Translator:
 
     def date_time(self, when: datetime) -> str:
         """Return date and time to the minute."""
-        return str(format_datetime(when, "medium", locale=self.locale))
+        return _date_time(_fields(when), self.locale)
 
     def ago(self, when: datetime, now: datetime) -> str:
         """Return how long ago that was: ``3 hours ago``."""
@@ -130,6 +127,28 @@ class Translator:
 
     def _value(self, value: Any) -> Any:
         return self.number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+# Pages say the same few numbers and times over and over, and to lay one out takes longer than all else about a line of a
+# table. Times are asked for by the fields that are shown: moments are equal whatever zone they are told in.
+@lru_cache(maxsize=20_000, typed=True)
+def _number(value: float, locale: Locale) -> str:
+    return str(format_decimal(value, format="#,##0.##", locale=locale))
+
+
+@lru_cache(maxsize=20_000)
+def _moment(fields: datetime, today: bool, locale: Locale) -> str:
+    clock = str(format_time(fields, "HH:mm", locale=locale))
+    return clock if today else f"{format_skeleton('MMMd', fields, locale=locale)} {clock}"
+
+
+@lru_cache(maxsize=20_000)
+def _date_time(fields: datetime, locale: Locale) -> str:
+    return str(format_datetime(fields, "medium", locale=locale))
+
+
+def _fields(when: datetime) -> datetime:
+    return when.replace(tzinfo=None)
 
 
 def join_sentences(parts: Iterable[str]) -> str:

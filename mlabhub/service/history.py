@@ -74,7 +74,8 @@ class History:
         self._durations = Durations()
         self._reckoned: dict[str, Reckoned] = {}
         self._lasting: tuple[int, float, Lasting] | None = None
-        self._accuracy: tuple[int, float, ForecastAccuracy] | None = None
+        self._accuracy: tuple[float, ForecastAccuracy] | None = None
+        self._comparing = asyncio.Lock()
         self.number = 0
         self.known = False
 
@@ -162,12 +163,24 @@ class History:
             log.debug("%d runs of the last %d weeks are known", len(self._runs), WEEKS)
 
     async def accuracy(self) -> ForecastAccuracy:
-        """Return how good the forecasts of the last weeks were, a minute ago at most. Raises `Unavailable`."""
-        now, known = self._clock(), self._accuracy
-        if known is None or known[0] != self.number or not 0 <= now - known[1] < ACCURATE_S:
-            found = await asyncio.to_thread(self._reckon_accuracy, now - KEPT_S)
-            known = self._accuracy = (self.number, now, found)
-        return known[2]
+        """Return how good the forecasts of the last weeks were, a minute ago at most. Raises `Unavailable`.
+
+        It is worked out once for all who ask meanwhile.
+        """
+        if (found := self._accurate()) is not None:
+            return found
+        async with self._comparing:
+            found = self._accurate()
+            if found is None:
+                now = self._clock()
+                found = await asyncio.to_thread(self._reckon_accuracy, now - KEPT_S)
+                self._accuracy = now, found
+            return found
+
+    def _accurate(self) -> ForecastAccuracy | None:
+        """Return what was worked out a moment ago."""
+        known = self._accuracy
+        return known[1] if known is not None and 0 <= self._clock() - known[0] < ACCURATE_S else None
 
     def _reckon_accuracy(self, since: float) -> ForecastAccuracy:
         return accuracy_of(self._ledger.told_starts(since))
