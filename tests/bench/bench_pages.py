@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,6 +148,9 @@ class Place:
     subjects: Mapping[str, Subject]
     tokens: dict[str, str]
     admin_cookies: str
+    made: Made
+    made_s: float
+    plain_port: int
 
     def askers(self, page: Page) -> list[Asker]:
         """Return those who ask for a page of ours: administrators and persons in turn, each in both languages."""
@@ -183,11 +186,23 @@ class Place:
 
 
 @contextmanager
-def a_place(folder: Path, users: int, servers: int, nodes: int, days: int, profile: str) -> Iterator[Place]:
-    """Run hub and service over a ledger with history, and log people in."""
-    settings = bare_installation(folder).model_copy(update={"hub_port": free_port()})
-    settings.save()
-    made = make_ledger(settings, users=users, servers=servers, nodes=nodes, days=days)
+def a_place(
+    users: int = 10_000, servers: int = 3_000, nodes: int = 400, days: int = 90, profile: str = ""
+) -> Iterator[Place]:
+    """Run hub and service over a ledger with history in a fresh folder, beside plain pages, and log people in."""
+    with tempfile.TemporaryDirectory(prefix="mlabhub-bench-") as folder, plain_pages() as port:
+        settings = bare_installation(Path(folder)).model_copy(update={"hub_port": free_port()})
+        settings.save()
+        began = time.perf_counter()
+        made = make_ledger(settings, users=users, servers=servers, nodes=nodes, days=days)
+        about = {"made_s": time.perf_counter() - began, "plain_port": port}
+        with _logged_in(Path(folder), settings, made, users, profile, **about) as place:
+            yield place
+
+
+@contextmanager
+def _logged_in(folder: Path, settings: Settings, made: Made, users: int, profile: str, **about: Any) -> Iterator[Place]:
+    """Run hub and service over what was made; ``about`` is what else is known of the place."""
     subjects = find_subjects(settings, made)
     hub = RealHub(folder / "hub", settings, users, made.groups)
     try:
@@ -200,7 +215,7 @@ def a_place(folder: Path, users: int, servers: int, nodes: int, days: int, profi
             names = {*ADMINS, *PEOPLE, *(one.user for one in subjects.values() if one.user)}
             until_calm(service.pid)
             tokens, cookies = hub.tokens(sorted(names)), hub.login_cookies(ADMINS[0])
-            yield Place(settings, hub, service, holds, subjects, tokens, cookies)
+            yield Place(settings, hub, service, holds, subjects, tokens, cookies, made, **about)
         finally:
             service.terminate()
             service.wait(30)
@@ -303,30 +318,22 @@ def measure_other(name: str, asker: Asker, seconds: float) -> dict[str, Any]:
     return {"page": name, **seen.figures(), "kb": round(seen.size / 1000, 1)}
 
 
-def run(
-    users: int = 10_000,
-    servers: int = 3_000,
-    nodes: int = 400,
-    days: int = 90,
-    seconds: float = 8.0,
-    only: Sequence[str] = (),
-    profile: str = "",
-) -> Iterator[dict[str, Any]]:
-    """Yield figures of each page, beside those of a plain one, then of the hub's; all in a fresh folder."""
-    chosen = [page for page in PAGES if not page.asks and (not only or page.name in only)]
-    with (
-        tempfile.TemporaryDirectory(prefix="mlabhub-bench-") as folder,
-        plain_pages() as port,
-        a_place(Path(folder), users, servers, nodes, days, profile) as place,
-    ):
-        for page in chosen:
-            figures, size = measure_page(place, page, seconds)
-            plain = measure_other("plain", Asker(port, f"/plain?size={size}", ""), min(seconds, 3.0))
-            yield {**figures, "plain_p95_ms": plain["p95_ms"], "load": round(os.getloadavg()[0], 1)}
-        for name, asker in place.of_the_hub().items():
-            began = time.time()
-            figures = measure_other(name, asker, seconds)
-            yield {**figures, "hub_loop": longest(place.hub.holds, began, time.time())}
+def measure(place: Place, names: Collection[str], seconds: float) -> Iterator[dict[str, Any]]:
+    """Yield figures of pages, all of them where none is named, beside those of a plain one."""
+    for page in PAGES:
+        if page.asks or (names and page.name not in names):
+            continue
+        figures, size = measure_page(place, page, seconds)
+        plain = measure_other("plain", Asker(place.plain_port, f"/plain?size={size}", ""), min(seconds, 3.0))
+        yield {**figures, "plain_p95_ms": plain["p95_ms"], "load": round(os.getloadavg()[0], 1)}
+
+
+def measure_hub(place: Place, seconds: float) -> Iterator[dict[str, Any]]:
+    """Yield figures of the hub's own admin page and of the call that fills it."""
+    for name, asker in place.of_the_hub().items():
+        began = time.time()
+        figures = measure_other(name, asker, seconds)
+        yield {**figures, "hub_loop": longest(place.hub.holds, began, time.time())}
 
 
 def is_good(figures: dict[str, Any]) -> bool:
@@ -346,10 +353,15 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], choices=[page.name for page in PAGES])
     parser.add_argument("--profile", default="", help="write a cProfile of the service to this file")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that hub and service are ended, too
+    arguments = vars(parser.parse_args())
+    names, seconds = arguments.pop("only"), arguments.pop("seconds")
     good = True
-    for figures in run(**vars(parser.parse_args())):
-        print(json.dumps(figures), flush=True)
-        good = good and ("plain_p95_ms" not in figures or is_good(figures))
+    with a_place(**arguments) as place:
+        for figures in measure(place, names, seconds):
+            print(json.dumps(figures), flush=True)
+            good = good and is_good(figures)
+        for figures in measure_hub(place, seconds):
+            print(json.dumps(figures), flush=True)
     return 0 if good else 1
 
 
