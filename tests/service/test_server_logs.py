@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mlabhub.cli import app
+from mlabhub.errors import NotPermitted
 from mlabhub.inventory.process import ProcessBackend
 from mlabhub.service import server_logs
+from mlabhub.service.scopes import SEE_ALL_SCOPE
 from tests.service.conftest import Running, make_settings
 from tests.service.test_queue_events import gone, stream
 
@@ -110,6 +112,30 @@ async def test_the_command_line_shows_and_follows(
     running.backend.ended = True
     assert (await following).stdout == "four\n"
     assert (await invoke(running, monkeypatch, "nobody's")).exit_code == 1
+
+
+async def test_the_machines_own_command_line_reads_everybodys_and_stops_nobodys(
+    running: Running, written: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLABHUB_URL", raising=False)
+    running.settings.save()
+    (running.settings.secrets_dir / "command-line-token").write_text("c" * 32)
+    running.tokens.vouch("c" * 32, "mlabhub-command-line", scopes=(SEE_ALL_SCOPE,), kind="service")
+    for name in ("exp", ""):
+        await running.call("POST", "api/v1/launches", json={"server_name": name, "user_options": {"profile": "cpu"}})
+    running.backend.logs["alice", ""] = [b"the default one\n"]
+
+    async def server(*argv: str) -> Result:
+        at = ("--state", str(running.settings.state_dir))
+        return await asyncio.to_thread(CliRunner().invoke, app, ["server", *argv, *at])
+
+    assert (await server("logs", "alice/exp", "--lines", "1")).stdout == "three <b>\n"
+    assert (await server("logs", "alice/")).stdout == "the default one\n"
+    refused = await server("stop", "alice/exp")
+    assert isinstance(refused.exception, NotPermitted), refused.output
+    one = running.of_server("alice", "exp")
+    assert one is not None
+    assert one.state != "stopping"
 
 
 async def test_a_process_s_log_is_a_file(tmp_path: Any) -> None:

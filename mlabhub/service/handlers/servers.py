@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from mlabhub.errors import NotPermitted
 from mlabhub.service.handlers.base import ApiHandler, server_of
+from mlabhub.service.queue_desk import FOR_ADMINISTRATORS
 
 
 class ServersHandler(ApiHandler):
     """``GET servers``"""
 
     async def get(self) -> None:
-        """List one's own servers; for administrators ``?user=NAME``, or ``?all=1`` for all that hold something."""
-        if self.get_query_argument("all", "") == "1":
-            self.require_admin()
+        """List one's own servers; for who sees all ``?user=NAME``, or ``?all=1`` for all that hold something."""
+        user = self.get_query_argument("user", self.person.name)
+        everybody = self.get_query_argument("all", "") == "1"
+        if (everybody or user != self.person.name) and not self.reader.admin:
+            raise NotPermitted(FOR_ADMINISTRATORS)
+        if everybody:
             self.answer({"servers": self.launcher.all_held()})
             return
-        user = self.subject(self.get_query_argument("user", None))
         self.answer({"servers": await self.launcher.servers(user)})
 
 
