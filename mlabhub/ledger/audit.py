@@ -21,6 +21,7 @@ class AuditFilter:
 
     ``user`` is whom it is about and ``actor`` who did it. ``since`` and ``until`` are seconds since the epoch, the
     latter not included. ``text`` is part of a name or of the sentence as it is said in any language, in any case.
+    Entries of the acts in ``without`` are not wanted.
     """
 
     user: str = ""
@@ -30,11 +31,13 @@ class AuditFilter:
     since: float | None = None
     until: float | None = None
     text: str = ""
+    without: tuple[str, ...] = ()
 
     def matches(self, entry: AuditEntry) -> bool:
         """Return whether an entry is wanted."""
         return (
             all(getattr(self, name) in ("", getattr(entry, name)) for name in ("user", "actor", "act"))
+            and entry.act not in self.without
             and self.server in (None, entry.server)
             and (self.since is None or entry.at >= self.since)
             and (self.until is None or entry.at < self.until)

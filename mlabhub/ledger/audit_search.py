@@ -55,6 +55,8 @@ def _conditions(wanted: AuditFilter, by: str) -> list[sa.ColumnElement[bool]]:
     of = audit.c
     named = [name for name in ("user", "actor", "act") if name != by and getattr(wanted, name)]
     conditions = [of[name].concat("") == getattr(wanted, name) for name in named]
+    if wanted.without:
+        conditions.append(of.act.concat("").not_in(wanted.without))
     if wanted.server is not None:
         conditions.append(of.server == wanted.server)
     if wanted.since is not None:

@@ -54,10 +54,18 @@ class AuditDesk:
         return await self._search(wanted, min(limit, MOST), before)
 
     async def own(self, person: Person, wanted: AuditFilter, *, limit: int, before: int | None = None) -> AuditPage:
-        """Return what was decided about a person, and done with what is theirs; text is not searched in it."""
-        page = await self._search(replace(wanted, user=person.name, text=""), limit, before)
+        """Return what was decided about a person, and done with what is theirs.
+
+        A text is not sought in sentences that they may not read: what is found would tell what stands there.
+        """
         viewer = self._viewer(person)
+        unread = () if viewer.sees_all or not wanted.text else tuple(WITHOUT_NAMES)
+        page = await self._search(replace(wanted, user=person.name, without=unread), limit, before)
         return replace(page, entries=tuple(for_owner(entry, viewer) for entry in page.entries))
+
+    def reads_all_of_own(self, person: Person) -> bool:
+        """Return whether a person may read each sentence about themselves, and so search in it."""
+        return self._viewer(person).sees_all
 
     def export(self, person: Person, wanted: AuditFilter, form: Format, say: Say) -> AsyncIterator[str]:
         """Return the text of all entries that are wanted, part by part. Raises `NotPermitted` at once."""

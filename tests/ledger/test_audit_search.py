@@ -72,6 +72,10 @@ def test_on_every_ledger(ledger: Ledger) -> None:
     page = ledger.search_audit(AuditFilter(user="bob", actor="alice", since=3.0, until=30.0), limit=2)
     assert all((one.user, one.actor) == ("bob", "alice") for one in page.entries)
     assert page.entries
+    stops = ledger.search_audit(AuditFilter(act="stop"), limit=99).entries
+    others = ledger.search_audit(AuditFilter(without=("stop",)), limit=99).entries
+    assert (bool(stops), {one.act for one in others} & {"stop"}) == (True, set())
+    assert len(stops) + len(others) == len(ENTRIES)
     assert ledger.search_audit(AuditFilter(until=-5.0), limit=9).entries == ()
     assert ledger.search_audit(AuditFilter(since=99.0), limit=9).entries == ()
 

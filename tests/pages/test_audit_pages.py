@@ -121,8 +121,22 @@ async def test_ones_own_is_said_in_ones_own_language_and_names_nobody_else(site:
     assert "s1<" not in page
     assert "zqbob" not in page
     assert "我的历史" in page
-    assert "zqbob" not in (await alice.get("history?text=holds&user=bob")).text
+    for text in ("zqbob", "holds"):  # what is found would tell as much as the sentence
+        found = (await alice.get("history", params={"text": text, "user": "bob"})).text
+        assert ("s9" in found, 'id="none"' in found, 'id="unread"' in found) == (False, True, True)
     assert "zqbob" in (await (await login("root")).get("audit?user=alice")).text
+
+
+async def test_ones_own_is_searched_by_text_and_paged_through(site: Site, login: Login) -> None:
+    site.ledger.commit([*entries(240), AuditEntry(START, "root", "keep", Message.of("{why}", why="Zq"), "bob", "s")])
+    alice = await login("alice")
+    page = (await alice.get("history", params={"text": "ROOT asked"})).text
+    assert page.count('class="mlab-trail-time"') == 50
+    assert 'value="ROOT asked"' in page
+    older = re.search(r'id="older" rel="next" href="([^"]+)"', page)
+    assert older is not None
+    assert "text=ROOT" in older[1]
+    assert 'id="none"' in (await alice.get("history", params={"text": "zq"})).text
 
 
 async def test_hostile_names_are_text(site: Site, login: Login) -> None:

@@ -137,8 +137,10 @@ class HistoryHandler(AuditBase):
 
     async def get(self) -> None:
         """Show it."""
+        desk, fields = self.audit_desk, ("act", "from", "to", "text")
+        unread = bool(self.asked("text").strip()) and not desk.reads_all_of_own(self.person)
         title = self.t(N_("My history"))
-        await self.show("history.html", "history", ("act", "from", "to"), self.audit_desk.own, title=title)
+        await self.show("history.html", "history", fields, desk.own, title=title, unread=unread)
 
 
 DOWNLOADS = (("csv", "CSV"), ("jsonl", "JSON Lines"))
