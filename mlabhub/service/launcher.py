@@ -16,11 +16,11 @@ from typing import Any
 from mlabhub.client.transport import NoAnswer, NotSent
 from mlabhub.core.names import check_display_name, check_user_name, is_server_name
 from mlabhub.core.profiles import LaunchRequest
-from mlabhub.core.quote import quote
+from mlabhub.core.quote import plain, quote
 from mlabhub.core.reasons import Reason
 from mlabhub.core.resolve import resolve
 from mlabhub.errors import InvalidLaunch, LaunchRefused, MLabError, NotFound, Unavailable
-from mlabhub.ledger import QueueEntry, Reservation, StoredAnswer
+from mlabhub.ledger import AuditEntry, QueueEntry, Reservation, StoredAnswer
 from mlabhub.messages import N_, Message
 from mlabhub.service import listing, reservations
 from mlabhub.service.answers import Admitted, Refused, Waits, reasons_json, refusal
@@ -46,6 +46,7 @@ from mlabhub.service.views import (
 )
 from mlabhub.service.wait_views import Queued
 from mlabhub.service.world import World
+from mlabhub.service.writer import Outcome
 
 __all__ = ["CatalogView", "LaunchAnswer", "LaunchStatus", "Launcher", "Person", "Preview", "ServerView", "Step"]
 
@@ -268,6 +269,9 @@ class Launcher(Looks):
         _check_server_name(server_name)
         if self._world.writer.projection.of_server(user, server_name) is not None:
             raise LaunchRefused(N_("The server is running. Stop it first; what was installed can be reset then."))
+        why = Message.of(N_("{actor} asked to forget what was installed"), actor=plain(actor.name))
+        entry = AuditEntry(self._world.clock(), actor.name, "reset", why, user=user, server=server_name)
+        await self._world.writer.submit(lambda _: Outcome(None, (entry,)))
         await self._world.backend.reset(user, server_name)
 
     async def _prepare(

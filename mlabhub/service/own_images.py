@@ -1,22 +1,28 @@
 """The images that a person may choose: those of the catalogue, and their own; saving one, deleting one.
 
 Guarantees: nobody sees or touches another person's images; an image of the catalogue that is another group's is not
-listed.
+listed. Saving and deleting stand in the audit; nothing is deleted that cannot be written there.
 """
 
 from __future__ import annotations
 
 from mlabhub.core.names import SAVED_PREFIX
 from mlabhub.core.profiles import visible_profiles
+from mlabhub.core.quote import plain
 from mlabhub.core.tools import TENSORBOARD, WORKBENCH
 from mlabhub.engine.own import OwnImage
 from mlabhub.errors import LaunchRefused
 from mlabhub.inventory.images import Images
-from mlabhub.messages import N_
+from mlabhub.ledger import AuditEntry
+from mlabhub.messages import N_, Message
 from mlabhub.service.fetching import ImageFetcher, describe
 from mlabhub.service.patience import soon
 from mlabhub.service.views import ImageView
 from mlabhub.service.world import World
+from mlabhub.service.writer import Outcome
+
+SAVED = N_("{actor} saved it as the image {image}")
+DELETED = N_("{actor} asked to delete the saved image {image}")
 
 
 class ImageDesk:
@@ -56,16 +62,27 @@ class ImageDesk:
         images = self._world.backend.images
         return () if images is None else await soon(images.own(user))
 
-    async def save(self, user: str, server_name: str, name: str, description: str) -> ImageView:
+    async def save(self, actor: str, user: str, server_name: str, name: str, description: str) -> ImageView:
         """Save a server as an image of its owner's."""
         one = self._world.writer.projection.of_server(user, server_name)
         if one is not None and one.kind == TENSORBOARD:
             raise LaunchRefused(N_("In a TensorBoard nothing is installed, so there is nothing to save."))
-        return _own_view(await self._images().save(user, server_name, name, description))
+        image = await self._images().save(user, server_name, name, description)
+        await self._note(actor, user, "save_image", SAVED, image.name, server_name)
+        return _own_view(image)
 
-    async def remove(self, user: str, name: str) -> None:
+    async def remove(self, actor: str, user: str, name: str) -> None:
         """Delete a person's image."""
-        await self._images().remove(user, name.removeprefix(SAVED_PREFIX))
+        images, name = self._images(), name.removeprefix(SAVED_PREFIX)
+        if any(one.name == name for one in await self.own(user)):
+            await self._note(actor, user, "delete_image", DELETED, name)
+        await images.remove(user, name)
+
+    async def _note(self, actor: str, user: str, act: str, said: str, image: str, server: str = "") -> None:
+        """Write into the audit."""
+        words = Message.of(said, actor=plain(actor), image=plain(image))
+        entry = AuditEntry(self._world.clock(), actor, act, words, user=user, server=server)
+        await self._world.writer.submit(lambda _: Outcome(None, (entry,)))
 
     def _images(self) -> Images:
         images = self._world.backend.images

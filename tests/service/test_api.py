@@ -405,7 +405,9 @@ async def test_reset_needs_a_stopped_server(running: Running) -> None:
     await running.call("POST", LAUNCHES, json={"server_name": "x", "user_options": {}})
     assert "Stop it first" in error_of(await running.call("POST", "api/v1/servers/alice/x/reset"), 409)["message"]
     await running.call("POST", "api/v1/servers/alice/x/stop")
-    assert (await running.call("POST", "api/v1/servers/alice/x/reset")).status_code == 200
+    assert (await running.call("POST", "api/v1/servers/alice/x/reset", "admin")).status_code == 200
+    (told,) = (await running.call("GET", "api/v1/audit", "admin", params={"act": "reset"})).json()["entries"]
+    assert (told["actor"], told["user"], told["server"]) == ("admin", "alice", "x")
 
 
 async def test_a_stop_that_the_hub_does_not_hear_changes_nothing(running: Running) -> None:

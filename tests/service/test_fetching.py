@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlabhub.errors import MLabError
+from mlabhub.ledger import LedgerUnavailable
 from mlabhub.service.fetching import (
     FAILED_S,
     MOST_TYPED,
@@ -128,8 +129,26 @@ async def test_own_images_by_the_api(site: Running) -> None:
     assert [one["name"] for one in (await site.call("GET", "api/v1/images", "bob")).json()["images"]][-1] == "nowhere"
     assert (await site.call("GET", "api/v1/images?user=alice", "bob")).status_code == 403
     assert (await site.call("DELETE", "api/v1/images/mine", "bob")).status_code == 404
-    assert (await site.call("DELETE", "api/v1/images/mine")).status_code == 200
+    assert (await site.call("DELETE", "api/v1/images/mine?user=alice", "admin")).status_code == 200
     assert (await site.call("DELETE", "api/v1/images/mine")).status_code == 404
+    entries = (await site.call("GET", "api/v1/audit", "admin", params={"text": "image mine"})).json()["entries"]
+    assert [(one["act"], one["actor"], one["user"], one["message"]) for one in entries] == [
+        ("delete_image", "admin", "alice", "admin asked to delete the saved image mine"),
+        ("save_image", "alice", "alice", "alice saved it as the image mine"),
+    ]
+
+
+async def test_an_image_whose_deletion_cannot_be_written_down_is_kept(
+    site: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.call("POST", "api/v1/servers/alice/_/save", json={"name": "mine"})
+
+    def away(records: object) -> None:
+        raise LedgerUnavailable("it is away")
+
+    monkeypatch.setattr(site.world.ledger, "commit", away)
+    assert (await site.call("DELETE", "api/v1/images/mine?user=alice", "admin")).status_code == 503
+    assert [one.name for one in await images_of(site).own("alice")] == ["mine"]
 
 
 async def test_one_job_at_most_waits_for_each_of_many_names() -> None:

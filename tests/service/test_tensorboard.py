@@ -120,7 +120,7 @@ async def test_why_it_ended_is_told_until_it_runs_again(lab: Running) -> None:
 async def test_it_cannot_be_saved(lab: Running) -> None:
     await launch(lab)
     with pytest.raises(LaunchRefused, match="nothing is installed"):
-        await ImageDesk(lab.world).save("alice", "tensorboard", "x", "")
+        await ImageDesk(lab.world).save("alice", "alice", "tensorboard", "x", "")
 
 
 @pytest.mark.parametrize("backend", ["container", "process"])

@@ -22,7 +22,7 @@ class ImageHandler(ApiHandler):
     async def delete(self, name: str) -> None:
         """Delete an image of one's own; for administrators of ``?user=NAME``."""
         user = self.subject(self.get_query_argument("user", None))
-        await ImageDesk(self.world).remove(user, name)
+        await ImageDesk(self.world).remove(self.person.name, user, name)
         self.answer({"state": "deleted"})
 
 
@@ -32,5 +32,5 @@ class SaveHandler(ApiHandler):
     async def post(self, user: str, server: str) -> None:
         """Save a server as an image of its owner's."""
         body = self.body(SaveBody)
-        image = await ImageDesk(self.world).save(self.subject(user), server_of(server), body.name, body.description)
-        self.answer(image, 201)
+        owner, name, desk = self.subject(user), self.person.name, ImageDesk(self.world)
+        self.answer(await desk.save(name, owner, server_of(server), body.name, body.description), 201)

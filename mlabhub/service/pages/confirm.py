@@ -212,5 +212,5 @@ class ImageHandler(Asking):
 
     async def act(self, act: str, user: str, name: str) -> str:
         """Delete it."""
-        await self.desk.remove(user, name)
+        await self.desk.remove(self.person.name, user, name)
         return self.page_url("save", user=self.other(user), done=act)

@@ -30,7 +30,7 @@ class SaveHandler(PageHandler):
         try:
             typed = self.get_body_argument("name", "")
             description = self.get_body_argument("description", "")
-            await self.desk.save(user, server, make_saved_name(typed), description)
+            await self.desk.save(self.person.name, user, server, make_saved_name(typed), description)
         except MLabError as error:
             self.set_status(error.status)
             await self._show(server, problem=self.t.say(error.message))

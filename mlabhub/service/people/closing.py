@@ -100,7 +100,7 @@ class ClosingDesk:
         known = acts.closed_account(self._world.writer.projection, name)
         if known.may_be_cleaned(now):
             for image in await self._saved(name):
-                await self._images.remove(name, image)
+                await self._images.remove(by.name, name, image)
             for layer in await self._world.backend.saved(name):
                 await self._world.backend.reset(name, layer.server_name)
         return self._closed_view(await self._world.writer.submit(acts.clean(name, by.name, now)))
