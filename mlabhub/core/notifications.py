@@ -35,6 +35,7 @@ Kind = Literal[
     "idle_warned",
     "idle_withdrawn",
     "idle_stopped",
+    "account_closed",
 ]
 Audience = Literal["admins", "everybody"]
 Address = Annotated[str, Field(strict=True, min_length=1, max_length=2000)]
@@ -55,6 +56,7 @@ FOR_PEOPLE: tuple[Kind, ...] = (
     "idle_warned",
     "idle_withdrawn",
     "idle_stopped",
+    "account_closed",
 )
 FOR_CHANNELS: tuple[Kind, ...] = ("refused", "given_back", "notice", "reclaimed", "idle_stopped")
 

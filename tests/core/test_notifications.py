@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mlabhub.core.notifications import FOR_CHANNELS, FOR_PEOPLE, Channel, Kind, Notifications, fill_address
+from mlabhub.service.account_news import ACCOUNT_KINDS
 from mlabhub.service.idle_news import IDLE_KINDS
 from mlabhub.service.news import KINDS
 
@@ -16,9 +17,10 @@ WHOLE = "mailto://robot:pw@mail.lab.example?to={user}"
 
 
 def test_every_kind_of_news_can_be_chosen() -> None:
-    assert set(get_args(Kind)) == {*KINDS, *IDLE_KINDS}
-    assert set(FOR_PEOPLE) | {"queued"} == {*KINDS, *IDLE_KINDS}
-    assert set(FOR_CHANNELS) < {*KINDS, *IDLE_KINDS}
+    all_kinds = {*KINDS, *IDLE_KINDS, *ACCOUNT_KINDS}
+    assert set(get_args(Kind)) == all_kinds
+    assert set(FOR_PEOPLE) | {"queued"} == all_kinds
+    assert set(FOR_CHANNELS) < all_kinds
 
 
 def test_nothing_is_sent_without_the_file() -> None:

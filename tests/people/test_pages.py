@@ -9,6 +9,8 @@ import pytest
 from mlabhub.client.accounts import MAY_NOT
 from mlabhub.errors import LaunchRefused, NotPermitted
 from mlabhub.messages import Message
+from mlabhub.service.account_news import AccountClosed
+from mlabhub.service.news import NewsItem
 from mlabhub.service.people.views import OpenedView
 from tests.doubles import ScriptedImages
 from tests.pages.launcher import HOSTILE
@@ -253,9 +255,13 @@ async def test_what_fails_after_the_account_is_open_is_told(running: Running, lo
     assert told["faults"] == ["The first server of ann was not started: The disk is full."]
 
 
-async def test_a_server_that_does_not_stop_is_told_and_closing_again_stops_it(running: Running, login: Login) -> None:
+async def test_a_server_that_does_not_stop_is_told_and_closing_again_stops_it(
+    running: Running, login: Login, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = {"server_name": "x", "user_options": {"profile": "cpu"}}
     await running.call("POST", "api/v1/launches", "alice", json=body)
+    told_of: list[NewsItem] = []
+    monkeypatch.setattr(running.world.news, "tell", told_of.append)
     stop = running.hub.stop
 
     async def fails(user: str, server: str) -> None:
@@ -271,6 +277,12 @@ async def test_a_server_that_does_not_stop_is_told_and_closing_again_stops_it(ru
     assert again["keep_until"] == told["keep_until"], "the days are counted from when it was closed first"
     assert running.of_server("alice", "x") is None
     assert running.projection.closed["alice"].reason == "left"
+    later = (await running.call("POST", "api/v1/people/alice/close", "admin", json={"keep_days": 365})).json()
+    closings = [one for one in told_of if isinstance(one, AccountClosed)]
+    assert [(one.user, one.keep_until, one.servers) for one in closings] == [
+        ("alice", told["keep_until"], ("x",)),
+        ("alice", later["keep_until"], ()),
+    ]
 
 
 async def test_saved_images_go_with_the_files(running: Running) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mlabhub.i18n import get_translator
 from mlabhub.messages import Message
-from mlabhub.service import idle_news, news
+from mlabhub.service import account_news, idle_news, news
 
 COMMON = {"user": "alice", "launch_id": "01J", "at": 1_732_233_600.0, "gpus": 2, "gpu_type": "a100"}
 IDLE = Message("GPU idle for 1 h.")
@@ -36,12 +36,18 @@ ITEMS = {
     "idle_withdrawn": idle_news.IdleWithdrawn(server="train", said=Message("It was used."), **COMMON),
     "idle_stopped": idle_news.IdleStopped(server="train", said=IDLE, **COMMON),
     "idle_stopped-unsaid": idle_news.IdleStopped(server="train", said=None, **COMMON),
+    "account_closed": account_news.AccountClosed(user="alice", at=COMMON["at"], keep_until=1_740_009_600.0),
+    "account_closed-at-work": account_news.AccountClosed(
+        user="alice", at=COMMON["at"], keep_until=1_740_009_600.0, servers=("train", "x"), waiting=2
+    ),
 }
+LAUNCH_KINDS = news.KINDS | idle_news.IDLE_KINDS
 
 
 def test_every_kind_has_a_name_of_its_own_and_an_example_here() -> None:
-    assert {one.kind for one in ITEMS.values()} == {*news.KINDS, *idle_news.IDLE_KINDS}
-    assert len(news.KINDS | idle_news.IDLE_KINDS) == 14
+    kinds = LAUNCH_KINDS | account_news.ACCOUNT_KINDS
+    assert {one.kind for one in ITEMS.values()} == set(kinds)
+    assert len(kinds) == 15
 
 
 @pytest.mark.parametrize("name", ITEMS)
@@ -52,7 +58,14 @@ def test_every_kind_can_be_said(name: str, language: str) -> None:
     for text in (t.say(one.title), t.say(one.body), t.say(one.personal())):
         assert text
         assert "{" not in text
-        assert "2 A100" in text or "train" in text or "1 A100" in text or "Default" in text or "默认" in text
+        assert (
+            one.kind == "account_closed"
+            or "2 A100" in text
+            or "train" in text
+            or "1 A100" in text
+            or "Default" in text
+            or "默认" in text
+        )
 
 
 @pytest.mark.parametrize("name", ["{user}", "a\r\nBcc: all@example.org", "%s", "x" * 10_000, "\x1b[2J"])
@@ -74,6 +87,13 @@ def test_who_comes_back_is_said_to_the_holder_alone() -> None:
 
 def test_the_notice_says_how_long_there_is() -> None:
     assert "in 10 min" in str(ITEMS["notice"].body)
+
+
+def test_names_of_a_closed_account_s_servers_are_said_to_its_person_alone() -> None:
+    one = ITEMS["account_closed-at-work"]
+    assert "Servers: train, x." in str(one.personal())
+    assert "train" not in str(one.title) + str(one.body)
+    assert "2025-02-" in str(one.body)
 
 
 def test_what_can_be_given_back_links_to_where_one_gives_it_back() -> None:

@@ -2,7 +2,8 @@
 
 Guarantees: what closing does is told before, by the same look that closing takes; it is the hub first that lets nobody
 in any more, then the ledger, from when on nothing starts, and then what runs is stopped; what failed in between is
-told, and closing again does the rest. No file is touched here but saved images and what was installed in servers, and
+told, and closing again does the rest. The person is told, once it is done and durable, and again only where files are
+kept until another time. No file is touched here but saved images and what was installed in servers, and
 these only once the time for which they are kept is over.
 """
 
@@ -18,6 +19,7 @@ from mlabhub.core.names import folder_name
 from mlabhub.core.quote import plain
 from mlabhub.errors import LaunchRefused, MLabError, NotFound
 from mlabhub.messages import N_, Message
+from mlabhub.service.account_news import AccountClosed
 from mlabhub.service.launcher import Launcher
 from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.people import acts
@@ -66,6 +68,7 @@ class ClosingDesk:
     async def close(self, by: Acting, name: str, keep_days: int | None = None, reason: str = "") -> ClosingView:
         """Close an account; one that is closed already is closed again, with what did not work before."""
         found = await self.look(by, name, keep_days)
+        known = self._world.writer.projection.closed.get(name)
         faults: list[Message] = []
         try:
             await self._accounts.act(by.token, name, "close")
@@ -76,7 +79,20 @@ class ClosingDesk:
         act = acts.close(name, until, self._until(None, now), by.name, " ".join(reason.split())[:500], now)
         closed = await self._world.writer.submit(act)
         faults += await self._stop(by, name, await self._servers(name))
+        if known is None or known.keep_until != closed.keep_until:
+            self._tell(found, closed)
         return ClosingView(**{**vars(found), "keep_until": closed.keep_until, "faults": tuple(faults)})
+
+    def _tell(self, found: ClosingView, closed: ClosedAccount) -> None:
+        """Tell whose account it was."""
+        told = AccountClosed(
+            user=closed.user,
+            at=self._world.clock(),
+            keep_until=closed.keep_until,
+            servers=found.servers,
+            waiting=found.waiting,
+        )
+        self._world.news.tell(told)
 
     async def reopen(self, by: Acting, name: str) -> None:
         """Reopen an account with its groups, its quotas and its password. Raises `LaunchRefused`."""
