@@ -129,8 +129,8 @@ class Translator:
         return self.number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-# Pages say the same few numbers and times over and over, and to lay one out takes longer than all else about a line of a
-# table. Times are asked for by the fields that are shown: moments are equal whatever zone they are told in.
+# Pages say the same few numbers and times over and over, and to lay one out takes longer than all else about a line of
+# a table. Times are asked for by the fields that are shown: moments are equal whatever zone they are told in.
 @lru_cache(maxsize=20_000, typed=True)
 def _number(value: float, locale: Locale) -> str:
     return str(format_decimal(value, format="#,##0.##", locale=locale))

@@ -20,6 +20,7 @@ from mlabhub.core.durations import Durations, Kind, Lasting
 from mlabhub.errors import Unavailable
 from mlabhub.ledger import Ledger, PastRun, QueueEntry, Reservation, ToldStart
 from mlabhub.service.wait_views import ForecastAccuracy
+from mlabhub.service.worked_out import WorkedOut
 
 log = logging.getLogger(__name__)
 WEEKS = 8
@@ -74,8 +75,7 @@ class History:
         self._durations = Durations()
         self._reckoned: dict[str, Reckoned] = {}
         self._lasting: tuple[int, float, Lasting] | None = None
-        self._accuracy: tuple[float, ForecastAccuracy] | None = None
-        self._comparing = asyncio.Lock()
+        self._accuracy = WorkedOut(self._compare, clock, fresh_s=ACCURATE_S, old_s=2 * ACCURATE_S)
         self.number = 0
         self.known = False
 
@@ -163,27 +163,12 @@ class History:
             log.debug("%d runs of the last %d weeks are known", len(self._runs), WEEKS)
 
     async def accuracy(self) -> ForecastAccuracy:
-        """Return how good the forecasts of the last weeks were, a minute ago at most. Raises `Unavailable`.
+        """Return how good the forecasts of the last weeks were, two minutes ago at most. Raises `Unavailable`."""
+        return await self._accuracy.get()
 
-        It is worked out once for all who ask meanwhile.
-        """
-        if (found := self._accurate()) is not None:
-            return found
-        async with self._comparing:
-            found = self._accurate()
-            if found is None:
-                now = self._clock()
-                found = await asyncio.to_thread(self._reckon_accuracy, now - KEPT_S)
-                self._accuracy = now, found
-            return found
-
-    def _accurate(self) -> ForecastAccuracy | None:
-        """Return what was worked out a moment ago."""
-        known = self._accuracy
-        return known[1] if known is not None and 0 <= self._clock() - known[0] < ACCURATE_S else None
-
-    def _reckon_accuracy(self, since: float) -> ForecastAccuracy:
-        return accuracy_of(self._ledger.told_starts(since))
+    async def _compare(self) -> ForecastAccuracy:
+        since = self._clock() - KEPT_S
+        return await asyncio.to_thread(lambda: accuracy_of(self._ledger.told_starts(since)))
 
 
 def accuracy_of(starts: Sequence[ToldStart]) -> ForecastAccuracy:

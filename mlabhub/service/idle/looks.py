@@ -17,10 +17,11 @@ from mlabhub.errors import NotFound, NotPermitted
 from mlabhub.ledger import Reservation
 from mlabhub.messages import N_, Message
 from mlabhub.service.idle.answers import OverviewAnswer, overview_answer, silent_agents
-from mlabhub.service.idle.desk import ADMINISTRATORS, NOT_RUNNING, IdleDesk
+from mlabhub.service.idle.desk import NOT_RUNNING, IdleDesk
 from mlabhub.service.idle.views import IdleView
 from mlabhub.service.reports import Reports
 from mlabhub.service.views import Person
+from mlabhub.service.worked_out import WorkedOut
 
 if TYPE_CHECKING:
     from mlabhub.service.world import World
@@ -29,6 +30,9 @@ LASTS_S = 60.0
 """A sample comes once a minute."""
 
 OVERVIEW_S = 5.0
+OVERVIEW_OLD_S = 15.0
+"""It is true enough for some seconds, and good enough for some more while it is worked out anew."""
+ADMINISTRATORS = N_("This is for administrators.")
 NO_LAUNCH = N_("There is no launch by this id, or it is not yours.")
 
 
@@ -41,7 +45,7 @@ class IdleLooks:
         self._reports = reports
         self._uses: dict[str, DayUse | None] = {}
         self._uses_of: float | None = None
-        self._overview: tuple[object, OverviewAnswer] | None = None
+        self._overview = WorkedOut(self._work_out, world.clock, fresh_s=OVERVIEW_S, old_s=OVERVIEW_OLD_S)
         self._histories: dict[tuple[str, str, float], asyncio.Task[tuple[Sample, ...]]] = {}
         self._histories_of = -1.0
 
@@ -95,9 +99,9 @@ class IdleLooks:
         """Return what administrators see, worked out once in a few seconds for all of them. Raises `NotPermitted`."""
         if not person.admin:
             raise NotPermitted(ADMINISTRATORS)
-        projection, now = self._world.writer.projection, self._world.clock()
-        silent = silent_agents(projection, self._reports.latest, now)
-        asked = (projection.version, self._world.watch.ticked, now // OVERVIEW_S, tuple(silent))
-        if self._overview is None or self._overview[0] != asked:
-            self._overview = (asked, overview_answer(await self._desk.overview(person), silent, now))
-        return self._overview[1]
+        return await self._overview.get()
+
+    async def _work_out(self) -> OverviewAnswer:
+        now = self._world.clock()
+        silent = silent_agents(self._world.writer.projection, self._reports.latest, now)
+        return overview_answer(await self._desk.overview(), silent, now)

@@ -5,6 +5,8 @@ Guarantees: for administrators only; what is not known is said to be not known; 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +20,15 @@ from mlabhub.core.reasons import sentences
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.idle.answers import OverviewAnswer, WouldStopAnswer
 from mlabhub.service.pages.base import PageHandler
+from mlabhub.service.pages.environment import ENVIRONMENT
 from mlabhub.service.pages.queueing import Url
 from mlabhub.service.pages.waits import local
 from mlabhub.service.views import Person
+from mlabhub.service.worked_out import WorkedOut
 
-MOST_ROWS = 200
+MOST_ROWS = 100
+FRESH_S, OLD_S = 5.0, 15.0
+"""For how long lists that were made are true enough, and good enough while they are made anew."""
 Cells = Callable[[Any], list[str]]
 VERDICTS = {
     "active": N_("{count} at work"),
@@ -163,13 +169,28 @@ class Overview(Protocol):
     async def overview(self, person: Person) -> OverviewAnswer: ...
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What was told, and the lists of it in one language."""
+
+    told: OverviewAnswer
+    tables: Markup
+
+
+def _lay_out(told: OverviewAnswer, t: Translator, prefix: str) -> _Made:
+    tables = make_tables(told, t, lambda path: prefix + path)
+    return _Made(told, Markup(ENVIRONMENT.get_template("_idle_tables.html").render(_=t, tables=tables)))
+
+
 class IdleOverviewHandler(PageHandler):
     """The page."""
 
     async def get(self) -> None:
         """Show it to administrators."""
         looks: Overview = self.application.settings["idle_looks"]
-        told = await looks.overview(self.person)
+        await looks.overview(self.person)  # refuses everybody else
+        made = await self._lists(looks, self.person).get()
+        told = made.told
         verdicts = [(VERDICTS[key], count) for key, count in told.verdicts.items() if key in VERDICTS and count]
         dry = {"count": len(told.would_stops), "hours": f"{told.gpu_hours:.1f}", "regrets": told.regrets}
         self.render_page(
@@ -177,14 +198,17 @@ class IdleOverviewHandler(PageHandler):
             title=self.t(N_("Idleness")),
             counts=[self.t(text, count=count) for text, count in verdicts],
             dry=self.t(DRY, **dry) if told.would_stops else self.t(NO_DRY),
-            tables=self._tables(told),
+            tables=made.tables,
         )
 
-    def _tables(self, told: OverviewAnswer) -> Markup:
-        """Return the lists, made once in each language for all who are told the same."""
-        made: dict[str, tuple[OverviewAnswer, Markup]] = self.application.settings.setdefault("idle_tables", {})
-        known = made.get(self.t.language)
-        if known is None or known[0] is not told:
-            text = self.render_text("_idle_tables.html", tables=make_tables(told, self.t, self.page_url))
-            known = made[self.t.language] = (told, Markup(text))
-        return known[1]
+    def _lists(self, looks: Overview, person: Person) -> WorkedOut[_Made]:
+        """Return what keeps the lists in one's language: they are the same for all administrators."""
+        kept: dict[str, WorkedOut[_Made]] = self.application.settings.setdefault("idle_lists", {})
+        t, prefix = self.t, self.site.service_prefix
+
+        async def make() -> _Made:
+            return await asyncio.to_thread(_lay_out, await looks.overview(person), t, prefix)
+
+        if t.language not in kept:
+            kept[t.language] = WorkedOut(make, time.monotonic, fresh_s=FRESH_S, old_s=OLD_S)
+        return kept[t.language]
