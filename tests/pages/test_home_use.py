@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlabhub.core.idle.day_use import PLACES, STEP_S, DayUse, day_use
 from mlabhub.core.idle.samples import Sample, Samples
 from mlabhub.i18n import get_translator
-from mlabhub.service.pages.quota_bars import WIDTH, make_bars
+from mlabhub.service.pages.quota_bars import WIDTH, Meter, make_bars
 from mlabhub.service.pages.spark import gpu_hours, make_sparks
 from mlabhub.service.views import CatalogView, UsageView
 from tests.pages.conftest import Login
@@ -89,15 +89,15 @@ def view_of(own: UsageView, *groups: UsageView) -> CatalogView:
 def test_bars_say_what_is_held_borrowed_guaranteed_and_the_limit() -> None:
     vision = UsageView("vision", {"gpu": 14}, {"gpu": 40}, {"gpu": 8}, borrowed={"gpu": 6})
     own, group = make_bars(view_of(UsageView("alice", {"gpu": 2}, {"gpu": 8}, {}), vision), None, ENGLISH)
-    assert [(one.said, one.used, one.borrowed) for one in own.bars] == [("2 of 8 GPU", WIDTH // 4, 0)]
+    assert [(one.said, one.meter.own, one.meter.borrowed) for one in own.bars] == [("2 of 8 GPU", WIDTH // 4, 0)]
     (bar,) = group.bars
     assert bar.said == "vision holds 8 of 8 guaranteed GPU, and borrows 6 of 32."
-    assert (bar.used, bar.borrowed, bar.guaranteed) == (350, 150, 200)
+    assert bar.meter == Meter(own=200, borrowed=150, guaranteed=200, full=False)
 
 
 def test_more_than_a_limit_that_was_lowered_is_said() -> None:
     (own,) = make_bars(view_of(UsageView("alice", {"gpu": 9}, {"gpu": 8}, {})), "alice", ENGLISH)
-    assert (own.name, own.bars[0].over, own.bars[0].used) == ("alice alone", True, WIDTH)
+    assert (own.name, own.bars[0].meter.full, own.bars[0].meter.own) == ("alice alone", True, WIDTH)
     assert "more than the limit" in own.bars[0].said
 
 

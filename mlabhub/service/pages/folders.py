@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from mlabhub.core.folder_use import FolderUse
 from mlabhub.core.units import format_bytes
 from mlabhub.i18n import N_, Translator
+from mlabhub.service.pages.quota_bars import WIDTH, Meter
 from mlabhub.service.pages.waits import local
 from mlabhub.service.pages.words import folder_text, room_text
 from mlabhub.service.views import StorageView
 
-WIDTH = 1000
 BY = {
     "folder quota": N_("the folder's quota"),
     "user quota": N_("its owner's quota"),
@@ -27,15 +27,14 @@ USE_UNKNOWN = N_("how much is used is not known")
 class FolderLine:
     """One folder, its room, and whether that is a matter of concern.
 
-    ``use`` is how much is in it, in words, and ``part`` how much of `WIDTH` that is of its quota; None without one.
+    ``use`` is how much is in it, in words, and ``meter`` shows that against its quota; None without one.
     """
 
     name: str
     room: str
     full: bool
     use: str
-    part: int | None
-    width: int = WIDTH
+    meter: Meter | None
 
 
 def make_folders(folders: Sequence[StorageView], t: Translator) -> list[FolderLine]:
@@ -46,7 +45,7 @@ def make_folders(folders: Sequence[StorageView], t: Translator) -> list[FolderLi
             room_text(t, folder),
             bool(folder.full) and not folder.read_only,
             use_text(folder.use, t),
-            part_of(folder.use),
+            meter_of(folder.use),
         )
         for folder in folders
     ]
@@ -62,6 +61,9 @@ def use_text(use: FolderUse | None, t: Translator) -> str:
     return t(COUNTED, used=used, time=t.date_time(local(use.at or 0.0)))
 
 
-def part_of(use: FolderUse | None) -> int | None:
-    """Return how much of `WIDTH` a folder's use is of its quota."""
-    return min(WIDTH, round(WIDTH * use.used / use.limit)) if use is not None and use.limit else None
+def meter_of(use: FolderUse | None) -> Meter | None:
+    """Return how much is in a folder as a bar of its quota."""
+    if use is None or not use.limit:
+        return None
+    part = min(WIDTH, round(WIDTH * use.used / use.limit))
+    return Meter(part, 0, 0, full=part == WIDTH)

@@ -17,18 +17,26 @@ WIDTH = 1000
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One resource: from the left what is held, of it what is borrowed, and where the guarantee ends (0: none).
+class Meter:
+    """A resource as a bar: from the left what is one's own of what is held, then what is borrowed, and where the
+    guarantee ends (0: none). ``full``: there is a limit, and it is reached.
 
-    Lengths are of `WIDTH`, which stands for the limit, if there is one.
+    Lengths are of `WIDTH`, which stands for the limit, or for the most of the others where there is none.
     """
 
-    said: str
-    used: int
+    own: int
     borrowed: int
     guaranteed: int
-    over: bool
+    full: bool
     width: int = WIDTH
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One resource with its sentence."""
+
+    said: str
+    meter: Meter
 
 
 @dataclass(frozen=True)
@@ -66,16 +74,18 @@ def lends(usage: UsageView, resource: str) -> bool:
     return resource in usage.guaranteed or not any(one.startswith(GPU_PREFIX) for one in usage.guaranteed)
 
 
-def _bar(usage: UsageView, resource: str, said: str, t: Translator) -> Bar:
+def make_meter(usage: UsageView, resource: str) -> Meter:
+    """Return the bar of one resource."""
     used, guaranteed = usage.used.get(resource, 0.0), usage.guaranteed.get(resource, 0.0)
     limit = usage.limit.get(resource)
-    most = max(used, guaranteed, limit or 0.0) or 1.0
-    borrowed = usage.borrowed.get(resource, 0.0) if lends(usage, resource) else 0.0
-    over = limit is not None and used > limit
-    if over:
+    whole = max(used, guaranteed, limit or 0.0) or 1.0
+    borrowed = min(used, usage.borrowed.get(resource, 0.0)) if lends(usage, resource) else 0.0
+    own, lent, until = (round(WIDTH * part / whole) for part in (used - borrowed, borrowed, guaranteed))
+    return Meter(own, lent, until, full=limit is not None and used >= limit)
+
+
+def _bar(usage: UsageView, resource: str, said: str, t: Translator) -> Bar:
+    limit = usage.limit.get(resource)
+    if limit is not None and usage.used.get(resource, 0.0) > limit:
         said = join_sentences([said, t(N_("That is more than the limit, which was lowered since."))])
-
-    def length(part: float) -> int:
-        return round(WIDTH * part / most)
-
-    return Bar(said, length(used), length(borrowed), length(guaranteed), over)
+    return Bar(said, make_meter(usage, resource))

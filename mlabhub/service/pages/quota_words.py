@@ -17,7 +17,7 @@ from mlabhub.core.reasons import unit_of
 from mlabhub.core.units import CPU, GPU, MEMORY, SERVERS
 from mlabhub.i18n import N_, Translator
 from mlabhub.service.pages.queueing import Url
-from mlabhub.service.pages.quota_bars import lends
+from mlabhub.service.pages.quota_bars import Meter, lends, make_meter
 from mlabhub.service.pages.waits import local
 from mlabhub.service.pages.words import list_text
 from mlabhub.service.views import QuotaChangeView, UsageView
@@ -39,27 +39,21 @@ ORDER = {GPU: 0, CPU: 2, MEMORY: 3, SERVERS: 4}
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One resource. Widths are per cent of the bar: what is held of one's own, what is borrowed, where the guarantee
-    ends; ``drawn`` is False where nothing bounds it, so that there is nothing to draw it against.
-    """
+class Line:
+    """One resource; without a ``meter`` where nothing bounds it, so that there is nothing to draw it against."""
 
     name: str
     text: str
-    own: float = 0.0
-    borrowed: float = 0.0
-    guaranteed: float | None = None
-    drawn: bool = False
-    full: bool = False
+    meter: Meter | None
 
 
 @dataclass(frozen=True)
 class UsageCard:
-    """A group or a person with its bars; ``remarks`` are what a bar has no room for."""
+    """A group or a person with its lines; ``remarks`` are what a line has no room for."""
 
     name: str
     url: str
-    bars: list[Bar]
+    lines: list[Line]
     remarks: list[str]
 
 
@@ -87,11 +81,11 @@ def make_card(usage: UsageView, t: Translator, url: str) -> UsageCard:
     shown = [one for one in sorted(named, key=_order) if one in usage.limit or one in usage.guaranteed or _counts(one)]
     each = list_text(t, (_amount(t, one, usage.each[one]) for one in sorted(usage.each, key=_order)))
     remarks = [t(N_("When it pays, one person may hold at most {what}."), what=each)] if each else []
-    return UsageCard(plain(usage.name), url, [make_bar(usage, one, t) for one in shown], remarks)
+    return UsageCard(plain(usage.name), url, [make_line(usage, one, t) for one in shown], remarks)
 
 
-def make_bar(usage: UsageView, resource: str, t: Translator) -> Bar:
-    """Return the bar of one resource."""
+def make_line(usage: UsageView, resource: str, t: Translator) -> Line:
+    """Return the line of one resource."""
     used, limit = usage.used.get(resource, 0.0), usage.limit.get(resource)
     guaranteed = usage.guaranteed.get(resource)
     borrowed = usage.borrowed.get(resource, 0.0) if lends(usage, resource) else 0.0
@@ -106,23 +100,11 @@ def make_bar(usage: UsageView, resource: str, t: Translator) -> Bar:
         parts.append(t(N_("{amount} borrowed"), amount=borrowed))
     if resource in usage.soft:
         parts.append(t(N_("more while nobody waits")))
-    whole = max(limit if limit is not None else 0.0, guaranteed or 0.0, used)
-    drawn = whole > 0 and (limit is not None or guaranteed is not None)
-    if not drawn:
-        return Bar(bar_name(resource, t), " · ".join(parts))
-    share = 100 / whole
-    return Bar(
-        name=bar_name(resource, t),
-        text=" · ".join(parts),
-        own=round((used - min(used, borrowed)) * share, 2),
-        borrowed=round(min(used, borrowed) * share, 2),
-        guaranteed=round(guaranteed * share, 2) if guaranteed else None,
-        drawn=True,
-        full=limit is not None and used >= limit,
-    )
+    drawn = (limit is not None or guaranteed is not None) and any((limit, guaranteed, used))
+    return Line(line_name(resource, t), " · ".join(parts), make_meter(usage, resource) if drawn else None)
 
 
-def bar_name(resource: str, t: Translator) -> str:
+def line_name(resource: str, t: Translator) -> str:
     """Return what stands before a resource's bar."""
     return t(NAMES[resource]) if resource in NAMES else t.say(unit_of(resource))
 
