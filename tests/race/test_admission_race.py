@@ -192,6 +192,7 @@ async def race(settings: Settings, service: Service, book: Book) -> None:
     for number in range(1, KILLS + 1):
         while book.counts["answered"] < REQUESTS * number / (KILLS + 1):
             await asyncio.sleep(0.02)
+            assert service.process.poll() is None, "the service ended by itself, so nobody is answered any more"
             if all(task.done() for task in clients):
                 break
         await asyncio.to_thread(service.kill)
