@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Float, Index, Integer, Table
 from sqlalchemy.engine import RowMapping
 
-from mlabhub.ledger.records import IdleWarning, Keeping, Shelved, WouldStop
+from mlabhub.ledger.idle_records import IdleWarning, Keeping, Shelved, WouldStop
 from mlabhub.ledger.tables import Text, metadata
 from mlabhub.messages import Message, message_json, message_of
 

@@ -18,8 +18,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from mlabhub.ledger import audit_search, idle_tables, people_tables, queue_tables, tables
 from mlabhub.ledger.audit import AUDIT_WINDOW, AuditFilter, AuditPage
 from mlabhub.ledger.base import MOST_LATEST, LedgerConflict, LedgerUnavailable, one_per_server
+from mlabhub.ledger.idle_records import OVER
 from mlabhub.ledger.records import (
-    OVER,
     AuditEntry,
     ClosedAccount,
     Contents,

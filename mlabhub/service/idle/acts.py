@@ -18,7 +18,7 @@ from mlabhub.core.idle.verdict import Kind, Verdict
 from mlabhub.core.idle.words import span
 from mlabhub.errors import LaunchRefused
 from mlabhub.ledger import AuditEntry, IdleWarning, Keeping, Record, Reservation, WouldStop
-from mlabhub.ledger.records import Way
+from mlabhub.ledger.idle_records import Way
 from mlabhub.messages import N_, Message
 from mlabhub.service.projection import Projection
 from mlabhub.service.reservations import audit_of

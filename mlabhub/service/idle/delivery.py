@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mlabhub.errors import MLabError
 from mlabhub.ledger import IdleWarning, Reservation
-from mlabhub.ledger.records import Way
+from mlabhub.ledger.idle_records import Way
 from mlabhub.messages import Message
 from mlabhub.service import idle_news, news
 from mlabhub.service.idle import acts
