@@ -25,6 +25,26 @@ from tests.service.test_tensorboard import BOARD, IMAGES
 NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "same-origin"}
 SCRIPT = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-origin"}
 HOME = "/services/mlabhub/"
+GROUP_SCOPES = tuple(
+    f"{scope}!group=vision"
+    for scope in (
+        "admin:users",
+        "admin:groups",
+        "admin:servers",
+        "admin:server_state",
+        "admin:auth_state",
+        "list:users",
+        "read:users",
+        "groups",
+        "tokens",
+        "users",
+        "servers",
+        "start:servers",
+        "delete:servers",
+        "access:servers",
+    )
+)
+"""What a role of the hub may give somebody over alice's group."""
 
 BODIES: dict[str, dict[str, Any]] = {
     "api/v1/launches": {"server_name": "new", "user_options": {"profile": "cpu"}},
@@ -124,6 +144,8 @@ async def open_lab(folder: Path) -> AsyncIterator[Lab]:
     (settings.config_dir / "images.yaml").write_text(IMAGES)
     async with run_service(settings, backend=backend) as running:
         lab = Lab(running)
+        running.hub.add_user("lead", "vision")
+        running.tokens.vouch("t-lead", "lead", "vision", scopes=GROUP_SCOPES)
         for who in ("alice", "admin"):
             status, told = await launch(running, "alice", f"of{who}", 3)
             assert status == 201, told

@@ -141,7 +141,7 @@ async def run_service(
         service = make_service(world, hub_auth=tokens, spawner_secret=SECRET, accounts=accounts)
         server = HTTPServer(service.application)
         server.listen(settings.service_port, "127.0.0.1")
-        async with httpx.AsyncClient(base_url=settings.service_url, trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=settings.service_url, trust_env=False, verify=False, timeout=30) as http:
             spawner = ServiceClient(settings.service_url, lambda: SECRET, retry_s=0.3)
             one = Running(settings, service, hub, accounts, backend, tokens, http, spawner)
             hub.spawn, hub.stop_takes = one.spawn, one.despawn
