@@ -18,7 +18,7 @@ from mlabhub.service.cluster_map import desk
 from tests.pages.launcher import MemoryLauncher
 from tests.pages.site import Site
 from tests.pages.test_accessible import faults
-from tests.pages.test_browser import NARROW, WIDE, open_page
+from tests.pages.test_browser import HURRY, NARROW, WIDE, open_page
 from tests.pages.test_cluster_page import hold
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -27,9 +27,10 @@ LONG_MS = 20_000
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BrowserContext]:
-    """A fresh profile; every change is on the next map."""
+    """A fresh profile, whose pages hurry; every change is on the next map."""
     monkeypatch.setattr(desk, "SHORTEST_S", 0.0)
     context = await browser.new_context(viewport=WIDE, locale="en-US")  # type: ignore[arg-type]
+    await context.add_init_script(HURRY)
     yield context
     await context.close()
 

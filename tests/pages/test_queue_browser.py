@@ -17,15 +17,16 @@ from tests.pages.launcher import MemoryLauncher
 from tests.pages.queue import in_minutes
 from tests.pages.site import Site
 from tests.pages.test_accessible import faults
-from tests.pages.test_browser import LOOKS, NARROW, WIDE, open_page, start
+from tests.pages.test_browser import HURRY, LOOKS, NARROW, WIDE, open_page, start
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
-    """A fresh profile."""
+    """A fresh profile, whose pages hurry."""
     context = await browser.new_context(viewport=WIDE, locale="en-US")  # type: ignore[arg-type]
+    await context.add_init_script(HURRY)
     yield context
     await context.close()
 
@@ -113,7 +114,7 @@ async def test_home_counts_down_and_follows(context: BrowserContext, site: Site,
     await expect(page.locator("[data-part=waiting]")).to_contain_text("Place 2 of 3", timeout=8000)
     await expect(page.locator("[data-notice]")).to_have_count(0)
     assert await page.evaluate("document.activeElement.id") == f"leave-{own}", "what has the focus keeps it"
-    launcher.waits.told["alice"] = [notice(launcher.views["alice", "train"].launch_id or "", "train", 300)]
+    launcher.waits.told["alice"] = [notice(launcher.views["alice", "train"].launch_id or "", "train", 290)]
     await expect(page.locator("#live-said")).to_contain_text("Save your work now.", timeout=8000)
 
 
@@ -123,12 +124,15 @@ async def test_a_deadline_that_passes_is_not_counted_beyond(
     launch_id = await start(launcher, "alice", "train", profile="gpu", gpus=2, gpu_type="a100")
     launcher.finish(launch_id)
     launcher.waits.told["alice"] = [notice(launch_id, "train", 4)]
+    await context.clock.install()
     page = await open_page(context, site)
     timer = page.locator("[data-notice] [role=timer]")
-    await expect(timer).to_have_text("until then at least", timeout=8000)
+    await expect(timer).to_have_text(re.compile(r"in \d s"))
+    await context.clock.run_for(5000)
+    await expect(timer).to_have_text("until then at least")
     launcher.waits.told["alice"] = [notice(launch_id, "train", -30)]
     await page.reload()
-    await page.wait_for_timeout(1500)
+    await context.clock.run_for(1500)
     assert await timer.inner_text() == "until then at least"
 
 

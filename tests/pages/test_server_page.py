@@ -14,7 +14,7 @@ from tests.pages.conftest import Login
 from tests.pages.helpers import field, start
 from tests.pages.launcher import HOSTILE, MemoryLauncher
 from tests.pages.site import PREFIX, Site
-from tests.pages.test_browser import WIDE, open_page
+from tests.pages.test_browser import HURRY, WIDE, open_page
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 SCRIPT = b"<script>alert(1)</script>"
@@ -152,8 +152,9 @@ async def test_the_log_comes_back_by_itself_when_the_service_was_away(
     site.backend.logs["alice", "exp"] = [b"first\n"]
     site.backend.down = True
     context = await browser.new_context(viewport=WIDE, locale="en-US")  # type: ignore[arg-type]
+    await context.add_init_script(HURRY)
     page = await open_page(context, site, f"servers/{launch_id}?log=1")
     await expect(page.locator("#log-said")).to_contain_text("cannot be followed")
     site.backend.down = False
-    await expect(page.locator("#log-text")).to_have_text("first", timeout=60_000)
+    await expect(page.locator("#log-text")).to_have_text("first")
     await context.close()
