@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mlabhub.core.reasons import unit_of
 from mlabhub.core.units import format_number
 from mlabhub.i18n import N_, Translator
 from mlabhub.messages import Message
-from mlabhub.service.pages.quota_words import PARTS
+from mlabhub.service.pages.quota_words import PARTS, line_name
 from mlabhub.service.quota_bodies import InvalidChange
 from mlabhub.service.quota_looks import QuotaLook
 
@@ -76,7 +75,7 @@ def make_form(look: QuotaLook, t: Translator, now: datetime, get: Get | None = N
                     t(N_("as for everybody")) if (part, resource) in look.inherited else "",
                 )
             )
-        lines.append(Line(t.say(unit_of(resource)), cells))
+        lines.append(Line(line_name(resource, t), cells))
     headings = [t(PARTS[part]) for part in look.parts]
     zone = now.strftime("%Z (UTC%z)")
     return QuotaForm(headings, lines, typed("from"), typed("until"), typed("reason"), zone)

@@ -105,7 +105,7 @@ def make_line(usage: UsageView, resource: str, t: Translator) -> Line:
 
 
 def line_name(resource: str, t: Translator) -> str:
-    """Return what stands before a resource's bar."""
+    """Return a resource's name where it stands by itself, as before its bar."""
     return t(NAMES[resource]) if resource in NAMES else t.say(unit_of(resource))
 
 
@@ -150,7 +150,7 @@ def change_text(one: QuotaChangeView | QuotaChange, t: Translator) -> str:
         amount = t(N_("nothing")) if one.part == "guaranteed" else t(N_("no limit"))
     else:
         amount = f"{'+' if one.added and one.amount >= 0 else ''}{t.number(one.amount)}"
-    return t(N_("{part}, {unit}: {amount}"), part=t(PARTS[one.part]), unit=t.say(unit_of(one.resource)), amount=amount)
+    return t(N_("{part}, {unit}: {amount}"), part=t(PARTS[one.part]), unit=line_name(one.resource, t), amount=amount)
 
 
 def value_text(value: float | None, t: Translator) -> str:

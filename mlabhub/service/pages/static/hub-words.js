@@ -6,7 +6,8 @@
   const known = new Map(words);
   const patterns = shapes.map(([shape, said]) => [new RegExp(shape, "s"), said]);
   const attributes = ["placeholder", "title", "aria-label"];
-  const names = "main, [data-testid^=user-row-name], script, style, textarea"; // of people, of ours, of no page
+  const ours = "main:not(#of-the-hub)";
+  const names = `${ours}, [data-testid^=user-row-name], script, style, textarea`; // of ours, of people, of no page
 
   function translate(text) {
     const trimmed = text.trim();
@@ -32,7 +33,7 @@
 
   function sayAttributes(element) {
     for (const name of attributes) {
-      const said = element.hasAttribute(name) && !element.closest("main") && translate(element.getAttribute(name));
+      const said = element.hasAttribute(name) && !element.closest(ours) && translate(element.getAttribute(name));
       if (said) {
         element.setAttribute(name, said);
       }
