@@ -142,6 +142,7 @@ def make_service(world: World, *, hub_auth: HubOAuth, spawner_secret: str, accou
         reconciler=reconciler,
         desk=desk,
         reports=reports,
+        report_tokens=tokens,
         quota_desk=quota_desk,
         quota_looks=QuotaLooks(world, quota_desk),
         trials=trials,

@@ -17,6 +17,8 @@ VARIABLE = "MLABHUB_REPORT_TOKEN"
 """By which a server finds its token in its environment."""
 LONGEST_TOKEN = 4096
 _KIND = "r1"
+DOCTOR = b"mlabhub doctor"
+"""What a key is for: see `mlabhub_proxies.doctor.key`, which makes the same one of its token."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,10 @@ class ReportTokens:
         """Return the token of a launch, always the same one."""
         head = _encode(json.dumps([subject.user, subject.server, subject.launch_id]).encode())
         return f"{_KIND}.{head}.{self._signature(head)}"
+
+    def doctor_key(self, subject: Subject) -> str:
+        """Return by what the page of a launch asks its server's doctor; the token does not follow from it."""
+        return hmac.new(self.make(subject).encode(), DOCTOR, hashlib.sha256).hexdigest()
 
     def read(self, token: str) -> Subject | None:
         """Return what a token is about; None if this service did not make it."""

@@ -13,10 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
+from tests.chromium import run_chromium, sign_in
 from tests.e2e.place import PREFIX, Place
 from tests.installation import MLABHUB
-from tests.nginx import run_nginx
+from tests.nginx import NAME, run_nginx
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
@@ -89,6 +91,45 @@ def test_a_prefix_that_nginx_cuts_off_is_named(running: Place, tmp_path: Path) -
         done = doctor(running, "alice/", "--url", f"{nginx.origin}/lab/")
     assert done.returncode == 1
     assert "a prefix such as /lab/ must reach the hub" in done.stderr
+
+
+def last_activity(place: Place) -> str:
+    """Return what the server will tell the hub."""
+    with place.hub.api("alice") as alice:
+        return str(alice.get("user/alice/my-work/api/status").json()["last_activity"])
+
+
+@pytest.mark.browser
+def test_the_page_of_a_server_shows_the_report(running: Place) -> None:
+    """Through nginx, in a browser: before it has opened the server it says so, then it shows what the doctor finds."""
+    address = f"{running.nginx.origin}/{PREFIX}"
+    with running.hub.api("alice") as alice:
+        servers = alice.get("services/mlabhub/api/v1/servers").json()["servers"]
+    (launch_id,) = [one["launch_id"] for one in servers if one["server_name"] == "my-work"]
+    with run_chromium(f"--host-resolver-rules=MAP {NAME} 127.0.0.1", "--ignore-certificate-errors") as browser:
+        page = browser.new_page(ignore_https_errors=True, locale="en-US")
+        sign_in(page, address, "alice", running.password)
+        page.wait_for_url("**/services/mlabhub/**")
+        page.goto(f"{address}services/mlabhub/servers/{launch_id}")
+        expect(page.locator("#reach-said")).to_contain_text("did not let this page look", timeout=30_000)
+        page.click("#doctor")
+        expect(page.locator("#findings li").first).to_be_visible(timeout=30_000)
+        page.goto(f"{address}services/mlabhub/servers/{launch_id}")
+        expect(page.locator("#reach-fine")).to_contain_text("An echo took", timeout=30_000)
+        expect(page.locator("#reach-when")).to_have_text("Checked just now.")
+        shown = page.locator("#reach-wrong").inner_text()
+        assert "Who reaches your ports" in shown  # plain processes
+        assert "Websockets" not in shown
+        before = last_activity(running)
+        again = page.locator("#reach-again")
+        with page.expect_response("**/mlabhub/api/doctor?*") as answered:
+            again.click()
+        assert answered.value.status == 200
+        expect(again).to_be_enabled()
+        assert last_activity(running) == before
+        # Pages of other people's servers come from the same address, and have no key.
+        api = page.locator("#reach").get_attribute("data-api")
+        assert page.evaluate("address => fetch(address).then(answer => answer.status)", api) == 403
 
 
 WRONG: list[tuple[tuple[str, ...], str, int, str]] = [

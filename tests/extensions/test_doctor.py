@@ -69,6 +69,14 @@ def test_nothing_is_wrong_with_the_documented_configuration(doctored: JupyterSer
     assert findings["tool-absent"]["found"] == "The image of this server does not have it."
 
 
+def test_a_short_answer_starts_no_program(doctored: JupyterServer) -> None:
+    seen = {"address": f"{doctored.url}mlabhub/doctor", "secure": True, "upload": {"ok": True, "said": "2 MiB"}}
+    with doctored.client() as client:
+        answer = client.post("mlabhub/api/doctor", json={"seen": seen, "short": True})
+    slugs = {one["slug"] for one in answer.json()["findings"]}
+    assert ("vnc" in slugs, {"upload", "home", "runtime"} <= slugs) == (False, True)
+
+
 MISTAKES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "no Upgrade": (
         {"changes": {"        proxy_set_header Upgrade $http_upgrade;\n": ""}},

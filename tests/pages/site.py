@@ -17,6 +17,7 @@ from mlabhub.ledger import MemoryLedger
 from mlabhub.service.audit_desk import AuditDesk
 from mlabhub.service.handlers.logs import LogEventsHandler, LogsHandler
 from mlabhub.service.pages import NotFoundHandler, routes
+from mlabhub.service.report_tokens import ReportTokens
 from mlabhub.service.server_logs import ServerLogs
 from mlabhub.settings import Settings
 from tests.doubles import ScriptedBackend
@@ -136,6 +137,7 @@ class Site:
             shelving=self.idle,
             map_desk=self.map.desk(),
             server_logs=ServerLogs(self.backend),
+            report_tokens=ReportTokens("service-token"),
             settings=self.settings,
             audit_desk=AuditDesk(self, lambda person: Viewer(person.name, admin=person.admin, privacy="group")),
             servers_pages=self.servers_pages,

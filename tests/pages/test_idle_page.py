@@ -84,7 +84,7 @@ async def test_its_parts_say_the_same_for_the_script(login: Login, launcher: Mem
     sent = {"X-Xsrftoken": field(await client.get("launch"), "_xsrf"), "Sec-Fetch-Mode": "cors"}
     page = (await client.get(f"servers/{launch_id}")).text
     told = (await client.get(f"servers/{launch_id}/parts", headers=sent)).json()
-    assert list(told["parts"]) == ["state", "verdict", "acts", "day", "signals", "earlier"]
+    assert list(told["parts"]) == ["state", "reach", "verdict", "acts", "day", "signals", "earlier"]
     assert all(text in page for name, text in told["parts"].items() if name not in ("state", "verdict"))
     assert "<img src=x" not in str(told)
     idle.over = True

@@ -6,6 +6,7 @@ import gzip
 import re
 
 from mlabhub.service.pages import STATIC_DIR
+from mlabhub_proxies.base import STATIC
 from tests.pages.site import HUB_STATIC
 
 MOST_BYTES = 200_000
@@ -18,6 +19,10 @@ def test_all_scripts_together_are_small() -> None:
     files = [*own, *(HUB_STATIC / one for one in OF_THE_HUB)]
     sizes = {one.name: len(gzip.compress(one.read_bytes())) for one in files}
     assert sum(sizes.values()) < MOST_BYTES, sizes
+
+
+def test_the_doctor_and_the_page_of_a_server_try_the_same() -> None:
+    assert (STATIC_DIR / "trials.js").read_bytes() == (STATIC / "trials.js").read_bytes()
 
 
 def test_scripts_import_what_is_beside_them() -> None:

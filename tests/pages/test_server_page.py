@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from mlabhub.ledger import Reservation
 from mlabhub.messages import Message
+from mlabhub.service.report_tokens import ReportTokens, Subject
+from mlabhub_proxies.doctor.key import TOKEN_VARIABLE, is_key
 from tests.pages.conftest import Login
 from tests.pages.helpers import field, start
 from tests.pages.launcher import HOSTILE, MemoryLauncher
@@ -35,6 +39,47 @@ async def test_it_says_how_it_stands_and_what_can_be_done(login: Login, launcher
         assert part in text, part
     assert "Its launches before" not in text
     assert " style=" not in text
+
+
+async def test_the_doctor_is_asked_of_a_server_that_runs_alone(
+    login: Login, launcher: MemoryLauncher, site: Site
+) -> None:
+    launch_id = await start(launcher, profile="gpu")
+    page = f"servers/{launch_id}"
+    client = await login("alice")
+    assert 'id="reach"' not in (await client.get(page)).text
+    launcher.finish(launch_id)
+    text = (await client.get(page)).text
+    (key,) = re.findall(r'data-key="([0-9a-f]{64})"', text)
+    token = ReportTokens("service-token").make(Subject("alice", "exp", launch_id))
+    assert is_key(key, {TOKEN_VARIABLE: token})
+    assert not is_key(key, {TOKEN_VARIABLE: token.swapcase()})
+    assert not is_key(key, {})
+    assert token not in text
+    launcher.end(launch_id, Message("It ended."))
+    assert 'id="reach"' not in (await client.get(page)).text
+
+
+@pytest.mark.browser
+async def test_a_browser_says_why_the_doctor_did_not_answer(
+    browser: Browser, site: Site, launcher: MemoryLauncher
+) -> None:
+    launch_id = await start(launcher, profile="gpu")
+    launcher.finish(launch_id)
+    context = await browser.new_context(viewport=WIDE, locale="en-US")  # type: ignore[arg-type]
+    page = await open_page(context, site, f"servers/{launch_id}")  # where a server is, there is a page without a doctor
+    said = page.locator("#reach-said")
+    await expect(said).to_contain_text("has no check of this kind")
+    await expect(page.locator("#reach-when")).to_have_text("Checked just now.")
+    for status, words in ((403, "did not let this page look"), (503, "did not answer")):
+        await page.route("**/mlabhub/api/doctor/**", partial(answer_with, status))
+        await page.click("#reach-again")
+        await expect(said).to_contain_text(words)
+    await context.close()
+
+
+async def answer_with(status: int, route: Route) -> None:
+    await route.fulfill(status=status)
 
 
 async def test_an_old_address_leads_on(login: Login, launcher: MemoryLauncher) -> None:

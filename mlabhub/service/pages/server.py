@@ -31,12 +31,13 @@ from mlabhub.service.pages.spark import gpu_hours
 from mlabhub.service.pages.starting import StartingBase, make_steps
 from mlabhub.service.pages.waits import local
 from mlabhub.service.pages.words import gpus_text, size_text, tool_title
+from mlabhub.service.report_tokens import ReportTokens, Subject
 from mlabhub.service.server_logs import USUAL_LINES, LogView, ServerLogs
 from mlabhub.service.views import LaunchStatus
 
 MOST_EARLIER = 10
-DOCTOR = "mlabhub/doctor"
-"""The page of a server that tries, from the browser that opens it, how the server is reached."""
+DOCTOR, DOCTOR_API = "mlabhub/doctor", "mlabhub/api/doctor"
+"""The page of a server that tries, from the browser that opens it, how the server is reached; and what it asks."""
 
 TAGS = {"starting": STATES["pending"].tag, "ready": STATES["running"].tag, "stopping": STATES["stopping"].tag}
 FAILED, ENDED = N_("Did not start"), N_("Ended")
@@ -53,6 +54,15 @@ class Earlier:
     cost: str
     ended: str
     failed: bool
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Where a server's doctor is, and the key by which the page asks it in the person's browser."""
+
+    page: str
+    api: str
+    key: str
 
 
 class ServerBase(IdleBase, StartingBase):
@@ -95,6 +105,7 @@ class ServerBase(IdleBase, StartingBase):
         shown = [make_earlier(it, self.t, self.page_url, simulated=self.words.simulated) for it in earlier]
         return {
             "state": self.render_text("_server_state.html", **state, before=_failed_before(status, shown)),
+            "reach": self.render_text("_server_reach.html", doctor=self._doctor(one, status)),
             **idle,
             "earlier": self.render_text("_server_earlier.html", earlier=shown[:MOST_EARLIER]),
         }
@@ -118,10 +129,17 @@ class ServerBase(IdleBase, StartingBase):
             "steps": make_steps(status, self.t) if state in ("starting", "failed") else [],
             "open_url": (status.open_url or status.url) if ready else "",
             "open_title": tool_title(self.t, server.tools[0] if server.tools else "lab"),
-            "doctor_url": f"{status.url}{DOCTOR}" if ready and one.kind == WORKBENCH else "",
             "stop_url": self.page_url("stop", server=one.server, user=other) if state == "starting" else "",
             "start_url": self.page_url("launch", **about) if not one.active and one.kind == WORKBENCH else "",
         }
+
+    def _doctor(self, one: Reservation, status: LaunchStatus) -> Doctor | None:
+        """Return the doctor of a server that runs and has one."""
+        if one.kind != WORKBENCH or one.state == "stopping" or status.state != "ready":
+            return None
+        tokens: ReportTokens = self.application.settings["report_tokens"]
+        key = tokens.doctor_key(Subject(one.user, one.server, one.launch_id))
+        return Doctor(f"{status.url}{DOCTOR}", f"{status.url}{DOCTOR_API}", key)
 
     async def _written(self, one: Reservation, status: LaunchStatus) -> tuple[LogView | None, str]:
         """Return the log's end, where it is asked for or there is nothing else to see yet; or why it is not there."""

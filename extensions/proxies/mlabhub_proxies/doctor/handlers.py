@@ -19,6 +19,7 @@ from tornado.websocket import WebSocketHandler
 from mlabhub_proxies.base import POLICY, ApiHandler, PageHandler, Refused, Speaking
 from mlabhub_proxies.doctor.findings import findings_json
 from mlabhub_proxies.doctor.inside import examine
+from mlabhub_proxies.doctor.key import HEADER, is_key
 from mlabhub_proxies.doctor.outside import STREAM_SECONDS, assess
 from mlabhub_proxies.doctor.seen import LONGEST, Received, Trials, read_seen
 from mlabhub_proxies.doctor.vnc import VncTrial
@@ -49,6 +50,11 @@ class TrialHandler(ApiHandler):
         """Answer a page whose name a proxy hides from us, since that is to be found; the token has to do."""
         return True
 
+    def check_xsrf_cookie(self) -> None:
+        """Let the service's page of this server ask, which has the launch's key in place of the token."""
+        if not is_key(self.request.headers.get(HEADER, ""), self.surroundings.environ):
+            super().check_xsrf_cookie()
+
 
 class DoctorHandler(TrialHandler):
     """The findings."""
@@ -63,16 +69,21 @@ class DoctorHandler(TrialHandler):
         self._answer([*inside, vnc])
 
     async def post(self) -> None:
-        """Return that, and what follows from what a client saw."""
+        """Return what follows from what a client saw, and that; a ``short`` answer starts no program for it."""
+        body = self.body_json()
         try:
-            seen = read_seen(self.body_json().get("seen"))
+            seen = read_seen(body.get("seen"))
         except ValueError as fault:
             raise Refused(
                 400, "bad_request", self.t(N_("This is not what a doctor sees: {fault}."), fault=fault)
             ) from None
         received = Received(self.request.host, protocol_of(self.request), self.surroundings.base_url)
+        outside = assess(seen, received, self.trials)
+        if body.get("short") is True:
+            self._answer([*outside, *await examine(self.surroundings)])
+            return
         inside, vnc = await asyncio.gather(examine(self.surroundings), self.vnc.run())
-        self._answer([*assess(seen, received, self.trials), *inside, vnc])
+        self._answer([*outside, *inside, vnc])
 
     def _answer(self, findings: list[Any]) -> None:
         self.set_header("Cache-Control", "no-store")
