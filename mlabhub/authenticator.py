@@ -26,6 +26,7 @@ from nativeauthenticator.orm import UserInfo
 from tornado import web
 from traitlets import Unicode
 
+from mlabhub import hub_login
 from mlabhub.core.names import check_user_name
 from mlabhub.core.people import BCRYPT_BYTES
 from mlabhub.errors import MLabError
@@ -113,8 +114,9 @@ class MLabAuthenticator(NativeAuthenticator):
             self.db.commit()
 
     def get_handlers(self, app: Any) -> list[tuple[str, type]]:
-        """Return the routes, with our handlers in place of those they mend, and the calls of the page People."""
-        return [*((route, _OWN_HANDLERS.get(one, one)) for route, one in super().get_handlers(app)), *ROUTES]
+        """Return the routes, with our handlers in place of those they mend, the calls of the page People, and login."""
+        theirs = super().get_handlers(app)
+        return [*((route, _OWN_HANDLERS.get(one, one)) for route, one in theirs), *ROUTES, *hub_login.ROUTES]
 
     async def authenticate(self, handler: Any, data: dict[str, str]) -> str | None:
         """Return the name if the password fits an open account, else None.

@@ -27,7 +27,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 
-from mlabhub import config
+from mlabhub import config, hub_login
 from mlabhub.catalog import FILES, load_catalog
 from mlabhub.cluster.chart import get_chart_manifests, make_instance
 from mlabhub.core.kubernetes import KubernetesSpec
@@ -248,6 +248,8 @@ def configure_chart(c: Any, places: Places = IN_THE_POD) -> None:
     if c.JupyterHub.get("authenticator_class") == OUR_AUTHENTICATOR:
         make_first_run(settings.state_dir, settings.public_url, settings.admin)
         config.configure_accounts(c, settings)
+    else:  # it brings no page of ours along; the hub calls this trait old, and has no other for pages of its own
+        c.JupyterHub.extra_handlers = [*c.JupyterHub.get("extra_handlers", []), *hub_login.ROUTES]
     add_services(c, settings)
     config.configure_spawner(c, settings)
     config.configure_pages(c, settings)

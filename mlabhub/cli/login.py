@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import webbrowser
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ import typer
 
 from mlabhub.cli.address import read_hub_address
 from mlabhub.cli.hub_api import hub_of
+from mlabhub.cli.login_browser import ask_token
 from mlabhub.cli.logins import Login, change_logins, logins_file, read_logins
 from mlabhub.cli.remote import URL_VARIABLE, refuse_plain_http, service_of
 from mlabhub.cli.shown import print_json
@@ -25,7 +25,6 @@ from mlabhub.core.quote import plain
 from mlabhub.errors import InvalidConfiguration, MLabError, NotPermitted, Unavailable
 
 LONGEST_TOKEN = 4096
-DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 
 Json = dict[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -34,7 +33,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 def login(
     url: Annotated[str, typer.Option(help="The hub's address; without it, the one that was logged in to last.")] = "",
     token_stdin: Annotated[
-        bool, typer.Option("--token-stdin", help="Read the token from standard input; without it, it is asked for.")
+        bool, typer.Option("--token-stdin", help="Read a token from standard input, and ask nothing.")
     ] = False,
     ca: Annotated[
         Path | None, typer.Option(help="A file with the authority that signed the hub's certificate, in PEM.")
@@ -42,12 +41,14 @@ def login(
     allow_http: Annotated[
         bool, typer.Option("--allow-http", help="Send the token unencrypted, where the hub has no https.")
     ] = False,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the hub's page where it is made.")] = (
-        True
-    ),
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the hub's page, or print its address alone.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Use a hub elsewhere as oneself: by a token of its page Tokens, which is checked and kept until `mlabhub logout`.
+    """Use a hub elsewhere as oneself: by saying yes in the browser, or by a token of the hub's page Tokens.
+
+    The token is checked, and kept until `mlabhub logout`.
 
     The hub that was logged in to last is the one that verbs ask; MLABHUB_URL names another one.
     """
@@ -59,8 +60,9 @@ def login(
     allowed = allow_http or (before is not None and before.plain_http)
     refuse_plain_http(address, allowed, "add --allow-http")
     authority = _authority(ca, before)
-    token = _read_token() if token_stdin else _ask_token(address, browser)
-    checked, admin = check_login(Login(address, "", token, authority, allowed))
+    asked = Login(address, "", "", authority, allowed)
+    token = _read_token() if token_stdin else check_token(ask_token(asked, browser))
+    checked, admin = check_login(replace(asked, token=token))
     change_logins(lambda kept: kept.keep(checked))
     if as_json:
         print_json({"url": checked.url, "user": checked.user, "admin": admin})
@@ -120,17 +122,6 @@ def _authority(ca: Path | None, before: Login | None) -> str | None:
 
 def _read_token() -> str:
     return check_token(sys.stdin.readline(LONGEST_TOKEN + 2))
-
-
-def _ask_token(address: str, browser: bool) -> str:
-    """Ask for a token on the terminal, with the page where it is made. Raises an `MLabError`."""
-    if not sys.stdin.isatty():
-        raise InvalidConfiguration("There is no terminal to ask for the token on: give it by --token-stdin.")
-    page = f"{address}hub/token"
-    typer.echo(f"Make a token on this page, then paste it here: {page}", err=True)
-    if browser and (sys.platform == "darwin" or any(os.environ.get(name) for name in DISPLAYS)):
-        webbrowser.open(page)  # without a display it might be a browser that takes the terminal
-    return check_token(typer.prompt("Token (not shown)", hide_input=True, err=True))
 
 
 def check_token(text: str) -> str:

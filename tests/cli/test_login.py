@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 
 from mlabhub.cli import app, exit_status
 from mlabhub.cli.address import read_hub_address
-from mlabhub.cli.login import DISPLAYS, check_token
+from mlabhub.cli.login import check_token
+from mlabhub.cli.login_browser import DISPLAYS
 from mlabhub.cli.logins import Login, Logins, change_logins, logins_file, read_logins
 from mlabhub.errors import InvalidConfiguration, MLabError, NotPermitted, Unavailable
 from tests.cli.json_shapes import read, read_shapes
@@ -41,6 +42,7 @@ class Hub:
         self.url = f"https://localhost:{port}/"
         self.authority = authority
         self.ended: list[str] = []
+        self.asks_by_a_page = True
 
     def who(self, request: RequestHandler) -> str | None:
         token = request.request.headers.get("Authorization", "").removeprefix("token ")
@@ -79,6 +81,17 @@ class Self(RequestHandler):
         self.set_status(204)
 
 
+class AsksByPage(RequestHandler):
+    """Whether there is a page that asks; older hubs have none."""
+
+    def initialize(self, hub: Hub) -> None:
+        self.hub = hub
+
+    def get(self) -> None:
+        self.set_status(200 if self.hub.asks_by_a_page else 404)
+        self.write({"page": "login/terminal"})
+
+
 class Moved(RequestHandler):
     """A page that leads elsewhere."""
 
@@ -101,6 +114,7 @@ async def hub(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         [
             ("/hub/api/user", Self, {"hub": one}),
             (r"/hub/api/users/([^/]+)/tokens/([^/]+)", Self, {"hub": one}),
+            ("/hub/api/mlabhub/login", AsksByPage, {"hub": one}),
             ("/moved/hub/api/user", Moved),
         ],
     )
@@ -154,7 +168,9 @@ async def test_an_unknown_authority_is_named_and_can_be_trusted(hub: Hub, monkey
     assert "is not a file of certificates" in said
 
 
-async def test_nothing_is_kept_of_what_the_hub_does_not_know(hub: Hub) -> None:
+async def test_nothing_is_kept_of_what_the_hub_does_not_know(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in DISPLAYS:
+        monkeypatch.delenv(name, raising=False)
     assert "does not know this token" in refused(await hub.login("mallory"), NotPermitted, 1)
     url = hub.url + "moved/"
     moved = await hub.run("login", "--url", url, "--token-stdin", "--ca", str(hub.authority), typed="t-alice\n")
@@ -215,10 +231,13 @@ async def test_a_file_that_others_can_read_is_refused(hub: Hub) -> None:
         assert "is damaged" in refused(await hub.run("queue"), InvalidConfiguration, 2)
 
 
-async def test_it_is_asked_for_on_a_terminal_and_not_shown(hub: Hub) -> None:
+@pytest.mark.parametrize("by_a_page", [True, False], ids=["beside the browser", "at a hub without the page"])
+async def test_it_is_asked_for_on_a_terminal_and_not_shown(hub: Hub, by_a_page: bool) -> None:
+    hub.asks_by_a_page = by_a_page
     shown, ended = await asyncio.to_thread(type_token, "login", "--url", hub.url, "--ca", str(hub.authority))
     assert ended == 0
     assert f"{hub.url}hub/token" in shown
+    assert (f"{hub.url}hub/login/terminal?port=" in shown) == by_a_page
     assert "You are alice" in shown
     assert "t-alice" not in shown
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from mlabhub import chart
+from mlabhub import chart, hub_login
 from mlabhub.catalog import load_catalog
 from mlabhub.errors import InvalidConfiguration
 from mlabhub.service.scopes import ACCESS_SCOPE, SERVICE_SCOPES
@@ -115,6 +115,7 @@ def test_another_authenticator_is_left_alone(tmp_path: Path) -> None:
     assert c.JupyterHub.authenticator_class == "generic-oauth"
     assert not (places.state / "first-run.json").exists()
     assert "MLabAuthenticator" not in c
+    assert c.JupyterHub.extra_handlers == hub_login.ROUTES, "our own authenticator brings these along itself"
 
 
 def test_the_config_map_wins_over_the_image_and_is_followed(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
-"""A whole service with a hub of doubles, and browsers that are logged in there."""
+"""A whole service with a hub of doubles, and browsers that are logged in there; and a real hub with plain processes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 
 import httpx
+import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Route
 
+from tests.installation import Installation, free_port
 from tests.pages.site import HUB_STATIC
 from tests.service.conftest import Running, make_settings, run_service
 from tests.service.test_api import _signed_cookie
@@ -47,6 +49,18 @@ def field(page: httpx.Response, name: str) -> str:
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     async with run_service(make_settings(tmp_path)) as one:
         yield one
+
+
+@pytest.fixture(scope="package")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Return a running hub of its own."""
+    state = tmp_path_factory.mktemp("people") / "state"
+    installation = Installation(state, free_port(), ("--backend", "process", "--simulate-gpus", "2xT4"))
+    try:
+        installation.start()
+        yield installation
+    finally:
+        installation.close()
 
 
 Login = Callable[..., Visitor]

@@ -5,28 +5,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.installation import MLABHUB, Installation, free_port, wait_for
+from tests.installation import MLABHUB, Installation, wait_for
 
 pytestmark = [pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Return a running hub of its own."""
-    state = tmp_path_factory.mktemp("people") / "state"
-    installation = Installation(state, free_port(), ("--backend", "process", "--simulate-gpus", "2xT4"))
-    try:
-        installation.start()
-        yield installation
-    finally:
-        installation.close()
 
 
 def user(hub: Installation, *arguments: str, status: int = 0, typed: str = "") -> Any:

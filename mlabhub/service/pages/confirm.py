@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mlabhub.core.confirm_token import ConfirmTokens
 from mlabhub.core.quote import quote
 from mlabhub.core.tools import TENSORBOARD
 from mlabhub.errors import NotFound
@@ -27,7 +28,6 @@ from mlabhub.i18n import N_
 from mlabhub.messages import Message
 from mlabhub.service.own_images import ImageDesk
 from mlabhub.service.pages.base import PageHandler
-from mlabhub.service.pages.confirm_token import ConfirmTokens
 from mlabhub.service.pages.waits import WaitText
 from mlabhub.service.pages.words import server_title
 

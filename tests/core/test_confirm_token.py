@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlabhub.service.pages.confirm_token import LIFETIME_S, ConfirmTokens
+from mlabhub.core.confirm_token import LIFETIME_S, ConfirmTokens
 
 SUBJECT = ("alice", "stop", "alice", "exp")
 NOW = 1_800_000_000.0
