@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ __all__ = ["hub", "settings"]
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
+ACCOUNTS = [
+    SimpleNamespace(username="dora", is_authorized=False, has_2fa=False, email="dora@lab.example"),
+    SimpleNamespace(username="eve", is_authorized=True, has_2fa=True, email=None),
+]
 FAILED = {"failed": True, "failed_message": "The image is not there.", "server_name": "exp"}
 STATES: dict[str, tuple[str, dict[str, Any]]] = {
     "login": ("native-login.html", {"user": None, "enable_signup": True, "next": ""}),
@@ -33,7 +38,7 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
     "home": ("home.html", {}),
     "token": ("token.html", {}),
     "password": ("change-password.html", {}),
-    "accounts": ("authorization-area.html", {}),
+    "accounts": ("authorization-area.html", {"users": ACCOUNTS, "ask_email": True}),
     "allow": ("oauth.html", {"allowed_scopes": ["self"]}),
     "error": ("error.html", {}),
     "admin": ("admin.html", {"api_page_limit": 50, "server_version": "6"}),
