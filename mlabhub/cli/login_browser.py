@@ -164,9 +164,12 @@ def ask_token(login: Login, browser: bool) -> str:
         typer.echo(f"Open this page in the browser, and say yes there:\n{page}", err=True)
         if shown:
             webbrowser.open(page)
-        if typed:
-            _prompt(login)
-        answer = wait(listener, PATIENCE_S, typed)
+        with unseen() if typed else contextlib.nullcontext():
+            if typed:
+                _prompt(login)
+            answer = wait(listener, PATIENCE_S, typed)
+    except KeyboardInterrupt:
+        raise NotPermitted("It was ended before somebody said yes in the browser. Nothing is kept.") from None
     finally:
         listener.close()
     return answer.token or _redeem(login, answer.code, verifier)
@@ -181,18 +184,14 @@ def wait(listener: Listener, patience_s: float, typed: bool) -> Answer:
     """Return the first answer, of the browser or of the terminal. Raises `NotPermitted` if there is none."""
     until = time.monotonic() + patience_s
     sources: list[Any] = [listener.heard, *([sys.stdin.fileno()] if typed else [])]
-    try:
-        with unseen() if typed else contextlib.nullcontext():
-            while (left := until - time.monotonic()) > 0:
-                ready, _, _ = select.select(sources, [], [], left)
-                if listener.heard in ready:
-                    return _answer_of(listener)
-                if ready and (line := os.read(sys.stdin.fileno(), LONGEST_LINE)):
-                    return Answer(token=line.decode(errors="replace"))
-                if ready:  # the terminal was closed
-                    sources.pop()
-    except KeyboardInterrupt:
-        raise NotPermitted("It was ended before somebody said yes in the browser. Nothing is kept.") from None
+    while (left := until - time.monotonic()) > 0:
+        ready, _, _ = select.select(sources, [], [], left)
+        if listener.heard in ready:
+            return _answer_of(listener)
+        if ready and (line := os.read(sys.stdin.fileno(), LONGEST_LINE)):
+            return Answer(token=line.decode(errors="replace"))
+        if ready:  # the terminal was closed
+            sources.pop()
     minutes = round(patience_s / 60)
     raise NotPermitted(f"Nobody said yes in the browser within {minutes} minutes. Nothing is kept; run it again.")
 
@@ -209,8 +208,8 @@ def unseen() -> Iterator[None]:
     there = sys.stdin.fileno()
     before = termios.tcgetattr(there)
     silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    termios.tcsetattr(there, termios.TCSADRAIN, silent)
     try:
+        termios.tcsetattr(there, termios.TCSADRAIN, silent)
         yield
     finally:
         termios.tcsetattr(there, termios.TCSADRAIN, before)
