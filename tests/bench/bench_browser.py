@@ -35,6 +35,8 @@ from tests.pages.all_pages import PAGES, Page
 
 COMPLETE_MS = 1000.0
 ASKS_PER_S = 0.2
+MOVES = ("starting",)
+"""What shows something going on looks for it as long as it does."""
 SERVICE = """location {prefix} {{
         proxy_pass http://127.0.0.1:{port};
         proxy_set_header Host $http_host;
@@ -137,7 +139,8 @@ def measure(place: Place, names: Collection[str], idle_s: float) -> Iterator[dic
 
 def is_good(figures: dict[str, Any]) -> bool:
     """Return whether a page of ours is complete as soon, and asks as little, as was promised."""
-    return bool(figures["complete_ms"] < COMPLETE_MS and (figures.get("asks_per_s") or 0.0) < ASKS_PER_S)
+    quiet = figures["page"] in MOVES or (figures.get("asks_per_s") or 0.0) < ASKS_PER_S
+    return bool(figures["complete_ms"] < COMPLETE_MS and quiet)
 
 
 def main() -> int:
