@@ -20,7 +20,7 @@ from mlabhub.core.terminal_login import (
     read_ask,
 )
 
-STATE, VERIFIER = make_word(), make_word()
+STATE, VERIFIER = "s" * 43, "v" * 43
 GIVEN = {"port": "40123", "state": STATE, "challenge": make_challenge(VERIFIER), "machine": "laptop"}
 GRANTED = Granted("alice", "session", "laptop", DAY_S, make_challenge(VERIFIER))
 
@@ -81,7 +81,7 @@ def test_a_code_is_good_for_a_minute() -> None:
     assert codes.redeem(code, VERIFIER, 100.0 + CODE_S) is None
 
 
-@pytest.mark.parametrize("verifier", ["", make_word(), make_challenge(VERIFIER)])
+@pytest.mark.parametrize("verifier", ["", "w" * 43, make_challenge(VERIFIER)])
 def test_a_wrong_verifier_uses_the_code_up(verifier: str) -> None:
     codes = Codes()
     code = codes.make(GRANTED, 100.0)
