@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,11 @@ import pytest
 import pytest_asyncio
 
 from mlabhub.core.names import is_saved_name
+from mlabhub.ledger import AuditEntry
 from mlabhub.service.fetching import ImageFetcher
+from mlabhub.service.projection import Projection
 from mlabhub.service.views import LaunchAnswer, Person
+from mlabhub.service.writer import Outcome
 from tests.doubles import ScriptedImages
 from tests.pages.conftest import GROUPS, Login
 from tests.pages.helpers import ask, site_path
@@ -33,6 +37,12 @@ class Fetching(MemoryLauncher):
         super().__init__(groups)
         self.images = ScriptedImages(registries={"master0:5000/x:1": ""})
         self.fetcher = ImageFetcher(self.images, lambda: 0.0)
+        self.noted: list[tuple[str, str, str]] = []
+
+    async def submit(self, act: Callable[[Projection], Outcome[None]]) -> None:
+        """Take what is written into the ledger."""
+        records = act(self.projection).records
+        self.noted += [(one.actor, one.act, one.user) for one in records if isinstance(one, AuditEntry)]
 
     async def launch(self, actor: Person, **launch: Any) -> LaunchAnswer:
         """Refuse while the image is fetched."""
@@ -56,7 +66,9 @@ def launcher() -> Fetching:
 async def site(launcher: Fetching, tmp_path: Path) -> AsyncIterator[Site]:
     site = Site(launcher, tmp_path)
     backend = SimpleNamespace(images=launcher.images)
-    site.app.settings["world"] = SimpleNamespace(fetcher=launcher.fetcher, backend=backend, writer=launcher)
+    site.app.settings["world"] = SimpleNamespace(
+        fetcher=launcher.fetcher, backend=backend, writer=launcher, clock=time.time
+    )
     yield site
     await launcher.fetcher.close()
     await site.close()
@@ -152,3 +164,4 @@ async def test_a_server_is_saved_listed_and_deleted(login: Login, launcher: Fetc
     assert launcher.images.owned["alice"] == ()
     assert (await client.post("delete-image", data=answer)).status_code == 404
     assert (await ask(client, "delete-image?image=my-torch")).status_code == 404
+    assert launcher.noted == [("alice", "save_image", "alice"), ("alice", "delete_image", "alice")]

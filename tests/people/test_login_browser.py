@@ -50,6 +50,11 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
+def _hear_interrupts() -> None:
+    """Let a command hear Ctrl-C, as one in a terminal does: what runs tests in the background may have it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Command:
     """`mlabhub login` as it runs on somebody's machine, whose browser writes down what it is to open."""
 
@@ -63,8 +68,9 @@ class Command:
         self.environment |= {"XDG_CONFIG_HOME": str(folder), "BROWSER": str(browser), "DISPLAY": ":9"}
         self.logins = folder / "mlabhub" / "logins.json"
         argv = [MLABHUB, "login", "--url", hub.url, *more]
+        pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment, text=True
+            argv, stdin=stdin, stdout=pipe, stderr=pipe, env=self.environment, text=True, preexec_fn=_hear_interrupts
         )
 
     def __enter__(self) -> Command:

@@ -14,7 +14,8 @@ from mlabhub.core.folder_use import FolderUse, next_count, read_du, read_quota
 from mlabhub.i18n import get_translator
 from mlabhub.service import folder_quotas
 from mlabhub.service.disk_count import FILE, DiskCount, folders_of
-from mlabhub.service.pages.folders import WIDTH, make_folders, use_text
+from mlabhub.service.pages.folders import make_folders, use_text
+from mlabhub.service.pages.quota_bars import WIDTH, Meter
 from mlabhub.service.views import StorageView
 from tests.service.conftest import Running
 
@@ -120,9 +121,10 @@ def folder(use: FolderUse | None) -> StorageView:
 
 def test_it_is_said_in_words_and_as_a_bar() -> None:
     (line,) = make_folders([folder(FolderUse(3 * 2**30, 4 * 2**30, "folder quota"))], ENGLISH)
-    assert (line.use, line.part) == ("3 GiB of 4 GiB used (the folder's quota)", WIDTH * 3 // 4)
+    assert line.use == "3 GiB of 4 GiB used (the folder's quota)"
+    assert line.meter == Meter(WIDTH * 3 // 4, 0, 0, full=False)
     (line,) = make_folders([folder(FolderUse(5 * 2**30, 4 * 2**30, "user quota"))], ENGLISH)
-    assert line.part == WIDTH
+    assert line.meter == Meter(WIDTH, 0, 0, full=True)
     (line,) = make_folders([folder(None)], ENGLISH)
-    assert (line.use, line.part) == ("how much is used is not known", None)
+    assert (line.use, line.meter) == ("how much is used is not known", None)
     assert "counted" in use_text(FolderUse(2**30, None, "count", time.time()), ENGLISH)
