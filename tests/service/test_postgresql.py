@@ -199,7 +199,7 @@ class PostgresSimulation(Simulation):
 
 @pytest.mark.parametrize(
     ("seeds", "steps"),
-    [pytest.param(range(3), 40, id="few"), pytest.param(range(100, 140), 120, id="many", marks=pytest.mark.long)],
+    [pytest.param(range(3), 40, id="few"), pytest.param(range(100, 120), 120, id="many", marks=pytest.mark.long)],
 )
 async def test_histories_over_postgresql(tmp_path: Path, postgres: PostgresServer, seeds: range, steps: int) -> None:
     catalog = load_catalog(make_settings(tmp_path).config_dir)

@@ -24,5 +24,5 @@ async def test_short_histories(catalog: Catalog) -> None:
 
 @pytest.mark.long
 async def test_long_histories(catalog: Catalog) -> None:
-    for seed in range(1000, 1400):
+    for seed in range(1000, 1200):
         await Simulation(catalog, seed).run(250)
