@@ -12,7 +12,6 @@ In the same run, ``hub-admin``: the hub's own admin page, complete when its tabl
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import sys
@@ -27,7 +26,7 @@ from typing import Any
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from playwright.sync_api import Page as Tab
 
-from tests.bench.bench_pages import Failed, Place, a_place
+from tests.bench.bench_pages import Failed, Place, a_place, site_parser
 from tests.bench.pages_hub import ADMINS
 from tests.chromium import CHROMIUM, CHROMIUM_FLAGS
 from tests.nginx import run_nginx
@@ -145,13 +144,8 @@ def is_good(figures: dict[str, Any]) -> bool:
 
 def main() -> int:
     """Print the figures; exit 1 when a page of ours misses the target."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=10_000)
-    parser.add_argument("--servers", type=int, default=3_000)
-    parser.add_argument("--nodes", type=int, default=400)
-    parser.add_argument("--days", type=int, default=90)
+    parser = site_parser(__doc__)
     parser.add_argument("--idle-s", type=float, default=60.0)
-    parser.add_argument("--only", nargs="+", default=[], choices=[page.name for page in PAGES])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that hub and service are ended, too
     arguments = vars(parser.parse_args())
     names, idle_s = arguments.pop("only"), arguments.pop("idle_s")

@@ -342,15 +342,21 @@ def is_good(figures: dict[str, Any]) -> bool:
     return bool(figures["p95_ms"] - figures.get("plain_p95_ms", 0.0) < P95_MS)
 
 
-def main() -> int:
-    """Print the figures; exit 1 when a page of ours misses the target."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def site_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return what reads how large a place is to be, and which pages are wanted."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--servers", type=int, default=3_000)
     parser.add_argument("--nodes", type=int, default=400)
     parser.add_argument("--days", type=int, default=90)
-    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--only", nargs="+", default=[], choices=[page.name for page in PAGES])
+    return parser
+
+
+def main() -> int:
+    """Print the figures; exit 1 when a page of ours misses the target."""
+    parser = site_parser(__doc__)
+    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--profile", default="", help="write a cProfile of the service to this file")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that hub and service are ended, too
     arguments = vars(parser.parse_args())

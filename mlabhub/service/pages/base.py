@@ -33,6 +33,7 @@ from mlabhub.service.pages.desk import QueueDesk
 from mlabhub.service.pages.environment import ENVIRONMENT
 from mlabhub.service.pages.queueing import Words
 from mlabhub.service.pages.words import server_title
+from mlabhub.service.queue_desk import FOR_ADMINISTRATORS
 from mlabhub.service.views import Person
 from mlabhub.settings import Settings
 
@@ -192,6 +193,11 @@ class PageHandler(HubOAuthenticated, RequestHandler):
     def other(self, user: str) -> str | None:
         """Return the name if it is somebody else's."""
         return user if user != self.person.name else None
+
+    def require_admin(self) -> None:
+        """Let only administrators pass."""
+        if not self.person.admin:
+            raise NotPermitted(FOR_ADMINISTRATORS)
 
     def page_url(self, path: str = "", **query: str | None) -> str:
         """Return the address of a page of ours; queries that are None or empty are left out."""

@@ -187,9 +187,8 @@ class IdleOverviewHandler(PageHandler):
 
     async def get(self) -> None:
         """Show it to administrators."""
-        looks: Overview = self.application.settings["idle_looks"]
-        await looks.overview(self.person)  # refuses everybody else
-        made = await self._lists(looks, self.person).get()
+        self.require_admin()
+        made = await self._lists().get()
         told = made.told
         verdicts = [(VERDICTS[key], count) for key, count in told.verdicts.items() if key in VERDICTS and count]
         dry = {"count": len(told.would_stops), "hours": f"{told.gpu_hours:.1f}", "regrets": told.regrets}
@@ -201,10 +200,11 @@ class IdleOverviewHandler(PageHandler):
             tables=made.tables,
         )
 
-    def _lists(self, looks: Overview, person: Person) -> WorkedOut[_Made]:
+    def _lists(self) -> WorkedOut[_Made]:
         """Return what keeps the lists in one's language: they are the same for all administrators."""
+        looks: Overview = self.application.settings["idle_looks"]
         kept: dict[str, WorkedOut[_Made]] = self.application.settings.setdefault("idle_lists", {})
-        t, prefix = self.t, self.site.service_prefix
+        person, t, prefix = self.person, self.t, self.site.service_prefix
 
         async def make() -> _Made:
             return await asyncio.to_thread(_lay_out, await looks.overview(person), t, prefix)

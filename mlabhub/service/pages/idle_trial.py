@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mlabhub.catalog import InvalidCatalog
-from mlabhub.errors import InvalidLaunch, NotPermitted
+from mlabhub.errors import InvalidLaunch
 from mlabhub.i18n import N_
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.trial_words import make_idle_view
@@ -34,11 +34,6 @@ class IdleTrialBase(PageHandler):
         """What tries policies."""
         trials: IdleTrials = self.application.settings["idle_trials"]
         return trials
-
-    def require_admin(self) -> None:
-        """Let only administrators pass."""
-        if not self.person.admin:
-            raise NotPermitted(N_("This is for administrators."))
 
     def text_of(self, spec: Spec, standing: Standing) -> str:
         """Return the part of the page that changes."""

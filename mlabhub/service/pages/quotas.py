@@ -74,7 +74,7 @@ class QuotaBase(PageHandler):
         return self.t(done) if done else ""
 
     def require_admin(self) -> None:
-        """Let only administrators pass."""
+        """Let only administrators pass, and say what is theirs alone."""
         if not self.person.admin:
             raise NotPermitted(FOR_ADMINISTRATORS)
 

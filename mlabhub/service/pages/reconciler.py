@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mlabhub.core.quote import plain, printable
-from mlabhub.errors import MLabError, NotFound, NotPermitted
+from mlabhub.errors import MLabError, NotFound
 from mlabhub.i18n import N_, Translator
 from mlabhub.ledger import AuditFilter
 from mlabhub.service.audit_desk import AuditDesk
@@ -21,7 +21,6 @@ from mlabhub.service.pages.audit import make_rows
 from mlabhub.service.pages.base import PageHandler
 from mlabhub.service.pages.confirm import Asking, Question
 from mlabhub.service.pages.waits import local
-from mlabhub.service.queue_desk import FOR_ADMINISTRATORS
 from mlabhub.service.reconcile_rules import Finding
 from mlabhub.service.reconcile_words import FOLLOWS, WORDS
 from mlabhub.service.reconciler import ACTOR, Reconciler, Report
@@ -125,11 +124,6 @@ class ReconcilerBase(PageHandler):
         """The one reconciler of this process."""
         reconciler: Reconciler = self.application.settings["reconciler"]
         return reconciler
-
-    def require_admin(self) -> None:
-        """Let only administrators pass."""
-        if not self.person.admin:
-            raise NotPermitted(FOR_ADMINISTRATORS)
 
     async def drift_text(self) -> str:
         """Return the part of the page that changes."""
